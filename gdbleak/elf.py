@@ -1,0 +1,132 @@
+"""Reading of ELF files: what the unwinder and the probe plan need of them, by link-time address.
+
+Layout: System V ABI, chapters 4 and 5, and its AMD64 supplement. pyelftools reads the headers
+and symbol tables; bytes are taken straight from a memory map of the file.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Optional, Union
+
+from elftools.common.exceptions import ELFError as PyElfError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.hash import ELFHashTable, GNUHashTable
+
+from gdbleak.errors import ElfError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A PT_LOAD segment; `address` is link-time."""
+
+    address: int
+    offset: int
+    file_size: int
+    memory_size: int
+    executable: bool
+
+
+@dataclass(frozen=True)
+class FunctionSymbol:
+    """A function of the dynamic symbol table; `address` is link-time, `size` in bytes."""
+
+    name: str
+    address: int
+    size: int
+
+
+class ElfImage:
+    """An ELF file, read lazily and addressed by link-time address."""
+
+    def __init__(self, path: str) -> None:
+        """Open the file at `path`.
+
+        Raises:
+            ElfError: it cannot be opened, or is no ELF file.
+
+        """
+        self.path = path
+        try:
+            self._stream: BinaryIO = Path(path).open("rb")
+            self._bytes = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+            self._elf = ELFFile(self._stream)
+        except (OSError, ValueError, PyElfError) as error:
+            raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
+
+    @property
+    def is_64_bit(self) -> bool:
+        """True for ELFCLASS64."""
+        return bool(self._elf.elfclass == 64)
+
+    @property
+    def machine(self) -> str:
+        """`e_machine` by its name, for example `EM_X86_64`."""
+        return str(self._elf["e_machine"])
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The PT_LOAD segments, in file order."""
+        return tuple(
+            Segment(
+                address=header["p_vaddr"],
+                offset=header["p_offset"],
+                file_size=header["p_filesz"],
+                memory_size=header["p_memsz"],
+                executable=bool(header["p_flags"] & 1),
+            )
+            for header in self._elf.iter_segments(type="PT_LOAD")
+        )
+
+    @cached_property
+    def build_id(self) -> Optional[str]:
+        """The GNU build-id in hexadecimal, or None."""
+        for segment in self._elf.iter_segments(type="PT_NOTE"):
+            for note in segment.iter_notes():
+                if note["n_type"] == "NT_GNU_BUILD_ID" and note["n_name"] == "GNU":
+                    return str(note["n_desc"])
+        return None
+
+    @cached_property
+    def eh_frame_hdr(self) -> Optional[tuple[int, int]]:
+        """Link-time address and size of `.eh_frame_hdr` (PT_GNU_EH_FRAME), or None."""
+        for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
+            return segment["p_vaddr"], segment["p_memsz"]
+        return None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes of the file at a link-time address.
+
+        The result is shorter where the segment's file contents end, and empty outside all
+        segments.
+        """
+        for segment in self.segments:
+            skip = address - segment.address
+            if 0 <= skip < segment.file_size:
+                begin = segment.offset + skip
+                return self._bytes[begin : begin + min(size, segment.file_size - skip)]
+        return b""
+
+    def find_function(self, name: str) -> Optional[FunctionSymbol]:
+        """Return the function that the module's dynamic symbol table defines as `name`, or None."""
+        symbol = self._symbols.get_symbol(name) if self._symbols else None
+        if (
+            symbol is None
+            or symbol["st_shndx"] == "SHN_UNDEF"
+            or symbol["st_info"]["type"] not in ("STT_FUNC", "STT_GNU_IFUNC")
+        ):
+            return None
+        return FunctionSymbol(name, symbol["st_value"], symbol["st_size"])
+
+    @cached_property
+    def _symbols(self) -> Union[GNUHashTable, ELFHashTable, None]:
+        """The hash table the dynamic linker itself looks symbols up in."""
+        for segment in self._elf.iter_segments(type="PT_DYNAMIC"):
+            for tag, table in (("DT_GNU_HASH", GNUHashTable), ("DT_HASH", ELFHashTable)):
+                _, offset = segment.get_table_offset(tag)
+                if offset is not None:
+                    return table(self._elf, offset, segment)
+        return None

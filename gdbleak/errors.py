@@ -1,0 +1,121 @@
+"""The exceptions of gdbleak, each with the line that says what to type next.
+
+    GdbleakError
+    |-- UsageError
+    |-- TargetError
+    |   |-- NoSuchProcessError
+    |   |-- NotPermittedError
+    |   |-- AlreadyTracedError
+    |   |-- ProcessStoppedError
+    |   |-- ProcessUnusableError
+    |   |-- AllocatorError
+    |   `-- ForeignBreakpointError
+    |-- DebuggerError
+    |   |-- DebuggerMissingError
+    |   |-- DebuggerFailedError
+    |   `-- AttachError
+    `-- FileError
+        |-- RecordingError
+        |-- ElfError
+        `-- WriteError
+"""
+
+from __future__ import annotations
+
+
+class GdbleakError(Exception):
+    """Any failure that gdbleak foresees.
+
+    The message is one line that says what is wrong; `help_text` is one line that says what
+    to do about it; `exit_code` is what the command returns.
+    """
+
+    exit_code = 1
+    default_help = "run `gdbleak doctor` to see what this host lacks"
+
+    def __init__(self, message: str, help_text: str = "") -> None:
+        super().__init__(message)
+        self.help_text = help_text or self.default_help
+
+
+class UsageError(GdbleakError):
+    """An option or argument that makes no sense."""
+
+    exit_code = 2
+    default_help = "run `gdbleak --help`"
+
+
+class TargetError(GdbleakError):
+    """The process cannot be traced, for a reason of its own or of this host."""
+
+    exit_code = 3
+
+
+class NoSuchProcessError(TargetError):
+    """There is no process with that PID."""
+
+    default_help = "list processes with `ps -eo pid,comm`, then `gdbleak trace PID`"
+
+
+class NotPermittedError(TargetError):
+    """The kernel would refuse to let us trace the process."""
+
+
+class AlreadyTracedError(TargetError):
+    """Another tracer holds the process; Linux allows one."""
+
+
+class ProcessStoppedError(TargetError):
+    """Job control has stopped the process; it is left as it is."""
+
+
+class ProcessUnusableError(TargetError):
+    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves."""
+
+
+class AllocatorError(TargetError):
+    """No allocator was found that gdbleak can record completely."""
+
+
+class ForeignBreakpointError(TargetError):
+    """The allocator's code differs from its file: somebody left a breakpoint or a patch."""
+
+
+class DebuggerError(GdbleakError):
+    """GDB is missing, unusable, or failed."""
+
+    exit_code = 4
+
+
+class DebuggerMissingError(DebuggerError):
+    """No gdb on this host, or one without Python."""
+
+
+class DebuggerFailedError(DebuggerError):
+    """GDB ended, stopped answering, or refused a command."""
+
+
+class AttachError(DebuggerError):
+    """GDB could not attach to the process."""
+
+
+class FileError(GdbleakError):
+    """A file is not what it should be, or cannot be written."""
+
+    exit_code = 5
+
+
+class RecordingError(FileError):
+    """The file is no recording, or one of a version this gdbleak does not know."""
+
+    default_help = "give a file written by `gdbleak trace PID --save FILE`"
+
+
+class ElfError(FileError):
+    """The file is no ELF file, or a damaged one."""
+
+
+class WriteError(FileError):
+    """A file could not be written."""
+
+    default_help = "free some space there, or set TMPDIR to a folder with room"

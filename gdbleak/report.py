@@ -1,0 +1,134 @@
+"""What is computed from a recording, and what every renderer shows.
+
+These are plain values: a `Report` can be built by hand in a test, compared, and rendered
+without a process, a debugger or a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+SCHEMA = "gdbleak.report/1"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One function on a call stack; inlined functions are frames of their own."""
+
+    address: int
+    """Return address in the target (the address after the call)."""
+    module: Optional[str] = None
+    """Path of the program or library, as the target knows it."""
+    offset: Optional[int] = None
+    """`address` as an address of the module's ELF file, before relocation."""
+    function: Optional[str] = None
+    """Demangled name, or None without a symbol."""
+    file: Optional[str] = None
+    line: Optional[int] = None
+    inlined: bool = False
+    """True for a function whose body stands inside the next frame's."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A distinct call stack that allocates, and what became of its blocks."""
+
+    rank: int
+    """From 1, in the order the report is sorted by."""
+    outstanding_bytes: int
+    outstanding_count: int
+    allocated_bytes: int
+    allocated_count: int
+    freed_count: int
+    bytes_per_s: float
+    """Outstanding bytes divided by the length of the window."""
+    oldest_s: Optional[float]
+    """Age at the end of the window of the oldest outstanding block; None without one."""
+    caller: Optional[Frame]
+    """First frame that is neither allocator nor wrapper; None for a stack without frames."""
+    truncated: bool
+    """True when the stack goes on beyond what could be unwound."""
+    frames: tuple[Frame, ...]
+    """Innermost first; the allocator's own functions are not among them."""
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """The process that was traced."""
+
+    pid: int
+    command: str
+    exe: Optional[str]
+    started: Optional[str]
+    """When the process began, ISO 8601 with its offset from UTC."""
+    threads: int
+    allocator: str
+
+
+@dataclass(frozen=True)
+class WindowInfo:
+    """The time in which allocations and frees were recorded, and what that cost."""
+
+    started: str
+    """ISO 8601 with its offset from UTC."""
+    duration_s: float
+    ended_by: str
+    """One of `gdbleak.recording.EndedBy`."""
+    complete: bool
+    """False when the recording is cut off: it ends before the window did."""
+    events: int
+    allocations: int
+    frees: int
+    frees_of_older_blocks: int
+    missed_frees: int
+    """Blocks whose address was handed out again without a free being seen."""
+    lost_events: int
+    """Events known to have happened that the recording does not hold."""
+    stops: Optional[int]
+    stopped_s: Optional[float]
+    """Time in which the target stood still; an estimate, see docs/how-it-works.md."""
+    longest_pause_ms: Optional[float]
+
+
+@dataclass(frozen=True)
+class MemoryInfo:
+    """Resident set of the target, in bytes; None where it could not be read."""
+
+    rss_before: Optional[int]
+    rss_after: Optional[int]
+    explained_bytes: Optional[int]
+    """As much of the growth as outstanding blocks can account for."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Proof that the target was left as it was found; None for what could not be read."""
+
+    tracer_pid: Optional[int]
+    state_before: Optional[str]
+    state_after: Optional[str]
+    """State letters of proc(5)."""
+    text_intact: Optional[bool]
+    """Every breakpoint address holds the bytes of the ELF file again."""
+    ok: Optional[bool]
+    """None when the process had ended, so that there was nothing left to look at."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything gdbleak has to say about one window."""
+
+    target: TargetInfo
+    window: WindowInfo
+    memory: MemoryInfo
+    verification: Verification
+    sites: tuple[Site, ...]
+    """Every site with at least one block in the window, sorted, ranked from 1."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what could not be known, for the reader of this report."""
+
+    @property
+    def leaking(self) -> tuple[Site, ...]:
+        """Sites with outstanding blocks, in the order of the report."""
+        return tuple(site for site in self.sites if site.outstanding_count)
