@@ -10,11 +10,13 @@ import mmap
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Optional, Union
+from typing import BinaryIO, cast
 
 from elftools.common.exceptions import ELFError as PyElfError
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.hash import ELFHashTable, GNUHashTable
+from elftools.elf.segments import NoteSegment
 
 from gdbleak.errors import ElfError
 
@@ -51,9 +53,9 @@ class ElfImage:
         """
         self.path = path
         try:
-            self._stream: BinaryIO = Path(path).open("rb")
-            self._bytes = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
-            self._elf = ELFFile(self._stream)
+            with Path(path).open("rb") as file:
+                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._elf = ELFFile(cast(BinaryIO, self._bytes))
         except (OSError, ValueError, PyElfError) as error:
             raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
 
@@ -82,16 +84,17 @@ class ElfImage:
         )
 
     @cached_property
-    def build_id(self) -> Optional[str]:
+    def build_id(self) -> str | None:
         """The GNU build-id in hexadecimal, or None."""
         for segment in self._elf.iter_segments(type="PT_NOTE"):
+            assert isinstance(segment, NoteSegment)
             for note in segment.iter_notes():
                 if note["n_type"] == "NT_GNU_BUILD_ID" and note["n_name"] == "GNU":
                     return str(note["n_desc"])
         return None
 
     @cached_property
-    def eh_frame_hdr(self) -> Optional[tuple[int, int]]:
+    def eh_frame_hdr(self) -> tuple[int, int] | None:
         """Link-time address and size of `.eh_frame_hdr` (PT_GNU_EH_FRAME), or None."""
         for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
             return segment["p_vaddr"], segment["p_memsz"]
@@ -110,7 +113,7 @@ class ElfImage:
                 return self._bytes[begin : begin + min(size, segment.file_size - skip)]
         return b""
 
-    def find_function(self, name: str) -> Optional[FunctionSymbol]:
+    def find_function(self, name: str) -> FunctionSymbol | None:
         """Return the function that the module's dynamic symbol table defines as `name`, or None."""
         symbol = self._symbols.get_symbol(name) if self._symbols else None
         if (
@@ -122,11 +125,14 @@ class ElfImage:
         return FunctionSymbol(name, symbol["st_value"], symbol["st_size"])
 
     @cached_property
-    def _symbols(self) -> Union[GNUHashTable, ELFHashTable, None]:
+    def _symbols(self) -> GNUHashTable | ELFHashTable | None:
         """The hash table the dynamic linker itself looks symbols up in."""
         for segment in self._elf.iter_segments(type="PT_DYNAMIC"):
-            for tag, table in (("DT_GNU_HASH", GNUHashTable), ("DT_HASH", ELFHashTable)):
-                _, offset = segment.get_table_offset(tag)
-                if offset is not None:
-                    return table(self._elf, offset, segment)
+            assert isinstance(segment, DynamicSegment)
+            _, offset = segment.get_table_offset("DT_GNU_HASH")
+            if offset is not None:
+                return GNUHashTable(self._elf, start_offset=offset, symboltable=segment)
+            _, offset = segment.get_table_offset("DT_HASH")
+            if offset is not None:
+                return ELFHashTable(self._elf, start_offset=offset, size=None, symboltable=segment)
         return None

@@ -1,23 +1,23 @@
 """The exceptions of gdbleak, each with the line that says what to type next.
 
-    GdbleakError
-    |-- UsageError
-    |-- TargetError
-    |   |-- NoSuchProcessError
-    |   |-- NotPermittedError
-    |   |-- AlreadyTracedError
-    |   |-- ProcessStoppedError
-    |   |-- ProcessUnusableError
-    |   |-- AllocatorError
-    |   `-- ForeignBreakpointError
-    |-- DebuggerError
-    |   |-- DebuggerMissingError
-    |   |-- DebuggerFailedError
-    |   `-- AttachError
-    `-- FileError
-        |-- RecordingError
-        |-- ElfError
-        `-- WriteError
+GdbleakError
+|-- UsageError
+|-- TargetError
+|   |-- NoSuchProcessError
+|   |-- NotPermittedError
+|   |-- AlreadyTracedError
+|   |-- ProcessStoppedError
+|   |-- ProcessUnusableError
+|   |-- AllocatorError
+|   `-- ForeignBreakpointError
+|-- DebuggerError
+|   |-- DebuggerMissingError
+|   |-- DebuggerFailedError
+|   `-- AttachError
+`-- FileError
+    |-- RecordingError
+    |-- ElfError
+    `-- WriteError
 """
 
 from __future__ import annotations

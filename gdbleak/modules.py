@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,10 @@ class Module:
     """First run-time address behind them."""
     bias: int
     """Run-time address minus link-time address."""
-    build_id: Optional[str]
-    file: Optional[str]
+    build_id: str | None
+    file: str | None
     """Path at which this host can read the very file that was mapped, or None."""
-    unreadable: Optional[str] = None
+    unreadable: str | None = None
     """Why `file` is None, as the end of a sentence."""
 
 
@@ -34,7 +33,7 @@ class ModuleMap:
         self._modules = sorted(modules, key=lambda module: module.start)
         self._starts = [module.start for module in self._modules]
 
-    def find(self, address: int) -> Optional[Module]:
+    def find(self, address: int) -> Module | None:
         """Return the module whose mappings span a run-time address, or None."""
         index = bisect_right(self._starts, address) - 1
         if index >= 0 and address < self._modules[index].end:

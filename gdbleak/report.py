@@ -7,7 +7,6 @@ without a process, a debugger or a file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 SCHEMA = "gdbleak.report/1"
 
@@ -18,14 +17,14 @@ class Frame:
 
     address: int
     """Return address in the target (the address after the call)."""
-    module: Optional[str] = None
+    module: str | None = None
     """Path of the program or library, as the target knows it."""
-    offset: Optional[int] = None
+    offset: int | None = None
     """`address` as an address of the module's ELF file, before relocation."""
-    function: Optional[str] = None
+    function: str | None = None
     """Demangled name, or None without a symbol."""
-    file: Optional[str] = None
-    line: Optional[int] = None
+    file: str | None = None
+    line: int | None = None
     inlined: bool = False
     """True for a function whose body stands inside the next frame's."""
 
@@ -43,9 +42,9 @@ class Site:
     freed_count: int
     bytes_per_s: float
     """Outstanding bytes divided by the length of the window."""
-    oldest_s: Optional[float]
+    oldest_s: float | None
     """Age at the end of the window of the oldest outstanding block; None without one."""
-    caller: Optional[Frame]
+    caller: Frame | None
     """First frame that is neither allocator nor wrapper; None for a stack without frames."""
     truncated: bool
     """True when the stack goes on beyond what could be unwound."""
@@ -59,8 +58,8 @@ class TargetInfo:
 
     pid: int
     command: str
-    exe: Optional[str]
-    started: Optional[str]
+    exe: str | None
+    started: str | None
     """When the process began, ISO 8601 with its offset from UTC."""
     threads: int
     allocator: str
@@ -85,19 +84,19 @@ class WindowInfo:
     """Blocks whose address was handed out again without a free being seen."""
     lost_events: int
     """Events known to have happened that the recording does not hold."""
-    stops: Optional[int]
-    stopped_s: Optional[float]
+    stops: int | None
+    stopped_s: float | None
     """Time in which the target stood still; an estimate, see docs/how-it-works.md."""
-    longest_pause_ms: Optional[float]
+    longest_pause_ms: float | None
 
 
 @dataclass(frozen=True)
 class MemoryInfo:
     """Resident set of the target, in bytes; None where it could not be read."""
 
-    rss_before: Optional[int]
-    rss_after: Optional[int]
-    explained_bytes: Optional[int]
+    rss_before: int | None
+    rss_after: int | None
+    explained_bytes: int | None
     """As much of the growth as outstanding blocks can account for."""
 
 
@@ -105,13 +104,13 @@ class MemoryInfo:
 class Verification:
     """Proof that the target was left as it was found; None for what could not be read."""
 
-    tracer_pid: Optional[int]
-    state_before: Optional[str]
-    state_after: Optional[str]
+    tracer_pid: int | None
+    state_before: str | None
+    state_after: str | None
     """State letters of proc(5)."""
-    text_intact: Optional[bool]
+    text_intact: bool | None
     """Every breakpoint address holds the bytes of the ELF file again."""
-    ok: Optional[bool]
+    ok: bool | None
     """None when the process had ended, so that there was nothing left to look at."""
 
 
