@@ -15,7 +15,8 @@ from typing import BinaryIO, cast
 from elftools.common.exceptions import ELFError as PyElfError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
-from elftools.elf.hash import ELFHashTable, GNUHashTable
+from elftools.elf.hash import GNUHashTable
+from elftools.elf.sections import Symbol
 from elftools.elf.segments import NoteSegment
 
 from gdbleak.errors import ElfError
@@ -115,7 +116,7 @@ class ElfImage:
 
     def find_function(self, name: str) -> FunctionSymbol | None:
         """Return the function that the module's dynamic symbol table defines as `name`, or None."""
-        symbol = self._symbols.get_symbol(name) if self._symbols else None
+        symbol = self._find_symbol(name)
         if (
             symbol is None
             or symbol["st_shndx"] == "SHN_UNDEF"
@@ -124,15 +125,25 @@ class ElfImage:
             return None
         return FunctionSymbol(name, symbol["st_value"], symbol["st_size"])
 
+    def _find_symbol(self, name: str) -> Symbol | None:
+        if self._hash_table:
+            return self._hash_table.get_symbol(name)
+        if self._dynamic:
+            return next((s for s in self._dynamic.iter_symbols() if s.name == name), None)
+        return None
+
     @cached_property
-    def _symbols(self) -> GNUHashTable | ELFHashTable | None:
-        """The hash table the dynamic linker itself looks symbols up in."""
+    def _hash_table(self) -> GNUHashTable | None:
+        """The table the dynamic linker itself looks symbols up in; very old files lack it."""
+        if self._dynamic:
+            _, offset = self._dynamic.get_table_offset("DT_GNU_HASH")
+            if offset is not None:
+                return GNUHashTable(self._elf, offset, self._dynamic)
+        return None
+
+    @cached_property
+    def _dynamic(self) -> DynamicSegment | None:
         for segment in self._elf.iter_segments(type="PT_DYNAMIC"):
             assert isinstance(segment, DynamicSegment)
-            _, offset = segment.get_table_offset("DT_GNU_HASH")
-            if offset is not None:
-                return GNUHashTable(self._elf, start_offset=offset, symboltable=segment)
-            _, offset = segment.get_table_offset("DT_HASH")
-            if offset is not None:
-                return ELFHashTable(self._elf, start_offset=offset, size=None, symboltable=segment)
+            return segment
         return None
