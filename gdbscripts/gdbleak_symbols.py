@@ -1,0 +1,98 @@
+"""Name the functions at addresses of ELF files. Runs inside a GDB that has no process.
+
+Reads `request.json` from the current folder: a list of {"file", "addresses"}, the addresses
+link-time. Writes `answer.json` beside it, one line of JSON for each file in the same order as
+soon as it is known, so that a GDB that dies over one file loses no other:
+
+    {"error": "..."}            the file cannot be read
+    {"functions": [[...]]}      for each address [[name, source file, line], ...], innermost
+                                inlined function first, the function that holds it last
+"""
+
+import json
+import re
+
+import gdb
+
+
+def main():
+    with open("request.json") as request:
+        modules = json.load(request)
+    with open("answer.json", "w") as answers:
+        for module in modules:
+            answers.write(json.dumps(answer(module)) + "\n")
+            answers.flush()
+
+
+def answer(module):
+    try:
+        load(module["file"])
+    except (gdb.error, ValueError) as error:
+        return {"error": text(str(error))}
+    return {"functions": [functions_at(address) for address in module["addresses"]]}
+
+
+def load(path):
+    """Make a file's symbols the only ones; GDB finds separate debug files by itself.
+
+    GDB splits a command at its newlines, and its arguments as a shell would.
+    """
+    if "\n" in path:
+        raise ValueError("its path contains a newline")
+    command = 'symbol-file "%s"' % re.sub(r'(["\\])', r"\\\1", path)
+    # Python 2's GDB takes bytes.
+    gdb.execute(command if isinstance(command, str) else command.encode("utf-8"), to_string=True)
+
+
+def functions_at(address):
+    try:
+        return debug_functions(address)
+    except (gdb.error, ValueError, OverflowError):
+        # Damaged debug information, a name in an unknown encoding, or no address at all.
+        return [[None, None, None]]
+
+
+def debug_functions(address):
+    """Walk outwards through the blocks of the debug information, else ask the symbol table.
+
+    The symbol of an inlined function bears the file and line of the call (GDB's reader takes
+    DW_AT_call_file and DW_AT_call_line for them).
+    """
+    file, line = location(gdb.find_pc_line(address))
+    functions = []
+    block = gdb.block_for_pc(address)
+    # A nested function of GNU C has its parent's block around it, but lies elsewhere.
+    while block is not None and block.start <= address < block.end:
+        function = block.function
+        if function is not None:
+            functions.append([text(function.print_name), file, line])
+            file, line = location(function)
+        block = block.superblock
+    return functions or [[minimal_symbol(address), file, line]]
+
+
+def location(item):
+    """Return the file, as the debug information names it, and line of a symbol or table row."""
+    if item.symtab is None or not item.line:
+        return None, None
+    return text(item.symtab.filename), item.line
+
+
+def minimal_symbol(address):
+    """Return the name in the symbol table of the function around an address, or None.
+
+    GDB takes no symbol whose size says that it ends before the address. It has no Python
+    interface to them.
+    """
+    said = gdb.execute("info symbol %d" % address, to_string=True)
+    match = re.match(r"(.+?)(?: \+ \d+)? in section ", said)
+    return text(match.group(1)) if match else None
+
+
+def text(string):
+    """Return Unicode: Python 2's GDB gives bytes."""
+    return string.decode("utf-8", "replace") if isinstance(string, bytes) else string
+
+
+if __name__ == "__main__":
+    main()

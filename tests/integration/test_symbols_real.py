@@ -1,0 +1,334 @@
+"""Names for addresses of compiled programs, by the GDB of this host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.processes import wait_until
+
+from gdbleak.elf import ElfImage
+from gdbleak.gdb_program import GdbProgram, find_gdb
+from gdbleak.modules import Module, ModuleMap
+from gdbleak.report import Frame
+from gdbleak.symbols import Symbolizer
+
+TARGETS = Path(__file__).parent.parent / "targets"
+SIZE = 1 << 32
+
+
+@pytest.fixture(scope="session")
+def gdb() -> GdbProgram:
+    """Return the GDB of this host."""
+    return find_gdb()
+
+
+@pytest.fixture(scope="session")
+def program(build_target: Callable[..., Path]) -> Path:
+    """Return a program with debug information."""
+    return build_target("symbols_program.cpp", "-rdynamic")
+
+
+@pytest.fixture(scope="session")
+def library(build_target: Callable[..., Path]) -> Path:
+    """Return a shared library with debug information."""
+    return build_target("symbols_library.c", "-shared", "-fPIC", name="libsymbols.so")
+
+
+@pytest.fixture(scope="session")
+def offsets(program: Path, library: Path) -> dict[str, int]:
+    """Return link-time return addresses by the words the program prints."""
+    output = subprocess.run([program, library], check=True, stdout=subprocess.PIPE, text=True)
+    lines = (line.split() for line in output.stdout.splitlines())
+    return {word: int(address, 16) for word, address in lines}
+
+
+def resolve(gdb: GdbProgram, file: Path | str, *offsets: int) -> list[tuple[Frame, ...]]:
+    """Return the frames at link-time addresses of one file that was mapped somewhere."""
+    base = SIZE
+    module = Module("/target/module", base, base + SIZE, base, None, str(file))
+    symbolizer = Symbolizer(gdb, ModuleMap([module]))
+    resolved = symbolizer.resolve(base + offset for offset in offsets)
+    assert symbolizer.notes == []
+    return [resolved[base + offset] for offset in offsets]
+
+
+def names(gdb: GdbProgram, file: Path | str, *offsets: int) -> list[str | None]:
+    """Return the functions that hold link-time addresses."""
+    return [frames[-1].function for frames in resolve(gdb, file, *offsets)]
+
+
+def line_of(word: str, source: str = "symbols_program.cpp") -> int:
+    """Return the number of the line that is marked with a word."""
+    lines = (TARGETS / source).read_text().splitlines()
+    return 1 + next(index for index, line in enumerate(lines) if f"at: {word}" in line)
+
+
+def strip(file: Path, output: Path, *options: str) -> Path:
+    """Copy a file without its symbols."""
+    subprocess.run(["objcopy", "--strip-all", *options, file, output], check=True)
+    return output
+
+
+def test_inlined_functions_each_have_their_own_line(
+    gdb: GdbProgram, program: Path, offsets: dict[str, int]
+) -> None:
+    [frames] = resolve(gdb, program, offsets["inlined"])
+    assert [(f.function, f.line, f.inlined) for f in frames] == [
+        ("shop::innermost<int>(int)", line_of("innermost"), True),
+        ("shop::middle<int>(int)", line_of("middle"), True),
+        ("shop::outermost<int>(int, shop::Basket const*)", line_of("outermost"), False),
+    ]
+    assert {f.file for f in frames} == {str(TARGETS / "symbols_program.cpp")}
+    assert {f.address - SIZE for f in frames} == {offsets["inlined"]}
+    assert {f.offset for f in frames} == {offsets["inlined"]}
+    assert {f.module for f in frames} == {"/target/module"}
+
+
+@pytest.mark.parametrize(
+    ("word", "function"),
+    [
+        ("operator", "shop::operator+(shop::Basket const&, shop::Basket const&)"),
+        ("exported", "exported()"),
+        ("hidden", "hidden()"),
+    ],
+)
+def test_functions_are_demangled_and_have_the_line_of_the_call(
+    word: str, function: str, gdb: GdbProgram, program: Path, offsets: dict[str, int]
+) -> None:
+    [[frame]] = resolve(gdb, program, offsets[word])
+    assert (frame.function, frame.line, frame.inlined) == (function, line_of(word), False)
+
+
+def test_shared_library(gdb: GdbProgram, library: Path, offsets: dict[str, int]) -> None:
+    [[frame]] = resolve(gdb, library, offsets["library"])
+    assert frame.function == "library_call"
+    assert frame.line == line_of("library", "symbols_library.c")
+
+
+def test_modules_do_not_share_symbols(
+    gdb: GdbProgram, program: Path, library: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    """The last of three files is no ELF file, and must not be given the symbols of another."""
+    broken = tmp_path / "broken"
+    broken.write_text("no ELF file")
+    modules = [
+        Module(str(file), base, base + SIZE, base, None, str(file))
+        for file, base in ((broken, SIZE), (program, 2 * SIZE), (library, 3 * SIZE))
+    ]
+    symbolizer = Symbolizer(gdb, ModuleMap(modules))
+    addresses = [
+        SIZE + offsets["hidden"],
+        2 * SIZE + offsets["hidden"],
+        3 * SIZE + offsets["library"],
+    ]
+    resolved = symbolizer.resolve(addresses)
+    assert [resolved[a][-1].function for a in addresses] == [None, "hidden()", "library_call"]
+    [note] = symbolizer.notes
+    assert str(broken) in note
+    assert "file format not recognized" in note
+
+
+def test_stripped_file_names_only_what_it_exports(
+    gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    stripped = strip(program, tmp_path / "stripped")
+    [[exported], [operator], [hidden]] = resolve(
+        gdb, stripped, offsets["exported"], offsets["operator"], offsets["hidden"]
+    )
+    assert exported.function == "exported"
+    assert (exported.file, exported.line) == (None, None)
+    assert operator.function == "shop::operator+(shop::Basket const&, shop::Basket const&)"
+    assert hidden == Frame(SIZE + offsets["hidden"], "/target/module", offsets["hidden"])
+
+
+def test_addresses_where_nothing_stands(gdb: GdbProgram, program: Path) -> None:
+    assert names(gdb, program, 1, SIZE - 1) == [None, None]
+
+
+def test_separate_debug_file_is_found_by_its_link(
+    gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    debug = tmp_path / ".debug" / "stripped.debug"
+    debug.parent.mkdir()
+    subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
+    stripped = strip(program, tmp_path / "stripped", f"--add-gnu-debuglink={debug}")
+    [[frame]] = resolve(gdb, stripped, offsets["hidden"])
+    assert (frame.function, frame.line) == ("hidden()", line_of("hidden"))
+
+
+def test_separate_debug_file_is_found_by_build_id(gdb: GdbProgram) -> None:
+    libc = next(
+        line.split()[-1]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if line.endswith("libc.so.6")
+    )
+    image = ElfImage(libc)
+    build_id = image.build_id
+    assert build_id is not None
+    if not Path(f"/usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug").exists():
+        pytest.skip("the debug information of libc is not installed (libc6-dbg)")
+    malloc = image.find_function("malloc")
+    assert malloc is not None
+    [frames] = resolve(gdb, libc, malloc.address + malloc.size // 2)
+    assert frames[-1].file is not None
+    assert frames[-1].file.endswith("malloc.c")
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'a"b', "a\\b\\", "$x;#y", "-r", "~z", "ü", "a "])
+def test_awkward_paths(
+    name: str, gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    copy = tmp_path / name / name
+    copy.parent.mkdir()
+    shutil.copy(program, copy)
+    assert names(gdb, copy, offsets["hidden"]) == ["hidden()"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nshell touch pwned", os.fsdecode(b"\xff")], ids=["newline", "no UTF-8"]
+)
+def test_paths_gdb_cannot_be_told(
+    name: str, gdb: GdbProgram, program: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / name
+    shutil.copy(program, copy)
+    symbolizer = Symbolizer(gdb, ModuleMap([Module("m", 0, SIZE, 0, None, str(copy))]))
+    assert symbolizer.resolve([8]) == {8: (Frame(8, "m", 8),)}
+    assert symbolizer.notes[0].startswith("Functions in m have no names: ")
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_deleted_file_is_read_through_a_descriptor(
+    gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    copy = tmp_path / "deleted"
+    shutil.copy(program, copy)
+    with copy.open("rb") as file:
+        copy.unlink()
+        path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        assert names(gdb, path, offsets["hidden"]) == ["hidden()"]
+
+
+def test_no_script_of_the_target_is_executed(
+    gdb: GdbProgram,
+    program: Path,
+    tmp_path: Path,
+    offsets: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traps = tmp_path / "executed"
+    traps.mkdir()
+    section = tmp_path / "section"
+    section.write_bytes(b"\x04inlined\n" + f"open('{traps}/section', 'w')\n\0".encode())
+    copy = tmp_path / "program"
+    added = f"--add-section=.debug_gdb_scripts={section}"
+    subprocess.run(["objcopy", added, program, copy], check=True)
+    (tmp_path / "program-gdb.py").write_text(f"open('{traps}/auto-load', 'w')")
+    (tmp_path / ".gdbinit").write_text(f"shell touch '{traps}/gdbinit'\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    trusting = ["-iex", "set auto-load safe-path /", "-batch", "-ex", f"symbol-file {copy}"]
+    subprocess.run([gdb.path, *trusting], check=True, stdin=subprocess.DEVNULL)
+    assert {trap.name for trap in traps.iterdir()} == {"section", "auto-load", "gdbinit"}
+    shutil.rmtree(traps)
+    traps.mkdir()
+
+    assert names(gdb, copy, offsets["hidden"]) == ["hidden()"]
+    assert find_gdb() == gdb
+    assert list(traps.iterdir()) == []
+
+
+@pytest.fixture
+def make_hooked_gdb(gdb: GdbProgram, tmp_path: Path) -> Callable[[str], GdbProgram]:
+    """Return a function that makes a GDB that runs some Python when it reads `libsymbols.so`."""
+
+    def make(python: str) -> GdbProgram:
+        hook = tmp_path / "hook.py"
+        hook.write_text(
+            "import gdb, os, signal, time\n"
+            "execute = gdb.execute\n"
+            "def hooked(command, *rest, **options):\n"
+            "    if 'libsymbols.so' in command:\n"
+            f"        {python}\n"
+            "    return execute(command, *rest, **options)\n"
+            "gdb.execute = hooked\n"
+        )
+        path = tmp_path / "gdb"
+        path.write_text(f'#!/bin/sh\nexec {gdb.path} -iex "source {hook}" "$@"\n')
+        path.chmod(0o755)
+        return GdbProgram(str(path), gdb.version, gdb.python)
+
+    return make
+
+
+def test_a_module_that_kills_gdb_takes_no_other_names_with_it(
+    make_hooked_gdb: Callable[[str], GdbProgram],
+    program: Path,
+    library: Path,
+    offsets: dict[str, int],
+) -> None:
+    modules = [
+        Module(str(file), base, base + SIZE, base, None, str(file))
+        for file, base in ((program, SIZE), (library, 2 * SIZE), (program, 3 * SIZE))
+    ]
+    killed = make_hooked_gdb("os.kill(os.getpid(), signal.SIGKILL)")
+    symbolizer = Symbolizer(killed, ModuleMap(modules))
+    addresses = [
+        base + offsets[word]
+        for base, word in ((SIZE, "hidden"), (2 * SIZE, "library"), (3 * SIZE, "hidden"))
+    ]
+    resolved = symbolizer.resolve(addresses)
+    assert [resolved[a][-1].function for a in addresses] == ["hidden()", None, "hidden()"]
+    assert symbolizer.notes == [
+        f"Functions in {library} have no names: GDB gave no answer and died of signal 9."
+    ]
+
+
+def test_an_interrupt_ends_gdb_and_leaves_nothing(
+    make_hooked_gdb: Callable[[str], GdbProgram],
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid_file = tmp_path / "pid"
+    slow = make_hooked_gdb(
+        f"open({str(pid_file)!r}, 'w').write('%d\\n' % os.getpid()); signal.pause()"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+
+    def interrupt() -> None:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), "GDB reads")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    modules = ModuleMap([Module("m", 0, SIZE, 0, None, str(library))])
+    with pytest.raises(KeyboardInterrupt):
+        Symbolizer(slow, modules).resolve([8])
+    thread.join()
+    assert not Path("/proc", pid_file.read_text().strip()).exists()
+    assert list(scratch.iterdir()) == []
+
+
+def test_names_in_any_locale(
+    gdb: GdbProgram,
+    program: Path,
+    tmp_path: Path,
+    offsets: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stripped file takes the way through the text of `info symbol`, which GDB translates."""
+    for variable in ("LANG", "LC_ALL", "LANGUAGE"):
+        monkeypatch.setenv(variable, "de_DE.ISO-8859-1")
+    stripped = strip(program, tmp_path / "größe")
+    assert names(gdb, stripped, offsets["exported"]) == ["exported"]

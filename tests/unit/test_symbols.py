@@ -1,0 +1,213 @@
+"""Finding a GDB, and what becomes of symbols when it misbehaves; no real GDB."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gdbleak import symbols
+from gdbleak.errors import DebuggerMissingError
+from gdbleak.gdb_program import GdbProgram, find_gdb, script_path
+from gdbleak.modules import Module, ModuleMap
+from gdbleak.report import Frame
+from gdbleak.symbols import Symbolizer
+
+LIBRARY = Module("/lib/libz.so", 0x7000, 0x8000, 0x7000, None, "/lib/libz.so")
+PROGRAM = Module("/bin/program", 0x1000, 0x2000, 0x1000, None, "/bin/program")
+UNREADABLE = Module("/lib/gone.so", 0x9000, 0xA000, 0x9000, None, None, "it was deleted")
+MODULES = ModuleMap([PROGRAM, LIBRARY, UNREADABLE])
+
+
+@pytest.fixture
+def make_gdb(tmp_path: Path) -> Callable[[str], str]:
+    """Return a function that makes a program of a shell script."""
+
+    def make(script: str) -> str:
+        path = tmp_path / "gdb"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def make_symbolizer(make_gdb: Callable[[str], str]) -> Callable[[str], Symbolizer]:
+    """Return a function that makes a Symbolizer whose GDB is a shell script."""
+    return lambda script: Symbolizer(GdbProgram(make_gdb(script), "1", "3"), MODULES)
+
+
+def answer(*lines: object) -> str:
+    """Return shell commands that write an answer."""
+    return "cat > answer.json <<'END'\n" + "\n".join(map(json.dumps, lines)) + "\nEND"
+
+
+def test_find_gdb_asks_the_one_on_path(
+    make_gdb: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_gdb("""echo '["7.6.1-120.el7", "2.7"]'""")
+    monkeypatch.delenv("GDBLEAK_GDB", raising=False)
+    monkeypatch.setenv("PATH", str(Path(path).parent))
+    assert find_gdb() == GdbProgram(path, "7.6.1-120.el7", "2.7")
+
+
+def test_find_gdb_prefers_the_variable(
+    make_gdb: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_gdb("""echo '["13.1", "3.11"]'""")
+    monkeypatch.setenv("GDBLEAK_GDB", path)
+    monkeypatch.setenv("PATH", "")
+    assert find_gdb() == GdbProgram(path, "13.1", "3.11")
+
+
+@pytest.mark.parametrize("variable", ["", "/nowhere/gdb"])
+def test_no_gdb(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDBLEAK_GDB", variable)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DebuggerMissingError, match=variable or "no gdb") as caught:
+        find_gdb()
+    assert "GDBLEAK_GDB" in caught.value.help_text
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'Python scripting is not supported in this copy of GDB.' >&2; exit 1", "no working"),
+        ("echo 'Python path configuration:'; exit 1", "no working"),
+        ("kill -KILL $$", "no working"),
+        ("exec sleep 600", "does not run"),
+    ],
+    ids=["without Python", "broken Python", "dies", "hangs"],
+)
+def test_unusable_gdb(
+    script: str,
+    message: str,
+    make_gdb: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = make_gdb(script)
+    monkeypatch.setenv("GDBLEAK_GDB", path)
+    monkeypatch.setattr("gdbleak.gdb_program._PROBE_TIMEOUT_S", 0.5)
+    with pytest.raises(DebuggerMissingError, match=f"{path}.* {message}") as caught:
+        find_gdb()
+    assert "apt-get install gdb" in caught.value.help_text
+
+
+def test_gdb_that_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gdb"
+    path.write_text("#!/nowhere/interpreter\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("GDBLEAK_GDB", str(path))
+    with pytest.raises(DebuggerMissingError, match="does not run"):
+        find_gdb()
+
+
+def test_script_path_leads_to_a_file() -> None:
+    path = script_path("gdbleak_symbols.py")
+    assert Path(path).is_absolute()
+    assert Path(path).is_file()
+
+
+def test_functions_are_asked_for_at_the_call_and_inlined_ones_come_first(
+    make_symbolizer: Callable[[str], Symbolizer], tmp_path: Path
+) -> None:
+    symbolizer = make_symbolizer(
+        f"cp request.json {tmp_path}\n"
+        + answer({"functions": [[["inner", "a.c", 7], ["outer", "b.c", None]]]})
+    )
+    assert symbolizer.resolve([0x1235]) == {
+        0x1235: (
+            Frame(0x1235, "/bin/program", 0x235, "inner", "a.c", 7, inlined=True),
+            Frame(0x1235, "/bin/program", 0x235, "outer", "b.c"),
+        )
+    }
+    assert symbolizer.notes == []
+    asked = json.loads((tmp_path / "request.json").read_text())
+    assert asked == [{"file": "/bin/program", "addresses": [0x234]}]
+
+
+def test_gdb_is_not_started_for_addresses_without_a_readable_module(
+    make_symbolizer: Callable[[str], Symbolizer], tmp_path: Path
+) -> None:
+    symbolizer = make_symbolizer(f"touch {tmp_path}/started")
+    assert symbolizer.resolve([0x10, 0x9010]) == {
+        0x10: (Frame(0x10),),
+        0x9010: (Frame(0x9010, "/lib/gone.so", 0x10),),
+    }
+    assert symbolizer.notes == []
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_call_that_ends_a_module_belongs_to_it(
+    make_symbolizer: Callable[[str], Symbolizer],
+) -> None:
+    symbolizer = make_symbolizer(answer({"functions": [[["abort_all", None, None]]]}))
+    assert symbolizer.resolve([0x2000])[0x2000][0].function == "abort_all"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -KILL $$", "GDB gave no answer and died of signal 9"),
+        ("exit 3", "GDB gave no answer and ended with status 3"),
+        ("exec sleep 600", "GDB had not read them after 0.5 s"),
+        ("echo damaged > answer.json", "GDB gave no answer and ended with status 0"),
+        ("""printf '{"functions": [[["f", nul' > answer.json""", "GDB gave no answer"),
+        ("printf '\\377' > answer.json", "GDB gave no answer"),
+        ('rm "$0"; exit 1', "GDB could not be run"),
+    ],
+    ids=["dies", "fails", "hangs", "damaged", "cut off", "no text", "gone"],
+)
+def test_whatever_gdb_does_every_address_has_a_frame(
+    script: str,
+    reason: str,
+    make_symbolizer: Callable[[str], Symbolizer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbols, "TIMEOUT_S", 0.5)
+    symbolizer = make_symbolizer(script)
+    assert symbolizer.resolve([0x1010, 0x7010]) == {
+        0x1010: (Frame(0x1010, "/bin/program", 0x10),),
+        0x7010: (Frame(0x7010, "/lib/libz.so", 0x10),),
+    }
+    assert reason in symbolizer.notes[-1]
+
+
+def test_no_room_for_the_request(
+    make_symbolizer: Callable[[str], Symbolizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    symbolizer = make_symbolizer("exit 0")
+    assert symbolizer.resolve([0x1010]) == {0x1010: (Frame(0x1010, "/bin/program", 0x10),)}
+    assert "GDB could not be run" in symbolizer.notes[0]
+
+
+def test_answers_from_before_gdb_died_are_kept(
+    make_symbolizer: Callable[[str], Symbolizer],
+) -> None:
+    symbolizer = make_symbolizer(
+        answer({"functions": [[["inflate", None, None]]]}) + "\nkill -KILL $$"
+    )
+    resolved = symbolizer.resolve([0x1010, 0x7010])
+    assert resolved[0x7010][0].function == "inflate"
+    assert resolved[0x1010][0].function is None
+    assert symbolizer.notes == [
+        "Functions in /bin/program have no names: GDB gave no answer and died of signal 9."
+    ]
+
+
+def test_many_modules_that_fail_alike_are_counted(
+    make_gdb: Callable[[str], str],
+) -> None:
+    modules = [
+        Module(f"/lib/{number}.so", start, start + 16, start, None, "/lib/x")
+        for number, start in enumerate(range(0, 64, 16))
+    ]
+    symbolizer = Symbolizer(GdbProgram(make_gdb("exit 1"), "1", "3"), ModuleMap(modules))
+    symbolizer.resolve(module.start + 8 for module in modules)
+    assert symbolizer.notes == [
+        "Functions in 4 modules have no names: GDB gave no answer and ended with status 1."
+    ]
