@@ -7,6 +7,9 @@ and symbol tables; bytes are taken straight from a memory map of the file.
 from __future__ import annotations
 
 import mmap
+import re
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +19,43 @@ from elftools.common.exceptions import ELFError as PyElfError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.hash import GNUHashTable
+from elftools.elf.relocation import RelocationTable
 from elftools.elf.sections import Symbol
-from elftools.elf.segments import NoteSegment
 
 from gdbleak.errors import ElfError
+
+HEADER_SIZE = 4096
+PAGE_SIZE = 4096
+
+# pyelftools calls STT_GNU_IFUNC by the name of its number.
+_FUNCTION_TYPES = ("STT_FUNC", "STT_LOOS", "STT_GNU_IFUNC")
+_PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
+_R_X86_64_GLOB_DAT, _R_X86_64_JUMP_SLOT, _R_X86_64_IRELATIVE = 6, 7, 37
+
+
+def parse_build_id(header: bytes, read: Callable[[int, int], bytes]) -> str | None:
+    """Return the GNU build-id of a 64-bit little-endian ELF file, or of its image in memory.
+
+    Args:
+        header: The beginning of the file.
+        read: Returns the bytes at a file offset, given offset and size.
+
+    """
+    if header[:6] != b"\x7fELF\2\1" or len(header) < 64:
+        return None
+    (table,) = struct.unpack_from("<Q", header, 0x20)
+    entry_size, count = struct.unpack_from("<HH", header, 0x36)
+    for entry in range(table, min(table + count * entry_size, len(header) - 55), entry_size or 56):
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", header, entry)
+        notes = read(offset, min(size, HEADER_SIZE)) if kind == _PT_NOTE else b""
+        position = 0
+        while position + 12 <= len(notes):
+            name_size, size, note = struct.unpack_from("<III", notes, position)
+            description = position + 12 + (name_size + 3 & -4)
+            if note == _NT_GNU_BUILD_ID and notes[position + 12 :][:4] == b"GNU\0":
+                return notes[description : description + size].hex()
+            position = description + (size + 3 & -4)
+    return None
 
 
 @dataclass(frozen=True)
@@ -84,15 +120,15 @@ class ElfImage:
             for header in self._elf.iter_segments(type="PT_LOAD")
         )
 
+    @property
+    def header(self) -> bytes:
+        """The beginning of the file: ELF header and, as a rule, program headers and notes."""
+        return self._bytes[:HEADER_SIZE]
+
     @cached_property
     def build_id(self) -> str | None:
         """The GNU build-id in hexadecimal, or None."""
-        for segment in self._elf.iter_segments(type="PT_NOTE"):
-            assert isinstance(segment, NoteSegment)
-            for note in segment.iter_notes():
-                if note["n_type"] == "NT_GNU_BUILD_ID" and note["n_name"] == "GNU":
-                    return str(note["n_desc"])
-        return None
+        return parse_build_id(self.header, lambda offset, size: self._bytes[offset : offset + size])
 
     @cached_property
     def eh_frame_hdr(self) -> tuple[int, int] | None:
@@ -100,6 +136,14 @@ class ElfImage:
         for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
             return segment["p_vaddr"], segment["p_memsz"]
         return None
+
+    def address_of(self, offset: int) -> int:
+        """Return the link-time address at which a page of the file is mapped; 0 if it is not."""
+        for segment in self.segments:
+            begin = segment.offset & -PAGE_SIZE
+            if begin <= offset < segment.offset + segment.file_size:
+                return (segment.address & -PAGE_SIZE) + offset - begin
+        return 0
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of the file at a link-time address.
@@ -114,13 +158,18 @@ class ElfImage:
                 return self._bytes[begin : begin + min(size, segment.file_size - skip)]
         return b""
 
+    def search(self, pattern: re.Pattern[bytes]) -> bytes | None:
+        """Return the first group of the first match of `pattern` anywhere in the file."""
+        match = pattern.search(self._bytes)
+        return match.group(1) if match else None
+
     def find_function(self, name: str) -> FunctionSymbol | None:
         """Return the function that the module's dynamic symbol table defines as `name`, or None."""
         symbol = self._find_symbol(name)
         if (
             symbol is None
             or symbol["st_shndx"] == "SHN_UNDEF"
-            or symbol["st_info"]["type"] not in ("STT_FUNC", "STT_GNU_IFUNC")
+            or symbol["st_info"]["type"] not in _FUNCTION_TYPES
         ):
             return None
         return FunctionSymbol(name, symbol["st_value"], symbol["st_size"])
@@ -131,6 +180,29 @@ class ElfImage:
         if self._dynamic:
             return next((s for s in self._dynamic.iter_symbols() if s.name == name), None)
         return None
+
+    @cached_property
+    def linked_functions(self) -> dict[int, str]:
+        """Names of functions that the dynamic linker binds, by the slot it writes them to.
+
+        A call of a module's own indirect function (`memset` of glibc) has no symbol in its
+        relocation, only the address of the resolver, which is the symbol's value.
+        """
+        if self._dynamic is None:
+            return {}
+        memset = self.find_function("memset")
+        slots: dict[int, str] = {}
+        for table in self._dynamic.get_relocation_tables().values():
+            if not isinstance(table, RelocationTable):
+                continue
+            for relocation in table.iter_relocations():
+                slot, kind = relocation["r_offset"], relocation["r_info_type"]
+                if kind in (_R_X86_64_GLOB_DAT, _R_X86_64_JUMP_SLOT):
+                    slots[slot] = self._dynamic.get_symbol(relocation["r_info_sym"]).name
+                elif kind == _R_X86_64_IRELATIVE:
+                    if memset and relocation["r_addend"] == memset.address:
+                        slots[slot] = memset.name
+        return slots
 
     @cached_property
     def _hash_table(self) -> GNUHashTable | None:

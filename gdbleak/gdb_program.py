@@ -87,9 +87,11 @@ def find_gdb() -> GdbProgram:
 def safe_environment() -> dict[str, str]:
     """Return the environment every GDB of ours is started in: no debuginfod, English messages.
 
-    GDB 10 and 11 know debuginfod, but only this variable switches it off.
+    GDB 10 and 11 know debuginfod, but only this variable switches it off. The variables of Python
+    are meant for another Python than the one inside GDB.
     """
-    return {**os.environ, "DEBUGINFOD_URLS": "", "LC_ALL": "C"}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def script_path(name: str) -> str:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from gdbleak.elf import ElfImage, parse_build_id
+from gdbleak.errors import ElfError
+from gdbleak.proc import Mapping, Memory
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,20 @@ class Module:
     unreadable: str | None = None
     """Why `file` is None, as the end of a sentence."""
 
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the module as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Module:
+        """Rebuild a module from `to_json`'s values."""
+        return cls(**values)
+
 
 class ModuleMap:
     """Modules by run-time address."""
@@ -42,3 +64,112 @@ class ModuleMap:
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._modules)
+
+    def merge(self, later: ModuleMap) -> ModuleMap:
+        """Return these modules and those of `later` that lie where none of these does.
+
+        Libraries that were loaded during the window are found so. Where another library took a
+        module's place, neither can be told to be the right one: both are left out.
+        """
+        known = {(module.path, module.start): module for module in self}
+        added = [module for module in later if (module.path, module.start) not in known]
+        replaced = {
+            (old.path, old.start)
+            for old in self
+            for new in added
+            if old.start < new.end and new.start < old.end
+        }
+        clear = [
+            new
+            for new in added
+            if not any(old.start < new.end and new.start < old.end for old in self)
+        ]
+        return ModuleMap([m for key, m in known.items() if key not in replaced] + clear)
+
+
+class ModuleReader:
+    """Finds the modules of one process, and keeps open the files that have no name any more."""
+
+    def __init__(self, pid: int, memory: Memory) -> None:
+        self._pid = pid
+        self._memory = memory
+        self._same_root = _shares_root(pid)
+        self._open_files: list[int] = []
+
+    def read(self, mappings: list[Mapping]) -> ModuleMap:
+        """Return the modules among `mappings`."""
+        modules = []
+        named = [mapping for mapping in mappings if mapping.inode and mapping.path]
+        for _, group in groupby(named, key=lambda m: (m.path, m.device, m.inode)):
+            lines = list(group)
+            if any(line.executable for line in lines):
+                modules.append(self._make_module(lines))
+        return ModuleMap(modules)
+
+    def close(self) -> None:
+        """Close the files; `Module.file` of a deleted file can then no longer be opened."""
+        for file in self._open_files:
+            os.close(file)
+        self._open_files.clear()
+
+    def _make_module(self, lines: list[Mapping]) -> Module:
+        first = lines[0]
+        header = self._memory.read(first.start, min(first.end - first.start, 4096))
+        build_id = parse_build_id(
+            header, lambda offset, size: self._memory.read(first.start + offset, size)
+        )
+        reason = "its file was replaced or deleted, and the kernel does not let us read the old one"
+        for candidate in self._candidates(first):
+            try:
+                image = ElfImage(candidate)
+            except ElfError as error:
+                if not first.deleted:
+                    reason = str(error)
+                continue
+            if image.build_id == build_id and image.header == header[: len(image.header)]:
+                return Module(
+                    path=first.path,
+                    start=first.start,
+                    end=lines[-1].end,
+                    bias=first.start - image.address_of(first.offset),
+                    build_id=build_id,
+                    file=self._keep(candidate),
+                )
+        return Module(
+            first.path, first.start, lines[-1].end, first.start, build_id, None, unreadable=reason
+        )
+
+    def _candidates(self, mapping: Mapping) -> Iterator[str]:
+        """Ways to the mapped file, the one with the most lasting name first."""
+        if not mapping.deleted:
+            yield mapping.path if self._same_root else f"/proc/{self._pid}/root{mapping.path}"
+        yield f"/proc/{self._pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+        exe = Path(f"/proc/{self._pid}/exe")
+        if str(exe.readlink()).removesuffix(" (deleted)") == mapping.path:
+            yield str(exe)
+
+    def _keep(self, candidate: str) -> str:
+        """A name by which the file can be read after the process has ended."""
+        if not candidate.startswith("/proc/"):
+            return candidate
+        self._open_files.append(os.open(candidate, os.O_RDONLY))
+        return f"/proc/{os.getpid()}/fd/{self._open_files[-1]}"
+
+
+def find_again(module: Module) -> Module:
+    """Return the module of a saved recording with the file it has on this host now, if any."""
+    try:
+        same = module.build_id is not None and ElfImage(module.path).build_id == module.build_id
+    except ElfError as error:
+        same, reason = False, str(error)
+    else:
+        reason = "the file there now is another one"
+    if same:
+        return Module(**{**asdict(module), "file": module.path, "unreadable": None})
+    return Module(**{**asdict(module), "file": None, "unreadable": reason})
+
+
+def _shares_root(pid: int) -> bool:
+    """Whether a path means the same file to a process and to us."""
+    same_root = Path(f"/proc/{pid}/root").samefile("/")
+    return same_root and Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")

@@ -1,0 +1,197 @@
+"""From a recording to a report: replay, unwinding, symbols, one site for each call stack."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.callers import find_caller
+from gdbleak.elf import ElfImage
+from gdbleak.errors import ElfError, RecordingError
+from gdbleak.ledger import Block, Ledger
+from gdbleak.modules import Module, ModuleMap
+from gdbleak.recording import EndedBy, Recording
+from gdbleak.replay import Replay
+from gdbleak.report import (
+    Frame,
+    MemoryInfo,
+    Report,
+    Site,
+    TargetInfo,
+    Verification,
+    WindowInfo,
+)
+from gdbleak.stacks import CallStack, Unwinder
+
+Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Which blocks a report is about, and in which order it lists their stacks."""
+
+    min_size: int = 0
+    """Only blocks of at least so many requested bytes."""
+    max_size: int | None = None
+    older_ms: float = 500.0
+    """Only blocks at least this old at the end of the window count as outstanding."""
+    sort: str = "bytes"
+    """By outstanding `bytes` or `count`."""
+    max_frames: int = 64
+
+
+@dataclass
+class _Tally:
+    """What is added up for a call stack."""
+
+    outstanding_bytes: int = 0
+    outstanding_count: int = 0
+    allocated_bytes: int = 0
+    allocated_count: int = 0
+    freed_count: int = 0
+    oldest_ns: int | None = None
+
+    def add(self, block: Block, end_ns: int, older_ns: float) -> None:
+        self.allocated_bytes += block.allocated_bytes
+        self.allocated_count += 1
+        if block.freed_ns is not None:
+            self.freed_count += 1
+        elif end_ns - block.born_ns >= older_ns:
+            self.outstanding_bytes += block.size
+            self.outstanding_count += 1
+            self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
+
+
+@dataclass
+class Analysis:
+    """A recording on its way to a report."""
+
+    recording: Recording
+    modules: ModuleMap
+    options: ReportOptions
+    notes: list[str] = field(default_factory=list)
+
+    def make_report(self, resolve: Resolver) -> Report:
+        """Compute the report.
+
+        Args:
+            resolve: Turns return addresses into frames.
+
+        Raises:
+            RecordingError: the recording is damaged.
+
+        """
+        try:
+            return self._make_report(resolve)
+        except (LookupError, TypeError, ValueError, struct.error) as error:
+            raise RecordingError(f"the recording is damaged: {error!r}") from error
+
+    def _make_report(self, resolve: Resolver) -> Report:
+        recording = self.recording
+        replay = Replay(recording.probes, MALLOC_FAMILY)
+        last_ns = 0
+        for hit in recording.iter_hits():
+            replay.feed(hit)
+            last_ns = hit.time_ns
+        ledger = replay.ledger
+        ledger.close()
+        end = recording.end or {}
+        opened_ns = recording.opened_ns or 0
+        end_ns = end.get("end_ns") or max(last_ns, opened_ns)
+        duration_s = (end_ns - opened_ns) / 1e9
+        tallies = self._tally(ledger.blocks, end_ns)
+        sites = self._make_sites(tallies, end_ns, duration_s, resolve)
+        return Report(
+            target=TargetInfo(**recording.head["target"], allocator=recording.head["allocator"]),
+            window=WindowInfo(
+                started=recording.head["started"],
+                duration_s=duration_s,
+                ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
+                complete=recording.end is not None,
+                events=replay.events,
+                allocations=len(ledger.blocks),
+                frees=ledger.frees,
+                frees_of_older_blocks=ledger.frees_of_older_blocks,
+                missed_frees=ledger.missed_frees,
+                lost_events=end.get("lost_events", 0) + ledger.unfinished_calls,
+                stops=end.get("stops"),
+                stopped_s=end.get("stopped_s"),
+                longest_pause_ms=end.get("longest_pause_ms"),
+            ),
+            memory=_explain_memory(recording.head, end, ledger),
+            verification=Verification(
+                **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
+            ),
+            sites=sites,
+            notes=tuple(self.notes),
+        )
+
+    def _tally(self, blocks: Iterable[Block], end_ns: int) -> dict[CallStack, _Tally]:
+        options = self.options
+        unwinder = Unwinder(self.modules, self._open_image, options.max_frames)
+        tallies: dict[CallStack, _Tally] = {}
+        for block in blocks:
+            if block.size < options.min_size:
+                continue
+            if options.max_size is not None and block.size > options.max_size:
+                continue
+            stack, registers = self.recording.stack(block.stack)
+            call_stack = unwinder.unwind(stack, registers["rsp"], registers)
+            tally = tallies.setdefault(call_stack, _Tally())
+            tally.add(block, end_ns, options.older_ms * 1e6)
+        return tallies
+
+    def _open_image(self, module: Module) -> ElfImage | None:
+        try:
+            if module.file is not None:
+                return ElfImage(module.file)
+            self.notes.append(f"no unwinding through {module.path}: {module.unreadable}")
+        except ElfError as error:
+            self.notes.append(f"no unwinding through {module.path}: {error}")
+        return None
+
+    def _make_sites(
+        self,
+        tallies: dict[CallStack, _Tally],
+        end_ns: int,
+        duration_s: float,
+        resolve: Resolver,
+    ) -> tuple[Site, ...]:
+        def order(entry: tuple[CallStack, _Tally]) -> tuple[int, ...]:
+            stack, tally = entry
+            sizes = (tally.outstanding_bytes, tally.outstanding_count)
+            first, second = sizes if self.options.sort == "bytes" else sizes[::-1]
+            return -first, -second, -tally.allocated_bytes, *stack.addresses
+
+        frames_of = resolve({address for stack in tallies for address in stack.addresses})
+        sites = []
+        for rank, (stack, tally) in enumerate(sorted(tallies.items(), key=order), start=1):
+            frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
+            oldest_ns = tally.oldest_ns
+            sites.append(
+                Site(
+                    rank=rank,
+                    outstanding_bytes=tally.outstanding_bytes,
+                    outstanding_count=tally.outstanding_count,
+                    allocated_bytes=tally.allocated_bytes,
+                    allocated_count=tally.allocated_count,
+                    freed_count=tally.freed_count,
+                    bytes_per_s=tally.outstanding_bytes / duration_s if duration_s else 0.0,
+                    oldest_s=None if oldest_ns is None else (end_ns - oldest_ns) / 1e9,
+                    caller=find_caller(frames),
+                    truncated=stack.truncated,
+                    frames=frames,
+                )
+            )
+        return tuple(sites)
+
+
+def _explain_memory(head: dict[str, Any], end: dict[str, Any], ledger: Ledger) -> MemoryInfo:
+    before, after = head.get("rss_before"), end.get("rss_after")
+    if before is None or after is None:
+        return MemoryInfo(before, after, None)
+    outstanding = sum(block.size for block in ledger.blocks if block.freed_ns is None)
+    return MemoryInfo(before, after, max(min(after - before, outstanding), 0))

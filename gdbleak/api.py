@@ -1,0 +1,128 @@
+"""What a program that imports gdbleak calls; the commands call the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gdbleak.allocator_search import find_allocator, plan_probes
+from gdbleak.analysis import Analysis, ReportOptions
+from gdbleak.capture.window import Limits, Progress, Window
+from gdbleak.errors import WriteError
+from gdbleak.gdb_program import GdbProgram, find_gdb
+from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
+from gdbleak.proc import Memory, read_mappings, resident_set
+from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json
+from gdbleak.report import Report
+from gdbleak.symbols import Symbolizer
+from gdbleak.target import inspect, isoformat
+
+__all__ = ["Limits", "Progress", "ReportOptions", "load", "trace"]
+
+
+def trace(
+    pid: int,
+    duration_s: float = 10.0,
+    *,
+    max_events: int | None = None,
+    stack_bytes: int = 4096,
+    options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
+    save: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Report:
+    """Record what a process allocates and frees for a while, and report what stays.
+
+    The process is attached to with GDB, slowed down, detached from, and looked at again. Ctrl-C
+    ends the window early, with a report.
+
+    Args:
+        pid: The process.
+        duration_s: Length of the window in seconds.
+        max_events: End the window after so many calls and returns.
+        stack_bytes: How much raw stack to keep of each allocation.
+        options: What the report is about.
+        save: Where to keep the recording; it is thrown away otherwise.
+        on_progress: Called about ten times a second during the window.
+
+    Raises:
+        TargetError: the process cannot be traced.
+        DebuggerError: GDB is missing or failed.
+        FileError: the recording cannot be written.
+        KeyboardInterrupt: Ctrl-C came before the window was open.
+
+    """
+    gdb = find_gdb()
+    target = inspect(pid)
+    with tempfile.TemporaryDirectory(prefix="gdbleak-") as name, Memory(pid) as memory:
+        folder = Path(name)
+        reader = ModuleReader(pid, memory)
+        try:
+            modules = reader.read(read_mappings(pid))
+            allocator = find_allocator(modules)
+            probes = plan_probes(allocator, memory)
+            recording = Path(save) if save else folder / "recording"
+            _write_head(
+                recording,
+                {
+                    "version": VERSION,
+                    "started": isoformat(time.time()),
+                    "target": target.to_json(),
+                    "allocator": allocator.name,
+                    "rss_before": resident_set(pid),
+                    "stack_bytes": stack_bytes,
+                    "modules": [module.to_json() for module in modules],
+                    "probes": [probe.to_json() for probe in probes],
+                },
+            )
+            limits = Limits(duration_s, max_events, stack_bytes)
+            window = Window(target, probes, memory, recording, limits, on_progress)
+            window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
+            return _make_report(Recording(str(recording)), lambda module: module, options, gdb)
+        finally:
+            reader.close()
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
+) -> Report:
+    """Make the report of a saved recording.
+
+    The program and libraries are looked for at their old paths; what has changed since, by its
+    build-id, is not used.
+
+    Raises:
+        RecordingError: the file is no recording.
+        DebuggerError: GDB, which reads the symbols, is missing.
+
+    """
+    return _make_report(Recording(os.fspath(path)), find_again, options, find_gdb())
+
+
+def _make_report(
+    recording: Recording,
+    locate: Callable[[Module], Module],
+    options: ReportOptions,
+    gdb: GdbProgram,
+) -> Report:
+    before, after = recording.modules
+    modules = ModuleMap(locate(module) for module in ModuleMap(before).merge(ModuleMap(after)))
+    symbolizer = Symbolizer(gdb, modules)
+    report = Analysis(recording, modules, options).make_report(symbolizer.resolve)
+    return replace(report, notes=(*report.notes, *symbolizer.notes))
+
+
+def _write_head(path: Path, values: dict[str, Any]) -> None:
+    """Begin a recording that only its owner can read; an older one in its place goes."""
+    try:
+        path.unlink(missing_ok=True)
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(MAGIC + encode_json(HEAD, values))
+    except OSError as error:
+        raise WriteError(f"cannot write the recording {path}: {error.strerror}") from error

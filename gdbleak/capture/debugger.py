@@ -1,0 +1,192 @@
+"""A GDB under our control, through its machine interface.
+
+pygdbmi parses the lines; reading is our own: a reply is known by its token, a dead GDB by the
+end of its output, and nothing ever waits for quiet.
+Source of the protocol: GDB manual, "GDB/MI Output Syntax".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import struct
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pygdbmi import gdbmiparser
+
+from gdbleak.errors import DebuggerFailedError
+from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
+
+# Beside the options for safety. No symbols and no libraries are read, so that the pause of the
+# target does not depend on their size. Non-stop: GDB then halts threads by a SIGSTOP that it
+# takes back itself, where it would send the whole process a SIGINT else. Displaced stepping
+# would write into the target's code beyond our breakpoints, and strand a thread there if GDB died.
+_OPTIONS = (
+    "--readnever",
+    *("-iex", "set auto-solib-add off"),
+    *("-iex", "set exec-file-mismatch off"),
+    *("-iex", "set mi-async on"),
+    *("-iex", "set non-stop on"),
+    *("-iex", "set displaced-stepping off"),
+    # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
+    *("-ex", "handle all nostop noprint pass"),
+    *("-ex", "handle SIGINT nostop noprint pass"),
+    # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
+    *("-ex", "handle SIGSTOP nostop noprint nopass"),
+)
+
+
+class DebuggerDiedError(DebuggerFailedError):
+    """GDB has ended."""
+
+
+class Debugger:
+    """A running GDB.
+
+    Everything but the constructor may raise DebuggerDiedError, once GDB has ended.
+    """
+
+    def __init__(
+        self, gdb: GdbProgram, script: str, folder: Path, machine: int, environment: dict[str, str]
+    ) -> None:
+        """Start GDB with a script.
+
+        Args:
+            gdb: The program.
+            script: Absolute path of a Python file for GDB to load.
+            folder: A private folder that stays until GDB has ended.
+            machine: `e_machine` of the target.
+            environment: Variables for the script.
+
+        """
+        # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
+        # the moment of the attach; as the root of the target's files, an empty folder keeps it
+        # from reading the C library, which `auto-solib-add off` does not.
+        _write_blank_program(folder / "blank", machine)
+        (folder / "empty").mkdir()
+        self.events: list[dict[str, Any]] = []
+        """Asynchronous records that nobody has taken yet."""
+        self._token = 0
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [
+                *(gdb.path, *SAFE_OPTIONS, *_OPTIONS, "--interpreter=mi2"),
+                *("-iex", "set sysroot empty", "-iex", "exec-file blank", "-x", script),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            cwd=folder,
+            env={**safe_environment(), **environment},
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """Process id of GDB."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when GDB says something or dies."""
+        return self._output.fileno()
+
+    def execute(self, command: str, timeout_s: float) -> tuple[dict[str, Any], str]:
+        """Run a machine-interface command.
+
+        Returns:
+            Its result record, and the console output that preceded it.
+
+        Raises:
+            DebuggerFailedError: GDB refused it, or did not answer in time.
+
+        """
+        self._token += 1
+        self._send(f"{self._token}{command}\n")
+        deadline = time.monotonic() + timeout_s
+        console: list[str] = []
+        while True:
+            for record in self._read(deadline - time.monotonic()):
+                if record["type"] == "console":
+                    console.append(record["payload"])
+                elif record["type"] == "result" and record["token"] == self._token:
+                    if record["message"] == "error":
+                        raise DebuggerFailedError(f"gdb: {record['payload']['msg']}")
+                    return record, "".join(console)
+            if time.monotonic() >= deadline:
+                raise DebuggerFailedError(
+                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:.0f} s"
+                )
+
+    def execute_console(self, command: str, timeout_s: float) -> str:
+        """Run a console command and return what it printed."""
+        return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
+
+    def poll(self) -> None:
+        """Take in what GDB has said, without waiting."""
+        self._read(0)
+
+    def kill(self) -> None:
+        """End a GDB that does not answer; what it traces goes on by itself."""
+        self._process.kill()
+        self._process.wait()
+
+    def quit(self, timeout_s: float) -> None:
+        """End a GDB that has no target any more; never raises."""
+        with suppress(DebuggerDiedError):  # which is what is wanted
+            self._send("-gdb-exit\n")
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._selector.close()
+        self._output.close()
+
+    def _send(self, text: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(text.encode())
+        except BrokenPipeError as error:
+            raise self._death() from error
+
+    def _read(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Return the records of one read; asynchronous ones are kept in `events` too."""
+        if not self._selector.select(max(timeout_s, 0)):
+            return []
+        data = self._output.read(1 << 16)
+        if data == b"":
+            raise self._death()
+        *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
+        # Only whole lines are parsed: on half a list the parser does not end.
+        records = [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines]
+        self.events += (record for record in records if record["type"] == "notify")
+        return records
+
+    def _death(self) -> DebuggerDiedError:
+        status = self._process.wait()
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
+
+
+def _write_blank_program(path: Path, machine: int) -> None:
+    """Write the smallest ELF program: a header and one segment, nothing to run or to read.
+
+    Layout: System V ABI, chapters 4 and 5.
+    """
+    address, size = 0x400000, 120
+    path.write_bytes(
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, address, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+        + struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
+    )

@@ -1,0 +1,56 @@
+"""Ctrl-C, SIGTERM and SIGHUP while a target is attached: they end the window, never the detach."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from gdbleak.recording import EndedBy
+
+_REASONS = {
+    signal.SIGINT: EndedBy.INTERRUPT,
+    signal.SIGTERM: EndedBy.TERMINATE,
+    signal.SIGHUP: EndedBy.HANGUP,
+}
+
+
+class Interruption:
+    """A context in which the three signals are only noted.
+
+    Python delivers signals to its main thread alone; in another one the context does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.reason: EndedBy | None = None
+        """The first signal that came, as the reason to end the window."""
+        self._previous: dict[signal.Signals, Any] = {}
+        self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when a signal has come."""
+        return self._read_end
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in _REASONS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.reason is None:
+            self.reason = _REASONS[signal.Signals(number)]
+            os.write(self._write_end, b"\0")

@@ -1,0 +1,67 @@
+"""The proof that a target was left as it was found, and the repair when it was not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from gdbleak.plan import Probe
+from gdbleak.proc import Memory, read_state, read_status
+from gdbleak.report import Verification
+
+SETTLE_S = 2.0
+"""How long the kernel may take to show a detached process as running again."""
+
+
+def prove(pid: int, state_before: str, probes: tuple[Probe, ...], memory: Memory) -> Verification:
+    """Look at a process after the detach.
+
+    Args:
+        pid: The process.
+        state_before: Its state letter before the attach.
+        probes: Where breakpoints were.
+        memory: Of the process, opened before the attach: it cannot turn into another process's.
+
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        state, tracer = _look(pid)
+        settled = state is None or (tracer == 0 and state not in "tT")
+        if settled or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    if state is None or state in "ZX" or tracer is None:
+        return Verification(None, state_before, None, None, None)
+    intact = not any(True for _ in iter_changed(probes, memory))
+    ok = tracer == 0 and state not in "tT" and intact
+    return Verification(tracer, state_before, state, intact, ok)
+
+
+def iter_changed(probes: Iterable[Probe], memory: Memory) -> Iterable[Probe]:
+    """Yield the probes at whose address the memory differs from the ELF file."""
+    for probe in probes:
+        original = bytes.fromhex(probe.original)
+        if memory.read(probe.address, len(original)) not in (original, b""):
+            yield probe
+
+
+def restore(pid: int, probes: Iterable[Probe], breakpoint_code: bytes) -> int:
+    """Take breakpoints out of a process whose debugger died; return how many there were."""
+    try:
+        memory = Memory(pid, writable=True)
+    except OSError:  # the process has ended with its debugger, or nobody may write to it
+        return 0
+    with memory:
+        return sum(
+            memory.write(probe.address, bytes.fromhex(probe.original))
+            for probe in iter_changed(probes, memory)
+            if memory.read(probe.address, len(breakpoint_code)) == breakpoint_code
+        )
+
+
+def _look(pid: int) -> tuple[str | None, int | None]:
+    state = read_state(pid)
+    try:
+        return state, int(read_status(pid)["TracerPid"])
+    except (FileNotFoundError, ProcessLookupError):
+        return None, None

@@ -1,0 +1,67 @@
+"""Follows a recording while the agent writes it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from gdbleak.allocators import AllocatorFunction
+from gdbleak.plan import Probe
+from gdbleak.recording import HIT, OPENED, Decoder, iter_frames
+from gdbleak.replay import Replay
+
+
+class Tail:
+    """What a recording says so far."""
+
+    def __init__(
+        self,
+        path: Path,
+        probes: tuple[Probe, ...],
+        functions: tuple[AllocatorFunction, ...],
+        max_events: int | None,
+    ) -> None:
+        self.opened_ns: int | None = None
+        self.position = path.stat().st_size
+        """Where the last whole frame ends, or the last that `max_events` admits."""
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._decoder = Decoder(probes)
+        self._replay = Replay(probes, functions)
+        self._max_events = max_events
+        self._rest = b""
+
+    @property
+    def events(self) -> int:
+        """Hits so far."""
+        return self._replay.events
+
+    @property
+    def full(self) -> bool:
+        """True when as many events have come as the window may have."""
+        return self._max_events is not None and self.events >= self._max_events
+
+    @property
+    def outstanding(self) -> int:
+        """Blocks of the window that are alive."""
+        return self._replay.ledger.outstanding
+
+    def read(self) -> None:
+        """Take in what has been appended since."""
+        data = self._rest + os.pread(self._file, 1 << 24, self.position + len(self._rest))
+        consumed = 0
+        for position, kind, probe, payload, length in iter_frames(data, 0, len(data)):
+            if self.full:
+                break
+            if kind == HIT:
+                hit = self._decoder.decode(data, position, payload, probe)
+                self._replay.feed(hit)
+            elif kind == OPENED:
+                (self.opened_ns,) = struct.unpack_from("<Q", data, payload)
+            consumed = payload + length
+        self.position += consumed
+        self._rest = data[consumed:]
+
+    def close(self) -> None:
+        """Stop following."""
+        os.close(self._file)

@@ -1,0 +1,99 @@
+"""The command line: which commands there are, and how errors are shown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from gdbleak import __version__
+from gdbleak.commands import doctor, report, trace
+from gdbleak.errors import GdbleakError, UsageError
+from gdbleak.text import printable
+
+
+class Command(Protocol):
+    """What a command brings along."""
+
+    summary: str
+    description: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+
+
+_COMMANDS: dict[str, Command] = {
+    "trace": trace.Trace(),
+    "report": report.Report(),
+    "doctor": doctor.Doctor(),
+}
+
+_EXAMPLES = """\
+examples:
+  gdbleak 4711                          watch process 4711 for ten seconds
+  gdbleak trace 4711 --duration 60 --save leak.gdbleak
+  gdbleak report leak.gdbleak --sort count -o leak.md
+  gdbleak doctor 4711                   what would stop a trace of it
+
+exit status:
+  0  a report was made, or the doctor found nothing
+  1  a report was made, but the process was not shown to be as it was found
+  2  the command line makes no sense
+  3  the process cannot be traced
+  4  gdb is missing or failed
+  5  a file cannot be read or written
+  130  interrupted before there was anything to report
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that reports what is wrong as every other error is reported."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message, f"run `{self.prog} --help`")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="gdbleak",
+        description="Find the call stacks that leak memory in a running native Linux process. "
+        "Needs gdb, and the right to trace the process. `gdbleak PID` means `gdbleak trace PID`.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gdbleak {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in _COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line, without the program's name; return the exit status."""
+    if arguments and arguments[0].isdecimal():
+        arguments = ["trace", *arguments]
+    try:
+        options = make_parser().parse_args(arguments)
+        return _COMMANDS[options.command].run(options)
+    except GdbleakError as error:
+        sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("gdbleak: interrupted; nothing was recorded\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, which is its right; Python must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

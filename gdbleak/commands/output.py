@@ -1,0 +1,178 @@
+"""The options that say what a report holds, how it looks and where it goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gdbleak.analysis import ReportOptions
+from gdbleak.errors import UsageError, WriteError
+from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
+from gdbleak.report import Report
+
+Number = TypeVar("Number", int, float)
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes; `k`, `M` and `G` multiply by powers of 1024."""
+    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:].lower(), 1)
+    return int(text if factor == 1 else text[:-1]) * factor
+
+
+def at_least(low: Number, parse: Callable[[str], Number]) -> Callable[[str], Number]:
+    """Return an argument type: a number from `low` upwards."""
+
+    def check(text: str) -> Number:
+        try:
+            value = parse(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not low <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} upwards")
+        return value
+
+    return check
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options every command that shows a report has."""
+    group = parser.add_argument_group("the report")
+    group.add_argument(
+        "--top",
+        type=at_least(1, int),
+        default=10,
+        metavar="N",
+        help="show the N largest call stacks; json and csv hold all (default: 10)",
+    )
+    group.add_argument(
+        "--sort",
+        choices=("bytes", "count"),
+        default="bytes",
+        help="order by outstanding bytes or by number of blocks (default: bytes)",
+    )
+    group.add_argument(
+        "--older",
+        type=at_least(0, float),
+        default=500.0,
+        metavar="MS",
+        help="only blocks at least MS milliseconds old at the end are outstanding (default: 500)",
+    )
+    group.add_argument(
+        "--min-size",
+        type=at_least(0, parse_size),
+        default=0,
+        metavar="BYTES",
+        help="leave out smaller blocks; 4k and 2M are understood",
+    )
+    group.add_argument(
+        "--max-size",
+        type=at_least(0, parse_size),
+        metavar="BYTES",
+        help="leave out larger blocks",
+    )
+    group.add_argument(
+        "--max-frames",
+        type=at_least(1, int),
+        default=64,
+        metavar="N",
+        help="unwind at most N frames of a stack (default: 64)",
+    )
+    group.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
+    )
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the report to FILE instead; the format follows .txt, .md, .csv or .json",
+    )
+
+
+def report_options(options: argparse.Namespace) -> ReportOptions:
+    """Return what the report is to be about.
+
+    Raises:
+        UsageError: the options contradict each other.
+
+    """
+    if options.max_size is not None and options.max_size < options.min_size:
+        raise UsageError("--max-size is below --min-size", "swap them, or leave one out")
+    return ReportOptions(
+        min_size=options.min_size,
+        max_size=options.max_size,
+        older_ms=options.older,
+        sort=options.sort,
+        max_frames=options.max_frames,
+    )
+
+
+class Output:
+    """Where a report goes, checked before anything is done for it."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Check the output options.
+
+        Raises:
+            UsageError: the format cannot be told from FILE's name.
+            WriteError: FILE cannot be written.
+
+        """
+        self._path: str | None = options.output
+        if self._path:
+            check_writable(self._path)
+        self._renderer = self._choose(options)
+
+    def show(self, report: Report) -> None:
+        """Write the report.
+
+        Raises:
+            WriteError: FILE cannot be written.
+
+        """
+        text = self._renderer.render(report)
+        if not self._path:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        try:
+            Path(self._path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise WriteError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _choose(self, options: argparse.Namespace) -> Renderer:
+        terminal = not self._path and sys.stdout.isatty()
+        name = options.format or (self._path and format_for(self._path))
+        if name is None and self._path:
+            raise UsageError(
+                f"the suffix of {self._path} names no format",
+                f"add --format, one of {', '.join(FORMATS)}",
+            )
+        return make_renderer(
+            name or ("table" if terminal else "plain"),
+            top=options.top,
+            width=shutil.get_terminal_size().columns if terminal else None,
+            color=terminal and "NO_COLOR" not in os.environ,
+        )
+
+
+def check_writable(path: str) -> None:
+    """Check that a file can be made at `path`, without making it.
+
+    Raises:
+        WriteError: it cannot.
+
+    """
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir():
+        raise WriteError(f"cannot write {path}: it is a folder", "name a file in it")
+    if not folder.is_dir():
+        raise WriteError(f"cannot write {path}: there is no folder {folder}", "make it first")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise WriteError(f"cannot write {path}: permission denied", "choose another folder")

@@ -1,0 +1,58 @@
+"""The line on standard error that says what a trace is doing."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gdbleak.capture.window import Progress
+from gdbleak.units import format_count
+
+
+class ProgressLine:
+    """A line that is drawn over again on a terminal, and written once elsewhere."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._announced = False
+
+    def __enter__(self) -> ProgressLine:
+        if self._console.is_terminal:
+            self._live.start()
+            self._draw(f"attaching to process {self._pid}")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show where the window stands."""
+        if self._console.is_terminal:
+            self._draw(
+                f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
+                f"  {format_count(round(progress.events_per_s))} events/s"
+                f"  {format_count(progress.outstanding)} outstanding"
+                f"  stopped {progress.stopped_s:.1f} s"
+                "  (Ctrl-C ends)"
+            )
+        elif not self._announced:
+            self._announced = True
+            sys.stderr.write(
+                f"gdbleak: tracing process {self._pid} for {progress.duration_s:g} s"
+                " (Ctrl-C ends the window early)\n"
+            )
+            sys.stderr.flush()
+
+    def _draw(self, text: str) -> None:
+        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)

@@ -1,0 +1,30 @@
+"""`gdbleak report`: a saved recording again."""
+
+from __future__ import annotations
+
+import argparse
+
+from gdbleak.api import load
+from gdbleak.commands.output import Output, add_report_arguments, report_options
+
+
+class Report:
+    """Make the report of a saved recording."""
+
+    summary = "show a saved recording again"
+    description = (
+        "Make the report of a recording that `gdbleak trace --save` has written. The program and "
+        "its libraries are read at their paths on this host; those that have changed since, told "
+        "by their build-id, are not used."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("recording", metavar="RECORDING", help="file written by --save")
+        add_report_arguments(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        output = Output(options)
+        output.show(load(options.recording, options=report_options(options)))
+        return 0

@@ -1,0 +1,82 @@
+"""`gdbleak trace`: the window, and the report of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from gdbleak.api import trace
+from gdbleak.commands.output import (
+    Output,
+    add_report_arguments,
+    at_least,
+    check_writable,
+    parse_size,
+    report_options,
+)
+from gdbleak.commands.progress import ProgressLine
+from gdbleak.errors import UsageError, WriteError
+from gdbleak.recording import EndedBy
+
+
+class Trace:
+    """Trace a process, and show which call stacks leak."""
+
+    summary = "watch a process for a while and show which call stacks leak"
+    description = (
+        "Attach to a process with gdb, record every allocation and free for a while, detach, and "
+        "show the call stacks whose blocks stay. While the window is open the process is halted "
+        "for a moment at each allocation and each free; Ctrl-C ends the window early, with a "
+        "report. If gdb is killed with SIGKILL meanwhile, the process may die with it: see "
+        "docs/safety.md."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("pid", metavar="PID", type=int, help="the process to trace")
+        group = parser.add_argument_group("the window")
+        group.add_argument(
+            "--duration",
+            type=at_least(0.0, float),
+            default=10.0,
+            metavar="S",
+            help="length of the window in seconds (default: 10)",
+        )
+        group.add_argument(
+            "--max-events",
+            type=at_least(1, int),
+            metavar="N",
+            help="end the window after N events: calls of the allocator, and their returns",
+        )
+        group.add_argument(
+            "--stack-bytes",
+            type=at_least(64, parse_size),
+            default=4096,
+            metavar="N",
+            help="keep N bytes of raw stack of each allocation; deeper stacks need more "
+            "(default: 4096)",
+        )
+        group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
+        add_report_arguments(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        if options.duration <= 0:
+            raise UsageError("--duration must be above 0", "gdbleak trace PID --duration 10")
+        output = Output(options)
+        if options.save:
+            check_writable(options.save)
+        with ProgressLine(options.pid) as line:
+            report = trace(
+                options.pid,
+                options.duration,
+                max_events=options.max_events,
+                stack_bytes=options.stack_bytes,
+                options=report_options(options),
+                save=options.save,
+                on_progress=line.show,
+            )
+        output.show(report)
+        if report.window.ended_by == EndedBy.WRITE_FAILED:
+            raise WriteError("the recording could not be written on: its disk is full")
+        died = report.window.ended_by == EndedBy.DEBUGGER_DIED
+        return 1 if died or report.verification.ok is False else 0

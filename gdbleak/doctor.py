@@ -1,0 +1,112 @@
+"""What a trace needs of a host and of a process, checked without attaching."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+
+from gdbleak.allocator_search import find_allocator, plan_probes
+from gdbleak.errors import GdbleakError
+from gdbleak.gdb_program import find_gdb
+from gdbleak.modules import ModuleReader
+from gdbleak.proc import Memory, read_mappings
+from gdbleak.target import YAMA, inspect
+
+ROOM_BYTES = 256 << 20
+"""What a recording of ten seconds takes at the most, about."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    text: str
+    cure: str = ""
+    stops: bool = False
+    """True when no trace is possible like this."""
+
+    @property
+    def mark(self) -> str:
+        """The word at the beginning of the line."""
+        return "problem" if self.stops else "note" if self.cure else "ok"
+
+
+def examine_host() -> list[Finding]:
+    """Check this host."""
+    findings = []
+    machine = platform.machine()
+    if machine == "x86_64":
+        findings.append(Finding(f"{platform.system()} {platform.release()} on x86_64"))
+    else:
+        findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
+    try:
+        gdb = find_gdb()
+        findings.append(Finding(f"gdb {gdb.version} with Python {gdb.python} ({gdb.path})"))
+    except GdbleakError as error:
+        findings.append(_problem(error))
+    findings.append(_examine_permission())
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        findings.append(
+            Finding(f"only {free >> 20} MiB are free in {folder}", "set TMPDIR to a larger folder")
+        )
+    else:
+        findings.append(Finding(f"{free >> 20:,} MiB free in {folder} for the recording"))
+    return findings
+
+
+def _examine_permission() -> Finding:
+    scope = YAMA.read_text().strip() if YAMA.exists() else "0"
+    if scope == "3":
+        return Finding(
+            "kernel.yama.ptrace_scope is 3: nobody may trace",
+            "boot with a lower value; it cannot be lowered while running",
+            stops=True,
+        )
+    if os.geteuid() == 0:
+        return Finding("running as root")
+    if scope in ("1", "2"):
+        return Finding(
+            f"not root, and kernel.yama.ptrace_scope is {scope}: only root may trace",
+            "run gdbleak with sudo",
+        )
+    return Finding("not root: your own processes can be traced, others not")
+
+
+def examine_process(pid: int) -> list[Finding]:
+    """Check a process."""
+    try:
+        target = inspect(pid)
+        findings = [
+            Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads")
+        ]
+        with Memory(pid) as memory:
+            reader = ModuleReader(pid, memory)
+            try:
+                modules = reader.read(read_mappings(pid))
+                allocator = find_allocator(modules)
+                plan = plan_probes(allocator, memory)
+            finally:
+                reader.close()
+    except GdbleakError as error:
+        return [_problem(error)]
+    findings.append(
+        Finding(f"its allocator is {allocator.name} ({allocator.module.path}): {len(plan)} probes")
+    )
+    for module in modules:
+        if module.file is None:
+            findings.append(
+                Finding(
+                    f"{module.path}: {module.unreadable}",
+                    "run as root, or restart the process; without it, stacks end there",
+                )
+            )
+    return findings
+
+
+def _problem(error: GdbleakError) -> Finding:
+    return Finding(str(error), error.help_text, stops=True)

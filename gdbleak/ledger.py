@@ -1,0 +1,169 @@
+"""Who is alive: the calls of a program's allocator in, the fate of every block out. Pure.
+
+The rules, each a row of a table in `tests/unit/test_ledger.py`:
+
+- A call is matched with its return by thread and stack pointer. Calls that an allocator
+  function makes of another (`realloc` of `malloc`) lie deeper on the stack and are ignored:
+  what happened is told by the outermost. A tail call (`reallocarray` jumps to `realloc`) lies
+  at the same stack pointer and takes the place of its caller.
+- `realloc` takes its block out of the books when it is entered, because the old address may be
+  handed to another thread before it returns; on return the same block goes back in, at its new
+  address and size, or unchanged when the call failed.
+- A block that existed before the window and is resized in it becomes a block of the window:
+  its memory was handed out in the window, and how large it was before is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gdbleak.allocators import AllocatorFunction
+
+
+@dataclass
+class Block:
+    """One allocation of the window; times are nanoseconds on the recording's clock."""
+
+    __slots__ = (
+        "address",
+        "allocated_bytes",
+        "born_ns",
+        "freed_ns",
+        "reallocations",
+        "size",
+        "stack",
+        "thread",
+    )
+
+    address: int
+    size: int
+    """Bytes requested, by the latest call that sized it."""
+    allocated_bytes: int
+    """Bytes requested in all: the first size and every growth since."""
+    born_ns: int
+    freed_ns: int | None
+    """When it was freed, or found to have been freed unseen; None while outstanding."""
+    thread: int
+    stack: int
+    """Position in the recording of the return that handed it out first: its stack is there."""
+    reallocations: int
+
+
+class Call(NamedTuple):
+    """A call of an allocator function that has not returned yet."""
+
+    stack_pointer: int
+    function: AllocatorFunction
+    pointer: int
+    size: int
+    block: Block | None
+    """The block that `pointer` named when the call began."""
+
+
+class Ledger:
+    """The books of one window. Feed it in the order of the recording, then call `close`."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        """Every block handed out in the window, in order of birth."""
+        self.frees = 0
+        """Blocks given back, of this window or older."""
+        self.frees_of_older_blocks = 0
+        self.missed_frees = 0
+        """Blocks whose address came again without a free being seen."""
+        self.unfinished_calls = 0
+        """Calls whose return was never seen although their thread went on."""
+        self._alive: dict[int, Block] = {}
+        self._calls: dict[int, Call] = {}
+
+    @property
+    def outstanding(self) -> int:
+        """How many blocks of the window are alive now."""
+        return len(self._alive)
+
+    def enter(
+        self,
+        function: AllocatorFunction,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        pointer: int,
+        size: int,
+    ) -> None:
+        """Record a call; `pointer` and `size` are 0 where the function takes none."""
+        call = self._calls.get(thread)
+        if call:
+            if stack_pointer < call.stack_pointer:
+                return
+            tail_call = stack_pointer == call.stack_pointer and function is not call.function
+            self._abandon(thread, call, tail_call)
+        if not function.allocates:
+            self._free(pointer, time_ns)
+            return
+        block = self._alive.pop(pointer, None) if pointer else None
+        self._calls[thread] = Call(stack_pointer, function, pointer, size, block)
+
+    def leave(
+        self, time_ns: int, thread: int, stack_pointer: int, result: int, stored: int, stack: int
+    ) -> None:
+        """Record a return: its value, and what stands where the `result` argument points."""
+        call = self._calls.get(thread)
+        if call is None or stack_pointer < call.stack_pointer:
+            return
+        if stack_pointer > call.stack_pointer:
+            self._abandon(thread, call, tail_call=False)
+            return
+        del self._calls[thread]
+        if call.function.result is not None:
+            result = 0 if result else stored
+        if result:
+            self._hand_out(call, result, time_ns, thread, stack)
+        elif call.pointer and not call.size:
+            self._end(call.block, time_ns)
+        else:
+            self._put_back(call)
+
+    def close(self) -> None:
+        """End the window: calls under way have done nothing yet."""
+        for call in self._calls.values():
+            self._put_back(call)
+        self._calls.clear()
+
+    def _hand_out(self, call: Call, address: int, time_ns: int, thread: int, stack: int) -> None:
+        block = call.block
+        if block:
+            block.allocated_bytes += max(call.size - block.size, 0)
+            block.reallocations += 1
+            block.address, block.size = address, call.size
+        else:
+            if call.pointer:
+                self._end(None, time_ns)
+            block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0)
+            self.blocks.append(block)
+        unseen = self._alive.get(address)
+        if unseen:
+            unseen.freed_ns = time_ns
+            self.missed_frees += 1
+        self._alive[address] = block
+
+    def _free(self, pointer: int, time_ns: int) -> None:
+        if pointer:
+            self._end(self._alive.pop(pointer, None), time_ns)
+
+    def _end(self, block: Block | None, time_ns: int) -> None:
+        self.frees += 1
+        if block:
+            block.freed_ns = time_ns
+        else:
+            self.frees_of_older_blocks += 1
+
+    def _put_back(self, call: Call) -> None:
+        if call.block:
+            self._alive.setdefault(call.block.address, call.block)
+
+    def _abandon(self, thread: int, call: Call, tail_call: bool) -> None:
+        del self._calls[thread]
+        self._put_back(call)
+        if not tail_call:
+            self.unfinished_calls += 1

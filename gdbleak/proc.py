@@ -1,0 +1,132 @@
+"""What /proc says of a process: its mappings, its status, its memory. Source: proc(5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A line of /proc/PID/maps."""
+
+    start: int
+    end: int
+    permissions: str
+    offset: int
+    device: str
+    inode: int
+    path: str
+    """Empty for anonymous memory; without " (deleted)"."""
+    deleted: bool
+
+    @property
+    def executable(self) -> bool:
+        """True when code may run there."""
+        return "x" in self.permissions
+
+
+def parse_mapping(line: str) -> Mapping:
+    """Parse a line such as `7f00-7f10 r-xp 00001000 08:01 42   /lib/libc.so.6`."""
+    fields = line.rstrip("\n").split(None, 5)
+    addresses, permissions, offset, device, inode = fields[:5]
+    start, end = addresses.split("-")
+    # The kernel writes a newline in a name as \012 and nothing else in octal.
+    path = fields[5].replace("\\012", "\n") if len(fields) > 5 else ""
+    deleted = path.endswith(" (deleted)")
+    return Mapping(
+        int(start, 16),
+        int(end, 16),
+        permissions,
+        int(offset, 16),
+        device,
+        int(inode),
+        path[: -len(" (deleted)")] if deleted else path,
+        deleted,
+    )
+
+
+def read_mappings(pid: int) -> list[Mapping]:
+    """Return the mappings of a process, in order of address; none when it is gone."""
+    try:
+        with Path(f"/proc/{pid}/maps").open(errors="surrogateescape") as file:
+            return [parse_mapping(line) for line in file]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def read_status(pid: int) -> dict[str, str]:
+    """Return the fields of /proc/PID/status."""
+    text = Path(f"/proc/{pid}/status").read_text(errors="surrogateescape")
+    fields = (line.partition(":") for line in text.splitlines())
+    return {key: value.strip() for key, _, value in fields}
+
+
+def read_state(pid: int, thread: int | None = None) -> str | None:
+    """Return the state letter of a process, or of one of its threads; None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/task/{thread or pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name before it may hold spaces and parentheses.
+    return stat[stat.rindex(b")") + 2 :][:1].decode()
+
+
+def list_threads(pid: int) -> list[int]:
+    """Return the thread ids of a process; none when it is gone."""
+    try:
+        return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def resident_set(pid: int) -> int | None:
+    """Return the resident set of a process in bytes, or None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Memory:
+    """The memory of a process, through /proc/PID/mem.
+
+    Opening it asks the kernel for the same permission as attaching to the process.
+    """
+
+    def __init__(self, pid: int, writable: bool = False) -> None:
+        self._file = os.open(f"/proc/{pid}/mem", os.O_RDWR if writable else os.O_RDONLY)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer where unmapped memory begins, none when it is gone."""
+        try:
+            return os.pread(self._file, size, address)
+        except (OSError, OverflowError):  # EIO: nothing mapped at `address`
+            return b""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Write `data`, into read-only code too; False when the kernel refuses."""
+        try:
+            return os.pwrite(self._file, data, address) == len(data)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the process."""
+        os.close(self._file)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def iter_ancestors(pid: int) -> Iterator[int]:
+    """Yield a process's parent, its parent, and so on."""
+    while pid > 1:
+        pid = int(read_status(pid)["PPid"])
+        yield pid

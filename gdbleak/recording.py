@@ -1,0 +1,182 @@
+"""The file between the agent and the controller; what is saved, reopened and rendered again.
+
+A recording is a magic number and then frames, each appended whole (docs/recording-format.md):
+
+    u8 kind, u8 0, u16 probe, u32 length of the payload, payload        (little-endian)
+
+- HEAD, first: JSON, everything known before the attach. Written by the controller.
+- OPENED: u64 time at which the target ran again with all breakpoints in. Written by the agent.
+- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored value (returns
+  only: what the result argument points to, or 0), then raw stack from the stack pointer upwards
+  (returns only). Written by the agent.
+- END, last: JSON, how the window ended and what was proved. Written by the controller.
+
+Times are nanoseconds of one monotonic clock. A file that stops anywhere is read up to its last
+whole frame.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gdbleak.errors import RecordingError
+from gdbleak.modules import Module
+from gdbleak.plan import Probe
+
+MAGIC = b"gdbleak1"
+VERSION = 1
+
+HEAD, OPENED, HIT, END = 1, 2, 3, 4
+
+FRAME = struct.Struct("<BBHI")
+_U64 = struct.Struct("<Q")
+
+
+class EndedBy(str, Enum):
+    """Why a window ended."""
+
+    DURATION = "duration"
+    MAX_EVENTS = "max-events"
+    INTERRUPT = "interrupt"
+    TERMINATE = "terminate"
+    HANGUP = "hangup"
+    TARGET_EXIT = "target-exit"
+    TARGET_EXEC = "target-exec"
+    DEBUGGER_DIED = "debugger-died"
+    DEBUGGER_STOPPED = "debugger-stopped"
+    WRITE_FAILED = "write-failed"
+    UNKNOWN = "unknown"
+
+
+class Hit(NamedTuple):
+    """A breakpoint that was hit."""
+
+    position: int
+    """Of its frame in the file."""
+    probe: int
+    time_ns: int
+    thread: int
+    registers: tuple[int, ...]
+    stored: int
+
+
+class Decoder:
+    """Decodes the payload of HIT frames by the plan in the head."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self._structs = [
+            struct.Struct(f"<QQ{len(probe.registers) + (not probe.entry)}Q") for probe in probes
+        ]
+        self._entries = [probe.entry for probe in probes]
+
+    def decode(self, data: Any, position: int, payload: int, probe: int) -> Hit:
+        """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
+        time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
+        stored = 0 if self._entries[probe] else values.pop()
+        return Hit(position, probe, time_ns, thread, tuple(values), stored)
+
+    def stack_offset(self, probe: int) -> int:
+        """Where in a hit's payload the raw stack begins."""
+        return self._structs[probe].size
+
+
+def encode_json(kind: int, values: dict[str, Any]) -> bytes:
+    """Return a HEAD or END frame."""
+    payload = json.dumps(values, separators=(",", ":")).encode()
+    return FRAME.pack(kind, 0, 0, len(payload)) + payload
+
+
+def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (position, kind, probe, payload position, payload length) of each whole frame."""
+    while position + FRAME.size <= end:
+        kind, _, probe, length = FRAME.unpack_from(data, position)
+        payload = position + FRAME.size
+        if kind not in (HEAD, OPENED, HIT, END) or payload + length > end:
+            return
+        yield position, kind, probe, payload, length
+        position = payload + length
+
+
+class Recording:
+    """A recording that is read from a file."""
+
+    def __init__(self, path: str) -> None:
+        """Open a recording.
+
+        Raises:
+            RecordingError: the file cannot be read, is no recording, or is of a later version.
+
+        """
+        try:
+            with Path(path).open("rb") as file:
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise RecordingError(f"cannot read {path}: {_reason(error)}") from error
+        frames = iter_frames(self._data, len(MAGIC), len(self._data))
+        if self._data[: len(MAGIC)] != MAGIC:
+            raise RecordingError(f"{path} is no recording of gdbleak")
+        _, kind, _, payload, length = next(frames, (0, 0, 0, 0, 0))
+        if kind != HEAD:
+            raise RecordingError(f"{path} is cut off before its first event")
+        self.head = self._json(payload, length)
+        if self.head.get("version") != VERSION:
+            raise RecordingError(
+                f"{path} is of version {self.head.get('version')}; this gdbleak reads {VERSION}",
+                "use the gdbleak that wrote it, or a newer one",
+            )
+        self.probes = [Probe.from_json(values) for values in self.head["probes"]]
+        self._decoder = Decoder(self.probes)
+        self._first = payload + length
+        self.opened_ns: int | None = None
+        self.end: dict[str, Any] | None = None
+        """The END frame; None when the recording is cut off."""
+        for _, kind, _, payload, length in self._iter_frames():
+            if kind == OPENED:
+                (self.opened_ns,) = _U64.unpack_from(self._data, payload)
+            elif kind == END:
+                self.end = self._json(payload, length)
+
+    @property
+    def modules(self) -> tuple[list[Module], list[Module]]:
+        """The modules of the target before the window, and after it."""
+        after = self.end["modules"] if self.end else []
+        return (
+            [Module.from_json(values) for values in self.head["modules"]],
+            [Module.from_json(values) for values in after],
+        )
+
+    def iter_hits(self) -> Iterator[Hit]:
+        """Yield every hit in order."""
+        decode = self._decoder.decode
+        for position, kind, probe, payload, _ in self._iter_frames():
+            if kind == HIT:
+                yield decode(self._data, position, payload, probe)
+
+    def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
+        """Return the raw stack of the hit at `position`, and its registers by name."""
+        _, _, probe, length = FRAME.unpack_from(self._data, position)
+        payload = position + FRAME.size
+        hit = self._decoder.decode(self._data, position, payload, probe)
+        begin = payload + self._decoder.stack_offset(probe)
+        registers = dict(zip(self.probes[probe].registers, hit.registers))
+        return memoryview(self._data)[begin : payload + length], registers
+
+    def _iter_frames(self) -> Iterator[tuple[int, int, int, int, int]]:
+        return iter_frames(self._data, self._first, len(self._data))
+
+    def _json(self, payload: int, length: int) -> dict[str, Any]:
+        try:
+            values = json.loads(self._data[payload : payload + length])
+        except ValueError as error:
+            raise RecordingError("the recording is damaged: its JSON cannot be read") from error
+        return dict(values)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,67 @@
+"""A row for each call stack, for spreadsheets and scripts; documented in docs/json-report.md."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from io import StringIO
+
+from gdbleak.renderers.content import describe
+from gdbleak.report import Frame, Report, Site
+from gdbleak.text import printable
+
+COLUMNS = (
+    "rank",
+    "outstanding_bytes",
+    "outstanding_count",
+    "allocated_bytes",
+    "allocated_count",
+    "freed_count",
+    "bytes_per_s",
+    "oldest_s",
+    "function",
+    "file",
+    "line",
+    "module",
+    "truncated",
+    "stack",
+)
+
+
+@dataclass(frozen=True)
+class CsvRenderer:
+    """Writes every site of the report, names whole."""
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(map(_row, report.sites))
+        return text.getvalue()
+
+
+def _row(site: Site) -> list[object]:
+    caller = site.caller or Frame(address=0)
+    return [
+        site.rank,
+        site.outstanding_bytes,
+        site.outstanding_count,
+        site.allocated_bytes,
+        site.allocated_count,
+        site.freed_count,
+        site.bytes_per_s,
+        site.oldest_s,
+        _cell(caller.function),
+        _cell(caller.file),
+        caller.line,
+        _cell(caller.module),
+        str(site.truncated).lower(),
+        _cell(" <- ".join(map(describe, site.frames))),
+    ]
+
+
+def _cell(text: str | None) -> str:
+    """Return a name that no spreadsheet takes for a formula, and no terminal for a command."""
+    text = printable(text or "")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,54 @@
+"""The whole report for other programs: schema `gdbleak.report/1`, see docs/json-report.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from gdbleak.report import SCHEMA, Frame, Report, Site
+
+
+@dataclass(frozen=True)
+class JsonRenderer:
+    """Writes everything the report holds, names whole; ASCII, so safe to print."""
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        record = {
+            "schema": SCHEMA,
+            "target": asdict(report.target),
+            "window": asdict(report.window),
+            "memory": asdict(report.memory),
+            "verification": asdict(report.verification),
+            "sites": [_site(site) for site in report.sites],
+            "notes": list(report.notes),
+        }
+        return json.dumps(record, indent=2, allow_nan=False) + "\n"
+
+
+def _site(site: Site) -> dict[str, object]:
+    return {
+        "rank": site.rank,
+        "outstanding_bytes": site.outstanding_bytes,
+        "outstanding_count": site.outstanding_count,
+        "allocated_bytes": site.allocated_bytes,
+        "allocated_count": site.allocated_count,
+        "freed_count": site.freed_count,
+        "bytes_per_s": site.bytes_per_s,
+        "oldest_s": site.oldest_s,
+        "function": site.caller.function if site.caller else None,
+        "truncated": site.truncated,
+        "frames": [_frame(frame) for frame in site.frames],
+    }
+
+
+def _frame(frame: Frame) -> dict[str, object]:
+    return {
+        "address": hex(frame.address),
+        "module": frame.module,
+        "offset": None if frame.offset is None else hex(frame.offset),
+        "function": frame.function,
+        "file": frame.file,
+        "line": frame.line,
+        "inlined": frame.inlined,
+    }

@@ -1,0 +1,49 @@
+"""The report as ASCII text, for pipes, files and mails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
+from gdbleak.report import Report, Site
+from gdbleak.text import Line, fold
+
+
+@dataclass(frozen=True)
+class PlainRenderer:
+    """Lays the report out in `width` columns; without one, a line stays a line for grep."""
+
+    top: int
+    width: int | None = None
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        shown = report.leaking[: self.top]
+        lines = [self._fold(heading(report)), ""]
+        if shown:
+            lines.append(self._table(shown))
+        lines.extend(map(self._fold, below_table(report, self.top)))
+        return "\n".join(lines) + "\n"
+
+    def _table(self, sites: Iterable[Site]) -> str:
+        cells = [list(map(_ascii, row)) for row in rows(sites)]
+        if self.width:
+            cells = fold_callers(cells, self.width)
+        # The headers go in as rows: tabulate makes every column of a header two wider than it.
+        return tabulate(
+            [COLUMNS, ["-" * len(header) for header in COLUMNS], *cells],
+            tablefmt="plain",
+            colalign=["right"] * (len(COLUMNS) - 1) + ["left"],
+            disable_numparse=True,
+        )
+
+    def _fold(self, line: Line) -> str:
+        text = _ascii(line.text)
+        return fold(text, self.width, line.indent) if self.width else text
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii")

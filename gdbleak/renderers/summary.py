@@ -1,0 +1,106 @@
+"""What the window cost and proved, as labelled lines for the formats people read."""
+
+from __future__ import annotations
+
+from gdbleak.report import MemoryInfo, Report, Verification, WindowInfo
+from gdbleak.text import Line, printable
+from gdbleak.units import format_bytes, format_percent, format_seconds
+
+_ENDED_BY = {
+    "duration": "ended by its duration",
+    "max-events": "ended by the event limit",
+    "interrupt": "ended by Ctrl-C",
+    "terminate": "ended by SIGTERM",
+    "hangup": "ended by SIGHUP",
+    "target-exit": "ended because the target ended",
+    "target-exec": "ended because the target started another program",
+    "debugger-died": "ended because GDB ended unexpectedly",
+    "debugger-stopped": "ended because GDB stopped the target unexpectedly",
+    "write-failed": "ended because the recording could not be written on",
+    "unknown": "ended for a reason that was not recorded",
+}
+
+
+_LABEL_WIDTH = len("target left as found: ")
+
+
+def summary(report: Report) -> list[Line]:
+    """Return a line for each fact, the way the window went."""
+    return [
+        *_recording(report.window),
+        *_cost(report.window),
+        *_memory(report.memory),
+        _proof(report.verification),
+        *(_fact("note", printable(note)) for note in report.notes),
+    ]
+
+
+def _fact(label: str, value: str, alarm: bool = False) -> Line:
+    text = f"{label + ':':{_LABEL_WIDTH}}{value}"
+    return Line(text, _LABEL_WIDTH, "alarm" if alarm else "plain")
+
+
+def _recording(window: WindowInfo) -> list[Line]:
+    ended_by = _ENDED_BY.get(window.ended_by, f"ended by {printable(window.ended_by)}")
+    facts = [
+        _fact("window", f"{format_seconds(window.duration_s)}, {ended_by}"),
+        _fact("events", f"{window.events:,}"),
+        _fact("allocations", f"{window.allocations:,}"),
+        _fact(
+            "frees",
+            f"{window.frees:,} ({window.frees_of_older_blocks:,} of blocks older than the window)",
+        ),
+    ]
+    if not window.complete:
+        cut_off = "INCOMPLETE: cut off before the window ended; what came after is missing"
+        facts.insert(1, _fact("recording", cut_off, alarm=True))
+    if window.missed_frees:
+        missed = f"{window.missed_frees:,} (an address came again without a free being seen)"
+        facts.append(_fact("missed frees", missed, alarm=True))
+    if window.lost_events:
+        lost = f"{window.lost_events:,} LOST: counts above may be wrong by as many"
+        facts.append(_fact("lost events", lost, alarm=True))
+    return facts
+
+
+def _cost(window: WindowInfo) -> list[Line]:
+    stops = "unknown" if window.stops is None else f"{window.stops:,}"
+    if window.stopped_s is not None:
+        share = format_percent(window.stopped_s, window.duration_s)
+        stops += f"; target stopped for {format_seconds(window.stopped_s)} ({share} of the window)"
+    pause = window.longest_pause_ms
+    longest = "unknown" if pause is None else format_seconds(pause / 1000)
+    return [_fact("stops", stops), _fact("longest pause", longest)]
+
+
+def _memory(memory: MemoryInfo) -> list[Line]:
+    before, after = memory.rss_before, memory.rss_after
+    if before is None or after is None:
+        return [_fact("resident set", "unknown")]
+    growth = after - before
+    change = "grew by" if growth >= 0 else "shrank by"
+    sizes = f"{format_bytes(before)} -> {format_bytes(after)}, {change} {format_bytes(abs(growth))}"
+    facts = [_fact("resident set", sizes)]
+    if growth > 0 and memory.explained_bytes is not None:
+        share = format_percent(memory.explained_bytes, growth)
+        explained = (
+            f"{format_bytes(memory.explained_bytes)} of that growth ({share}) by outstanding blocks"
+        )
+        facts.append(_fact("explained", explained))
+    return facts
+
+
+def _proof(proof: Verification) -> Line:
+    label = "target left as found"
+    if proof.ok is None:
+        return _fact(label, "unknown: the process has ended")
+    if proof.ok:
+        return _fact(label, "yes")
+    differences = []
+    if proof.tracer_pid:
+        differences.append(f"process {proof.tracer_pid} traces it")
+    if proof.state_before != proof.state_after and "T" in f"{proof.state_after}".upper():
+        differences.append("it is stopped")
+    if proof.text_intact is False:
+        differences.append("breakpoints are left in its code")
+    return _fact(label, f"no: {', '.join(differences) or 'it could not be checked'}", alarm=True)

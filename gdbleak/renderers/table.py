@@ -1,0 +1,73 @@
+"""The report for a terminal, laid out and coloured by rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
+from gdbleak.report import Report
+from gdbleak.text import Line
+
+_MIN_WIDTH = 80
+"""Numbers are never cut: a narrower terminal folds the lines by itself."""
+
+_STYLES = {"plain": "", "title": "bold", "alarm": "bold red"}
+
+
+@dataclass(frozen=True)
+class TableRenderer:
+    """Lays the report out for a terminal; escape sequences only where colour is wanted."""
+
+    top: int
+    width: int | None = None
+    color: bool = False
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        width = max(self.width or 0, _MIN_WIDTH)
+        text = StringIO()
+        console = Console(
+            file=text,
+            width=width,
+            height=1,  # unused, but rich asks the environment for the size unless it has both
+            force_terminal=self.color,
+            color_system="standard" if self.color else None,
+            no_color=not self.color,
+            legacy_windows=False,
+        )
+
+        def say(line: Line) -> None:
+            # A Text is never read as markup: the brackets of `operator new[]` stay.
+            console.print(Text(line.fold(width), _STYLES[line.style]), soft_wrap=True)
+
+        say(heading(report))
+        console.print()
+        shown = report.leaking[: self.top]
+        if shown:
+            console.print(_table(fold_callers(rows(shown), width)))
+        for line in below_table(report, self.top):
+            say(line)
+        return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def _table(rows: Iterable[Iterable[str]]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    for header in COLUMNS[:-1]:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column(COLUMNS[-1], overflow="fold")
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    return table

@@ -1,0 +1,41 @@
+"""From the hits of a recording to the calls a ledger keeps books of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from gdbleak.allocators import AllocatorFunction
+from gdbleak.ledger import Ledger
+from gdbleak.plan import Probe
+from gdbleak.recording import Hit
+
+
+class Replay:
+    """Feeds hits, one at a time, to a ledger."""
+
+    def __init__(self, probes: Iterable[Probe], functions: Iterable[AllocatorFunction]) -> None:
+        by_name = {function.name: function for function in functions}
+        self.ledger = Ledger()
+        self.events = 0
+        self._functions = [by_name[probe.function] if probe.entry else None for probe in probes]
+
+    def feed(self, hit: Hit) -> None:
+        """Record one hit."""
+        self.events += 1
+        function = self._functions[hit.probe]
+        if function is None:
+            stack_pointer, result = hit.registers[:2]
+            self.ledger.leave(
+                hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
+            )
+            return
+        values = dict(zip(function.arguments, hit.registers[1:]))
+        self.ledger.enter(
+            function,
+            hit.time_ns,
+            hit.thread,
+            stack_pointer=hit.registers[0],
+            pointer=0 if function.pointer is None else values[function.pointer],
+            size=prod(values[number] for number in function.sizes) if function.sizes else 0,
+        )

@@ -1,0 +1,154 @@
+"""What a process is, read before it is touched, and whether it can be traced at all."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gdbleak.errors import (
+    AlreadyTracedError,
+    NoSuchProcessError,
+    NotPermittedError,
+    ProcessStoppedError,
+    ProcessUnusableError,
+)
+from gdbleak.proc import Memory, iter_ancestors, read_status
+
+YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A process that may be traced."""
+
+    pid: int
+    command: str
+    exe: str | None
+    started: str
+    threads: int
+    state: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a recording keeps of it."""
+        return {
+            "pid": self.pid,
+            "command": self.command,
+            "exe": self.exe,
+            "started": self.started,
+            "threads": self.threads,
+        }
+
+
+def inspect(pid: int) -> Target:
+    """Describe a process.
+
+    Raises:
+        TargetError: it cannot be traced; the subclass and its text say why.
+
+    """
+    try:
+        status = read_status(pid)
+        _check_kind(pid, status)
+        process = psutil.Process(pid)
+        check_permission(pid, status)
+        with process.oneshot():
+            return Target(
+                pid=pid,
+                command=" ".join(process.cmdline()) or process.name(),
+                exe=str(Path(f"/proc/{pid}/exe").readlink()).removesuffix(" (deleted)"),
+                started=isoformat(process.create_time()),
+                threads=process.num_threads(),
+                state=status["State"][:1],
+            )
+    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess) as error:
+        raise NoSuchProcessError(f"there is no process {pid}") from error
+
+
+def isoformat(timestamp: float) -> str:
+    """Return a POSIX time as local time with its offset from UTC, to the second."""
+    return (
+        datetime.fromtimestamp(timestamp, timezone.utc).astimezone().isoformat(timespec="seconds")
+    )
+
+
+def _check_kind(pid: int, status: dict[str, str]) -> None:
+    name, state = status["Name"], status["State"][:1]
+    if int(status["Tgid"]) != pid:
+        raise NoSuchProcessError(
+            f"{pid} is a thread of process {status['Tgid']}", f"gdbleak trace {status['Tgid']}"
+        )
+    if pid == os.getpid() or pid in iter_ancestors(os.getpid()):
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) is gdbleak itself or waits for it, and would freeze with it",
+            "trace it from a shell that is not its child, for example in a second terminal",
+        )
+    if state in "ZX":
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) has ended and is a zombie: it holds no memory",
+            f"its parent {status['PPid']} has not read its exit status; look there",
+        )
+    if "VmSize" not in status:
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) is a kernel thread: it has no heap",
+            "look at `slabtop` for memory the kernel holds",
+        )
+    tracer = int(status["TracerPid"])
+    if tracer:
+        raise AlreadyTracedError(
+            f"process {pid} ({name}) is traced by process {tracer} ({_name(tracer)})",
+            f"end that tracer first, for example with `kill {tracer}`",
+        )
+    if state == "T":
+        raise ProcessStoppedError(
+            f"process {pid} ({name}) is stopped by job control; it was left stopped",
+            f"continue it first: `kill -CONT {pid}`",
+        )
+
+
+def check_permission(pid: int, status: dict[str, str]) -> None:
+    """Ask the kernel whether we may attach, without attaching.
+
+    Raises:
+        NotPermittedError: it would refuse; the text names the likely reason.
+
+    """
+    try:
+        Memory(pid).close()
+        return
+    except PermissionError as error:
+        refusal = error
+    cause = f"the kernel does not let us trace process {pid} ({status['Name']})"
+    owner = int(status["Uid"].split()[0])
+    scope = YAMA.read_text().strip() if YAMA.exists() else "0"
+    if os.geteuid() != 0 and owner != os.geteuid():
+        cause += f": it belongs to user {_user(owner)}"
+        cure = f"run `sudo gdbleak trace {pid}`"
+    elif scope in ("1", "2") and os.geteuid() != 0:
+        cause += f": kernel.yama.ptrace_scope is {scope}"
+        cure = f"run `sudo gdbleak trace {pid}`, or `sudo sysctl kernel.yama.ptrace_scope=0`"
+    elif scope == "3":
+        cause += ": kernel.yama.ptrace_scope is 3, which forbids it to everybody"
+        cure = "boot with kernel.yama.ptrace_scope below 3; it cannot be lowered while running"
+    else:
+        cure = "run as root with CAP_SYS_PTRACE (in a container: `docker run --cap-add SYS_PTRACE`)"
+    raise NotPermittedError(cause, cure) from refusal
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "not visible from here"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,51 @@
+"""Numbers as people read them. Pure; every result is at most 9 characters wide.
+
+>>> format_bytes(8192), format_bytes(73_728), format_seconds(0.0086)
+('8,192 B', '72.0 KiB', '8.6 ms')
+"""
+
+from __future__ import annotations
+
+_PREFIXES = "KMGTPE"
+
+
+def format_count(count: int) -> str:
+    """Return a count with thousands separators: exact up to ten million, rounded above."""
+    if count < 10_000_000:
+        return f"{count:,}"
+    return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:,.1f} G"
+
+
+def format_bytes(count: float) -> str:
+    """Return a size: exact below 10,000 bytes, with a binary prefix above.
+
+    A rate may be a fraction of a byte, and then keeps two digits.
+    """
+    if 0 < count < 10:
+        return f"{count:.2g} B"
+    if abs(count) < 9999.5:
+        return f"{count:,.0f} B"
+    exponent = 0
+    while abs(count) >= 1023.5 and exponent < len(_PREFIXES):
+        count /= 1024
+        exponent += 1
+    return f"{count:.{1 if abs(count) < 99.95 else 0}f} {_PREFIXES[exponent - 1]}iB"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a length of time in the unit that suits it, from milliseconds to days."""
+    if seconds < 0.9995:
+        milliseconds = seconds * 1000
+        return f"{milliseconds:.{1 if 0 < milliseconds < 9.95 else 0}f} ms"
+    if seconds < 600:
+        return f"{seconds:.{1 if seconds < 99.95 else 0}f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def format_percent(part: float, whole: float) -> str:
+    """Return a share, or a question mark where there is no whole to have a share of."""
+    return f"{100 * part / whole:.1f} %" if whole else "?"

@@ -1,0 +1,174 @@
+"""The part of gdbleak that runs inside GDB: sets the breakpoints of a plan and records their hits.
+
+Python 2.7 and 3.x, standard library only. In a hit it reads registers and raw stack and appends
+one frame to the recording (the format stands in gdbleak/recording.py). It never raises, prints
+or decides there; what goes wrong is counted, and told when the controller asks.
+
+The environment variable GDBLEAK_PLAN names a JSON file:
+    pid          the process to attach to
+    recording    the file to append to
+    stack_bytes  how much raw stack to keep of a return
+    probes       a list of {id, address, entry, registers, out_register}
+"""
+
+import json
+import os
+import struct
+import time
+
+import gdb
+
+OPENED, HIT = 2, 3
+FRAME = struct.Struct("<BBHI")
+PAGE = 4096
+MASK = (1 << 64) - 1
+
+# Python 2.7 has no monotonic clock.
+clock = getattr(time, "monotonic", time.time)
+
+
+def now_ns():
+    return int(clock() * 1e9)
+
+
+class Recorder(object):
+    """The open recording, and the counts the controller asks for."""
+
+    def __init__(self, path, stack_bytes):
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self.stack_bytes = stack_bytes
+        self.inferior = None
+        self.outs = {}
+        self.stops = 0
+        self.lost = 0
+        self.write_error = None
+        self.last_error = None
+        self.attach_pause_ns = None
+        self.longest_stop_ns = 0
+
+    def append(self, kind, probe, payload):
+        """Append a frame. After a failed or partial write nothing more is written: what followed
+        half a frame could not be read."""
+        frame = FRAME.pack(kind, 0, probe, len(payload)) + payload
+        if self.write_error is None:
+            try:
+                if os.write(self.file, frame) == len(frame):
+                    return
+                self.write_error = "no space left"
+            except OSError as error:
+                self.write_error = error.strerror
+        self.lost += 1
+
+    def read_stack(self, stack_pointer):
+        """Return raw stack from `stack_pointer` upwards, less where the stack's mapping ends."""
+        end = stack_pointer + self.stack_bytes
+        while end > stack_pointer:
+            try:
+                return bytes(self.inferior.read_memory(stack_pointer, end - stack_pointer))
+            except gdb.MemoryError:
+                end = (end - 1) // PAGE * PAGE
+        return b""
+
+    def status(self):
+        return {
+            "now_ns": now_ns(),
+            "stops": self.stops,
+            "lost": self.lost,
+            "write_error": self.write_error,
+            "last_error": self.last_error,
+            "attach_pause_ns": self.attach_pause_ns,
+            "longest_stop_ns": self.longest_stop_ns,
+        }
+
+
+class Probe(gdb.Breakpoint):
+    """A breakpoint of the plan."""
+
+    def __init__(self, recorder, plan):
+        # An internal breakpoint sends no notification for each hit.
+        gdb.Breakpoint.__init__(self, "*0x%x" % plan["address"], internal=True)
+        self.recorder = recorder
+        self.probe = plan["id"]
+        self.entry = plan["entry"]
+        self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
+        self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
+        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + (not self.entry))).pack
+
+    def stop(self):
+        recorder = self.recorder
+        began = now_ns()
+        recorder.stops += 1
+        try:
+            self.record(began)
+        except BaseException as error:  # GDB leaves the target stopped when this escapes
+            recorder.lost += 1
+            recorder.last_error = "%s: %s" % (type(error).__name__, error)
+        recorder.longest_stop_ns = max(recorder.longest_stop_ns, now_ns() - began)
+        return False
+
+    def record(self, time_ns):
+        recorder = self.recorder
+        thread = gdb.selected_thread().ptid[1]
+        read = gdb.parse_and_eval
+        values = [int(read(expression)) for expression in self.expressions]
+        stack_pointer = values[0]
+        stack = b""
+        if self.entry:
+            if self.out:
+                recorder.outs[thread] = (stack_pointer, int(read(self.out)))
+        else:
+            values.append(self.stored(thread, stack_pointer))
+            stack = recorder.read_stack(stack_pointer)
+        recorder.append(HIT, self.probe, self.pack(time_ns, thread, *values) + stack)
+
+    def stored(self, thread, stack_pointer):
+        """What the call that returns here has stored where its argument pointed, or 0."""
+        entered, address = self.recorder.outs.get(thread, (None, None))
+        if entered != stack_pointer:
+            return 0
+        del self.recorder.outs[thread]
+        return struct.unpack("<Q", bytes(self.recorder.inferior.read_memory(address, 8)))[0]
+
+
+class Start(gdb.Command):
+    """gdbleak-start: attach, set every breakpoint, and let the target run on, in one step."""
+
+    def __init__(self, recorder, plan):
+        gdb.Command.__init__(self, "gdbleak-start", gdb.COMMAND_USER)
+        self.recorder = recorder
+        self.plan = plan
+
+    def invoke(self, argument, from_tty):
+        began = now_ns()
+        gdb.execute("attach %d" % self.plan["pid"], to_string=True)
+        self.recorder.inferior = gdb.selected_inferior()
+        for probe in self.plan["probes"]:
+            Probe(self.recorder, probe)
+        # Without it GDB would carry the breakpoints over into another program.
+        gdb.execute("catch exec", to_string=True)
+        gdb.execute("continue -a &", to_string=True)
+        opened = now_ns()
+        self.recorder.attach_pause_ns = opened - began
+        self.recorder.append(OPENED, 0, struct.pack("<Q", opened))
+
+
+class Status(gdb.Command):
+    """gdbleak-status: print the recorder's counts as one line of JSON."""
+
+    def __init__(self, recorder):
+        gdb.Command.__init__(self, "gdbleak-status", gdb.COMMAND_USER)
+        self.recorder = recorder
+
+    def invoke(self, argument, from_tty):
+        gdb.write(json.dumps(self.recorder.status()) + "\n")
+
+
+def main():
+    with open(os.environ["GDBLEAK_PLAN"]) as file:
+        plan = json.load(file)
+    recorder = Recorder(plan["recording"], plan["stack_bytes"])
+    Start(recorder, plan)
+    Status(recorder)
+
+
+main()
