@@ -17,8 +17,7 @@ from gdbleak.units import format_bytes, format_count, format_seconds
 COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Oldest", "Caller")
 """Headers above the cells of `rows`; all but the last stand above numbers."""
 
-COLUMN_GAP = "  "
-
+_GAP = "  "
 _CELL_LIMIT = 200
 _FRAME_LIMIT = 1000
 
@@ -41,7 +40,7 @@ def rows(sites: Iterable[Site]) -> list[list[str]]:
 def fold_callers(rows: list[list[str]], width: int) -> list[list[str]]:
     """Return the rows with the last cell of each folded into what the others leave of a width."""
     columns = list(zip(COLUMNS, *rows))[:-1]
-    room = width - sum(max(map(len, column)) + len(COLUMN_GAP) for column in columns)
+    room = width - sum(max(map(len, column)) + len(_GAP) for column in columns)
     return [[*numbers, fold(caller, room)] for *numbers, caller in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbleak.report import MemoryInfo, Report, Verification, WindowInfo
+from gdbleak.report import MemoryInfo, Report, WindowInfo
 from gdbleak.text import Line, printable
 from gdbleak.units import format_bytes, format_percent, format_seconds
 
@@ -20,17 +20,16 @@ _ENDED_BY = {
     "unknown": "ended for a reason that was not recorded",
 }
 
-
 _LABEL_WIDTH = len("target left as found: ")
 
 
 def summary(report: Report) -> list[Line]:
-    """Return a line for each fact, the way the window went."""
+    """Return a line for each fact: the recording, its cost, memory, the proof, the notes."""
     return [
         *_recording(report.window),
         *_cost(report.window),
         *_memory(report.memory),
-        _proof(report.verification),
+        _proof(report),
         *(_fact("note", printable(note)) for note in report.notes),
     ]
 
@@ -90,16 +89,17 @@ def _memory(memory: MemoryInfo) -> list[Line]:
     return facts
 
 
-def _proof(proof: Verification) -> Line:
-    label = "target left as found"
+def _proof(report: Report) -> Line:
+    label, proof = "target left as found", report.verification
     if proof.ok is None:
-        return _fact(label, "unknown: the process has ended")
+        reason = "the process has ended" if report.window.complete else "the recording is cut off"
+        return _fact(label, f"unknown: {reason}")
     if proof.ok:
         return _fact(label, "yes")
     differences = []
     if proof.tracer_pid:
         differences.append(f"process {proof.tracer_pid} traces it")
-    if proof.state_before != proof.state_after and "T" in f"{proof.state_after}".upper():
+    if proof.state_after in ("T", "t"):
         differences.append("it is stopped")
     if proof.text_intact is False:
         differences.append("breakpoints are left in its code")

@@ -1,0 +1,272 @@
+"""Every format through the same reports; whole outputs against the files in `golden/`.
+
+After a wanted change, write those files anew with `UPDATE_GOLDEN=1 pytest` and read the diff.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from reports import FIBONACCI, HOSTILE, SAMPLES, WINDOW, report, site
+
+from gdbleak.errors import UsageError
+from gdbleak.recording import EndedBy
+from gdbleak.renderers import FORMATS, format_for, make_renderer
+from gdbleak.report import Frame, Report
+
+GOLDEN = Path(__file__).parent / "golden"
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA = json.loads((DOCS / "report.schema.json").read_text())
+
+TEXTS = ("table", "plain", "markdown")
+"""The formats for people."""
+
+UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def render(name: str, sample: Report, top: int = 10, width: int = 80, color: bool = False) -> str:
+    return make_renderer(name, top=top, width=width, color=color).render(sample)
+
+
+@pytest.fixture(params=FORMATS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=SAMPLES.values(), ids=SAMPLES)
+def sample(request: pytest.FixtureRequest) -> Report:
+    found = request.param
+    assert isinstance(found, Report)
+    return found
+
+
+def test_every_format_renders_every_report(name: str, sample: Report) -> None:
+    text = render(name, sample)
+    assert text.endswith("\n")
+    assert not re.search(r"[ \t]$", text, re.MULTILINE)
+    assert not UNSAFE.search(text)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding"])
+def test_golden(name: str, shape: str, width: int) -> None:
+    golden = GOLDEN / f"{shape}-{width}.{name}.txt"
+    if name not in ("table", "plain"):  # no other format knows a width
+        golden = GOLDEN / f"{shape}.{name}.txt"
+    text = render(name, SAMPLES[shape], top=4, width=width)
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("form", ["table", "plain"])
+def test_lines_fit(form: str, width: int, sample: Report) -> None:
+    assert max(map(len, render(form, sample, top=20, width=width).splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [1, 40, 80])
+@pytest.mark.parametrize("form", ["table", "plain"])
+def test_numbers_are_never_cut(form: str, width: int) -> None:
+    largest = site(
+        99_999,
+        outstanding_bytes=1023 * 1024**5,
+        outstanding_count=9_999_999,
+        allocated_count=9_999_998,
+        freed_count=9_999_997,
+        bytes_per_s=1022 * 1024**4,
+        oldest_s=7199,
+    )
+    lines = render(form, report(largest), width=width).splitlines()
+    numbers = "99999  1023 PiB  9,999,999  9,999,998  9,999,997  1022 TiB  120 min"
+    assert any(line.startswith(numbers) for line in lines)
+
+
+def test_plain_without_a_width_keeps_a_site_on_a_line() -> None:
+    renderer = make_renderer("plain", top=10, width=None, color=False)
+    lines = renderer.render(SAMPLES["many-sites"]).splitlines()
+    assert sum("stl_tree.h:2451" in line and "2.0 MiB" in line for line in lines) == 1
+
+
+def test_plain_is_ascii(sample: Report) -> None:
+    assert render("plain", sample).isascii()
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_more_sites_than_shown(form: str) -> None:
+    text = render(form, SAMPLES["many-sites"], top=4)
+    assert "10 more call stacks with 10.3 KiB outstanding: see --top 14\n" in text
+    assert "more call stack" not in render(form, SAMPLES["many-sites"], top=14)
+    assert "1 more call stack with" in render(form, SAMPLES["many-sites"], top=13)
+
+
+@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("ended_by", EndedBy)
+def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
+    ended = report(window=replace(WINDOW, ended_by=ended_by.value))
+    assert f"ended by {ended_by.value}" not in render(form, ended)
+    assert f"| `{ended_by.value}` |" in (DOCS / "json-report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shape", "verdict"),
+    [
+        ("one-site", "yes"),
+        (
+            "incomplete",
+            "no: process 77 traces it, it is stopped, breakpoints are left in its code",
+        ),
+        ("nothing-known", "unknown: the process has ended"),
+        ("cut-off", "unknown: the recording is cut off"),
+    ],
+)
+def test_target_left_as_found(shape: str, verdict: str) -> None:
+    assert f"target left as found: {verdict}\n" in render("table", SAMPLES[shape], width=160)
+
+
+def test_colour_only_where_wanted_and_only_as_decoration(sample: Report) -> None:
+    coloured = render("table", sample, color=True)
+    assert "\x1b[" in coloured
+    undone = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    bare = [line.rstrip() for line in undone.splitlines()]
+    assert bare == render("table", sample).splitlines()
+
+
+def test_brackets_are_no_markup() -> None:
+    frame = Frame(1, function="operator new[]")
+    assert "operator new[]" in render("table", report(site(1, (frame,))), color=True)
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_huge_names_are_shortened_for_people(form: str) -> None:
+    assert len(render(form, SAMPLES["hostile"])) < 20_000
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_huge_names_are_whole_for_programs(form: str) -> None:
+    assert "f" * 1_000_000 in render(form, SAMPLES["hostile"])
+
+
+def test_markdown_keeps_names_in_code_and_cells() -> None:
+    lines = render("markdown", SAMPLES["hostile"]).splitlines()
+    cells = [line for line in lines if line.startswith("| ")]
+    separators = [len(re.findall(r"(?<!\\)\|", line)) for line in cells]
+    assert set(separators) == {9}
+    assert all(line.count("`") == 2 for line in (lines[0], *cells[1:]))
+    assert [line for line in lines if line.startswith("```")] == ["```text", "```"]
+
+
+def test_csv_reads_back() -> None:
+    rows = list(csv.DictReader(io.StringIO(render("csv", SAMPLES["many-sites"], top=1))))
+    assert len(rows) == 15
+    assert rows[0]["outstanding_bytes"] == "1288490188"
+    assert rows[1]["truncated"] == "true"
+    assert rows[3]["function"] == ""
+    assert rows[4]["stack"] == (
+        "fibonacci /srv/demo/fibonacci.c:23 (fibonacci)"
+        " <- worker /srv/demo/fibonacci.c:41 (fibonacci)"
+        " <- start_thread (libc.so.6) <- libc.so.6+0x1097dc"
+    )
+
+
+@pytest.mark.parametrize("start", "=+-@")
+def test_csv_holds_no_formula(start: str) -> None:
+    frame = Frame(1, function=f"{start}SUM(A1)", file=f"{start}f", module=f"{start}m")
+    row = next(csv.DictReader(io.StringIO(render("csv", report(site(1, (frame,)))))))
+    for column in ("function", "file", "module", "stack"):
+        assert row[column].startswith(f"'{start}")
+
+
+def test_json_follows_its_schema(sample: Report) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(json.loads(render("json", sample)), SCHEMA)
+
+
+def test_json_keeps_names_and_addresses() -> None:
+    made = json.loads(render("json", SAMPLES["hostile"]))
+    assert made["target"]["command"] == HOSTILE
+    assert made["notes"] == [HOSTILE]
+    assert made["sites"][0]["function"] == HOSTILE
+    assert made["sites"][0]["frames"][0]["address"] == "0x1000"
+    assert made["sites"][0]["frames"][0]["offset"] == "0x0"
+    frames = json.loads(render("json", report(site())))["sites"][0]["frames"]
+    assert [frame["function"] for frame in frames] == [frame.function for frame in FIBONACCI]
+
+
+def test_page_schema_and_output_name_the_same_fields() -> None:
+    documented = {
+        match[1]: match[2].strip()
+        for match in re.finditer(
+            r"^\| `([\w.\[\]]+)` +\| ([a-z ]+) \| [a-z ]* \| ",
+            (DOCS / "json-report.md").read_text(),
+            re.MULTILINE,
+        )
+    }
+    made = json.loads(render("json", SAMPLES["many-sites"]))
+    assert documented == dict(_fields_of_schema(SCHEMA))
+    assert list(documented) == list(dict.fromkeys(_fields_of_output(made)))
+
+
+def _fields_of_schema(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in schema.get("properties", {}).items():
+        yield from _field_of_schema(field, f"{path}{name}")
+
+
+def _field_of_schema(field: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    kinds = field["type"]
+    yield path, kinds if isinstance(kinds, str) else " or ".join(kinds)
+    yield from _fields_of_schema(field, f"{path}.")
+    if "items" in field:
+        items = field["items"]
+        if "properties" in items:
+            yield from _fields_of_schema(items, f"{path}[].")
+        else:
+            yield from _field_of_schema(items, f"{path}[]")
+
+
+def _fields_of_output(value: Any, path: str = "") -> Iterator[str]:
+    if path and not path.endswith("[]"):
+        yield path
+    if isinstance(value, dict):
+        for name, field in value.items():
+            yield from _fields_of_output(field, f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            if not isinstance(item, dict):
+                yield f"{path}[]"
+            yield from _fields_of_output(item, f"{path}[]")
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("report.json", "json"),
+        ("/tmp/REPORT.JSON", "json"),
+        ("a.b/leaks.md", "markdown"),
+        ("leaks.txt", "plain"),
+        ("leaks.csv", "csv"),
+        ("leaks.pdf", None),
+        ("json", None),
+        ("", None),
+    ],
+)
+def test_format_for(path: str, form: str | None) -> None:
+    assert format_for(path) == form
+
+
+def test_unknown_format() -> None:
+    with pytest.raises(UsageError, match="no output format is called xml") as caught:
+        render("xml", report())
+    assert caught.value.help_text == "choose from table, plain, markdown, csv, json"
