@@ -146,7 +146,7 @@ class Start(gdb.Command):
             Probe(self.recorder, probe)
         # Without it GDB would carry the breakpoints over into another program.
         gdb.execute("catch exec", to_string=True)
-        gdb.execute("continue -a &", to_string=True)
+        gdb.execute("continue &", to_string=True)
         opened = now_ns()
         self.recorder.attach_pause_ns = opened - began
         self.recorder.append(OPENED, 0, struct.pack("<Q", opened))

@@ -23,15 +23,15 @@ from gdbleak.errors import DebuggerFailedError
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
 
 # Beside the options for safety. No symbols and no libraries are read, so that the pause of the
-# target does not depend on their size. Non-stop: GDB then halts threads by a SIGSTOP that it
-# takes back itself, where it would send the whole process a SIGINT else. Displaced stepping
-# would write into the target's code beyond our breakpoints, and strand a thread there if GDB died.
+# target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
+# can be told to detach without an interrupt, which would be a SIGINT to the target. Displaced
+# stepping would write into the target's code beyond our breakpoints, and strand a thread there if
+# GDB died.
 _OPTIONS = (
     "--readnever",
     *("-iex", "set auto-solib-add off"),
     *("-iex", "set exec-file-mismatch off"),
     *("-iex", "set mi-async on"),
-    *("-iex", "set non-stop on"),
     *("-iex", "set displaced-stepping off"),
     # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
     *("-ex", "handle all nostop noprint pass"),
@@ -136,19 +136,22 @@ class Debugger:
         """Take in what GDB has said, without waiting."""
         self._read(0)
 
-    def kill(self) -> None:
-        """End a GDB that does not answer; what it traces goes on by itself."""
-        self._process.kill()
-        self._process.wait()
+    def end(self, timeout_s: float) -> None:
+        """End a GDB that does not obey: it detaches at a SIGTERM, if it still can."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def quit(self, timeout_s: float) -> None:
         """End a GDB that has no target any more; never raises."""
         with suppress(DebuggerDiedError):  # which is what is wanted
             self._send("-gdb-exit\n")
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self.end(timeout_s)
         self._selector.close()
         self._output.close()
 

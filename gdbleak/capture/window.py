@@ -230,7 +230,8 @@ class Window:
     def _read_status(self, debugger: Debugger) -> dict[str, Any]:
         """Ask the agent for its counts, and keep them."""
         text = debugger.execute_console("gdbleak-status", COMMAND_TIMEOUT_S)
-        status: dict[str, Any] = json.loads(text)
+        # GDB's own words may stand before it.
+        status: dict[str, Any] = json.loads(text[text.index("{") :])
         self._tail.read()
         outcome = self._outcome
         outcome.end_ns = status["now_ns"]
@@ -254,7 +255,7 @@ class Window:
         except DebuggerDiedError:
             restore(self._target.pid, self._probes, X86_64.breakpoint)
         except DebuggerFailedError:
-            debugger.kill()
+            debugger.end(COMMAND_TIMEOUT_S)
             restore(self._target.pid, self._probes, X86_64.breakpoint)
         return time.monotonic() - began
 
