@@ -1,0 +1,43 @@
+BIN := .venv/bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Each target installs what it lacks; again only when pyproject.toml or this file's list changes.
+define install
+	.ci/setup
+	python3 -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(1)'
+	touch $@
+endef
+
+.venv/for-demo: pyproject.toml
+	$(call install,)
+.venv/for-test: pyproject.toml
+	$(call install,[test])
+.venv/for-check: pyproject.toml
+	$(call install,[test,check])
+
+venv: .venv/for-check ## Make .venv with everything a developer needs
+
+demo: .venv/for-demo ## Trace a leaking program, then its fixed twin
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+
+test: .venv/for-test ## Run the tests
+	$(BIN)/pytest
+
+check: .venv/for-check ## Look for mistakes without running anything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips -t=3.9- gdbleak
+	$(BIN)/vermin --quiet --no-tips -t=2.7- -t=3.4- gdbscripts
+
+wheel: .venv/for-demo ## Build dist/gdbleak-*.whl
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## Remove everything the other targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -prune -exec rm -r {} +
+
+.PHONY: help venv demo test check wheel clean

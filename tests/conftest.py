@@ -1,0 +1,98 @@
+"""Fixtures: programs to trace, and gdbleak to trace them with.
+
+Whatever a test does, its targets must stand as they stood before, and nothing may be left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from support.cli import Cli
+from support.processes import TRACER, Target, lives, wait_until
+
+TARGETS = Path(__file__).parent / "targets"
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Adopt every descendant whose parent dies, so that at the end all of them can be counted."""
+    assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    wait_until(lambda: living_descendants() == [], "every process that was started had ended")
+
+
+def living_descendants() -> list[psutil.Process]:
+    """Return every process that came from this one and still runs."""
+    return [process for process in psutil.Process().children(recursive=True) if lives(process)]
+
+
+@pytest.fixture(scope="session")
+def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that compiles a program of tests/targets, each only once."""
+    folder = tmp_path_factory.mktemp("targets")
+    built: dict[tuple[str, ...], Path] = {}
+
+    def build(source: str, *flags: str, name: str = "") -> Path:
+        name = name or Path(source).stem
+        key = (source, *flags, name)
+        if key not in built:
+            output = folder / str(len(built)) / name
+            output.parent.mkdir()
+            compiler = "c++" if source.endswith(".cpp") else "cc"
+            command = [compiler, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+            subprocess.run([*command, "-o", output, TARGETS / source, *flags], check=True)
+            built[key] = output
+        return built[key]
+
+    return build
+
+
+@pytest.fixture
+def start_target() -> Iterator[Callable[..., Target]]:
+    """Return a function that starts a program; it must stand as it stood when the test is over."""
+    targets: list[Target] = []
+
+    def start(*command: str | Path) -> Target:
+        target = Target(command)
+        targets.append(target)
+        assert target.lines.next() == "ready"
+        return target
+
+    yield start
+    try:
+        for target in targets:
+            if target.process.poll() is None:
+                target.assert_as_found()
+    finally:
+        for target in reversed(targets):  # a tracer before the target that it holds
+            target.end()
+
+
+@pytest.fixture
+def cli(tmp_path: Path, start_target: Callable[..., Target]) -> Iterator[Cli]:
+    """Return the command line; what it runs ends before its targets are looked at."""
+    del start_target  # named only for the order in which the two are taken down
+    tmpdir = tmp_path / "tmpdir"
+    tmpdir.mkdir()
+    cli = Cli(tmpdir)
+    yield cli
+    cli.end()
+
+
+@pytest.fixture(scope="session")
+def needs_ptrace() -> None:
+    """Skip where the kernel lets nobody trace a process of the same user."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as victim:
+        command = [*TRACER, str(victim.pid)]
+        attempt = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        victim.kill()
+    if attempt.returncode != 0:
+        pytest.skip(f"this host lets nobody trace a process: {attempt.stderr.strip()}")
+    assert shutil.which("gdb"), "install gdb"

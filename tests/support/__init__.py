@@ -1,0 +1,1 @@
+"""What the tests share: programs to trace, and the command line under test."""

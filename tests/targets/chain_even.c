@@ -1,0 +1,17 @@
+#include "chain.h"
+
+LINK(link0, link1, 8)
+LINK(link2, link3, 36)
+LINK(link4, link5, 40)
+LINK(link6, link7, 20)
+LINK(link8, link9, 56)
+LINK(link10, link11, 68)
+LINK(link12, link13, 56)
+LINK(link14, link15, 20)
+LINK(link16, link17, 40)
+LINK(link18, link19, 36)
+LINK(link20, link21, 8)
+LINK(link22, link23, 36)
+LINK(link24, link25, 40)
+LINK(link26, link27, 20)
+LINK(link28, link29, 56)
