@@ -199,6 +199,9 @@ def _execute(
             raise UnknownValueError(f"register {register} is not known")
         stack.append((registers[register] + cursor.sleb128()) & WORD_MASK)
     elif code == 0x94:  # deref_size
-        stack.append(read_memory(stack.pop(), cursor.integer(1)))
+        size = cursor.integer(1)
+        if size > WORD_BYTES:
+            raise UnknownValueError(f"{size} bytes are more than the stack holds")
+        stack.append(read_memory(stack.pop(), size))
     else:
         raise UnknownValueError(f"unknown operator {code:#x}")

@@ -98,10 +98,10 @@ CHAIN static void realigned(int a, int b, int c, int d, int e, int f, int g, uns
 {
     volatile char aligned[64] __attribute__((aligned(64)));
     volatile char *block = alloca(size);
-    aligned[a & 63] = block[b & 1] = (char)(c + d + e + f + g + aligned[0]);
+    aligned[a & 63] = block[b & 1] = (char)(c + d + e + f + g);
     NOTE();
     with_saved_registers(trapping);
-    aligned[0] = block[size - 1] = 1;
+    block[size - 1] = aligned[b & 63];
 }
 
 static void to_realigned(void)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.dwarf_expressions import Cursor, UnknownValueError, evaluate
@@ -163,6 +163,7 @@ def test_finds_what_was_put_on_the_stack() -> None:
         "73 00",  # rbx, which is not in REGISTERS
         "92 63 00",
         "30 06",
+        "77 00 94 09",
         "03 0000000000000000",  # addr: a link-time address is none of the process's
         "9c",  # call_frame_cfa
         "ff",
@@ -181,6 +182,7 @@ def test_damage(encoded: str) -> None:
         evaluate(bytes.fromhex(encoded), REGISTERS, read_memory)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_random_bytes_give_a_word_or_an_expected_error(expression: bytes) -> None:
     try:
