@@ -65,8 +65,6 @@ class Segment:
     address: int
     offset: int
     file_size: int
-    memory_size: int
-    executable: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class ElfImage:
         """Open the file at `path`.
 
         Raises:
-            ElfError: it cannot be opened, or is no ELF file.
+            ElfError: it cannot be opened, is no ELF file, or a damaged one.
 
         """
         self.path = path
@@ -93,32 +91,27 @@ class ElfImage:
             with Path(path).open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._elf = ELFFile(cast(BinaryIO, self._bytes))
-        except (OSError, ValueError, PyElfError) as error:
+            self.segments = self._read_segments()
+            self.eh_frame_hdr = self._find_eh_frame_hdr()
+        except (OSError, OverflowError, ValueError, PyElfError) as error:
             raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
 
-    @property
-    def is_64_bit(self) -> bool:
-        """True for ELFCLASS64."""
-        return bool(self._elf.elfclass == 64)
-
-    @property
-    def machine(self) -> str:
-        """`e_machine` by its name, for example `EM_X86_64`."""
-        return str(self._elf["e_machine"])
-
-    @cached_property
-    def segments(self) -> tuple[Segment, ...]:
+    def _read_segments(self) -> tuple[Segment, ...]:
         """The PT_LOAD segments, in file order."""
         return tuple(
             Segment(
                 address=header["p_vaddr"],
                 offset=header["p_offset"],
                 file_size=header["p_filesz"],
-                memory_size=header["p_memsz"],
-                executable=bool(header["p_flags"] & 1),
             )
             for header in self._elf.iter_segments(type="PT_LOAD")
         )
+
+    def _find_eh_frame_hdr(self) -> tuple[int, int] | None:
+        """Link-time address and size of `.eh_frame_hdr` (PT_GNU_EH_FRAME), or None."""
+        for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
+            return segment["p_vaddr"], segment["p_memsz"]
+        return None
 
     @property
     def header(self) -> bytes:
@@ -129,13 +122,6 @@ class ElfImage:
     def build_id(self) -> str | None:
         """The GNU build-id in hexadecimal, or None."""
         return parse_build_id(self.header, lambda offset, size: self._bytes[offset : offset + size])
-
-    @cached_property
-    def eh_frame_hdr(self) -> tuple[int, int] | None:
-        """Link-time address and size of `.eh_frame_hdr` (PT_GNU_EH_FRAME), or None."""
-        for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
-            return segment["p_vaddr"], segment["p_memsz"]
-        return None
 
     def address_of(self, offset: int) -> int:
         """Return the link-time address at which a page of the file is mapped; 0 if it is not."""

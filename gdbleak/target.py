@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from gdbleak.architecture import X86_64
 from gdbleak.errors import (
     AlreadyTracedError,
     NoSuchProcessError,
@@ -57,6 +58,7 @@ def inspect(pid: int) -> Target:
         _check_kind(pid, status)
         process = psutil.Process(pid)
         check_permission(pid, status)
+        _check_architecture(pid, status)
         with process.oneshot():
             return Target(
                 pid=pid,
@@ -108,6 +110,22 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
         raise ProcessStoppedError(
             f"process {pid} ({name}) is stopped by job control; it was left stopped",
             f"continue it first: `kill -CONT {pid}`",
+        )
+
+
+def _check_architecture(pid: int, status: dict[str, str]) -> None:
+    """Look at the ELF header: byte 4 is the class, 18 and 19 the machine."""
+    with Path(f"/proc/{pid}/exe").open("rb") as file:
+        header = file.read(20)
+    if header[4:5] == b"\x01":
+        raise ProcessUnusableError(
+            f"process {pid} ({status['Name']}) is a 32-bit program",
+            "gdbleak traces 64-bit programs only; see docs/limits.md",
+        )
+    if header[18:20] != X86_64.elf_machine_number.to_bytes(2, "little"):
+        raise ProcessUnusableError(
+            f"process {pid} ({status['Name']}) is no x86-64 program",
+            "gdbleak traces x86-64 programs only; see docs/limits.md",
         )
 
 

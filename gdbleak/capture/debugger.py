@@ -86,7 +86,9 @@ class Debugger:
             env={**safe_environment(), **environment},
             start_new_session=True,
         )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._input = self._process.stdin
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
         self._selector = selectors.DefaultSelector()
@@ -153,12 +155,12 @@ class Debugger:
             self._process.wait(timeout_s)
         self.end(timeout_s)
         self._selector.close()
+        self._input.close()
         self._output.close()
 
     def _send(self, text: str) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(text.encode())
+            self._input.write(text.encode())
         except BrokenPipeError as error:
             raise self._death() from error
 

@@ -25,7 +25,7 @@ from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.modules import ModuleMap
 from gdbleak.plan import Probe
-from gdbleak.proc import Memory, resident_set
+from gdbleak.proc import Memory, read_state, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.target import Target
 
@@ -56,6 +56,9 @@ class Progress:
     events_per_s: float
     outstanding: int
     stopped_s: float
+
+
+_GONE = (None, "Z", "X")
 
 
 @dataclass
@@ -181,6 +184,7 @@ class Window:
             self._read_status(debugger)
         except DebuggerDiedError:
             self._outcome.ended_by = EndedBy.DEBUGGER_DIED
+            self._tail.read()
         finally:
             elapsed_s = time.monotonic() - started
             released_s = self._release(debugger)
@@ -202,7 +206,7 @@ class Window:
             tail.read()
             self._sampler.sample()
             elapsed_s = time.monotonic() - started
-            ended_by = interruption.reason or _explain(debugger.events)
+            ended_by = interruption.reason or _explain(debugger.events) or self._find_exec()
             debugger.events.clear()
             if ended_by:
                 return ended_by
@@ -226,6 +230,16 @@ class Window:
                         self._sampler.share * elapsed_s,
                     )
                 )
+
+    def _find_exec(self) -> EndedBy | None:
+        """Notice that the target runs another program now.
+
+        GDB trips over the breakpoints of the old one before it can report that. The kernel tells
+        it by our view of the old memory, which has become empty.
+        """
+        if self._memory.read(self._probes[0].address, 1) or read_state(self._target.pid) in _GONE:
+            return None
+        return EndedBy.TARGET_EXEC
 
     def _read_status(self, debugger: Debugger) -> dict[str, Any]:
         """Ask the agent for its counts, and keep them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gdbleak.commands.output import at_least
 from gdbleak.doctor import examine_host, examine_process
 from gdbleak.text import printable
 
@@ -20,7 +21,9 @@ class Doctor:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("pid", metavar="PID", type=int, nargs="?", help="the process to check")
+        parser.add_argument(
+            "pid", metavar="PID", type=at_least(1, int), nargs="?", help="the process to check"
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
 
@@ -138,6 +139,8 @@ class Output:
         """
         text = self._renderer.render(report)
         if not self._path:
+            if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
+                sys.stdout.reconfigure(errors="backslashreplace")
             sys.stdout.write(text)
             sys.stdout.flush()
             return

@@ -32,7 +32,9 @@ class Trace:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("pid", metavar="PID", type=int, help="the process to trace")
+        parser.add_argument(
+            "pid", metavar="PID", type=at_least(1, int), help="the process to trace"
+        )
         group = parser.add_argument_group("the window")
         group.add_argument(
             "--duration",
