@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gdbleak.allocators import MALLOC_FAMILY
@@ -71,19 +72,17 @@ def plan_probes(
 
     """
     plan = make_plan(MALLOC_FAMILY, allocator.module, allocator.image, architecture)
-    changed = find_changed(plan, memory)
-    if changed:
+    for probe in iter_changed(plan, memory):
         raise ForeignBreakpointError(
-            f"the code of {changed[0].function} in memory differs from {allocator.module.path}",
+            f"the code of {probe.function} in memory differs from {allocator.module.path}",
             "a debugger or tracer has left a breakpoint there; end it, or restart the process",
         )
     return plan
 
 
-def find_changed(plan: tuple[Probe, ...], memory: Memory) -> list[Probe]:
-    """Return the probes at whose address the memory differs from the file."""
-    return [
-        probe
-        for probe in plan
-        if memory.read(probe.address, len(probe.original) // 2).hex() != probe.original
-    ]
+def iter_changed(probes: Iterable[Probe], memory: Memory) -> Iterator[Probe]:
+    """Yield the probes at whose address the memory differs from the ELF file."""
+    for probe in probes:
+        original = bytes.fromhex(probe.original)
+        if memory.read(probe.address, len(original)) not in (original, b""):
+            yield probe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from gdbleak.allocator_search import iter_changed
 from gdbleak.plan import Probe
 from gdbleak.proc import Memory, read_state, read_status
 from gdbleak.report import Verification
@@ -32,17 +33,9 @@ def prove(pid: int, state_before: str, probes: tuple[Probe, ...], memory: Memory
         time.sleep(0.005)
     if state is None or state in "ZX" or tracer is None:
         return Verification(None, state_before, None, None, None)
-    intact = not any(True for _ in iter_changed(probes, memory))
-    ok = tracer == 0 and state not in "tT" and intact
+    intact = None if _is_gone(probes, memory) else not any(iter_changed(probes, memory))
+    ok = tracer == 0 and state not in "tT" and intact is not False
     return Verification(tracer, state_before, state, intact, ok)
-
-
-def iter_changed(probes: Iterable[Probe], memory: Memory) -> Iterable[Probe]:
-    """Yield the probes at whose address the memory differs from the ELF file."""
-    for probe in probes:
-        original = bytes.fromhex(probe.original)
-        if memory.read(probe.address, len(original)) not in (original, b""):
-            yield probe
 
 
 def restore(pid: int, probes: Iterable[Probe], breakpoint_code: bytes) -> int:
@@ -57,6 +50,11 @@ def restore(pid: int, probes: Iterable[Probe], breakpoint_code: bytes) -> int:
             for probe in iter_changed(probes, memory)
             if memory.read(probe.address, len(breakpoint_code)) == breakpoint_code
         )
+
+
+def _is_gone(probes: tuple[Probe, ...], memory: Memory) -> bool:
+    """Whether the memory that held the breakpoints exists no more: the target runs another program."""
+    return not memory.read(probes[0].address, 1)
 
 
 def _look(pid: int) -> tuple[str | None, int | None]:

@@ -9,7 +9,7 @@ import json
 import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from gdbleak.capture.sampler import StopSampler
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
-from gdbleak.modules import ModuleMap
+from gdbleak.modules import Module
 from gdbleak.plan import Probe
 from gdbleak.proc import Memory, read_state, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
@@ -106,7 +106,9 @@ class Window:
         self._sampler = StopSampler(target.pid)
         self._outcome = _Outcome()
 
-    def run(self, gdb: GdbProgram, folder: Path, list_modules: Callable[[], ModuleMap]) -> EndedBy:
+    def run(
+        self, gdb: GdbProgram, folder: Path, list_modules: Callable[[], Iterable[Module]]
+    ) -> EndedBy:
         """Attach, record until a limit is reached, detach, and complete the recording.
 
         Args:
@@ -142,7 +144,9 @@ class Window:
             finally:
                 debugger.quit(COMMAND_TIMEOUT_S)
             verification = prove(self._target.pid, self._target.state, self._probes, self._memory)
-            modules = list_modules()
+            # After an exec they are those of another program.
+            same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
+            modules = list_modules() if same else ()
         reserve.unlink()
         os.truncate(self._recording, self._tail.position)
         end = {
