@@ -82,7 +82,11 @@ def trace(
             limits = Limits(duration_s, max_events, stack_bytes)
             window = Window(target, probes, memory, recording, limits, on_progress)
             window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
-            return _make_report(Recording(str(recording)), lambda module: module, options, gdb)
+            finished = Recording(str(recording))
+            try:
+                return _make_report(finished, lambda module: module, options, gdb)
+            except KeyboardInterrupt:
+                return _make_report(finished, lambda module: module, options, None)
         finally:
             reader.close()
 
@@ -109,12 +113,19 @@ def _make_report(
     recording: Recording,
     locate: Callable[[Module], Module],
     options: ReportOptions,
-    gdb: GdbProgram,
+    gdb: GdbProgram | None,
 ) -> Report:
+    """Make a report; without a GDB, which takes the longest, it has no names."""
     before, after = recording.modules
     modules = ModuleMap(locate(module) for module in ModuleMap(before).merge(ModuleMap(after)))
+    analysis = Analysis(recording, modules, options)
+    if gdb is None:
+        report = analysis.make_report(
+            lambda addresses: {a: (locate(a, modules),) for a in addresses}
+        )
+        return replace(report, notes=(*report.notes, "interrupted: function names were not read"))
     symbolizer = Symbolizer(gdb, modules)
-    report = Analysis(recording, modules, options).make_report(symbolizer.resolve)
+    report = analysis.make_report(symbolizer.resolve)
     return replace(report, notes=(*report.notes, *symbolizer.notes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -84,6 +85,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command line, without the program's name; return the exit status."""
     if arguments and arguments[0].isdecimal():
         arguments = ["trace", *arguments]
+    # Leave by way of every `finally`: there are files to remove, and perhaps a process to release.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         options = make_parser().parse_args(arguments)
         return _COMMANDS[options.command].run(options)
@@ -91,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("gdbleak: interrupted; nothing was recorded\n")
+        sys.stderr.write("gdbleak: interrupted\n")
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, which is its right; Python must not try again.

@@ -23,6 +23,12 @@ _Request = tuple[Module, list[Frame]]
 _Answer = dict[str, Any]
 
 
+def locate(address: int, modules: ModuleMap) -> Frame:
+    """Return the frame at a return address, without a name."""
+    module = modules.find(address - 1)
+    return Frame(address, module.path, address - module.bias) if module else Frame(address)
+
+
 class Symbolizer:
     """Names the functions at return addresses; `notes` says in sentences where it could not."""
 
@@ -40,14 +46,11 @@ class Symbolizer:
         resolved: dict[int, tuple[Frame, ...]] = {}
         wanted: dict[Module, list[Frame]] = defaultdict(list)
         for address in set(addresses):
-            module = self._modules.find(address - 1)
-            if module is None:
-                frame = Frame(address)
-            else:
-                frame = Frame(address, module.path, address - module.bias)
-                if module.file is not None:
-                    wanted[module].append(frame)
+            frame = locate(address, self._modules)
             resolved[address] = (frame,)
+            module = self._modules.find(address - 1)
+            if module is not None and module.file is not None:
+                wanted[module].append(frame)
 
         failed: dict[str, list[str]] = defaultdict(list)
         # The program lies below its libraries and takes longest: should time run out, it is last.

@@ -53,7 +53,7 @@ def restore(pid: int, probes: Iterable[Probe], breakpoint_code: bytes) -> int:
 
 
 def _is_gone(probes: tuple[Probe, ...], memory: Memory) -> bool:
-    """Whether the memory that held the breakpoints exists no more: the target runs another program."""
+    """Whether the memory with the breakpoints exists no more: another program runs."""
     return not memory.read(probes[0].address, 1)
 
 

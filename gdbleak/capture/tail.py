@@ -48,7 +48,7 @@ class Tail:
 
     def read(self) -> None:
         """Take in what has been appended since."""
-        data = self._rest + os.pread(self._file, 1 << 24, self.position + len(self._rest))
+        data = self._rest + os.pread(self._file, 1 << 18, self.position + len(self._rest))
         consumed = 0
         for position, kind, probe, payload, length in iter_frames(data, 0, len(data)):
             if self.full:

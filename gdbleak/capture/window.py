@@ -5,24 +5,24 @@ Whatever happens in between, the way out leads through the detach and the proof.
 
 from __future__ import annotations
 
-import json
 import os
-import select
+import selectors
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.architecture import X86_64
-from gdbleak.capture.debugger import Debugger, DebuggerDiedError
+from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.proof import prove, restore
-from gdbleak.capture.sampler import StopSampler
+from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
-from gdbleak.gdb_program import GdbProgram, script_path
+from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import Probe
 from gdbleak.proc import Memory, read_state, resident_set
@@ -32,7 +32,7 @@ from gdbleak.target import Target
 TICK_S = 0.01
 PROGRESS_S = 0.1
 STATUS_S = 1.0
-COMMAND_TIMEOUT_S = 30.0
+QUIT_TIMEOUT_S = 10.0
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
 
@@ -103,12 +103,11 @@ class Window:
         self._limits = limits
         self._on_progress = on_progress
         self._tail = Tail(recording, probes, MALLOC_FAMILY, limits.max_events)
-        self._sampler = StopSampler(target.pid)
         self._outcome = _Outcome()
 
     def run(
         self, gdb: GdbProgram, folder: Path, list_modules: Callable[[], Iterable[Module]]
-    ) -> EndedBy:
+    ) -> None:
         """Attach, record until a limit is reached, detach, and complete the recording.
 
         Args:
@@ -116,124 +115,101 @@ class Window:
             folder: A private folder for the debugger's files.
             list_modules: Returns the modules of the target, called once it is free again.
 
-        Returns:
-            Why the window ended.
-
         Raises:
             AttachError: the target was not attached to, or is not any more.
             DebuggerFailedError: GDB did not start.
+            WriteError: there is no room for the recording.
             KeyboardInterrupt: Ctrl-C came before the attach.
 
         """
-        reserve = self._recording.with_name(self._recording.name + ".reserve")
-        try:
-            reserve.write_bytes(bytes(RESERVE_BYTES))
-            plan = self._write_plan(folder / "plan.json")
-        except OSError as error:
-            raise WriteError(f"cannot write to {error.filename}: {error.strerror}") from error
-        with Interruption() as interruption:
-            debugger = Debugger(
-                gdb,
-                script_path("gdbleak_agent.py"),
-                folder,
-                X86_64.elf_machine_number,
-                {"GDBLEAK_PLAN": str(plan)},
-            )
+        pid, limits = self._target.pid, self._limits
+        with _reserve(self._recording), Interruption() as interruption:
+            agent = Agent(gdb, folder, pid, self._recording, limits.stack_bytes, self._probes)
             try:
-                self._record(debugger, interruption)
+                self._record(agent, interruption)
             finally:
-                debugger.quit(COMMAND_TIMEOUT_S)
-            verification = prove(self._target.pid, self._target.state, self._probes, self._memory)
+                agent.debugger.quit(QUIT_TIMEOUT_S)
+            verification = prove(pid, self._target.state, self._probes, self._memory)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
             modules = list_modules() if same else ()
-        reserve.unlink()
         os.truncate(self._recording, self._tail.position)
         end = {
             **asdict(self._outcome),
-            "rss_after": resident_set(self._target.pid),
+            "rss_after": resident_set(pid),
             "verification": asdict(verification),
             "modules": [module.to_json() for module in modules],
         }
         with self._recording.open("ab") as file:
             file.write(encode_json(END, end))
-        return self._outcome.ended_by
 
-    def _write_plan(self, path: Path) -> Path:
-        plan = {
-            "pid": self._target.pid,
-            "recording": str(self._recording),
-            "stack_bytes": self._limits.stack_bytes,
-            "probes": [probe.to_json() for probe in self._probes],
-        }
-        path.write_text(json.dumps(plan))
-        return path
-
-    def _record(self, debugger: Debugger, interruption: Interruption) -> None:
-        debugger.execute_console("gdbleak-status", COMMAND_TIMEOUT_S)
+    def _record(self, agent: Agent, interruption: Interruption) -> None:
         if interruption.reason:
             raise KeyboardInterrupt
         try:
-            debugger.execute_console("gdbleak-start", COMMAND_TIMEOUT_S)
+            agent.start()
         except DebuggerFailedError as error:
-            self._release(debugger)
+            self._release(agent)
             raise AttachError(
                 f"could not trace process {self._target.pid}: {error}",
                 f"run `gdbleak doctor {self._target.pid}`",
             ) from error
-        debugger.events.clear()  # the attach has told of a stop of each thread
+        standstill = Standstill(self._target.pid, agent.debugger.pid)
         started = time.monotonic()
+        outcome = self._outcome
         try:
-            self._outcome.ended_by = self._watch(debugger, interruption, started)
-            self._read_status(debugger)
-        except DebuggerDiedError:
-            self._outcome.ended_by = EndedBy.DEBUGGER_DIED
-            self._tail.read()
+            outcome.ended_by = self._watch(agent, interruption, standstill, started)
+            self._note(agent.read_status())
+        except DebuggerFailedError:
+            outcome.ended_by = EndedBy.DEBUGGER_DIED
         finally:
             elapsed_s = time.monotonic() - started
-            released_s = self._release(debugger)
-            outcome = self._outcome
-            outcome.stopped_s = self._sampler.share * elapsed_s
-            if outcome.end_ns is None and self._tail.opened_ns is not None:
-                outcome.end_ns = self._tail.opened_ns + int(elapsed_s * 1e9)
-            outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, released_s * 1e3)
-            if outcome.stops:
-                outcome.stopped_s += released_s
+            released_s = self._release(agent)
+        if outcome.ended_by is EndedBy.DEBUGGER_DIED:
+            self._tail.read()
+            outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
+        outcome.stopped_s = standstill.estimate(elapsed_s)
+        outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, released_s * 1e3)
 
-    def _watch(self, debugger: Debugger, interruption: Interruption, started: float) -> EndedBy:
+    def _watch(
+        self, agent: Agent, interruption: Interruption, standstill: Standstill, started: float
+    ) -> EndedBy:
         """Wait for the first of the things that end a window."""
-        limits, tail = self._limits, self._tail
-        next_progress = next_status = started
-        while True:
-            select.select([debugger.fileno(), interruption.fileno()], [], [], TICK_S)
-            debugger.poll()
-            tail.read()
-            self._sampler.sample()
-            elapsed_s = time.monotonic() - started
-            ended_by = interruption.reason or _explain(debugger.events) or self._find_exec()
-            debugger.events.clear()
-            if ended_by:
-                return ended_by
-            if tail.full:
-                return EndedBy.MAX_EVENTS
-            if elapsed_s >= limits.duration_s:
-                return EndedBy.DURATION
-            if started + elapsed_s >= next_status:
-                next_status += STATUS_S
-                if self._read_status(debugger)["write_error"]:
-                    return EndedBy.WRITE_FAILED
-            if started + elapsed_s >= next_progress:
-                next_progress += PROGRESS_S
-                self._on_progress(
-                    Progress(
-                        elapsed_s,
-                        limits.duration_s,
-                        tail.events,
-                        tail.events / elapsed_s,
-                        tail.outstanding,
-                        self._sampler.share * elapsed_s,
+        limits, tail, debugger = self._limits, self._tail, agent.debugger
+        next_progress = next_status = 0.0
+        with selectors.DefaultSelector() as selector:
+            selector.register(debugger, selectors.EVENT_READ)
+            selector.register(interruption, selectors.EVENT_READ)
+            while True:
+                selector.select(TICK_S)
+                standstill.sample()
+                debugger.poll()
+                tail.read()
+                elapsed_s = time.monotonic() - started
+                ended_by = interruption.reason or _explain(debugger.events) or self._find_exec()
+                debugger.events.clear()
+                if ended_by:
+                    return ended_by
+                if tail.full:
+                    return EndedBy.MAX_EVENTS
+                if elapsed_s >= limits.duration_s:
+                    return EndedBy.DURATION
+                if elapsed_s >= next_status:
+                    next_status = elapsed_s + STATUS_S
+                    if agent.read_status().write_error:
+                        return EndedBy.WRITE_FAILED
+                if elapsed_s >= next_progress:
+                    next_progress = elapsed_s + PROGRESS_S
+                    self._on_progress(
+                        Progress(
+                            elapsed_s,
+                            limits.duration_s,
+                            tail.events,
+                            tail.events / elapsed_s,
+                            tail.outstanding,
+                            standstill.estimate(elapsed_s),
+                        )
                     )
-                )
 
     def _find_exec(self) -> EndedBy | None:
         """Notice that the target runs another program now.
@@ -245,21 +221,16 @@ class Window:
             return None
         return EndedBy.TARGET_EXEC
 
-    def _read_status(self, debugger: Debugger) -> dict[str, Any]:
-        """Ask the agent for its counts, and keep them."""
-        text = debugger.execute_console("gdbleak-status", COMMAND_TIMEOUT_S)
-        # GDB's own words may stand before it.
-        status: dict[str, Any] = json.loads(text[text.index("{") :])
+    def _note(self, status: Status) -> None:
+        """End the recording here, and keep the agent's counts."""
         self._tail.read()
         outcome = self._outcome
-        outcome.end_ns = status["now_ns"]
-        outcome.stops = status["stops"]
-        outcome.lost_events = status["lost"]
-        pauses = (status["attach_pause_ns"] or 0, status["longest_stop_ns"])
-        outcome.longest_pause_ms = max(pauses) / 1e6
-        return status
+        outcome.end_ns = status.now_ns
+        outcome.stops = status.stops
+        outcome.lost_events = status.lost
+        outcome.longest_pause_ms = max(status.attach_pause_ns or 0, status.longest_stop_ns) / 1e6
 
-    def _release(self, debugger: Debugger) -> float:
+    def _release(self, agent: Agent) -> float:
         """Detach by command, and by force only when GDB has stopped answering.
 
         Returns:
@@ -269,13 +240,26 @@ class Window:
         began = time.monotonic()
         try:
             if self._outcome.ended_by is not EndedBy.TARGET_EXIT:
-                debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
-        except DebuggerDiedError:
-            restore(self._target.pid, self._probes, X86_64.breakpoint)
+                agent.detach()
         except DebuggerFailedError:
-            debugger.end(COMMAND_TIMEOUT_S)
+            agent.debugger.end(QUIT_TIMEOUT_S)
             restore(self._target.pid, self._probes, X86_64.breakpoint)
         return time.monotonic() - began
+
+
+@contextmanager
+def _reserve(recording: Path) -> Iterator[None]:
+    """Keep room on the disk, so that a recording that fills it can still be completed."""
+    reserve = recording.with_name(recording.name + ".reserve")
+    try:
+        reserve.write_bytes(bytes(RESERVE_BYTES))
+    except OSError as error:
+        reserve.unlink(missing_ok=True)
+        raise WriteError(f"cannot write {reserve}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        reserve.unlink(missing_ok=True)
 
 
 def _explain(events: list[dict[str, Any]]) -> EndedBy | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -34,10 +35,15 @@ class ProgressLine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):  # the terminal has been closed
+            self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Show where the window stands."""
+        """Show where the window stands; a closed terminal is no reason to end it."""
+        with suppress(OSError):
+            self._show(progress)
+
+    def _show(self, progress: Progress) -> None:
         if self._console.is_terminal:
             self._draw(
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"

@@ -1,0 +1,118 @@
+"""The controller's side of the agent: what can be asked of it, over GDB's machine interface."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdbleak.architecture import X86_64
+from gdbleak.capture.debugger import Debugger
+from gdbleak.errors import DebuggerFailedError, DebuggerMissingError, WriteError
+from gdbleak.gdb_program import GdbProgram, script_path
+from gdbleak.plan import Probe
+
+START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 10.0
+DETACH_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """The agent's counts."""
+
+    now_ns: int
+    """On the clock of the recording."""
+    stops: int
+    lost: int
+    """Hits that could not be recorded."""
+    write_error: str | None
+    last_error: str | None
+    attach_pause_ns: int | None
+    longest_stop_ns: int
+    """Of the stops, as seen from within GDB."""
+
+
+class Agent:
+    """A GDB with the agent loaded."""
+
+    def __init__(
+        self,
+        gdb: GdbProgram,
+        folder: Path,
+        pid: int,
+        recording: Path,
+        stack_bytes: int,
+        probes: tuple[Probe, ...],
+    ) -> None:
+        """Start GDB and load the agent into it; the target is not touched.
+
+        Args:
+            gdb: The program.
+            folder: A private folder for files that GDB reads.
+            pid: The target.
+            recording: Where the agent appends.
+            stack_bytes: How much raw stack to keep of each return.
+            probes: Where to set breakpoints.
+
+        Raises:
+            WriteError: the folder is full.
+            DebuggerMissingError: this GDB cannot run the agent.
+
+        """
+        plan = folder / "plan.json"
+        values = {
+            "pid": pid,
+            "recording": str(recording.absolute()),
+            "stack_bytes": stack_bytes,
+            "probes": [probe.to_json() for probe in probes],
+        }
+        try:
+            plan.write_text(json.dumps(values))
+        except OSError as error:
+            raise WriteError(f"cannot write {plan}: {error.strerror}") from error
+        self.debugger = Debugger(
+            gdb,
+            script_path("gdbleak_agent.py"),
+            folder,
+            X86_64.elf_machine_number,
+            {"GDBLEAK_PLAN": str(plan)},
+        )
+        try:
+            self.read_status(START_TIMEOUT_S)
+        except DebuggerFailedError as error:
+            self.debugger.quit(ANSWER_TIMEOUT_S)
+            raise DebuggerMissingError(f"{gdb.path} cannot run the agent: {error}") from error
+
+    def start(self) -> None:
+        """Attach, arm and resume.
+
+        Raises:
+            DebuggerFailedError: GDB could not, or has ended.
+
+        """
+        self.debugger.execute_console("gdbleak-start", START_TIMEOUT_S)
+        self.debugger.events.clear()  # the attach has told of a stop
+
+    def read_status(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Status:
+        """Ask for the counts.
+
+        Raises:
+            DebuggerFailedError: GDB did not answer, or has ended.
+
+        """
+        text = self.debugger.execute_console("gdbleak-status", timeout_s)
+        # GDB's own words may stand before it.
+        try:
+            return Status(**json.loads(text[text.index("{") :]))
+        except ValueError as error:
+            raise DebuggerFailedError(f"gdb: {text.strip() or 'no answer'}") from error
+
+    def detach(self) -> None:
+        """Let the target go, by command.
+
+        Raises:
+            DebuggerFailedError: GDB did not, or has ended.
+
+        """
+        self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)
