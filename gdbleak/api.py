@@ -111,13 +111,13 @@ def load(
 
 def _make_report(
     recording: Recording,
-    locate: Callable[[Module], Module],
+    find_file: Callable[[Module], Module],
     options: ReportOptions,
     gdb: GdbProgram | None,
 ) -> Report:
     """Make a report; without a GDB, which takes the longest, it has no names."""
     before, after = recording.modules
-    modules = ModuleMap(locate(module) for module in ModuleMap(before).merge(ModuleMap(after)))
+    modules = ModuleMap(find_file(module) for module in ModuleMap(before).merge(ModuleMap(after)))
     analysis = Analysis(recording, modules, options)
     if gdb is None:
         report = analysis.make_report(
