@@ -19,7 +19,7 @@ from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, resident_set
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json
 from gdbleak.report import Report
-from gdbleak.symbols import Symbolizer
+from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
 
 __all__ = ["Limits", "Progress", "ReportOptions", "load", "trace"]
