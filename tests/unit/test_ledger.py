@@ -235,6 +235,20 @@ CASES = [
         alive=[(A, 10)],
         unfinished_calls=1,
     ),
+    Case(
+        "a realloc whose return was not seen and whose old address has been reused",
+        [
+            *malloc(A, 10),
+            enter("realloc", A, 90, sp=TOP - 80),
+            *malloc(A, 20, thread=2),
+            *malloc(C, 30),
+            *free(A),
+        ],
+        alive=[(A, 10), (C, 30)],
+        freed=1,
+        frees=1,
+        unfinished_calls=1,
+    ),
     Case("the window ends in a malloc", [enter("malloc", size=10), close()]),
     Case(
         "the window ends in a realloc",
@@ -286,9 +300,12 @@ def test_block_keeps_its_birth_and_adds_up_its_growth():
 
 def test_outstanding_counts_the_living():
     ledger = Ledger()
-    for now, event in enumerate([*malloc(A, 10), *malloc(B, 10), *free(A)]):
+    seen = []
+    events = [*malloc(A, 10), *malloc(B, 10), *free(A), enter("realloc", B, 20), close()]
+    for now, event in enumerate(events):
         event(ledger, now)
-    assert ledger.outstanding == 1
+        seen.append(ledger.outstanding)
+    assert seen == [0, 1, 1, 2, 1, 0, 1]
 
 
 @dataclass

@@ -1,0 +1,91 @@
+"""Recordings made by hand, frame by frame."""
+
+from __future__ import annotations
+
+import struct
+
+from gdbleak.modules import Module
+from gdbleak.plan import Probe
+from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, OPENED, VERSION, encode_json
+
+PROGRAM = Module("/srv/program", 0x10000, 0x20000, 0x10000, "aa", None, "its file was deleted")
+MALLOC, MALLOC_RET, FREE = range(3)
+PROBES = (
+    Probe(MALLOC, 0x1000, "malloc", True, ("rsp", "rdi"), None, "55"),
+    Probe(MALLOC_RET, 0x1010, "malloc", False, ("rsp", "rax", "rbp"), None, "c3"),
+    Probe(FREE, 0x2000, "free", True, ("rsp", "rdi"), None, "55"),
+)
+SP = 0x7000
+
+
+def head(**values):
+    """Return a HEAD frame; `values` take the place of the usual ones."""
+    usual = {
+        "version": VERSION,
+        "started": "2024-05-01T09:00:00+02:00",
+        "target": {
+            "pid": 4242,
+            "command": "program",
+            "exe": "/srv/program",
+            "started": "2024-05-01T08:00:00+02:00",
+            "threads": 2,
+        },
+        "allocator": "glibc 2.36",
+        "rss_before": 1_000_000,
+        "stack_bytes": 4096,
+        "modules": [PROGRAM.to_json()],
+        "probes": [probe.to_json() for probe in PROBES],
+    }
+    return encode_json(HEAD, {**usual, **values})
+
+
+def opened(time_ns):
+    """Return an OPENED frame."""
+    return FRAME.pack(OPENED, 0, 0, 8) + struct.pack("<Q", time_ns)
+
+
+def hit(probe, time_ns, *values, thread=1, stack=b""):
+    """Return a HIT frame; `values` are registers, and at a return the stored value."""
+    payload = struct.pack(f"<{2 + len(values)}Q", time_ns, thread, *values) + stack
+    return FRAME.pack(HIT, 0, probe, len(payload)) + payload
+
+
+def end(**values):
+    """Return an END frame; `values` take the place of the usual ones."""
+    usual = {
+        "ended_by": "duration",
+        "end_ns": 10_000_000_000,
+        "rss_after": 1_500_000,
+        "lost_events": 0,
+        "stops": 3,
+        "stopped_s": 0.25,
+        "longest_pause_ms": 8.5,
+        "modules": [PROGRAM.to_json()],
+        "verification": {
+            "tracer_pid": 0,
+            "state_before": "S",
+            "state_after": "S",
+            "text_intact": True,
+            "ok": True,
+        },
+    }
+    return encode_json(END, {**usual, **values})
+
+
+def malloc(time_ns, address, size, caller, thread=1):
+    """Return the frames of a call of malloc, whose caller is a return address."""
+    stack = struct.pack("<Q", caller)
+    return hit(MALLOC, time_ns, SP, size, thread=thread) + hit(
+        MALLOC_RET, time_ns, SP, address, 0, 0, thread=thread, stack=stack
+    )
+
+
+def free(time_ns, address):
+    """Return the frame of a call of free."""
+    return hit(FREE, time_ns, SP, address)
+
+
+def write(path, *frames):
+    """Write a recording; return its path as text."""
+    path.write_bytes(MAGIC + b"".join(frames))
+    return str(path)

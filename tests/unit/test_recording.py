@@ -1,0 +1,223 @@
+"""The recording: what was written is read; what is cut off or damaged is said to be."""
+
+from __future__ import annotations
+
+import json
+import stat
+import struct
+from unittest.mock import patch
+
+import pytest
+import recordings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP
+
+import gdbleak
+from gdbleak.api import _write_head
+from gdbleak.errors import FileError, RecordingError, WriteError
+from gdbleak.gdb_program import GdbProgram
+from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, OPENED, Hit, Recording, encode_json
+
+STACK = struct.pack("<QQ", 0x10123, 0)
+FRAMES = [
+    recordings.head(),
+    recordings.opened(1_000),
+    recordings.hit(MALLOC, 1_001, SP, 10),
+    recordings.hit(MALLOC_RET, 1_002, SP, 0xA0, 0xBB, 0, stack=STACK),
+    recordings.hit(FREE, 1_003, SP, 0xA0, thread=2),
+    recordings.end(),
+]
+DATA = MAGIC + b"".join(FRAMES)
+NO_GDB = GdbProgram("/nonexistent/gdb", "13.1", "3.11")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder that lasts for all examples of a test."""
+    return tmp_path_factory.mktemp("recordings")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes bytes to a file and returns its path."""
+
+    def write(data):
+        path = tmp_path / "recording"
+        path.write_bytes(data)
+        return str(path)
+
+    return write
+
+
+def load(path):
+    """Make the report of a recording as `gdbleak report` does, on a host without gdb."""
+    with patch("gdbleak.api.find_gdb", return_value=NO_GDB):
+        return gdbleak.load(path)
+
+
+def test_round_trip(write):
+    recording = Recording(write(DATA))
+    assert recording.head["target"]["pid"] == 4242
+    assert recording.probes == list(PROBES)
+    assert recording.modules == ([recordings.PROGRAM], [recordings.PROGRAM])
+    assert recording.opened_ns == 1_000
+    assert recording.end["ended_by"] == "duration"
+    first = len(MAGIC) + len(FRAMES[0]) + len(FRAMES[1])
+    second = first + len(FRAMES[2])
+    assert list(recording.iter_hits()) == [
+        Hit(first, MALLOC, 1_001, 1, (SP, 10), 0),
+        Hit(second, MALLOC_RET, 1_002, 1, (SP, 0xA0, 0xBB), 0),
+        Hit(second + len(FRAMES[3]), FREE, 1_003, 2, (SP, 0xA0), 0),
+    ]
+    stack, registers = recording.stack(second)
+    assert (bytes(stack), registers) == (STACK, {"rsp": SP, "rax": 0xA0, "rbp": 0xBB})
+
+
+def test_stored_value_is_the_last_of_a_return(write):
+    path = write(MAGIC + FRAMES[0] + recordings.hit(MALLOC_RET, 5, SP, 0, 0, 0xCAFE))
+    (hit,) = Recording(path).iter_hits()
+    assert (hit.stored, hit.registers) == (0xCAFE, (SP, 0, 0))
+
+
+def test_cut_at_every_byte(write):
+    hits = [hit[:2] for hit in Recording(write(DATA)).iter_hits()]
+    ends = [len(MAGIC) + sum(map(len, FRAMES[: n + 1])) for n in range(len(FRAMES))]
+    for size in range(len(DATA)):
+        path = write(DATA[:size])
+        if size < ends[0]:
+            with pytest.raises(RecordingError):
+                Recording(path)
+            continue
+        recording = Recording(path)
+        whole = sum(end <= size for end in ends[2:5])
+        assert recording.end is None
+        assert [hit[:2] for hit in recording.iter_hits()] == hits[:whole]
+        assert recording.opened_ns == (1_000 if size >= ends[1] else None)
+        assert recording.modules == ([recordings.PROGRAM], [])
+
+
+def test_report_of_a_recording_that_was_cut_off(write):
+    assert load(write(DATA)).window.complete is True
+    report = load(write(DATA[: -len(FRAMES[-1])]))
+    assert (report.window.complete, report.window.ended_by) == (False, "unknown")
+    assert report.window.events == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"\x7fELF\2\1\1", "no recording"),
+        (b"gdbleak2" + DATA[8:], "no recording"),
+        (MAGIC, "cut off before its first event"),
+        (MAGIC + FRAMES[1], "cut off before its first event"),
+        (MAGIC + recordings.head(version=2), "version 2"),
+        (MAGIC + encode_json(HEAD, {}), "version None"),
+    ],
+)
+def test_refused(write, data, words):
+    with pytest.raises(RecordingError, match=words):
+        Recording(write(data))
+
+
+def raw_json(kind, text):
+    return FRAME.pack(kind, 0, 0, len(text)) + text
+
+
+DAMAGE = {
+    "head is no JSON": raw_json(HEAD, b"{"),
+    "head is no object": raw_json(HEAD, b"[1, 2]"),
+    "head is nested without end": raw_json(HEAD, b"[" * 100_000),
+    "head is no text": raw_json(HEAD, b"\xff\xfe\xfd"),
+    "no probes": raw_json(HEAD, b'{"version": 1}'),
+    "probes are no list": recordings.head(probes=5),
+    "a probe lacks its registers": recordings.head(probes=[{"id": 0}]),
+    "modules are no list": recordings.head(modules=5),
+    "a module is no object": recordings.head(modules=[7]),
+    "a module without path": recordings.head(modules=[{"start": 1}]),
+    "a module's start is a word": recordings.head(
+        modules=[{**recordings.PROGRAM.to_json(), "start": "x"}, recordings.PROGRAM.to_json()]
+    ),
+    "a module's path is a number": recordings.head(
+        modules=[{**recordings.PROGRAM.to_json(), "path": 7}]
+    ),
+    "target is a list": recordings.head(target=[]),
+    "resident set is a word": recordings.head(rss_before="x") + recordings.end(),
+    "opened is too short": FRAMES[0] + FRAME.pack(OPENED, 0, 0, 4) + b"abcd",
+    "a hit is too short": FRAMES[0] + FRAME.pack(HIT, 0, MALLOC, 4) + b"abcd",
+    "a hit of an unknown probe": FRAMES[0] + FRAME.pack(HIT, 0, 77, 32) + bytes(32),
+    "end is no object": FRAMES[0] + raw_json(END, b"[1]"),
+    "end is empty": FRAMES[0] + raw_json(END, b"{}"),
+    "end's time is a word": FRAMES[0] + recordings.end(end_ns="x"),
+    "end's time is past all numbers": FRAMES[0] + recordings.end(end_ns=10**400),
+    "end's proof is a list": FRAMES[0] + recordings.end(verification=[1]),
+}
+
+
+@pytest.mark.parametrize("frames", DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_a_recording_error(write, frames):
+    with pytest.raises(RecordingError):
+        load(write(MAGIC + frames))
+
+
+@given(garbage=st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_garbage_after_the_head(folder, garbage):
+    path = folder / "garbage"
+    path.write_bytes(MAGIC + FRAMES[0] + FRAMES[2] + garbage)
+    try:
+        report = load(path)
+    except RecordingError:
+        return
+    assert report.window.events >= 1
+
+
+@given(st.lists(st.tuples(st.integers(8, len(DATA) - 1), st.integers(0, 255)), max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_flipped_bytes(folder, flips):
+    data = bytearray(DATA)
+    for position, value in flips:
+        data[position] = value
+    path = folder / "flipped"
+    path.write_bytes(data)
+    try:
+        load(path)
+    except RecordingError:
+        return
+
+
+def test_unreadable_paths(tmp_path):
+    for path, words in [(tmp_path, "Is a directory"), (tmp_path / "none", "No such file")]:
+        with pytest.raises(RecordingError, match=words) as caught:
+            Recording(str(path))
+        assert isinstance(caught.value, FileError)
+        assert "--save" in caught.value.help_text
+
+
+def test_head_is_private_and_takes_the_place_of_an_older_file(tmp_path):
+    path = tmp_path / "recording"
+    path.write_text("something else")
+    path.chmod(0o644)
+    _write_head(path, {"version": 1})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes() == MAGIC + encode_json(HEAD, {"version": 1})
+
+
+def test_head_goes_through_no_link(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("untouched")
+    (tmp_path / "recording").symlink_to(other)
+    _write_head(tmp_path / "recording", {})
+    assert other.read_text() == "untouched"
+
+
+def test_head_that_cannot_be_written(tmp_path):
+    with pytest.raises(WriteError, match="No such file"):
+        _write_head(tmp_path / "none" / "recording", {})
+
+
+def test_json_frame():
+    frame = encode_json(END, {"a": 1})
+    assert FRAME.unpack(frame[:8]) == (END, 0, 0, len(frame) - 8)
+    assert json.loads(frame[8:]) == {"a": 1}
