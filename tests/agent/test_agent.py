@@ -1,0 +1,290 @@
+"""The agent under plain Python, with a small fake in place of GDB."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+from fake_gdb import FakeGdb
+
+from gdbleak.plan import Probe
+from gdbleak.recording import HEAD, HIT, MAGIC, OPENED, Recording, encode_json, iter_frames
+
+AGENT = Path(__file__).parents[2] / "gdbscripts" / "gdbleak_agent.py"
+MALLOC, MALLOC_RET, MEMALIGN, MEMALIGN_RET = range(4)
+PROBES = (
+    Probe(MALLOC, 0x1000, "malloc", True, ("rsp", "rdi"), None, "55"),
+    Probe(MALLOC_RET, 0x1010, "malloc", False, ("rsp", "rax", "rbp"), None, "c3"),
+    Probe(MEMALIGN, 0x2000, "posix_memalign", True, ("rsp", "rdi", "rdx"), "rdi", "55"),
+    Probe(MEMALIGN_RET, 0x2010, "posix_memalign", False, ("rsp", "rax", "rbp"), None, "c3"),
+)
+STACK_BYTES = 256
+BASE = 0x7FFF_0000
+"""Where the fake's memory begins: the words 0, 1, 2, …"""
+MEMORY = struct.pack("<2048Q", *range(2048))
+HIGH = 0xFFFF_FFFF_FFFF_FFF0
+"""A register value that is negative as a signed number."""
+
+
+class Agent:
+    """An agent that was started, on its way to write a recording."""
+
+    def __init__(self, gdb: FakeGdb, path: Path) -> None:
+        self.gdb = gdb
+        self.path = path
+        gdb.commands["gdbleak-start"].invoke("", False)
+
+    @property
+    def recorder(self):
+        return self.gdb.commands["gdbleak-status"].recorder
+
+    def status(self):
+        """Return what the controller would be told."""
+        self.gdb.commands["gdbleak-status"].invoke("", False)
+        return json.loads(self.gdb.calls.pop().partition(" ")[2])
+
+    def hits(self):
+        """Return probe, thread, registers and stored value of every hit in the recording."""
+        hits = Recording(str(self.path)).iter_hits()
+        return [(hit.probe, hit.thread, hit.registers, hit.stored) for hit in hits]
+
+    def stacks(self):
+        """Return the raw stack of every hit."""
+        recording = Recording(str(self.path))
+        return [bytes(recording.stack(hit.position)[0]) for hit in recording.iter_hits()]
+
+
+@pytest.fixture
+def gdb(monkeypatch):
+    """Return the fake GDB, in which the agent can be loaded."""
+    fake = FakeGdb()
+    fake.mapping = (BASE, MEMORY)
+    monkeypatch.setitem(sys.modules, "gdb", fake)
+    return fake
+
+
+@pytest.fixture
+def start(gdb, tmp_path, monkeypatch):
+    """Return a function that loads the agent into the fake GDB and starts it."""
+    recording = tmp_path / "recording"
+
+    def start(recording=recording, stack_bytes=STACK_BYTES):
+        if recording.is_file() or not recording.exists():
+            values = {"version": 1, "probes": [probe.to_json() for probe in PROBES]}
+            recording.write_bytes(MAGIC + encode_json(HEAD, {**values, "modules": []}))
+        plan = {
+            "pid": 4242,
+            "recording": str(recording),
+            "stack_bytes": stack_bytes,
+            "probes": [probe.to_json() for probe in PROBES],
+        }
+        (tmp_path / "plan.json").write_text(json.dumps(plan))
+        monkeypatch.setenv("GDBLEAK_PLAN", str(tmp_path / "plan.json"))
+        runpy.run_path(str(AGENT))
+        return Agent(gdb, recording)
+
+    yield start
+    for command in gdb.commands.values():
+        if command.recorder.file >= 0:
+            os.close(command.recorder.file)
+            command.recorder.file = -1
+
+
+@pytest.fixture
+def agent(start):
+    """Return a started agent."""
+    return start()
+
+
+def test_start_is_one_step(agent):
+    assert agent.gdb.calls == [
+        "attach 4242",
+        "selected_inferior",
+        *(f"break *{probe.address:#x}" for probe in PROBES),
+        "catch exec",
+        "continue &",
+    ]
+    assert agent.status()["attach_pause_ns"] > 0
+
+
+def test_window_opens_once_the_target_runs(agent):
+    recording = Recording(str(agent.path))
+    assert 0 < recording.opened_ns <= agent.status()["now_ns"]
+
+
+def test_entry(agent):
+    assert agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=HIGH) is False
+    assert agent.hits() == [(MALLOC, 7, (BASE, HIGH), 0)]
+    assert agent.stacks() == [b""]
+
+
+def test_return_with_its_stack(agent):
+    assert agent.gdb.hit(MALLOC_RET, 7, rsp=BASE + 16, rax=HIGH, rbp=3) is False
+    assert agent.hits() == [(MALLOC_RET, 7, (BASE + 16, HIGH, 3), 0)]
+    assert agent.stacks() == [MEMORY[16 : 16 + STACK_BYTES]]
+
+
+def test_times_do_not_go_back(agent):
+    for _ in range(5):
+        agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
+    recording = Recording(str(agent.path))
+    times = [recording.opened_ns, *(hit.time_ns for hit in recording.iter_hits())]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("left", [8, 64, STACK_BYTES, STACK_BYTES + 8])
+def test_stack_ends_with_its_mapping(agent, left):
+    stack = MEMORY[-left:][:STACK_BYTES]
+    agent.gdb.hit(MALLOC_RET, 7, rsp=BASE + len(MEMORY) - left, rax=1, rbp=0)
+    assert agent.stacks() == [stack]
+
+
+@pytest.mark.parametrize("stack_bytes", [4096, 10_000, 1 << 20])
+def test_stack_of_several_pages_ends_with_its_mapping(start, stack_bytes):
+    agent = start(stack_bytes=stack_bytes)
+    agent.gdb.hit(MALLOC_RET, 7, rsp=BASE + 4096 + 8, rax=1, rbp=0)
+    assert agent.stacks() == [MEMORY[4096 + 8 :][:stack_bytes]]
+
+
+def test_a_huge_stack_limit_costs_few_reads(start):
+    agent = start(stack_bytes=1 << 30)
+    reads = []
+    agent.gdb.fail = reads.append
+    agent.gdb.hit(MALLOC_RET, 7, rsp=BASE + 4096 + 8, rax=1, rbp=0)
+    assert agent.stacks() == [MEMORY[4096 + 8 :]]
+    assert reads.count("read_memory") < 100, "the target stands still for each of them"
+
+
+def test_no_stack_at_all(agent):
+    agent.gdb.hit(MALLOC_RET, 7, rsp=8, rax=1, rbp=0)
+    assert agent.stacks() == [b""]
+    assert agent.status()["lost"] == 0
+
+
+def test_value_that_posix_memalign_stores(agent):
+    hit = agent.gdb.hit
+    hit(MEMALIGN, 7, rsp=BASE + 64, rdi=BASE + 800, rdx=10)
+    hit(MEMALIGN, 8, rsp=BASE + 64, rdi=BASE + 1600, rdx=20)
+    hit(MEMALIGN_RET, 8, rsp=BASE + 64, rax=0, rbp=0)
+    hit(MEMALIGN_RET, 7, rsp=BASE + 64, rax=0, rbp=0)
+    assert [stored for *_, stored in agent.hits()] == [0, 0, 200, 100]
+
+
+def test_return_of_another_call_stores_nothing(agent):
+    hit = agent.gdb.hit
+    hit(MEMALIGN_RET, 7, rsp=BASE + 64, rax=0, rbp=0)  # its call came before the window
+    hit(MEMALIGN, 7, rsp=BASE + 64, rdi=BASE + 800, rdx=10)
+    hit(MALLOC_RET, 7, rsp=BASE, rax=1, rbp=0)  # a call that posix_memalign makes
+    hit(MEMALIGN_RET, 7, rsp=BASE + 64, rax=0, rbp=0)
+    hit(MALLOC_RET, 7, rsp=BASE + 64, rax=1, rbp=0)  # a later one at the same depth
+    assert [stored for *_, stored in agent.hits()] == [0, 0, 0, 100, 0]
+
+
+FAILURES = [
+    RuntimeError("no frame"),
+    ValueError("not a number"),
+    KeyboardInterrupt(),
+    SystemExit(1),
+    GeneratorExit(),
+    OSError(5, "Input/output error"),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["parse_and_eval", "selected_thread", "read_memory"])
+def test_failure_is_counted_and_the_target_runs_on(agent, where, error):
+    def fail(asked):
+        if asked == where:
+            raise error
+
+    agent.gdb.fail = fail
+    assert agent.gdb.hit(MALLOC_RET, 7, rsp=BASE, rax=1, rbp=0) is False
+    status = agent.status()
+    assert (status["stops"], status["lost"], status["write_error"]) == (1, 1, None)
+    assert status["last_error"].startswith(type(error).__name__)
+
+    agent.gdb.fail = lambda _: None
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
+    assert agent.hits() == [(MALLOC, 7, (BASE, 1), 0)]
+    assert (agent.status()["stops"], agent.status()["lost"]) == (2, 1)
+
+
+def test_pointer_for_the_result_leads_nowhere(agent):
+    hit = agent.gdb.hit
+    assert hit(MEMALIGN, 7, rsp=BASE, rdi=8, rdx=10) is False
+    assert hit(MEMALIGN_RET, 7, rsp=BASE, rax=22, rbp=0) is False
+    # posix_memalign has failed, without touching the pointer: nothing is lost.
+    assert agent.hits()[-1] == (MEMALIGN_RET, 7, (BASE, 22, 0), 0)
+
+
+def test_full_disk(start):
+    agent = start(Path("/dev/full"))
+    for _ in range(3):
+        assert agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1) is False
+    status = agent.status()
+    assert status["write_error"] == os.strerror(28)
+    assert (status["stops"], status["lost"]) == (3, 4), "three hits and the opening"
+
+
+def test_nothing_follows_half_a_frame(agent, monkeypatch):
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=2)
+    monkeypatch.setattr(os, "write", write)
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=3)
+
+    assert [registers[1] for _, _, registers, _ in agent.hits()] == [1]
+    assert Recording(str(agent.path)).end is None
+    assert (agent.status()["lost"], agent.status()["write_error"]) == (2, "no space left")
+
+
+def test_stop_changes_nothing_in_gdb(agent, capsys):
+    before = list(agent.gdb.calls)
+    hit = agent.gdb.hit
+    hit(MALLOC, 7, rsp=BASE, rdi=1)
+    hit(MALLOC_RET, 7, rsp=BASE, rax=1, rbp=0)
+    hit(MEMALIGN, 7, rsp=BASE, rdi=8, rdx=10)
+    hit(MEMALIGN_RET, 7, rsp=BASE, rax=0, rbp=0)  # fails to read what was stored
+    assert agent.gdb.calls == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_only_whole_frames_are_written(agent):
+    for size in range(1, 4):
+        agent.gdb.hit(MALLOC, size, rsp=BASE, rdi=size)
+    data = agent.path.read_bytes()
+    frames = list(iter_frames(data, len(MAGIC), len(data)))
+    assert [kind for _, kind, *_ in frames] == [HEAD, OPENED, HIT, HIT, HIT]
+    assert sum(frames[-1][3:]) == len(data)
+
+
+def test_longest_stop_is_kept(agent):
+    recorder = agent.recorder
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
+    assert 0 < agent.status()["longest_stop_ns"] < 1e9
+    recorder.longest_stop_ns = 10**15
+    agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
+    assert agent.status()["longest_stop_ns"] == 10**15
+
+
+@pytest.mark.parametrize("missing", ["attach", "continue"])
+def test_failed_start_is_told(start, gdb, monkeypatch, missing):
+    def execute(command, **_):
+        if command.startswith(missing):
+            raise RuntimeError(f"{command}: Operation not permitted.")
+
+    monkeypatch.setattr(gdb, "execute", execute)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        start()
+
+
+def test_source_is_ascii_and_prints_nothing():
+    source = AGENT.read_bytes()
+    assert source.isascii()
+    assert b"print(" not in source
