@@ -20,11 +20,14 @@ show() {
     "$@"
 }
 
+mkfifo "$builds/said"
 for program in fibonacci fibonacci_fixed; do
     cc -O2 -g -pthread -o "$builds/$program" "$program.c"
     printf '\n$ ./%s 10 &\n' "$program"
-    "$builds/$program" 10 &
+    "$builds/$program" 10 >"$builds/said" &
     pid=$!
+    read -r said <"$builds/said"
+    echo "$said"
     show gdbleak trace "$pid" --duration 4
     kill "$pid"
     wait "$pid"
