@@ -80,7 +80,9 @@ def trace(
                 },
             )
             limits = Limits(duration_s, max_events, stack_bytes)
-            window = Window(target, probes, memory, recording, limits, on_progress)
+            window = Window(
+                target, allocator.module, probes, memory, recording, limits, on_progress
+            )
             window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             finished = Recording(str(recording))
             try:

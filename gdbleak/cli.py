@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.commands import doctor, report, trace
+from gdbleak.commands import doctor, report, rescue, trace
 from gdbleak.errors import GdbleakError, UsageError
 from gdbleak.text import printable
 
@@ -32,6 +32,7 @@ _COMMANDS: dict[str, Command] = {
     "trace": trace.Trace(),
     "report": report.Report(),
     "doctor": doctor.Doctor(),
+    "rescue": rescue.Rescue(),
 }
 
 _EXAMPLES = """\
@@ -40,10 +41,12 @@ examples:
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak doctor 4711                   what would stop a trace of it
+  gdbleak rescue                        repair what a killed trace has left behind
 
 exit status:
-  0  a report was made, or the doctor found nothing
-  1  a report was made, but the process was not shown to be as it was found
+  0  a report was made, the doctor found nothing, the rescue left nothing
+  1  a report was made, but the process was not shown to be as it was found,
+     or the doctor or the rescue found what they cannot mend
   2  the command line makes no sense
   3  the process cannot be traced
   4  gdb is missing or failed

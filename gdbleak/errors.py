@@ -9,7 +9,8 @@ GdbleakError
 |   |-- ProcessStoppedError
 |   |-- ProcessUnusableError
 |   |-- AllocatorError
-|   `-- ForeignBreakpointError
+|   |-- ForeignBreakpointError
+|   `-- OpenJournalError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- DebuggerFailedError
@@ -79,6 +80,10 @@ class AllocatorError(TargetError):
 
 class ForeignBreakpointError(TargetError):
     """The allocator's code differs from its file: somebody left a breakpoint or a patch."""
+
+
+class OpenJournalError(TargetError):
+    """A trace of the process is under way, or was killed and has left something to repair."""
 
 
 class DebuggerError(GdbleakError):

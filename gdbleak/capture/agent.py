@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gdbleak.architecture import X86_64
 from gdbleak.capture.debugger import Debugger
-from gdbleak.errors import DebuggerFailedError, DebuggerMissingError, WriteError
+from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.plan import Probe
 
@@ -44,6 +44,7 @@ class Agent:
         recording: Path,
         stack_bytes: int,
         probes: tuple[Probe, ...],
+        life: int,
     ) -> None:
         """Start GDB and load the agent into it; the target is not touched.
 
@@ -54,10 +55,10 @@ class Agent:
             recording: Where the agent appends.
             stack_bytes: How much raw stack to keep of each return.
             probes: Where to set breakpoints.
+            life: A descriptor for GDB to hold open as long as it lives.
 
         Raises:
             WriteError: the folder is full.
-            DebuggerMissingError: this GDB cannot run the agent.
 
         """
         plan = folder / "plan.json"
@@ -77,15 +78,11 @@ class Agent:
             folder,
             X86_64.elf_machine_number,
             {"GDBLEAK_PLAN": str(plan)},
+            life,
         )
-        try:
-            self.read_status(START_TIMEOUT_S)
-        except DebuggerFailedError as error:
-            self.debugger.quit(ANSWER_TIMEOUT_S)
-            raise DebuggerMissingError(f"{gdb.path} cannot run the agent: {error}") from error
 
     def start(self) -> None:
-        """Attach, arm and resume.
+        """Attach, arm and resume, in one step inside GDB.
 
         Raises:
             DebuggerFailedError: GDB could not, or has ended.

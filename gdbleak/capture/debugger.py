@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import struct
 import subprocess
 import time
@@ -41,6 +42,9 @@ _OPTIONS = (
 )
 
 
+END_TIMEOUT_S = 10.0
+
+
 class DebuggerDiedError(DebuggerFailedError):
     """GDB has ended."""
 
@@ -52,7 +56,13 @@ class Debugger:
     """
 
     def __init__(
-        self, gdb: GdbProgram, script: str, folder: Path, machine: int, environment: dict[str, str]
+        self,
+        gdb: GdbProgram,
+        script: str,
+        folder: Path,
+        machine: int,
+        environment: dict[str, str],
+        life: int,
     ) -> None:
         """Start GDB with a script.
 
@@ -62,6 +72,7 @@ class Debugger:
             folder: A private folder that stays until GDB has ended.
             machine: `e_machine` of the target.
             environment: Variables for the script.
+            life: A descriptor for GDB to hold open as long as it lives.
 
         """
         # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
@@ -84,6 +95,7 @@ class Debugger:
             bufsize=0,
             cwd=folder,
             env={**safe_environment(), **environment},
+            pass_fds=(life,),
             start_new_session=True,
         )
         assert self._process.stdin is not None
@@ -138,22 +150,27 @@ class Debugger:
         """Take in what GDB has said, without waiting."""
         self._read(0)
 
-    def end(self, timeout_s: float) -> None:
+    def end(self) -> None:
         """End a GDB that does not obey: it detaches at a SIGTERM, if it still can."""
+        # One that somebody has stopped could do nothing.
+        self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
-            self._process.wait(timeout_s)
+            self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def quit(self, timeout_s: float) -> None:
-        """End a GDB that has no target any more; never raises."""
+    def __enter__(self) -> Debugger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End GDB, which has no target any more."""
         with suppress(DebuggerDiedError):  # which is what is wanted
             self._send("-gdb-exit\n")
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        self.end(timeout_s)
+            self._process.wait(END_TIMEOUT_S)
+        self.end()
         self._selector.close()
         self._input.close()
         self._output.close()

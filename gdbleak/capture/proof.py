@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 from gdbleak.allocator_search import iter_changed
 from gdbleak.plan import Probe
@@ -36,20 +35,6 @@ def prove(pid: int, state_before: str, probes: tuple[Probe, ...], memory: Memory
     intact = None if _is_gone(probes, memory) else not any(iter_changed(probes, memory))
     ok = tracer == 0 and state not in "tT" and intact is not False
     return Verification(tracer, state_before, state, intact, ok)
-
-
-def restore(pid: int, probes: Iterable[Probe], breakpoint_code: bytes) -> int:
-    """Take breakpoints out of a process whose debugger died; return how many there were."""
-    try:
-        memory = Memory(pid, writable=True)
-    except OSError:  # the process has ended with its debugger, or nobody may write to it
-        return 0
-    with memory:
-        return sum(
-            memory.write(probe.address, bytes.fromhex(probe.original))
-            for probe in iter_changed(probes, memory)
-            if memory.read(probe.address, len(breakpoint_code)) == breakpoint_code
-        )
 
 
 def _is_gone(probes: tuple[Probe, ...], memory: Memory) -> bool:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocators import MALLOC_FAMILY
-from gdbleak.architecture import X86_64
 from gdbleak.capture.agent import Agent, Status
+from gdbleak.capture.guard import Journal
+from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.interruption import Interruption
-from gdbleak.capture.proof import prove, restore
+from gdbleak.capture.journals import open_journal
+from gdbleak.capture.proof import prove
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
@@ -27,12 +29,12 @@ from gdbleak.modules import Module
 from gdbleak.plan import Probe
 from gdbleak.proc import Memory, read_state, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
+from gdbleak.report import Verification
 from gdbleak.target import Target
 
 TICK_S = 0.01
 PROGRESS_S = 0.1
 STATUS_S = 1.0
-QUIT_TIMEOUT_S = 10.0
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
 
@@ -79,6 +81,7 @@ class Window:
     def __init__(
         self,
         target: Target,
+        module: Module,
         probes: tuple[Probe, ...],
         memory: Memory,
         recording: Path,
@@ -89,6 +92,7 @@ class Window:
 
         Args:
             target: Whom to attach to.
+            module: Where its allocator is.
             probes: Where to set breakpoints.
             memory: Of the target.
             recording: A file that holds the head already.
@@ -97,6 +101,7 @@ class Window:
 
         """
         self._target = target
+        self._module = module
         self._probes = probes
         self._memory = memory
         self._recording = recording
@@ -104,6 +109,7 @@ class Window:
         self._on_progress = on_progress
         self._tail = Tail(recording, probes, MALLOC_FAMILY, limits.max_events)
         self._outcome = _Outcome()
+        self._verification = Verification(None, target.state, None, None, None)
 
     def run(
         self, gdb: GdbProgram, folder: Path, list_modules: Callable[[], Iterable[Module]]
@@ -122,14 +128,15 @@ class Window:
             KeyboardInterrupt: Ctrl-C came before the attach.
 
         """
-        pid, limits = self._target.pid, self._limits
-        with _reserve(self._recording), Interruption() as interruption:
-            agent = Agent(gdb, folder, pid, self._recording, limits.stack_bytes, self._probes)
-            try:
-                self._record(agent, interruption)
-            finally:
-                agent.debugger.quit(QUIT_TIMEOUT_S)
-            verification = prove(pid, self._target.state, self._probes, self._memory)
+        pid, stack_bytes = self._target.pid, self._limits.stack_bytes
+        with _reserve(self._recording), Interruption() as interruption, self._journal() as journal:
+            with Guarding(journal, folder) as guard:
+                agent = Agent(
+                    gdb, folder, pid, self._recording, stack_bytes, self._probes, guard.life
+                )
+                with agent.debugger:
+                    guard.announce(agent.debugger.pid)
+                    self._record(agent, guard, interruption)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
             modules = list_modules() if same else ()
@@ -137,19 +144,32 @@ class Window:
         end = {
             **asdict(self._outcome),
             "rss_after": resident_set(pid),
-            "verification": asdict(verification),
+            "verification": asdict(self._verification),
             "modules": [module.to_json() for module in modules],
         }
         with self._recording.open("ab") as file:
             file.write(encode_json(END, end))
 
-    def _record(self, agent: Agent, interruption: Interruption) -> None:
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        """Keep a journal, until the target is proved to be as it was found."""
+        journal = open_journal(self._target, self._module, self._probes)
+        try:
+            yield journal
+        finally:
+            self._verification = prove(
+                self._target.pid, self._target.state, self._probes, self._memory
+            )
+            if self._verification.ok is not False:
+                journal.path.unlink(missing_ok=True)
+
+    def _record(self, agent: Agent, guard: Guarding, interruption: Interruption) -> None:
         if interruption.reason:
             raise KeyboardInterrupt
         try:
             agent.start()
         except DebuggerFailedError as error:
-            self._release(agent)
+            self._release(agent, guard)
             raise AttachError(
                 f"could not trace process {self._target.pid}: {error}",
                 f"run `gdbleak doctor {self._target.pid}`",
@@ -164,7 +184,7 @@ class Window:
             outcome.ended_by = EndedBy.DEBUGGER_DIED
         finally:
             elapsed_s = time.monotonic() - started
-            released_s = self._release(agent)
+            released_s = self._release(agent, guard)
         if outcome.ended_by is EndedBy.DEBUGGER_DIED:
             self._tail.read()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
@@ -230,8 +250,8 @@ class Window:
         outcome.lost_events = status.lost
         outcome.longest_pause_ms = max(status.attach_pause_ns or 0, status.longest_stop_ns) / 1e6
 
-    def _release(self, agent: Agent) -> float:
-        """Detach by command, and by force only when GDB has stopped answering.
+    def _release(self, agent: Agent, guard: Guarding) -> float:
+        """Detach by command; a GDB that does not answer is ended, and the guard repairs.
 
         Returns:
             For how many seconds the target may have stood still.
@@ -241,9 +261,10 @@ class Window:
         try:
             if self._outcome.ended_by is not EndedBy.TARGET_EXIT:
                 agent.detach()
+            guard.stand_down()
         except DebuggerFailedError:
-            agent.debugger.end(QUIT_TIMEOUT_S)
-            restore(self._target.pid, self._probes, X86_64.breakpoint)
+            agent.debugger.end()
+            guard.wait()
         return time.monotonic() - began
 
 

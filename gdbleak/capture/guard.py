@@ -1,0 +1,173 @@
+"""The guard: a small process of its own that repairs a target whose GDB was killed.
+
+    python -I guard.py JOURNAL LIFE CONTROL FOLDER
+
+LIFE is a pipe that only GDB can write to: its end is the end of GDB, and the kernel tells it just
+before it lets the target go. CONTROL is a pipe from gdbleak, which says `gdb PID` when GDB has
+started and `done` when the target was released; its end without that is the end of gdbleak. GDB
+detaches by itself then, unless it hangs. FOLDER is removed when gdbleak is not there to do it.
+
+It runs as a script, on the standard library alone, to be small and to start fast. `gdbleak rescue`
+does later, with the same functions, what the guard did not live to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+OBEY_S = 5.0
+"""How long a GDB whose controller died may take to detach before it is made to end."""
+SETTLE_S = 2.0
+
+
+class Journal:
+    """A file of JSON lines: what was planned for a target, and then what became of it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a journal.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or is damaged.
+
+        """
+        self.path = path
+        lines = path.read_text().splitlines()
+        self.plan: dict[str, Any] = json.loads(lines[0]) if lines else {}
+        self.events: list[dict[str, Any]] = [json.loads(line) for line in lines[1:]]
+        if not {"pid", "started", "state", "probes"} <= self.plan.keys():
+            raise ValueError(f"{path} is no journal")
+
+    @property
+    def closed(self) -> bool:
+        """True when the target was repaired."""
+        return any(event.get("closed") for event in self.events)
+
+    def append(self, **event: Any) -> None:
+        """Write down what was done."""
+        event["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self.events.append(event)
+        # Without creating it: a journal that has been removed is done with.
+        with self.path.open("r+") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(json.dumps(event) + "\n")
+
+
+def read_start(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def iter_breakpoints(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield address and original bytes of each breakpoint that is still in place."""
+    code = bytes.fromhex(plan["breakpoint"])
+    for probe in plan["probes"]:
+        try:
+            if os.pread(memory, len(code), probe["address"]) == code:
+                yield probe["address"], bytes.fromhex(probe["original"])
+        except OSError:  # what was mapped there is not any more
+            continue
+
+
+def restore(memory: int, plan: dict[str, Any]) -> int:
+    """Write the original bytes over breakpoints; return over how many."""
+    return sum(
+        os.pwrite(memory, original, address) > 0
+        for address, original in iter_breakpoints(memory, plan)
+    )
+
+
+def wake(plan: dict[str, Any]) -> bool:
+    """Continue a target that was left stopped and was not before; return whether it was."""
+    pid = plan["pid"]
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline and plan["state"] != "T":
+        if read_start(pid) != plan["started"]:
+            return False
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "T":
+            os.kill(pid, signal.SIGCONT)
+            return True
+        if state != "t":
+            return False
+        time.sleep(0.01)
+    return False
+
+
+def repair(memory: int, journal: Journal, who: str) -> None:
+    """Restore what GDB left behind, and write it down."""
+    restored = restore(memory, journal.plan)
+    continued = wake(journal.plan)
+    lives = read_start(journal.plan["pid"]) == journal.plan["started"]
+    left = sum(1 for _ in iter_breakpoints(memory, journal.plan))
+    journal.append(
+        who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
+    )
+
+
+class _Guard:
+    def __init__(self, journal: Journal, life: int, control: int, folder: str) -> None:
+        self._journal = journal
+        self._life = life
+        self._control = control
+        self._folder = folder
+        self._memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
+        self._gdb: int | None = None
+        self._alone_since: float | None = None
+
+    def run(self) -> None:
+        """Watch until there is nothing left to watch."""
+        watched = [self._control, self._life]
+        while True:
+            timeout = None if self._alone_since is None else OBEY_S
+            ready = select.select(watched, [], [], timeout)[0]
+            if self._control in ready:
+                words = os.read(self._control, 4096).decode().split()
+                if "done" in words:
+                    return
+                if "gdb" in words:
+                    self._gdb = int(words[1])
+                if not words:
+                    watched.remove(self._control)
+                    self._alone_since = time.monotonic()
+            if self._life in ready:
+                repair(self._memory, self._journal, "guard")
+                break
+            if not ready and self._gdb is not None and self._alone_since is not None:
+                late = time.monotonic() - self._alone_since > 2 * OBEY_S
+                os.kill(self._gdb, signal.SIGKILL if late else signal.SIGTERM)
+        if self._alone_since is not None or self._control_closed():
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._journal.closed:
+                self._journal.path.unlink()
+
+    def _control_closed(self) -> bool:
+        ready = select.select([self._control], [], [], 0)[0]
+        return bool(ready) and not os.read(self._control, 4096)
+
+
+def main(arguments: list[str]) -> None:
+    """Guard until GDB or the need for a guard has gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    journal, life, control, folder = arguments
+    guard = _Guard(Journal(Path(journal)), int(life), int(control), folder)
+    os.write(1, b"ready\n")
+    guard.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,130 @@
+"""Where journals are kept, and the one of a trace under way.
+
+A journal stands on disk before the first breakpoint goes in, and goes when the target was proved
+to be as it was found. One that stays tells `gdbleak rescue` what to repair.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gdbleak.architecture import X86_64
+from gdbleak.capture.guard import Journal, read_start
+from gdbleak.errors import OpenJournalError, WriteError
+from gdbleak.modules import Module
+from gdbleak.plan import Probe
+from gdbleak.target import Target
+
+
+def journal_folder() -> Path:
+    """Return the private folder of journals; make it when there is none.
+
+    `$GDBLEAK_STATE` if set; else a folder that a reboot empties, like the processes themselves.
+
+    Raises:
+        WriteError: it cannot be made, or somebody else could write to it.
+
+    """
+    path = _choose_folder()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise WriteError(f"cannot make the folder {path}: {error.strerror}", _CURE) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise WriteError(f"{path} is not a folder that only its owner may use", _CURE)
+    return path
+
+
+def _choose_folder() -> Path:
+    if "GDBLEAK_STATE" in os.environ:
+        return Path(os.environ["GDBLEAK_STATE"])
+    if os.geteuid() == 0:
+        return Path("/run/gdbleak")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime, "gdbleak") if runtime else Path(f"/tmp/gdbleak-of-{os.geteuid()}")
+
+
+def iter_journals() -> Iterator[Journal]:
+    """Yield the journals there are; a damaged one is passed over."""
+    for path in sorted(journal_folder().glob("*.journal")):
+        try:
+            yield Journal(path)
+        except (OSError, ValueError):  # being written, or not by us
+            continue
+
+
+def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> Journal:
+    """Write the journal of a trace that is about to begin.
+
+    Raises:
+        OpenJournalError: an earlier trace of this process has left one, or one is under way.
+        WriteError: it cannot be written.
+
+    """
+    started = read_start(target.pid)
+    path = journal_folder() / f"{target.pid}.journal"
+    _clear_way(path, target.pid, started)
+    plan: dict[str, Any] = {
+        "version": 1,
+        "pid": target.pid,
+        "started": started,
+        "command": target.command,
+        "state": target.state,
+        "controller": os.getpid(),
+        "controller_started": read_start(os.getpid()),
+        "breakpoint": X86_64.breakpoint.hex(),
+        "module": {"path": module.path, "start": module.start, "build_id": module.build_id},
+        "probes": [
+            {"address": probe.address, "original": probe.original, "function": probe.function}
+            for probe in probes
+        ],
+    }
+    try:
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(json.dumps(plan) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise _occupied(target.pid, "another trace of it has just begun") from error
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}", _CURE) from error
+    return Journal(path)
+
+
+def controller_lives(journal: Journal) -> bool:
+    """Whether the gdbleak that wrote the journal is still running."""
+    started = journal.plan["controller_started"]
+    return started is not None and read_start(journal.plan["controller"]) == started
+
+
+def _clear_way(path: Path, pid: int, started: int | None) -> None:
+    """Remove a journal that has nothing to say about this process any more."""
+    try:
+        journal = Journal(path)
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise _occupied(pid, f"there is a damaged journal, {path}") from error
+    if journal.plan["started"] == started and not journal.closed:
+        if controller_lives(journal):
+            raise OpenJournalError(
+                f"gdbleak is already tracing process {pid} (process {journal.plan['controller']})",
+                "wait for it to end, or press Ctrl-C there",
+            )
+        raise _occupied(pid, "an earlier trace of it was killed")
+    path.unlink()
+
+
+def _occupied(pid: int, why: str) -> OpenJournalError:
+    return OpenJournalError(
+        f"process {pid} may hold breakpoints: {why}", f"run `gdbleak rescue {pid}`"
+    )
+
+
+_CURE = "set GDBLEAK_STATE to a folder of your own, mode 0700"

@@ -1,0 +1,35 @@
+"""`gdbleak rescue`: repair what a killed trace has left behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gdbleak.commands.output import at_least
+from gdbleak.rescue import rescue
+from gdbleak.text import printable
+
+
+class Rescue:
+    """Repair processes from the journals of traces that were killed."""
+
+    summary = "repair what a killed trace has left in a process"
+    description = (
+        "Every trace keeps a journal while breakpoints are in a process. When gdbleak, gdb and "
+        "the guard were all killed, this takes the breakpoints out again, after proving that it "
+        "is the same process and the same library, and continues a process that was left stopped. "
+        "The exit status is 1 when something is left that needs a person."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "pid", metavar="PID", type=at_least(1, int), nargs="?", help="only this process"
+        )
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        outcomes = rescue(options.pid)
+        for outcome in outcomes:
+            sys.stdout.write(f"{printable(outcome.text)}\n")
+        return 0 if all(outcome.ok for outcome in outcomes) else 1
