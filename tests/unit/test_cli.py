@@ -1,0 +1,249 @@
+"""The command line without a process: what is accepted, what is refused, and how."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from reports import LEFT_AS_FOUND, SAMPLES
+
+from gdbleak import __version__, cli
+from gdbleak.analysis import ReportOptions
+from gdbleak.commands.output import parse_size
+from gdbleak.errors import AttachError, RecordingError
+
+REPORT = SAMPLES["one-site"]
+GDBLEAK = [sys.executable, "-m", "gdbleak"]
+
+
+@pytest.fixture(autouse=True)
+def trace(monkeypatch):
+    """Return what stands in for `gdbleak.trace`."""
+    trace = Mock(return_value=REPORT)
+    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    return trace
+
+
+@pytest.fixture(autouse=True)
+def load(monkeypatch):
+    """Return what stands in for `gdbleak.load`."""
+    load = Mock(return_value=REPORT)
+    monkeypatch.setattr("gdbleak.commands.report.load", load)
+    return load
+
+
+@pytest.fixture
+def refuse(capsys, trace, load):
+    """Return a function that asserts a refusal, before anything is done."""
+
+    def refuse(exit_code, *arguments):
+        assert cli.main([str(argument) for argument in arguments]) == exit_code
+        stdout, stderr = capsys.readouterr()
+        cause, cure = stderr.splitlines()
+        assert (stdout, cause[:9], cure[:7]) == ("", "gdbleak: ", "  try: ")
+        assert len(cure) > 7
+        trace.assert_not_called()
+        load.assert_not_called()
+        return cause
+
+    return refuse
+
+
+@pytest.mark.parametrize("arguments", [["trace", "123"], ["123"]])
+def test_a_pid_alone_means_trace(trace, arguments, capsys):
+    assert cli.main(arguments) == 0
+    (pid, duration_s), keywords = trace.call_args
+    assert (pid, duration_s) == (123, 10.0)
+    defaults = {"max_events": None, "stack_bytes": 4096, "options": ReportOptions(), "save": None}
+    assert defaults.items() <= keywords.items()
+    assert "fibonacci" in capsys.readouterr().out
+
+
+def test_options_of_trace(trace, tmp_path):
+    save, output = tmp_path / "recording", tmp_path / "report.json"
+    options = "--duration 2.5 --max-events 7 --stack-bytes 8k --min-size 4k --max-size 2M"
+    options += f" --older 20 --sort count --max-frames 5 --save {save} -o {output}"
+    assert cli.main(["trace", "123", *options.split()]) == 0
+    (pid, duration_s), keywords = trace.call_args
+    assert (pid, duration_s) == (123, 2.5)
+    wanted = {
+        "max_events": 7,
+        "stack_bytes": 8192,
+        "options": ReportOptions(4096, 2 << 20, 20.0, "count", 5),
+        "save": str(save),
+    }
+    assert wanted.items() <= keywords.items()
+    assert output.read_text().startswith("{")
+
+
+def test_options_of_report(load, capsys):
+    assert cli.main(["report", "leak.gdbleak", "--format", "csv", "--older", "0"]) == 0
+    assert load.call_args.args == ("leak.gdbleak",)
+    assert load.call_args.kwargs == {"options": ReportOptions(older_ms=0.0)}
+    assert capsys.readouterr().out.startswith("rank,")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begin"), [("txt", ""), ("md", "#"), ("csv", "rank,"), ("json", "{"), ("JSON", "{")]
+)
+def test_format_follows_the_suffix(tmp_path, suffix, begin):
+    path = tmp_path / f"report.{suffix}"
+    assert cli.main(["123", "-o", str(path)]) == 0
+    assert path.read_text().startswith(begin)
+    assert "fibonacci" in path.read_text()
+
+
+def test_format_beats_the_suffix(tmp_path):
+    path = tmp_path / "report.txt"
+    assert cli.main(["123", "-o", str(path), "--format", "json"]) == 0
+    assert path.read_text().startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("17", 17), ("4k", 4096), ("4K", 4096), ("2M", 2 << 20), ("1g", 1 << 30)],
+)
+def test_size(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nonsense",
+        "trace",
+        "trace x",
+        "trace 0",
+        "trace -1",
+        "trace 1.5",
+        "trace 123 --nonsense",
+        "trace 123 456",
+        "report",
+        "doctor x",
+        "123 --duration 0",
+        "123 --duration -1",
+        "123 --duration nan",
+        "123 --duration inf",
+        "123 --duration 1e999",
+        "123 --duration ten",
+        "123 --older nan",
+        "123 --older -1",
+        "123 --max-events 0",
+        "123 --top 0",
+        "123 --max-frames 0",
+        "123 --stack-bytes 63",
+        "123 --stack-bytes 8T",
+        "123 --min-size -1",
+        "123 --min-size k",
+        "123 --min-size 1.5k",
+        "123 --max-size nan",
+        "123 --min-size 10 --max-size 9",
+        "123 --sort size",
+        "123 --format yaml",
+        "123 -o report.yaml",
+        "123 -o report",
+        "report x --min-size 2 --max-size 1",
+        "report x -o report.yaml",
+    ],
+)
+def test_refused_command_line(refuse, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refuse(2, *line.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["-o", "--save"])
+def test_refused_path(refuse, tmp_path, option):
+    missing = tmp_path / "none" / "file.json"
+    assert "no folder" in refuse(5, "123", option, missing)
+    assert "is a folder" in refuse(5, "123", option, tmp_path)
+
+
+def test_report_and_recording_are_not_one_file(refuse, tmp_path):
+    path = tmp_path / "file.json"
+    refuse(2, "123", "-o", path, "--save", path)
+
+
+def test_error_is_two_lines_whatever_it_holds(trace, capsys):
+    trace.side_effect = AttachError("bad\nname \x1b[2J", "do\nthis")
+    assert cli.main(["123"]) == AttachError.exit_code
+    assert capsys.readouterr().err == "gdbleak: bad\\nname \\x1b[2J\n  try: do\\nthis\n"
+
+
+def test_ctrl_c_before_there_is_anything(trace, capsys):
+    trace.side_effect = KeyboardInterrupt
+    assert cli.main(["123"]) == 130
+    assert capsys.readouterr().err.startswith("gdbleak: interrupted")
+
+
+def test_no_recording(load, capsys):
+    load.side_effect = RecordingError("x is no recording of gdbleak")
+    assert cli.main(["report", "x"]) == 5
+    assert "--save" in capsys.readouterr().err
+
+
+WINDOW = REPORT.window
+
+
+@pytest.mark.parametrize(
+    ("report", "exit_code"),
+    [
+        (REPORT, 0),
+        (SAMPLES["nothing-outstanding"], 0),
+        (replace(REPORT, verification=replace(LEFT_AS_FOUND, text_intact=False, ok=False)), 1),
+        (replace(REPORT, window=replace(WINDOW, ended_by="debugger-died")), 1),
+        (replace(REPORT, window=replace(WINDOW, ended_by="target-exit")), 0),
+        (replace(REPORT, window=replace(WINDOW, ended_by="write-failed")), 5),
+    ],
+)
+def test_exit_code(trace, capsys, report, exit_code):
+    trace.return_value = report
+    assert cli.main(["123"]) == exit_code
+    assert capsys.readouterr().out, "there is a report all the same"
+
+
+def test_output_that_cannot_be_written_any_more(trace, tmp_path, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    trace.side_effect = lambda *_, **__: (folder.rmdir(), REPORT)[1]
+    assert cli.main(["123", "-o", str(folder / "x.json")]) == 5
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["trace", "--help"], ["--version"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert (
+        __version__ in text
+        if "--version" in arguments
+        else "exit status" in text or "--save" in text
+    )
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["--help"]], ids=" ".join)
+def test_reader_of_the_output_has_gone(arguments):
+    """Nobody reads on: no traceback, and no failure."""
+    process = subprocess.Popen(
+        [*GDBLEAK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) in [("", 0), ("", 1)]
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["--help"]], ids=" ".join)
+def test_no_room_for_the_output(arguments):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*GDBLEAK, *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    cause, cure = result.stderr.splitlines()
+    assert (result.returncode, cause[:9], cure[:7]) == (5, "gdbleak: ", "  try: ")
