@@ -3,20 +3,15 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Each target installs what it lacks; again only when pyproject.toml or this file's list changes.
-define install
+# Each target installs what it lacks; again when pyproject.toml has changed.
+.venv/for-demo: extras =
+.venv/for-test: extras = [test]
+.venv/for-check: extras = [test,check]
+.venv/for-%: pyproject.toml
 	.ci/setup
 	python3 -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(1)'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(extras)'
 	touch $@
-endef
-
-.venv/for-demo: pyproject.toml
-	$(call install,)
-.venv/for-test: pyproject.toml
-	$(call install,[test])
-.venv/for-check: pyproject.toml
-	$(call install,[test,check])
 
 venv: .venv/for-check ## Make .venv with everything a developer needs
 
