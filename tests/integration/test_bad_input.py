@@ -166,6 +166,7 @@ def test_disk_full_while_recording_lets_the_target_go(cli, build_target, start_t
     assert "Traceback" not in result.stderr
     worker.assert_as_found()
     assert worker.ask("end").endswith(" 0 damaged")
+    assert worker.wait() == 0
 
 
 def test_report_that_cannot_be_written(cli, puppet, tmp_path):

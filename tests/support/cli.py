@@ -85,6 +85,7 @@ class Running:
             except subprocess.TimeoutExpired:
                 self._process.kill()  # gdb then sees the end of its input, and lets the target go
                 self._process.wait()
+            sys.stderr.write(f"gdbleak said: {self._lines.rest()}")  # pytest shows it
         assert self._process.stderr
         self._process.stderr.close()
         self._stdout.close()

@@ -119,8 +119,7 @@ class Target:
         """Assert that nobody traces it, nothing stopped it, and its code is that of its files."""
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
             status = status_of(thread)
-            assert status["TracerPid"] == "0"
-            assert status["State"][0] in "RSD"
+            assert (status["TracerPid"], status["State"][0] in "RSD") == ("0", True), status
         with Path(f"/proc/{self.pid}/mem").open("rb", buffering=0) as memory:
             for line in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
                 span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
