@@ -117,6 +117,7 @@ class Analysis:
                 frees_of_older_blocks=ledger.frees_of_older_blocks,
                 missed_frees=ledger.missed_frees,
                 lost_events=end.get("lost_events", 0) + ledger.unfinished_calls,
+                children=end.get("children", 0),
                 stops=end.get("stops"),
                 stopped_s=end.get("stopped_s"),
                 longest_pause_ms=end.get("longest_pause_ms"),

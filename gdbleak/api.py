@@ -12,6 +12,7 @@ from typing import Any
 
 from gdbleak.allocator_search import find_allocator, plan_probes
 from gdbleak.analysis import Analysis, ReportOptions
+from gdbleak.capture.journals import check_journal
 from gdbleak.capture.window import Limits, Progress, Window
 from gdbleak.errors import WriteError
 from gdbleak.gdb_program import GdbProgram, find_gdb
@@ -30,6 +31,8 @@ def trace(
     duration_s: float = 10.0,
     *,
     max_events: int | None = None,
+    max_pause_ms: float = 500.0,
+    max_memory: int = 512 << 20,
     stack_bytes: int = 4096,
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
@@ -44,6 +47,8 @@ def trace(
         pid: The process.
         duration_s: Length of the window in seconds.
         max_events: End the window after so many calls and returns.
+        max_pause_ms: End the window when the process stood still for longer at once.
+        max_memory: End the window when gdbleak or its GDB hold more bytes.
         stack_bytes: How much raw stack to keep of each allocation.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
@@ -58,6 +63,7 @@ def trace(
     """
     gdb = find_gdb()
     target = inspect(pid)
+    check_journal(pid)
     with tempfile.TemporaryDirectory(prefix="gdbleak-") as name, Memory(pid) as memory:
         folder = Path(name)
         reader = ModuleReader(pid, memory)
@@ -79,7 +85,7 @@ def trace(
                     "probes": [probe.to_json() for probe in probes],
                 },
             )
-            limits = Limits(duration_s, max_events, stack_bytes)
+            limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
             window = Window(
                 target, allocator.module, probes, memory, recording, limits, on_progress
             )

@@ -84,6 +84,8 @@ class WindowInfo:
     """Blocks whose address was handed out again without a free being seen."""
     lost_events: int
     """Events known to have happened that the recording does not hold."""
+    children: int
+    """Processes that the target started; they are not traced."""
     stops: int | None
     stopped_s: float | None
     """Time in which the target stood still; an estimate, see docs/how-it-works.md."""

@@ -13,7 +13,7 @@ from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.plan import Probe
 
 START_TIMEOUT_S = 60.0
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 2.0
 DETACH_TIMEOUT_S = 20.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import struct
@@ -43,6 +44,9 @@ _OPTIONS = (
 
 
 END_TIMEOUT_S = 10.0
+
+# GDB tells of it in words alone.
+_CHILD = re.compile(r"\[Detaching after v?fork from child")
 
 
 class DebuggerDiedError(DebuggerFailedError):
@@ -82,6 +86,8 @@ class Debugger:
         (folder / "empty").mkdir()
         self.events: list[dict[str, Any]] = []
         """Asynchronous records that nobody has taken yet."""
+        self.children = 0
+        """How many processes the target has started, which GDB lets go."""
         self._token = 0
         self._rest = b""
         self._process = subprocess.Popen(
@@ -150,10 +156,12 @@ class Debugger:
         """Take in what GDB has said, without waiting."""
         self._read(0)
 
+    def wake(self) -> None:
+        """Continue GDB, in case somebody has stopped it."""
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         """End a GDB that does not obey: it detaches at a SIGTERM, if it still can."""
-        # One that somebody has stopped could do nothing.
-        self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
             self._process.wait(END_TIMEOUT_S)
@@ -192,6 +200,10 @@ class Debugger:
         # Only whole lines are parsed: on half a list the parser does not end.
         records = [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines]
         self.events += (record for record in records if record["type"] == "notify")
+        self.children += sum(
+            record["type"] == "console" and bool(_CHILD.match(record["payload"]))
+            for record in records
+        )
         return records
 
     def _death(self) -> DebuggerDiedError:

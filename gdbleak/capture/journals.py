@@ -67,13 +67,11 @@ def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> J
         WriteError: it cannot be written.
 
     """
-    started = read_start(target.pid)
-    path = journal_folder() / f"{target.pid}.journal"
-    _clear_way(path, target.pid, started)
+    check_journal(target.pid)
     plan: dict[str, Any] = {
         "version": 1,
         "pid": target.pid,
-        "started": started,
+        "started": read_start(target.pid),
         "command": target.command,
         "state": target.state,
         "controller": os.getpid(),
@@ -85,6 +83,7 @@ def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> J
             for probe in probes
         ],
     }
+    path = _path(target.pid)
     try:
         with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(json.dumps(plan) + "\n")
@@ -103,15 +102,21 @@ def controller_lives(journal: Journal) -> bool:
     return started is not None and read_start(journal.plan["controller"]) == started
 
 
-def _clear_way(path: Path, pid: int, started: int | None) -> None:
-    """Remove a journal that has nothing to say about this process any more."""
+def check_journal(pid: int) -> None:
+    """Remove a journal that has nothing to say about a process any more.
+
+    Raises:
+        OpenJournalError: an earlier trace of this process has left one, or one is under way.
+
+    """
+    path = _path(pid)
     try:
         journal = Journal(path)
     except FileNotFoundError:
         return
     except ValueError as error:
         raise _occupied(pid, f"there is a damaged journal, {path}") from error
-    if journal.plan["started"] == started and not journal.closed:
+    if journal.plan["started"] == read_start(pid) and not journal.closed:
         if controller_lives(journal):
             raise OpenJournalError(
                 f"gdbleak is already tracing process {pid} (process {journal.plan['controller']})",
@@ -119,6 +124,10 @@ def _clear_way(path: Path, pid: int, started: int | None) -> None:
             )
         raise _occupied(pid, "an earlier trace of it was killed")
     path.unlink()
+
+
+def _path(pid: int) -> Path:
+    return journal_folder() / f"{pid}.journal"
 
 
 def _occupied(pid: int, why: str) -> OpenJournalError:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 
 from gdbleak.proc import list_threads, read_state
+
+FROZEN_S = 0.05
+"""Longer than stops are, and than it takes to look at the target again."""
 
 
 class Standstill:
@@ -23,6 +28,10 @@ class Standstill:
         self._threads: list[int] = []
         self._samples = 0
         self._stopped = 0
+        self._seen_at = time.monotonic()
+        self._position = 0
+        self.longest_s = 0.0
+        """The longest time that `frozen_s` has returned, if it was no chain of ordinary stops."""
 
     def sample(self) -> None:
         """Look at the next thread, and at GDB."""
@@ -32,6 +41,19 @@ class Standstill:
         if state is not None:
             self._samples += 1
             self._stopped += state == "t"
+        if state != "t":
+            self._seen_at = time.monotonic()
+
+    def frozen_s(self, position: int) -> float:
+        """Return for how long no thread was seen running and the recording has not grown."""
+        now = time.monotonic()
+        if position != self._position:
+            self._position = position
+            self._seen_at = now
+        frozen_s = now - self._seen_at
+        if frozen_s > FROZEN_S:
+            self.longest_s = max(self.longest_s, frozen_s)
+        return frozen_s
 
     def estimate(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still."""

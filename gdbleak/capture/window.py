@@ -16,6 +16,7 @@ from typing import Any
 
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.capture.agent import Agent, Status
+from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.interruption import Interruption
@@ -45,6 +46,10 @@ class Limits:
 
     duration_s: float = 10.0
     max_events: int | None = None
+    max_pause_ms: float = 500.0
+    """How long the target may stand still at once."""
+    max_memory: int = 512 << 20
+    """How many bytes gdbleak and its GDB may hold resident, each."""
     stack_bytes: int = 4096
 
 
@@ -71,6 +76,7 @@ class _Outcome:
     end_ns: int | None = None
     stops: int | None = None
     lost_events: int = 0
+    children: int = 0
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
 
@@ -179,17 +185,24 @@ class Window:
         outcome = self._outcome
         try:
             outcome.ended_by = self._watch(agent, interruption, standstill, started)
-            self._note(agent.read_status())
-        except DebuggerFailedError:
+            status = agent.read_status()
+            self._keep(status)
+            outcome.end_ns = status.now_ns
+            self._tail.read()
+        except DebuggerDiedError:
             outcome.ended_by = EndedBy.DEBUGGER_DIED
+        except DebuggerFailedError:
+            outcome.ended_by = EndedBy.DEBUGGER_SILENT
         finally:
             elapsed_s = time.monotonic() - started
             released_s = self._release(agent, guard)
-        if outcome.ended_by is EndedBy.DEBUGGER_DIED:
+        if outcome.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT):
             self._tail.read()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
+        outcome.children = agent.debugger.children
         outcome.stopped_s = standstill.estimate(elapsed_s)
-        outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, released_s * 1e3)
+        pause_s = max(released_s, standstill.longest_s)
+        outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, pause_s * 1e3)
 
     def _watch(
         self, agent: Agent, interruption: Interruption, standstill: Standstill, started: float
@@ -212,12 +225,18 @@ class Window:
                     return ended_by
                 if tail.full:
                     return EndedBy.MAX_EVENTS
+                if standstill.frozen_s(tail.position) * 1e3 > limits.max_pause_ms:
+                    return EndedBy.MAX_PAUSE
                 if elapsed_s >= limits.duration_s:
                     return EndedBy.DURATION
                 if elapsed_s >= next_status:
                     next_status = elapsed_s + STATUS_S
-                    if agent.read_status().write_error:
+                    status = agent.read_status()
+                    self._keep(status)
+                    if status.write_error:
                         return EndedBy.WRITE_FAILED
+                    if self._exceeds_memory(debugger.pid):
+                        return EndedBy.MAX_MEMORY
                 if elapsed_s >= next_progress:
                     next_progress = elapsed_s + PROGRESS_S
                     self._on_progress(
@@ -241,11 +260,12 @@ class Window:
             return None
         return EndedBy.TARGET_EXEC
 
-    def _note(self, status: Status) -> None:
-        """End the recording here, and keep the agent's counts."""
-        self._tail.read()
+    def _exceeds_memory(self, debugger_pid: int) -> bool:
+        sizes = (resident_set(pid) or 0 for pid in (os.getpid(), debugger_pid))
+        return max(sizes) > self._limits.max_memory
+
+    def _keep(self, status: Status) -> None:
         outcome = self._outcome
-        outcome.end_ns = status.now_ns
         outcome.stops = status.stops
         outcome.lost_events = status.lost
         outcome.longest_pause_ms = max(status.attach_pause_ns or 0, status.longest_stop_ns) / 1e6
@@ -260,6 +280,7 @@ class Window:
         began = time.monotonic()
         try:
             if self._outcome.ended_by is not EndedBy.TARGET_EXIT:
+                agent.debugger.wake()
                 agent.detach()
             guard.stand_down()
         except DebuggerFailedError:

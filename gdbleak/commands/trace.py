@@ -50,6 +50,21 @@ class Trace:
             help="end the window after N events: calls of the allocator, and their returns",
         )
         group.add_argument(
+            "--max-pause",
+            type=at_least(10.0, float),
+            default=500.0,
+            metavar="MS",
+            help="end the window when the process stood still for more than MS milliseconds at "
+            "once (default: 500)",
+        )
+        group.add_argument(
+            "--max-memory",
+            type=at_least(64 << 20, parse_size),
+            default=512 << 20,
+            metavar="BYTES",
+            help="end the window when gdbleak or its gdb hold more memory (default: 512M)",
+        )
+        group.add_argument(
             "--stack-bytes",
             type=at_least(64, parse_size),
             default=4096,
@@ -72,6 +87,8 @@ class Trace:
                 options.pid,
                 options.duration,
                 max_events=options.max_events,
+                max_pause_ms=options.max_pause,
+                max_memory=options.max_memory,
                 stack_bytes=options.stack_bytes,
                 options=report_options(options),
                 save=options.save,
@@ -80,5 +97,5 @@ class Trace:
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:
             raise WriteError("the recording could not be written on: its disk is full")
-        died = report.window.ended_by == EndedBy.DEBUGGER_DIED
-        return 1 if died or report.verification.ok is False else 0
+        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
+        return 1 if failed or report.verification.ok is False else 0

@@ -9,12 +9,15 @@ from gdbleak.units import format_bytes, format_percent, format_seconds
 _ENDED_BY = {
     "duration": "ended by its duration",
     "max-events": "ended by the event limit",
+    "max-pause": "ended because the target stood still for too long",
+    "max-memory": "ended because gdbleak or GDB used too much memory",
     "interrupt": "ended by Ctrl-C",
     "terminate": "ended by SIGTERM",
     "hangup": "ended by SIGHUP",
     "target-exit": "ended because the target ended",
     "target-exec": "ended because the target started another program",
     "debugger-died": "ended because GDB ended unexpectedly",
+    "debugger-silent": "ended because GDB stopped answering",
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
     "write-failed": "ended because the recording could not be written on",
     "unknown": "ended for a reason that was not recorded",
@@ -53,6 +56,8 @@ def _recording(window: WindowInfo) -> list[Line]:
     if not window.complete:
         cut_off = "INCOMPLETE: cut off before the window ended; what came after is missing"
         facts.insert(1, _fact("recording", cut_off, alarm=True))
+    if window.children:
+        facts.append(_fact("children", f"{window.children:,} started by the target, not traced"))
     if window.missed_frees:
         missed = f"{window.missed_frees:,} (an address came again without a free being seen)"
         facts.append(_fact("missed frees", missed, alarm=True))

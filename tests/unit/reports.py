@@ -38,6 +38,7 @@ WINDOW = WindowInfo(
     frees_of_older_blocks=35,
     missed_frees=0,
     lost_events=0,
+    children=0,
     stops=4123,
     stopped_s=0.495,
     longest_pause_ms=8.6,
