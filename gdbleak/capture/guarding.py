@@ -26,6 +26,7 @@ class Guarding:
             DebuggerFailedError: it did not start.
 
         """
+        self._journal = journal
         life_read, self.life = os.pipe()
         control_read, self._control = os.pipe()
         self._process = subprocess.Popen(
@@ -56,10 +57,15 @@ class Guarding:
         os.close(self.life)
         self._say(f"gdb {debugger_pid}\n")
 
-    def wait(self) -> None:
-        """Wait until the guard has repaired what a dead GDB left behind."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(REPAIR_TIMEOUT_S)
+    def repair(self) -> None:
+        """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
+        self._wait()
+        journal = guard.Journal(self._journal.path)
+        with suppress(OSError):  # the target has ended too
+            memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
+            if not journal.closed:
+                guard.repair(memory, journal, "gdbleak")
+            os.close(memory)
 
     def stand_down(self) -> None:
         """Say that the target was released: what happens to GDB now is of no interest."""
@@ -72,11 +78,15 @@ class Guarding:
         """End the guard."""
         self.stand_down()
         os.close(self._control)
-        self.wait()
+        self._wait()
         self._process.kill()
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def _wait(self) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(REPAIR_TIMEOUT_S)
 
     def _say(self, words: str) -> None:
         with suppress(BrokenPipeError):  # it has done its work, or was killed

@@ -285,7 +285,7 @@ class Window:
             guard.stand_down()
         except DebuggerFailedError:
             agent.debugger.end()
-            guard.wait()
+            guard.repair()
         return time.monotonic() - began
 
 
