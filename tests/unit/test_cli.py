@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -228,22 +229,37 @@ def test_help(arguments, capsys):
     )
 
 
-@pytest.mark.parametrize("arguments", [["doctor"], ["--help"]], ids=" ".join)
-def test_reader_of_the_output_has_gone(arguments):
-    """Nobody reads on: no traceback, and no failure."""
-    process = subprocess.Popen(
-        [*GDBLEAK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    assert (process.stderr.read(), process.wait(60)) in [("", 0), ("", 1)]
-    process.stderr.close()
+# With the buffer a user has, so that some of the output is only written at the very end.
+BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+UNBUFFERED = {**BUFFERED, "PYTHONUNBUFFERED": "1"}
 
 
+@pytest.mark.parametrize("env", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("arguments", [["doctor"], ["--help"]], ids=" ".join)
-def test_no_room_for_the_output(arguments):
+def test_reader_of_the_output_has_gone(arguments, env):
+    with subprocess.Popen(
+        [*GDBLEAK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    ) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert (stderr, process.returncode) in [("", 0), ("", 1)]
+
+
+@pytest.mark.parametrize("env", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
+def test_no_room_for_the_output(env):
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
-            [*GDBLEAK, *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+            [*GDBLEAK, "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, env=env
         )
+    assert "Traceback" not in result.stderr
     cause, cure = result.stderr.splitlines()
     assert (result.returncode, cause[:9], cure[:7]) == (5, "gdbleak: ", "  try: ")
+
+
+def test_no_room_for_a_report(monkeypatch, capsys):
+    def write(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout.write", write)
+    assert cli.main(["123"]) == 5
+    assert "No space left" in capsys.readouterr().err

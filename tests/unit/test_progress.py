@@ -1,0 +1,77 @@
+"""The line that says what a trace is doing."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gdbleak.capture.window import Progress
+from gdbleak.commands.progress import ProgressLine
+
+PROGRESS = Progress(
+    elapsed_s=2.51, duration_s=10, events=9, events_per_s=4123.4, outstanding=1234, stopped_s=0.52
+)
+
+
+def test_said_once_where_there_is_no_terminal(capsys):
+    with ProgressLine(4711) as line:
+        for _ in range(3):
+            line.show(PROGRESS)
+    said = "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
+    assert capsys.readouterr() == ("", said)
+
+
+def test_nothing_is_said_of_a_trace_that_does_not_begin(capsys):
+    with ProgressLine(4711):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return what a terminal of 100 columns would show."""
+    screen = io.StringIO()
+
+    def make(**_):
+        return Console(
+            file=screen, force_terminal=True, width=100, color_system=None, legacy_windows=False
+        )
+
+    monkeypatch.setattr("gdbleak.commands.progress.Console", make)
+    return screen
+
+
+def test_drawn_on_a_terminal(terminal):
+    with ProgressLine(4711) as line:
+        assert "attaching to process 4711" in terminal.getvalue()
+        line.show(PROGRESS)
+        drawn = terminal.getvalue()
+    for words in ["2.5 of 10 s", "4,123 events/s", "1,234 outstanding", "stopped 0.5 s", "Ctrl-C"]:
+        assert words in drawn
+
+
+def test_the_line_and_the_hidden_cursor_go_with_an_error(terminal):
+    def trace():
+        with ProgressLine(4711) as line:
+            line.show(PROGRESS)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trace()
+    drawn = terminal.getvalue()
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 1
+    assert drawn.rindex("\x1b[2K") > drawn.rindex("events/s")
+
+
+def test_a_narrow_terminal_gets_one_line(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        "gdbleak.commands.progress.Console",
+        lambda **_: Console(file=screen, force_terminal=True, width=30, color_system=None),
+    )
+    with ProgressLine(4711) as line:
+        before = len(screen.getvalue())
+        line.show(PROGRESS)
+        assert "\n" not in screen.getvalue()[before:]
