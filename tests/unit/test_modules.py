@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,18 @@ def test_program_whose_file_has_changed(program, read, start, change):
     assert module.file != str(program)
     assert ElfImage(module.file).build_id == build_id
     assert Path(module.file).read_bytes() == contents
+
+
+def test_other_file_at_the_path_is_not_taken_although_nobody_says_deleted(program, start):
+    """As where another file system was mounted over it, or it was replaced a moment ago."""
+    build_id, pid = build_id_of(program), start(program)
+    replace_by_another(program)
+    mappings = [replace(mapping, deleted=False) for mapping in read_mappings(pid)]
+    with Memory(pid) as memory:
+        reader = ModuleReader(pid, memory)
+        module = next(m for m in reader.read(mappings) if m.path == str(program))
+        assert ElfImage(module.file).build_id == build_id
+        reader.close()
 
 
 def test_deleted_file_can_be_read_when_its_process_is_gone(program, read, start):
