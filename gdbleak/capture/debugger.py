@@ -27,14 +27,14 @@ from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
 # Beside the options for safety. No symbols and no libraries are read, so that the pause of the
 # target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
 # can be told to detach without an interrupt, which would be a SIGINT to the target. Displaced
-# stepping would write into the target's code beyond our breakpoints, and strand a thread there if
-# GDB died.
+# stepping, GDB's default, stays on: without it GDB halts every other thread at each breakpoint,
+# and each time their epoll_wait comes back with EINTR.
 _OPTIONS = (
     "--readnever",
     *("-iex", "set auto-solib-add off"),
     *("-iex", "set exec-file-mismatch off"),
     *("-iex", "set mi-async on"),
-    *("-iex", "set displaced-stepping off"),
+    *("-iex", "set displaced-stepping auto"),
     # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
     *("-ex", "handle all nostop noprint pass"),
     *("-ex", "handle SIGINT nostop noprint pass"),
