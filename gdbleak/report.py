@@ -63,6 +63,8 @@ class TargetInfo:
     """When the process began, ISO 8601 with its offset from UTC."""
     threads: int
     allocator: str
+    namespace_pid: int | None = None
+    """Its PID as it knows it itself, in a container say; None when that is the same."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class Target:
     """A process that may be traced."""
 
     pid: int
+    namespace_pid: int | None
+    """Its PID as it knows it itself, in a container say; None when that is the same."""
     command: str
     exe: str | None
     started: str
@@ -39,6 +41,7 @@ class Target:
         """Return what a recording keeps of it."""
         return {
             "pid": self.pid,
+            "namespace_pid": self.namespace_pid,
             "command": self.command,
             "exe": self.exe,
             "started": self.started,
@@ -62,6 +65,7 @@ def inspect(pid: int) -> Target:
         with process.oneshot():
             return Target(
                 pid=pid,
+                namespace_pid=_find_namespace_pid(pid, status),
                 command=" ".join(process.cmdline()) or process.name(),
                 exe=str(Path(f"/proc/{pid}/exe").readlink()).removesuffix(" (deleted)"),
                 started=isoformat(process.create_time()),
@@ -70,6 +74,12 @@ def inspect(pid: int) -> Target:
             )
     except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess) as error:
         raise NoSuchProcessError(f"there is no process {pid}") from error
+
+
+def _find_namespace_pid(pid: int, status: dict[str, str]) -> int | None:
+    # One PID for each namespace, from ours to its own. Since Linux 4.1.
+    own = int(status.get("NSpid", str(pid)).split()[-1])
+    return own if own != pid else None
 
 
 def isoformat(timestamp: float) -> str:

@@ -28,7 +28,10 @@ def heading(report: Report) -> Line:
     command = shorten(target.command, _CELL_LIMIT)
     allocator = shorten(target.allocator, _CELL_LIMIT)
     duration = format_seconds(report.window.duration_s)
-    text = f"{command} (pid {target.pid}), {allocator}, watched for {duration}"
+    pid = f"pid {target.pid}"
+    if target.namespace_pid is not None:
+        pid += f", {target.namespace_pid} in its container"
+    text = f"{command} ({pid}), {allocator}, watched for {duration}"
     return Line(printable(text), style="title")
 
 

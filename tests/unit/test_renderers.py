@@ -17,7 +17,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from reports import FIBONACCI, HOSTILE, SAMPLES, WINDOW, report, site
+from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import UsageError
 from gdbleak.recording import EndedBy
@@ -69,6 +69,12 @@ def test_golden(name: str, shape: str, width: int) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_both_pids_of_a_process_in_a_container(form: str) -> None:
+    sample = report(target=replace(TARGET, namespace_pid=7))
+    assert "fibonacci (pid 4242, 7 in its container), glibc" in render(form, sample)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

@@ -51,7 +51,8 @@ def test_what_is_said_of_a_process(child):
     age = datetime.now().astimezone() - datetime.fromisoformat(found.started)
     assert -2 < age.total_seconds() < 60
     assert found.to_json() == {
-        key: getattr(found, key) for key in ("pid", "command", "exe", "started", "threads")
+        key: getattr(found, key)
+        for key in ("pid", "namespace_pid", "command", "exe", "started", "threads")
     }
 
 
@@ -106,6 +107,20 @@ def change_status(monkeypatch):
         monkeypatch.setattr(target, "read_status", read)
 
     return change
+
+
+@pytest.mark.parametrize(
+    ("fields", "namespace_pid"),
+    [("{pid}", None), ("{pid}\t7", 7), ("{pid}\t30\t1", 1), ("{pid}\t{pid}", None)],
+)
+def test_pid_in_a_namespace_of_its_own(child, change_status, fields, namespace_pid):
+    change_status(NSpid=fields.format(pid=child.pid))
+    assert inspect(child.pid).namespace_pid == namespace_pid
+
+
+def test_kernel_that_does_not_tell_the_pid_in_a_namespace(child, change_status):
+    change_status(without=["NSpid"])
+    assert inspect(child.pid).namespace_pid is None
 
 
 def test_traced_process_names_its_tracer(child, change_status):
