@@ -93,7 +93,8 @@ class ModuleReader:
     def __init__(self, pid: int, memory: Memory) -> None:
         self._pid = pid
         self._memory = memory
-        self._same_root = _shares_root(pid)
+        self._root = Path(f"/proc/{pid}/root")
+        self._same_mounts = Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
         self._open_files: list[int] = []
 
     def read(self, mappings: list[Mapping]) -> ModuleMap:
@@ -142,11 +143,21 @@ class ModuleReader:
     def _candidates(self, mapping: Mapping) -> Iterator[str]:
         """Ways to the mapped file, the one with the most lasting name first."""
         if not mapping.deleted:
-            yield mapping.path if self._same_root else f"/proc/{self._pid}/root{mapping.path}"
+            yield self._lasting_path(mapping.path)
         yield f"/proc/{self._pid}/map_files/{mapping.start:x}-{mapping.end:x}"
         exe = Path(f"/proc/{self._pid}/exe")
         if str(exe.readlink()).removesuffix(" (deleted)") == mapping.path:
             yield str(exe)
+
+    def _lasting_path(self, path: str) -> str:
+        """A mapping's path for us.
+
+        The kernel writes it from the top of the process's mount namespace, also after a chroot.
+        """
+        if self._same_mounts:
+            return path
+        top = str(self._root.readlink()).rstrip("/")
+        return f"{self._root}{path[len(top) :] if path.startswith(f'{top}/') else path}"
 
     def _keep(self, candidate: str) -> str:
         """A name by which the file can be read after the process has ended."""
@@ -167,9 +178,3 @@ def find_again(module: Module) -> Module:
     if same:
         return Module(**{**asdict(module), "file": module.path, "unreadable": None})
     return Module(**{**asdict(module), "file": None, "unreadable": reason})
-
-
-def _shares_root(pid: int) -> bool:
-    """Whether a path means the same file to a process and to us."""
-    same_root = Path(f"/proc/{pid}/root").samefile("/")
-    return same_root and Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
