@@ -22,6 +22,7 @@ from gdbleak.errors import (
 from gdbleak.proc import Memory, iter_ancestors, read_status
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_CAP_SYS_PTRACE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,10 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
     cause = f"the kernel does not let us trace process {pid} ({status['Name']})"
     owner = int(status["Uid"].split()[0])
     scope = YAMA.read_text().strip() if YAMA.exists() else "0"
-    if os.geteuid() != 0 and owner != os.geteuid():
+    if owner != os.geteuid() and has_cap_sys_ptrace() and scope != "3":
+        cause += f": its memory is a file of user {_user(owner)}, closed to CAP_SYS_PTRACE alone"
+        cure = "run as root or as that user, or with CAP_DAC_OVERRIDE too"
+    elif os.geteuid() != 0 and owner != os.geteuid():
         cause += f": it belongs to user {_user(owner)}"
         cure = f"run `sudo gdbleak trace {pid}`"
     elif scope in ("1", "2") and os.geteuid() != 0:
@@ -166,6 +170,11 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
     else:
         cure = "run as root with CAP_SYS_PTRACE (in a container: `docker run --cap-add SYS_PTRACE`)"
     raise NotPermittedError(cause, cure) from refusal
+
+
+def has_cap_sys_ptrace() -> bool:
+    """Whether we may attach to processes of other users."""
+    return bool(int(read_status(os.getpid())["CapEff"], 16) & _CAP_SYS_PTRACE)
 
 
 def _name(pid: int) -> str:

@@ -178,26 +178,30 @@ def test_other_machines(child, monkeypatch, tmp_path, header, words):
 
 
 @pytest.mark.parametrize(
-    ("euid", "owner", "scope", "cause", "cure"),
+    ("euid", "owner", "scope", "capable", "cause", "cure"),
     [
-        (1000, 0, None, "belongs to user root", "sudo gdbleak trace 77"),
-        (1000, 987654, None, "belongs to user 987654", "sudo gdbleak trace 77"),
-        (1000, 0, "1", "belongs to user root", "sudo gdbleak trace 77"),
-        (1000, 1000, "1", "ptrace_scope is 1", "sudo gdbleak trace 77"),
-        (1000, 1000, "2", "ptrace_scope is 2", "ptrace_scope=0"),
-        (1000, 1000, "3", "ptrace_scope is 3", "boot"),
-        (0, 0, "3", "ptrace_scope is 3", "boot"),
-        (1000, 1000, "0", "does not let us", "CAP_SYS_PTRACE"),
-        (0, 1000, "1", "does not let us", "--cap-add SYS_PTRACE"),
-        (0, 1000, None, "does not let us", "--cap-add SYS_PTRACE"),
+        (1000, 0, None, False, "belongs to user root", "sudo gdbleak trace 77"),
+        (1000, 987654, None, False, "belongs to user 987654", "sudo gdbleak trace 77"),
+        (1000, 0, "1", False, "belongs to user root", "sudo gdbleak trace 77"),
+        (1000, 1000, "1", False, "ptrace_scope is 1", "sudo gdbleak trace 77"),
+        (1000, 1000, "2", False, "ptrace_scope is 2", "ptrace_scope=0"),
+        (1000, 1000, "3", False, "ptrace_scope is 3", "boot"),
+        (0, 0, "3", True, "ptrace_scope is 3", "boot"),
+        (1000, 1000, "0", False, "does not let us", "CAP_SYS_PTRACE"),
+        (0, 1000, "1", False, "does not let us", "--cap-add SYS_PTRACE"),
+        (0, 1000, None, False, "does not let us", "--cap-add SYS_PTRACE"),
+        (1000, 0, "1", True, "file of user root", "CAP_DAC_OVERRIDE"),
+        (0, 987654, "0", True, "file of user 987654", "CAP_DAC_OVERRIDE"),
+        (0, 1000, "3", True, "ptrace_scope is 3", "boot"),
     ],
 )
-def test_permission(monkeypatch, tmp_path, euid, owner, scope, cause, cure):
+def test_permission(monkeypatch, tmp_path, euid, owner, scope, capable, cause, cure):
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(target, "Memory", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: euid)
+    monkeypatch.setattr(target, "has_cap_sys_ptrace", lambda: capable)
     yama = tmp_path / "ptrace_scope"
     if scope is not None:
         yama.write_text(scope + "\n")
