@@ -115,7 +115,7 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
     if tracer:
         raise AlreadyTracedError(
             f"process {pid} ({name}) is traced by process {tracer} ({_name(tracer)})",
-            f"end that tracer first, for example with `kill {tracer}`",
+            "detach that tracer first, from within; killing a debugger can kill what it traces",
         )
     if state == "T":
         raise ProcessStoppedError(
@@ -149,6 +149,7 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
     """
     try:
         Memory(pid).close()
+        os.kill(pid, 0)  # GDB halts threads by a signal; one it cannot send would be waited for
         return
     except PermissionError as error:
         refusal = error
@@ -156,8 +157,9 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
     owner = int(status["Uid"].split()[0])
     scope = YAMA.read_text().strip() if YAMA.exists() else "0"
     if owner != os.geteuid() and has_cap_sys_ptrace() and scope != "3":
-        cause += f": its memory is a file of user {_user(owner)}, closed to CAP_SYS_PTRACE alone"
-        cure = "run as root or as that user, or with CAP_DAC_OVERRIDE too"
+        # /proc/PID/mem is a file of the owner, and so is the right to send signals.
+        cause += f": it belongs to user {_user(owner)}, for which CAP_SYS_PTRACE alone will not do"
+        cure = "run as root or as that user, or with CAP_DAC_OVERRIDE and CAP_KILL too"
     elif os.geteuid() != 0 and owner != os.geteuid():
         cause += f": it belongs to user {_user(owner)}"
         cure = f"run `sudo gdbleak trace {pid}`"

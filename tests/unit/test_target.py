@@ -190,8 +190,8 @@ def test_other_machines(child, monkeypatch, tmp_path, header, words):
         (1000, 1000, "0", False, "does not let us", "CAP_SYS_PTRACE"),
         (0, 1000, "1", False, "does not let us", "--cap-add SYS_PTRACE"),
         (0, 1000, None, False, "does not let us", "--cap-add SYS_PTRACE"),
-        (1000, 0, "1", True, "file of user root", "CAP_DAC_OVERRIDE"),
-        (0, 987654, "0", True, "file of user 987654", "CAP_DAC_OVERRIDE"),
+        (1000, 0, "1", True, "user root, for which CAP_SYS", "CAP_DAC_OVERRIDE"),
+        (0, 987654, "0", True, "user 987654, for which CAP_SYS", "CAP_DAC_OVERRIDE"),
         (0, 1000, "3", True, "ptrace_scope is 3", "boot"),
     ],
 )
