@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.window import Limits, Progress, Window
 from gdbleak.errors import WriteError
+from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, resident_set
@@ -64,8 +64,7 @@ def trace(
     gdb = find_gdb()
     target = inspect(pid)
     check_journal(pid)
-    with tempfile.TemporaryDirectory(prefix="gdbleak-") as name, Memory(pid) as memory:
-        folder = Path(name)
+    with private_folder() as folder, Memory(pid) as memory:
         reader = ModuleReader(pid, memory)
         try:
             modules = reader.read(read_mappings(pid))

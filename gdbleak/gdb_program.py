@@ -66,6 +66,7 @@ def find_gdb() -> GdbProgram:
         result = subprocess.run(
             [path, *SAFE_OPTIONS, "-batch", "-ex", _PROBE],
             env=safe_environment(),
+            cwd="/",  # an old Python looks for its modules there first
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -88,10 +89,12 @@ def safe_environment() -> dict[str, str]:
     """Return the environment every GDB of ours is started in: no debuginfod, English messages.
 
     GDB 10 and 11 know debuginfod, but only this variable switches it off. The variables of Python
-    are meant for another Python than the one inside GDB.
+    are meant for another Python than the one inside GDB, and packages in the home folder are not
+    meant for GDB at all: that may be another user's, under sudo.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    return {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = {"DEBUGINFOD_URLS": "", "LC_ALL": "C"}
+    return {**kept, **ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
 
 
 def script_path(name: str) -> str:

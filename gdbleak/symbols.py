@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gdbleak.folders import private_folder
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.report import Frame
@@ -89,8 +89,8 @@ class Symbolizer:
         ]
         script = script_path("gdbleak_symbols.py")
         try:
-            with tempfile.TemporaryDirectory(prefix="gdbleak-") as folder:
-                Path(folder, "request.json").write_text(json.dumps(question))
+            with private_folder() as folder:
+                (folder / "request.json").write_text(json.dumps(question))
                 process = subprocess.Popen(
                     [self._gdb.path, *SAFE_OPTIONS, "-batch", "-x", script],
                     cwd=folder,
@@ -111,7 +111,7 @@ class Symbolizer:
                 finally:
                     process.kill()
                     process.wait()
-                return list(_iter_answers(Path(folder, "answer.json"))), failure
+                return list(_iter_answers(folder / "answer.json")), failure
         except OSError as error:  # no room for the folder, or GDB is gone
             return [], f"GDB could not be run: {error}"
 
