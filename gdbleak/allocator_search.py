@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.architecture import X86_64, Architecture
 from gdbleak.elf import ElfImage
-from gdbleak.errors import AllocatorError, ForeignBreakpointError
+from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import Probe, make_plan
 from gdbleak.proc import Memory
@@ -47,8 +47,13 @@ def find_allocator(modules: ModuleMap) -> Allocator:
         if module.file is None:
             unreadable.append(f"{module.path}: {module.unreadable}")
             continue
-        image = ElfImage(module.file)
-        if not _LOADER.match(module.name) and image.find_function("malloc"):
+        try:
+            image = ElfImage(module.file)
+            found = not _LOADER.match(module.name) and image.find_function("malloc")
+        except ElfError as error:
+            unreadable.append(str(error))
+            continue
+        if found:
             version = image.search(_GLIBC_VERSION)
             name = f"glibc {version.decode()}" if version else module.name
             candidates.append(Allocator(name, module, image, is_glibc=version is not None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.callers import find_caller
 from gdbleak.elf import ElfImage
-from gdbleak.errors import ElfError, RecordingError
+from gdbleak.errors import ElfError
 from gdbleak.ledger import Block, Ledger
 from gdbleak.modules import Module, ModuleMap
-from gdbleak.recording import EndedBy, Recording
+from gdbleak.recording import EndedBy, Recording, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
     Frame,
@@ -84,10 +83,8 @@ class Analysis:
             RecordingError: the recording is damaged.
 
         """
-        try:
+        with reading(self.recording.path):
             return self._make_report(resolve)
-        except (LookupError, TypeError, ValueError, struct.error) as error:
-            raise RecordingError(f"the recording is damaged: {error!r}") from error
 
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording

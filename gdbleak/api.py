@@ -18,7 +18,7 @@ from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, resident_set
-from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json
+from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
 from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
@@ -62,8 +62,8 @@ def trace(
 
     """
     gdb = find_gdb()
-    target = inspect(pid)
     check_journal(pid)
+    target = inspect(pid)
     with private_folder() as folder, Memory(pid) as memory:
         reader = ModuleReader(pid, memory)
         try:
@@ -123,8 +123,9 @@ def _make_report(
     gdb: GdbProgram | None,
 ) -> Report:
     """Make a report; without a GDB, which takes the longest, it has no names."""
-    before, after = recording.modules
-    modules = ModuleMap(find_file(module) for module in ModuleMap(before).merge(ModuleMap(after)))
+    with reading(recording.path):
+        before, after = ModuleMap(recording.modules_before), ModuleMap(recording.modules_after)
+        modules = ModuleMap(find_file(module) for module in before.merge(after))
     analysis = Analysis(recording, modules, options)
     if gdb is None:
         report = analysis.make_report(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
 from gdbleak.commands import doctor, report, rescue, trace
+from gdbleak.commands.output import standard_output
 from gdbleak.errors import GdbleakError, UsageError
 from gdbleak.text import printable
 
@@ -88,19 +87,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command line, without the program's name; return the exit status."""
     if arguments and arguments[0].isdecimal():
         arguments = ["trace", *arguments]
-    # Leave by way of every `finally`: there are files to remove, and perhaps a process to release.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        options = make_parser().parse_args(arguments)
-        return _COMMANDS[options.command].run(options)
+        with standard_output():
+            options = make_parser().parse_args(arguments)
+            return _COMMANDS[options.command].run(options)
     except GdbleakError as error:
         sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("gdbleak: interrupted\n")
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, which is its right; Python must not try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

@@ -13,7 +13,7 @@ from gdbleak.errors import GdbleakError
 from gdbleak.gdb_program import find_gdb
 from gdbleak.modules import ModuleReader
 from gdbleak.proc import Memory, read_mappings
-from gdbleak.target import YAMA, inspect
+from gdbleak.target import YAMA, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
 """What a recording of ten seconds takes at the most, about."""
@@ -73,6 +73,7 @@ def _examine_permission() -> Finding:
         return Finding(
             f"not root, and kernel.yama.ptrace_scope is {scope}: only root may trace",
             "run gdbleak with sudo",
+            stops=not has_cap_sys_ptrace(),
         )
     return Finding("not root: your own processes can be traced, others not")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,21 @@ PAGE_SIZE = 4096
 _FUNCTION_TYPES = ("STT_FUNC", "STT_LOOS", "STT_GNU_IFUNC")
 _PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
 _R_X86_64_GLOB_DAT, _R_X86_64_JUMP_SLOT, _R_X86_64_IRELATIVE = 6, 7, 37
+
+
+# What pyelftools raises when offsets and sizes in a file make no sense.
+_DAMAGE = (
+    *(PyElfError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError),
+    *(RecursionError, StopIteration),
+)
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, *_DAMAGE) as error:
+        raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
 
 
 def parse_build_id(header: bytes, read: Callable[[int, int], bytes]) -> str | None:
@@ -74,6 +90,8 @@ class FunctionSymbol:
     name: str
     address: int
     size: int
+    is_indirect: bool = False
+    """True when the address is of a resolver, which returns the function's (STT_GNU_IFUNC)."""
 
 
 class ElfImage:
@@ -87,14 +105,12 @@ class ElfImage:
 
         """
         self.path = path
-        try:
+        with _reading(path):
             with Path(path).open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._elf = ELFFile(cast(BinaryIO, self._bytes))
             self.segments = self._read_segments()
             self.eh_frame_hdr = self._find_eh_frame_hdr()
-        except (OSError, OverflowError, ValueError, PyElfError) as error:
-            raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
 
     def _read_segments(self) -> tuple[Segment, ...]:
         """The PT_LOAD segments, in file order."""
@@ -150,15 +166,22 @@ class ElfImage:
         return match.group(1) if match else None
 
     def find_function(self, name: str) -> FunctionSymbol | None:
-        """Return the function that the module's dynamic symbol table defines as `name`, or None."""
-        symbol = self._find_symbol(name)
+        """Return the function that the module's dynamic symbol table defines as `name`, or None.
+
+        Raises:
+            ElfError: the symbol table is damaged.
+
+        """
+        with _reading(self.path):
+            symbol = self._find_symbol(name)
         if (
             symbol is None
             or symbol["st_shndx"] == "SHN_UNDEF"
             or symbol["st_info"]["type"] not in _FUNCTION_TYPES
         ):
             return None
-        return FunctionSymbol(name, symbol["st_value"], symbol["st_size"])
+        indirect = symbol["st_info"]["type"] != "STT_FUNC"
+        return FunctionSymbol(name, symbol["st_value"], symbol["st_size"], indirect)
 
     def _find_symbol(self, name: str) -> Symbol | None:
         if self._hash_table:
@@ -174,10 +197,14 @@ class ElfImage:
         A call of a module's own indirect function (`memset` of glibc) has no symbol in its
         relocation, only the address of the resolver, which is the symbol's value.
         """
-        if self._dynamic is None:
-            return {}
         memset = self.find_function("memset")
+        with _reading(self.path):
+            return self._read_linked_functions(memset)
+
+    def _read_linked_functions(self, memset: FunctionSymbol | None) -> dict[int, str]:
         slots: dict[int, str] = {}
+        if self._dynamic is None:
+            return slots
         for table in self._dynamic.get_relocation_tables().values():
             if not isinstance(table, RelocationTable):
                 continue

@@ -73,7 +73,11 @@ def find_gdb() -> GdbProgram:
             start_new_session=True,
             timeout=_PROBE_TIMEOUT_S,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise DebuggerMissingError(
+            f"{path} does not answer within {_PROBE_TIMEOUT_S} s", f"{_INSTALL} again"
+        ) from error
+    except OSError as error:
         raise DebuggerMissingError(f"{path} does not run: {error}", f"{_INSTALL} again") from error
     try:
         version, python = json.loads(result.stdout)

@@ -78,13 +78,19 @@ def make_plan(
     """
     functions = list(functions)
     arguments = architecture.argument_registers
-    names = {function.name for function in functions}
+    # Functions whose returns are probed in this module, under whatever name they are reached.
+    names = {f.name for f in functions if f.allocates and image.find_function(f.name)}
     entries: dict[int, AllocatorFunction] = {}
     exits: dict[int, tuple[str, str]] = {}
     for function in functions:
         symbol = image.find_function(function.name)
         if symbol is None or symbol.address in entries:
             continue
+        if symbol.is_indirect:
+            raise AllocatorError(
+                f"{function.name} of {image.path} is chosen among several when the program starts",
+                _CURE,
+            )
         entries[symbol.address] = function
         if function.allocates:
             walk = _Walk(image, names, function.name)
@@ -191,8 +197,9 @@ class _Walk:
     def _unprovable(self, address: int, how: str) -> AllocatorError:
         return AllocatorError(
             f"cannot find all returns of {self._name}: {how} at {self._image.path}+{address:#x}",
-            "see docs/limits.md for the allocators that can be traced",
+            _CURE,
         )
 
 
+_CURE = "see docs/limits.md for the allocators that can be traced"
 _DEAD_ENDS = (capstone.x86.X86_INS_HLT, capstone.x86.X86_INS_UD2, capstone.x86.X86_INS_INT3)

@@ -51,7 +51,7 @@ def parse_mapping(line: str) -> Mapping:
 def read_mappings(pid: int) -> list[Mapping]:
     """Return the mappings of a process, in order of address; none when it is gone."""
     try:
-        with Path(f"/proc/{pid}/maps").open(errors="surrogateescape") as file:
+        with Path(f"/proc/{pid}/maps").open(newline="\n", errors="surrogateescape") as file:
             return [parse_mapping(line) for line in file]
     except (FileNotFoundError, ProcessLookupError):
         return []

@@ -21,6 +21,7 @@ import json
 import mmap
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,26 +117,35 @@ class Recording:
             RecordingError: the file cannot be read, is no recording, or is of a later version.
 
         """
+        self.path = path
         try:
             with Path(path).open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise RecordingError(f"cannot read {path}: {_reason(error)}") from error
-        frames = iter_frames(self._data, len(MAGIC), len(self._data))
         if self._data[: len(MAGIC)] != MAGIC:
             raise RecordingError(f"{path} is no recording of gdbleak")
+        with reading(path):
+            self._read_head()
+            self._read_end()
+
+    def _read_head(self) -> None:
+        frames = iter_frames(self._data, len(MAGIC), len(self._data))
         _, kind, _, payload, length = next(frames, (0, 0, 0, 0, 0))
         if kind != HEAD:
-            raise RecordingError(f"{path} is cut off before its first event")
+            raise RecordingError(f"{self.path} is cut off before its first event")
         self.head = self._json(payload, length)
-        if self.head.get("version") != VERSION:
+        version = self.head.get("version")
+        if version != VERSION:
             raise RecordingError(
-                f"{path} is of version {self.head.get('version')}; this gdbleak reads {VERSION}",
+                f"{self.path} is of version {version}; this gdbleak reads {VERSION}",
                 "use the gdbleak that wrote it, or a newer one",
             )
         self.probes = [Probe.from_json(values) for values in self.head["probes"]]
         self._decoder = Decoder(self.probes)
         self._first = payload + length
+
+    def _read_end(self) -> None:
         self.opened_ns: int | None = None
         self.end: dict[str, Any] | None = None
         """The END frame; None when the recording is cut off."""
@@ -144,15 +154,9 @@ class Recording:
                 (self.opened_ns,) = _U64.unpack_from(self._data, payload)
             elif kind == END:
                 self.end = self._json(payload, length)
-
-    @property
-    def modules(self) -> tuple[list[Module], list[Module]]:
-        """The modules of the target before the window, and after it."""
-        after = self.end["modules"] if self.end else []
-        return (
-            [Module.from_json(values) for values in self.head["modules"]],
-            [Module.from_json(values) for values in after],
-        )
+        after = [] if self.end is None else self.end["modules"]
+        self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
+        self.modules_after = [Module.from_json(values) for values in after]
 
     def iter_hits(self) -> Iterator[Hit]:
         """Yield every hit in order."""
@@ -174,11 +178,19 @@ class Recording:
         return iter_frames(self._data, self._first, len(self._data))
 
     def _json(self, payload: int, length: int) -> dict[str, Any]:
-        try:
-            values = json.loads(self._data[payload : payload + length])
-        except ValueError as error:
-            raise RecordingError("the recording is damaged: its JSON cannot be read") from error
-        return dict(values)
+        return dict(json.loads(self._data[payload : payload + length]))
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn what goes wrong over a damaged recording into an error that says so."""
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+        struct.error,
+    ) as error:
+        raise RecordingError(f"{path} is damaged: {error!r}") from error
 
 
 def _reason(error: Exception) -> str:

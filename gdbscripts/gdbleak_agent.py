@@ -61,13 +61,24 @@ class Recorder(object):
 
     def read_stack(self, stack_pointer):
         """Return raw stack from `stack_pointer` upwards, less where the stack's mapping ends."""
-        end = stack_pointer + self.stack_bytes
-        while end > stack_pointer:
-            try:
-                return bytes(self.inferior.read_memory(stack_pointer, end - stack_pointer))
-            except gdb.MemoryError:
-                end = (end - 1) // PAGE * PAGE
-        return b""
+        size = self.stack_bytes
+        if not self.can_read(stack_pointer + size - 1):
+            # It ends between these two pages; halve what is between them.
+            page, beyond = stack_pointer // PAGE, (stack_pointer + size - 1) // PAGE
+            while beyond - page > 1:
+                middle = (page + beyond) // 2
+                if self.can_read(middle * PAGE):
+                    page = middle
+                else:
+                    beyond = middle
+            size = beyond * PAGE - stack_pointer if self.can_read(stack_pointer) else 0
+        return bytes(self.inferior.read_memory(stack_pointer, size)) if size > 0 else b""
+
+    def can_read(self, address):
+        try:
+            return bool(self.inferior.read_memory(address, 1))
+        except gdb.MemoryError:
+            return False
 
     def status(self):
         return {
@@ -127,7 +138,10 @@ class Probe(gdb.Breakpoint):
         if entered != stack_pointer:
             return 0
         del self.recorder.outs[thread]
-        return struct.unpack("<Q", bytes(self.recorder.inferior.read_memory(address, 8)))[0]
+        try:
+            return struct.unpack("<Q", bytes(self.recorder.inferior.read_memory(address, 8)))[0]
+        except gdb.MemoryError:
+            return 0  # a call that fails need not have been given a place
 
 
 class Start(gdb.Command):

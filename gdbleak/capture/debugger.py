@@ -161,13 +161,9 @@ class Debugger:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End a GDB that does not obey: it detaches at a SIGTERM, if it still can."""
-        self._process.terminate()
-        try:
-            self._process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End a GDB that does not obey; at a SIGTERM it would not detach either."""
+        self._process.kill()
+        self._process.wait()
 
     def __enter__(self) -> Debugger:
         return self

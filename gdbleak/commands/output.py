@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
@@ -27,14 +29,22 @@ def parse_size(text: str) -> int:
 
 def at_least(low: Number, parse: Callable[[str], Number]) -> Callable[[str], Number]:
     """Return an argument type: a number from `low` upwards."""
+    return between(low, None, parse)
+
+
+def between(
+    low: Number, high: Number | None, parse: Callable[[str], Number]
+) -> Callable[[str], Number]:
+    """Return an argument type: a number from `low` to `high`."""
 
     def check(text: str) -> Number:
         try:
             value = parse(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not low <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} upwards")
+        if not low <= value < float("inf") or (high is not None and value > high):
+            upwards = "upwards" if high is None else f"to {high}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} {upwards}")
         return value
 
     return check
@@ -139,10 +149,7 @@ class Output:
         """
         text = self._renderer.render(report)
         if not self._path:
-            if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
-                sys.stdout.reconfigure(errors="backslashreplace")
             sys.stdout.write(text)
-            sys.stdout.flush()
             return
         try:
             Path(self._path).write_text(text, encoding="utf-8")
@@ -163,6 +170,31 @@ class Output:
             width=shutil.get_terminal_size().columns if terminal else None,
             color=terminal and "NO_COLOR" not in os.environ,
         )
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Write what goes to standard output for good, and say when that fails.
+
+    Raises:
+        WriteError: there was no room for it.
+
+    """
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:  # it was about a file, not about the output
+            raise
+        # Python would try to flush again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno != errno.EPIPE:  # a reader that has gone has seen enough
+            raise WriteError(f"cannot write the output: {error.strerror}") from error
+        sys.exit(0)
 
 
 def check_writable(path: str) -> None:

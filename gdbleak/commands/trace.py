@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from gdbleak.api import trace
 from gdbleak.commands.output import (
     Output,
     add_report_arguments,
     at_least,
+    between,
     check_writable,
     parse_size,
     report_options,
@@ -66,11 +68,11 @@ class Trace:
         )
         group.add_argument(
             "--stack-bytes",
-            type=at_least(64, parse_size),
+            type=between(64, 1 << 20, parse_size),
             default=4096,
             metavar="N",
             help="keep N bytes of raw stack of each allocation; deeper stacks need more "
-            "(default: 4096)",
+            "(default: 4096, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
         add_report_arguments(parser)
@@ -82,6 +84,8 @@ class Trace:
         output = Output(options)
         if options.save:
             check_writable(options.save)
+            if options.output and Path(options.save).absolute() == Path(options.output).absolute():
+                raise UsageError("-o and --save name the same file", "choose two")
         with ProgressLine(options.pid) as line:
             report = trace(
                 options.pid,
