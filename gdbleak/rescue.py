@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from gdbleak.capture.guard import Journal, iter_breakpoints, read_start, repair
-from gdbleak.capture.journals import controller_lives, iter_journals
+from gdbleak.capture.journals import controller_lives, iter_journals, journal_path
 from gdbleak.elf import HEADER_SIZE, parse_build_id
 from gdbleak.proc import Memory, read_status
 
@@ -27,12 +28,24 @@ def rescue(pid: int | None = None) -> list[Rescue]:
         WriteError: the folder of journals is not to be trusted.
 
     """
-    journals = [journal for journal in iter_journals() if pid in (None, journal.plan["pid"])]
-    if journals:
-        return [_rescue(journal) for journal in journals]
+    found = [
+        _rescue(journal) if isinstance(journal, Journal) else _point_at(journal)
+        for journal in iter_journals()
+        if pid is None or journal_path(pid) == getattr(journal, "path", journal)
+    ]
+    if found:
+        return found
     if pid is None:
         return [Rescue("no trace has left anything behind: there is no journal")]
     return [_look_at(pid)]
+
+
+def _point_at(path: Path) -> Rescue:
+    return Rescue(
+        f"{path} is damaged and says nothing of what to repair: look at the process with"
+        f" `gdbleak doctor {path.stem}`, then remove the file",
+        ok=False,
+    )
 
 
 def _rescue(journal: Journal) -> Rescue:

@@ -21,12 +21,19 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 OBEY_S = 5.0
 """How long a GDB whose controller died may take to detach before it is made to end."""
 SETTLE_S = 2.0
+
+
+_NEEDED = {
+    *("pid", "started", "state", "command", "controller", "controller_started"),
+    *("breakpoint", "module", "probes"),
+}
 
 
 class Journal:
@@ -40,10 +47,12 @@ class Journal:
 
         """
         self.path = path
-        lines = path.read_text().splitlines()
-        self.plan: dict[str, Any] = json.loads(lines[0]) if lines else {}
-        self.events: list[dict[str, Any]] = [json.loads(line) for line in lines[1:]]
-        if not {"pid", "started", "state", "probes"} <= self.plan.keys():
+        first, _, rest = path.read_text().partition("\n")
+        self.plan: dict[str, Any] = _parse(first)
+        self.events: list[dict[str, Any]] = []
+        with suppress(ValueError):  # its writer was killed in the midst of the last line
+            self.events += map(_parse, rest.splitlines())
+        if not self.plan.keys() >= _NEEDED:
             raise ValueError(f"{path} is no journal")
 
     @property
@@ -59,6 +68,16 @@ class Journal:
         with self.path.open("r+") as file:
             file.seek(0, os.SEEK_END)
             file.write(json.dumps(event) + "\n")
+
+
+def _parse(line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(values, dict):
+        raise ValueError("no object")
+    return values
 
 
 def read_start(pid: int) -> int | None:
@@ -129,11 +148,16 @@ class _Guard:
         self._alone_since: float | None = None
 
     def run(self) -> None:
-        """Watch until there is nothing left to watch."""
+        """Watch until gdbleak needs no guard any more, or both it and GDB have gone."""
         watched = [self._control, self._life]
-        while True:
+        while watched:
             timeout = None if self._alone_since is None else OBEY_S
             ready = select.select(watched, [], [], timeout)[0]
+            if self._life in ready:
+                watched.remove(self._life)
+                repair(self._memory, self._journal, "guard")
+                with suppress(BrokenPipeError):  # nobody waits for it
+                    os.write(1, b"repaired\n")
             if self._control in ready:
                 words = os.read(self._control, 4096).decode().split()
                 if "done" in words:
@@ -143,20 +167,20 @@ class _Guard:
                 if not words:
                     watched.remove(self._control)
                     self._alone_since = time.monotonic()
-            if self._life in ready:
-                repair(self._memory, self._journal, "guard")
-                break
             if not ready and self._gdb is not None and self._alone_since is not None:
-                late = time.monotonic() - self._alone_since > 2 * OBEY_S
-                os.kill(self._gdb, signal.SIGKILL if late else signal.SIGTERM)
-        if self._alone_since is not None or self._control_closed():
-            shutil.rmtree(self._folder, ignore_errors=True)
-            if self._journal.closed:
-                self._journal.path.unlink()
+                # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
+                # a SIGTERM it would end without a detach too.
+                late = time.monotonic() - self._alone_since > 1.5 * OBEY_S
+                os.kill(self._gdb, signal.SIGKILL if late else signal.SIGCONT)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._journal.closed:
+            self._journal.path.unlink()
 
-    def _control_closed(self) -> bool:
-        ready = select.select([self._control], [], [], 0)[0]
-        return bool(ready) and not os.read(self._control, 4096)
+
+def hurry() -> None:
+    """Ask to be run before others as soon as GDB has gone; the kernel grants it to root."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def main(arguments: list[str]) -> None:
@@ -164,6 +188,7 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     journal, life, control, folder = arguments
+    hurry()
     guard = _Guard(Journal(Path(journal)), int(life), int(control), folder)
     os.write(1, b"ready\n")
     guard.run()

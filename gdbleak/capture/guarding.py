@@ -44,7 +44,7 @@ class Guarding:
         os.close(life_read)
         os.close(control_read)
         spare(self._process.pid)
-        if not self._is_ready():
+        if self._hear(READY_TIMEOUT_S) != b"ready\n":
             os.close(self.life)
             self.__exit__()
             raise DebuggerFailedError(
@@ -59,7 +59,7 @@ class Guarding:
 
     def repair(self) -> None:
         """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
-        self._wait()
+        self._hear(REPAIR_TIMEOUT_S)
         journal = guard.Journal(self._journal.path)
         with suppress(OSError):  # the target has ended too
             memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
@@ -78,26 +78,23 @@ class Guarding:
         """End the guard."""
         self.stand_down()
         os.close(self._control)
-        self._wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(REPAIR_TIMEOUT_S)
         self._process.kill()
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def _wait(self) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(REPAIR_TIMEOUT_S)
-
     def _say(self, words: str) -> None:
         with suppress(BrokenPipeError):  # it has done its work, or was killed
             os.write(self._control, words.encode())
 
-    def _is_ready(self) -> bool:
+    def _hear(self, timeout_s: float) -> bytes:
+        """Return the next line that the guard says; an empty one when it is silent or dead."""
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            ready = selector.select(READY_TIMEOUT_S)
-        return bool(ready) and self._process.stdout.readline() == b"ready\n"
+            return self._process.stdout.readline() if selector.select(timeout_s) else b""
 
 
 def spare(pid: int) -> None:

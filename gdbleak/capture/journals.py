@@ -10,6 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,15 @@ def _choose_folder() -> Path:
     return Path(runtime, "gdbleak") if runtime else Path(f"/tmp/gdbleak-of-{os.geteuid()}")
 
 
-def iter_journals() -> Iterator[Journal]:
-    """Yield the journals there are; a damaged one is passed over."""
+def iter_journals() -> Iterator[Journal | Path]:
+    """Yield the journals there are; of a damaged one only its path."""
     for path in sorted(journal_folder().glob("*.journal")):
         try:
             yield Journal(path)
-        except (OSError, ValueError):  # being written, or not by us
+        except FileNotFoundError:  # its trace has just ended
             continue
+        except (OSError, ValueError):
+            yield path
 
 
 def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> Journal:
@@ -83,16 +86,21 @@ def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> J
             for probe in probes
         ],
     }
-    path = _path(target.pid)
+    path = journal_path(target.pid)
+    draft = path.with_suffix(f".{os.getpid()}")
     try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(draft, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(json.dumps(plan) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        os.link(draft, path)  # all of it at once, and never over another
     except FileExistsError as error:
         raise _occupied(target.pid, "another trace of it has just begun") from error
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}", _CURE) from error
+    finally:
+        with suppress(OSError):  # perhaps it could not even be made
+            draft.unlink()
     return Journal(path)
 
 
@@ -109,12 +117,12 @@ def check_journal(pid: int) -> None:
         OpenJournalError: an earlier trace of this process has left one, or one is under way.
 
     """
-    path = _path(pid)
+    path = journal_path(pid)
     try:
         journal = Journal(path)
     except FileNotFoundError:
         return
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _occupied(pid, f"there is a damaged journal, {path}") from error
     if journal.plan["started"] == read_start(pid) and not journal.closed:
         if controller_lives(journal):
@@ -126,7 +134,8 @@ def check_journal(pid: int) -> None:
     path.unlink()
 
 
-def _path(pid: int) -> Path:
+def journal_path(pid: int) -> Path:
+    """Return where the journal of a process stands, if there is one."""
     return journal_folder() / f"{pid}.journal"
 
 
