@@ -1,0 +1,142 @@
+"""However and whenever gdbleak dies, its target lives on, and nothing is left of the trace.
+
+GDBLEAK_TORTURE=25 makes 50 attempts of each kind of death on each target.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+from support.cli import GDBLEAK
+from support.crew import TORTURE, assert_released, find_gdb, tracer_of
+from support.processes import wait_until
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+ATTEMPTS = 2 * TORTURE
+JITTER_S = 0.03
+
+
+class Trace:
+    """A gdbleak with a terminal or a pipe for its output, which nobody reads."""
+
+    def __init__(self, target, folder, duration_s, terminal):
+        self.target = target
+        self.folder = folder
+        self.reader, self.writer = os.openpty() if terminal else os.pipe()
+        ends = {"stdin": self.writer} if terminal else {"stdin": subprocess.DEVNULL}
+        # With a terminal, `setsid` makes gdbleak the leader of a session that the terminal owns.
+        wrapper = ["setsid", "--ctty"] if terminal else []
+        self.process = subprocess.Popen(
+            [*wrapper, *GDBLEAK, "trace", str(target.pid), "--duration", str(duration_s)],
+            env={**os.environ, "TMPDIR": str(folder), "GDBLEAK_STATE": str(folder / "state")},
+            stdout=self.writer,
+            stderr=self.writer,
+            **ends,
+        )
+        self.pid = self.process.pid
+
+    def recorded(self):
+        """Return the size of the recording so far."""
+        return sum(path.stat().st_size for path in self.folder.glob("gdbleak-*/recording"))
+
+    def close_reader(self):
+        """Close what gdbleak writes to: a terminal, or the other end of a pipe."""
+        os.close(self.reader)
+        self.reader = None
+
+    def fill_pipe(self):
+        """Leave no room for another byte."""
+        os.set_blocking(self.writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, bytes(4096))
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, b"\0")
+        os.set_blocking(self.writer, True)
+
+    def end(self):
+        """End it, if it has survived."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(60)
+        os.close(self.writer)
+        if self.reader is not None:
+            os.close(self.reader)
+
+
+DEATHS = {
+    "SIGKILL": lambda trace: trace.process.kill(),
+    "SIGTERM": lambda trace: trace.process.terminate(),
+    "SIGHUP": lambda trace: trace.process.send_signal(signal.SIGHUP),
+    "terminal closed": Trace.close_reader,
+    "reader gone": Trace.close_reader,
+    "full pipe": Trace.fill_pipe,
+}
+
+# What gdbleak has to have reached for the moment to come, a random instant later.
+MOMENTS = {
+    "start": lambda _: True,
+    "gdb started": lambda trace: find_gdb(trace.pid),
+    "attached": lambda trace: tracer_of(trace.target.pid),
+    "recording": lambda trace: trace.recorded() > 20_000,
+    "end of the window": lambda trace: trace.recorded() > 60_000,
+}
+
+
+@pytest.fixture(params=[100, 0], ids=["100 a second", "without pause"])
+def target(request, build_target, start_target):
+    """Return a program that allocates and frees at a given rate."""
+    return start_target(build_target("paced.c"), str(request.param))
+
+
+BLOCKS = pytest.mark.xfail(
+    run=False, reason="the progress line waits for its reader while the target is attached"
+)
+
+
+@pytest.mark.parametrize(
+    "death", [pytest.param(death, marks=BLOCKS if death == "full pipe" else ()) for death in DEATHS]
+)
+def test_target_outlives_gdbleak(target, tmp_path, death):
+    dice = random.Random(death)
+    for attempt in range(ATTEMPTS):
+        moment = dice.choice(list(MOMENTS))
+        print(f"attempt {attempt}: {death} at {moment}")  # noqa: T201 - pytest shows it
+        assert_survives(target, tmp_path / str(attempt), death, moment, dice.random() * JITTER_S)
+    assert target.ask("end").endswith(" rounds")
+    assert target.wait() == 0
+
+
+def assert_survives(target, folder, death, moment, delay_s):
+    folder.mkdir()
+    # Nobody ends a window whose gdbleak lives on without a reader.
+    lasting = death not in ("reader gone", "full pipe") and moment != "end of the window"
+    trace = Trace(target, folder, 600 if lasting else 0.5, death == "terminal closed")
+    try:
+        wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment)
+        guarded = find_gdb(trace.pid) is not None
+        time.sleep(delay_s)
+        DEATHS[death](trace)
+        if death == "full pipe" and moment in ("start", "gdb started"):
+            wait_until(lambda: tracer_of(target.pid), "gdbleak had attached all the same")
+        wait_until(lambda: tracer_of(target.pid) == 0, "nobody traced the target")
+        if death == "full pipe":
+            trace.close_reader()  # it wrote its report to the end
+        assert_released(target)
+    finally:
+        trace.end()
+    assert_nothing_left(folder, excused=death == "SIGKILL" and not guarded)
+
+
+def assert_nothing_left(folder, excused):
+    """Assert that no file is left; a gdbleak killed before it had a guard may leave some."""
+    left = [path for path in folder.rglob("*") if path.name != "state"]
+    assert left == [] or excused

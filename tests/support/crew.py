@@ -1,0 +1,62 @@
+"""What runs beside gdbleak during a trace, GDB and the guard, and what must not be left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from support.processes import Target, lives, state_of, status_of, wait_until
+
+TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))
+"""How many times longer than usual the tests are that look for rare failures."""
+
+
+def find_gdb(pid: int) -> psutil.Process | None:
+    """Return the GDB that a gdbleak has started, if it has."""
+    return _find(pid, lambda process: process.name() == "gdb")
+
+
+def find_guard(pid: int) -> psutil.Process | None:
+    """Return the guard that a gdbleak has started, if it has."""
+    return _find(pid, lambda process: any(word.endswith("/guard.py") for word in process.cmdline()))
+
+
+def _find(pid: int, matches: Any) -> psutil.Process | None:
+    try:
+        for process in psutil.Process(pid).children():
+            if matches(process):
+                return process
+    except psutil.Error:  # it has just ended
+        pass
+    return None
+
+
+def stop(pid: int) -> None:
+    """Stop a process with SIGSTOP, and wait until it is."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: state_of(pid) == "T", f"process {pid} had stopped")
+
+
+def tracer_of(pid: int) -> int:
+    """Return the PID of the process that traces another, or 0."""
+    return int(status_of(Path(f"/proc/{pid}"))["TracerPid"])
+
+
+def running_beside(target: Target) -> list[psutil.Process]:
+    """Return the processes that were started for the test and are not the target."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.pid != target.pid and lives(process)
+    ]
+
+
+def assert_released(target: Target) -> None:
+    """Assert that everything that came for a target goes, and leaves it as it was."""
+    wait_until(lambda: running_beside(target) == [], "gdbleak, gdb and the guard had ended", 60)
+    assert target.process.poll() is None, "the target has died"
+    target.assert_as_found()
