@@ -103,10 +103,11 @@ def iter_breakpoints(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, b
 
 def restore(memory: int, plan: dict[str, Any]) -> int:
     """Write the original bytes over breakpoints; return over how many."""
-    return sum(
-        os.pwrite(memory, original, address) > 0
-        for address, original in iter_breakpoints(memory, plan)
-    )
+    restored = 0
+    for address, original in iter_breakpoints(memory, plan):
+        with suppress(OSError):  # the process has just ended
+            restored += os.pwrite(memory, original, address) > 0
+    return restored
 
 
 def wake(plan: dict[str, Any]) -> bool:
