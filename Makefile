@@ -21,6 +21,11 @@ demo: .venv/for-demo ## Trace a leaking program, then its fixed twin
 test: .venv/for-test ## Run the tests
 	$(BIN)/pytest
 
+torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
+	GDBLEAK_TORTURE=25 $(BIN)/pytest tests/integration/test_death_of_the_tool.py
+	GDBLEAK_TORTURE=40 $(BIN)/pytest tests/integration/test_cycles.py
+	$(BIN)/python benchmarks/survival.py
+
 check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,4 +40,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test check wheel clean
+.PHONY: help venv demo test torture check wheel clean

@@ -1,0 +1,145 @@
+"""What the guard writes where, on a file in the place of a process's memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from support.processes import state_of, wait_until
+
+from gdbleak.capture.guard import Journal, read_start, repair, restore
+
+PLAN = {
+    "pid": 4_194_305,  # above the largest PID the kernel gives
+    "started": 1,
+    "state": "S",
+    "command": "program",
+    "controller": 4_194_306,
+    "controller_started": 2,
+    "breakpoint": "cc",
+    "module": {},
+    "probes": [{"address": 0, "original": "55"}, {"address": 2, "original": "c3"}],
+}
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """Return a file that stands for the memory of a process."""
+    file = os.open(tmp_path / "memory", os.O_RDWR | os.O_CREAT)
+    yield file
+    os.close(file)
+
+
+@pytest.fixture
+def make_journal(tmp_path):
+    """Return a function that writes a journal with some changes to its plan."""
+
+    def make(rest="", **changes):
+        path = tmp_path / "1.journal"
+        path.write_text(json.dumps({**PLAN, **changes}) + "\n" + rest)
+        return Journal(path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        (b"\xcc\xcc\xcc", b"\x55\xcc\xc3", 2),  # the second is no breakpoint of the plan
+        (b"\x55\x90\xcc", b"\x55\x90\xc3", 1),
+        (b"\x55\x90\xc3", b"\x55\x90\xc3", 0),
+        (b"\x01\x02\x03", b"\x01\x02\x03", 0),  # something else is there now
+        (b"\xcc", b"\x55", 1),
+        (b"", b"", 0),
+    ],
+)
+def test_only_breakpoints_of_the_plan_are_restored(memory, before, after, count):
+    os.write(memory, before)
+
+    assert restore(memory, PLAN) == count
+    assert os.pread(memory, 10, 0) == after
+
+
+def test_repair_is_written_down(memory, make_journal):
+    os.write(memory, b"\xcc\xcc\xcc")
+    journal = make_journal()
+    repair(memory, journal, "somebody")
+
+    again = Journal(journal.path)
+    assert again.events == journal.events
+    assert again.closed
+    [event] = again.events
+    del event["time"]
+    assert event == {
+        "who": "somebody",
+        "restored": 2,
+        "continued": False,
+        "target_lives": False,
+        "closed": True,
+    }
+
+
+def test_what_cannot_be_written_leaves_the_journal_open(tmp_path, memory, make_journal):
+    os.write(memory, b"\xcc\xcc\xcc")
+    journal = make_journal()
+    read_only = os.open(tmp_path / "memory", os.O_RDONLY)
+    repair(read_only, journal, "somebody")
+    os.close(read_only)
+
+    assert not Journal(journal.path).closed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("S", "S"), ("T", "T")],
+)
+def test_only_what_ran_before_is_continued(memory, make_journal, before, after):
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as cat:
+        os.kill(cat.pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(cat.pid) == "T", "it had stopped")
+        journal = make_journal(pid=cat.pid, started=read_start(cat.pid), state=before)
+        repair(memory, journal, "somebody")
+
+        assert journal.events[0]["continued"] is (before == "S")
+        wait_until(lambda: state_of(cat.pid) == after, f"it was in state {after}")
+        cat.kill()
+
+
+def test_another_process_of_that_pid_is_not_continued(memory, make_journal):
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as cat:
+        os.kill(cat.pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(cat.pid) == "T", "it had stopped")
+        repair(memory, make_journal(pid=cat.pid, started=1), "somebody")
+
+        assert state_of(cat.pid) == "T"
+        cat.kill()
+
+
+def test_half_an_event_does_not_hide_the_plan(make_journal):
+    journal = make_journal('{"who": "guard", "closed": false}\n{"who": "gu')
+
+    assert journal.plan == PLAN
+    assert [event["who"] for event in journal.events] == ["guard"]
+    assert not journal.closed
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "{", "[]", "null", "{}", '{"pid": 1}', "[" * 100_000]
+)
+def test_damaged_journal(tmp_path, content):
+    path = tmp_path / "1.journal"
+    path.write_text(content)
+
+    with pytest.raises(ValueError, match=r"."):
+        Journal(path)
+
+
+def test_zombie_has_no_start():
+    with subprocess.Popen(["true"]) as process:
+        wait_until(lambda: state_of(process.pid) == "Z", "it is a zombie")
+        assert read_start(process.pid) is None
+    assert read_start(process.pid) is None
+    assert read_start(os.getpid()) is not None
