@@ -1,0 +1,59 @@
+"""Threads that start and end in any moment of a trace are neither left stopped nor missed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from support.processes import wait_until
+
+import gdbleak
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+TIMES = int(os.environ.get("GDBLEAK_TORTURE", "1"))
+STANDING = 500
+RATE = 500
+MADE = 100 * TIMES
+BLOCKS_OF_A_THREAD = 3
+
+
+@pytest.fixture
+def start_threads(build_target, start_target):
+    """Return a function that starts a program of so many standing and short-lived threads."""
+    return lambda standing, rate: start_target(build_target("threads.c"), str(standing), str(rate))
+
+
+def assert_all_threads_live(target, standing):
+    """Assert that no thread is stopped, that each standing one answers, and new ones come."""
+    target.assert_as_found()
+    assert target.ask("roll") == str(standing)
+    made = int(target.ask("made"))
+    wait_until(lambda: int(target.ask("made")) > made, "new threads started and ended")
+
+
+def test_every_thread_is_seen_and_let_go(cli, start_threads):
+    target = start_threads(STANDING, RATE)
+    trace = cli.start_trace(target.pid, "--max-pause", 60000)
+    assert target.ask(f"make {MADE}") == str(MADE)
+    assert target.ask("roll") == str(STANDING)
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    window = report["window"]
+    assert (window["ended_by"], report["verification"]["ok"]) == ("interrupt", True)
+    assert report["target"]["threads"] > STANDING
+    churn = [site for site in report["sites"] if site["function"] == "churn"]
+    actual = [sum(site[key] for site in churn) for key in ("allocated_count", "freed_count")]
+    assert actual == [MADE * BLOCKS_OF_A_THREAD] * 2
+    assert (window["missed_frees"], window["lost_events"]) == (0, 0)
+    assert_all_threads_live(target, STANDING)
+
+
+def test_windows_in_a_row_while_threads_come_and_go(start_threads):
+    target = start_threads(10, RATE)
+    for _ in range(10 * TIMES):
+        report = gdbleak.trace(target.pid, max_events=100, duration_s=60)
+        assert (report.window.ended_by, report.verification.ok) == ("max-events", True)
+        assert_all_threads_live(target, 10)
