@@ -51,7 +51,7 @@ def _point_at(path: Path) -> Rescue:
 def _rescue(journal: Journal) -> Rescue:
     plan = journal.plan
     pid, name = plan["pid"], f"process {plan['pid']} ({plan['command']})"
-    if read_start(pid) != plan["started"]:
+    if plan["started"] is None or read_start(pid) != plan["started"]:
         journal.path.unlink()
         return Rescue(f"{name} has ended: nothing to repair")
     if controller_lives(journal) and not journal.closed:
