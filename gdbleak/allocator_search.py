@@ -57,10 +57,14 @@ def find_allocator(modules: ModuleMap) -> Allocator:
             version = image.search(_GLIBC_VERSION)
             name = f"glibc {version.decode()}" if version else module.name
             candidates.append(Allocator(name, module, image, is_glibc=version is not None))
+    if not candidates and unreadable:
+        raise AllocatorError(
+            f"no malloc found; what could not be read is {'; '.join(unreadable)}",
+            "run as root, or restart the process",
+        )
     if not candidates:
         raise AllocatorError(
-            "no dynamically linked malloc found"
-            + (f" ({'; '.join(unreadable)})" if unreadable else ": the program is static"),
+            "no dynamically linked malloc found: the program is static",
             "gdbleak records the malloc of a shared C library; see docs/limits.md",
         )
     return min(candidates, key=lambda found: bool(_LIBC.match(found.module.name)))

@@ -33,7 +33,7 @@ def journal_folder() -> Path:
     """
     path = _choose_folder()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError as error:
         raise WriteError(f"cannot make the folder {path}: {error.strerror}", _CURE) from error

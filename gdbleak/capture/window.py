@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -135,8 +136,8 @@ class Window:
 
         """
         pid, stack_bytes = self._target.pid, self._limits.stack_bytes
-        with _reserve(self._recording), Interruption() as interruption, self._journal() as journal:
-            with Guarding(journal, folder) as guard:
+        with _reserve(self._recording.absolute().parent), Interruption() as interruption:
+            with self._journal() as journal, Guarding(journal, folder) as guard:
                 agent = Agent(
                     gdb, folder, pid, self._recording, stack_bytes, self._probes, guard.life
                 )
@@ -146,15 +147,22 @@ class Window:
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
             modules = list_modules() if same else ()
-        os.truncate(self._recording, self._tail.position)
         end = {
             **asdict(self._outcome),
             "rss_after": resident_set(pid),
             "verification": asdict(self._verification),
             "modules": [module.to_json() for module in modules],
         }
-        with self._recording.open("ab") as file:
-            file.write(encode_json(END, end))
+        try:
+            os.truncate(self._recording, self._tail.position)
+            with self._recording.open("r+b") as file:
+                file.seek(0, os.SEEK_END)
+                file.write(encode_json(END, end))
+        except OSError as error:
+            raise WriteError(
+                f"cannot complete the recording {self._recording}: {error.strerror};"
+                f" process {pid} was released"
+            ) from error
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
@@ -290,18 +298,17 @@ class Window:
 
 
 @contextmanager
-def _reserve(recording: Path) -> Iterator[None]:
+def _reserve(folder: Path) -> Iterator[None]:
     """Keep room on the disk, so that a recording that fills it can still be completed."""
-    reserve = recording.with_name(recording.name + ".reserve")
     try:
-        reserve.write_bytes(bytes(RESERVE_BYTES))
+        # Without a name: nothing to find, to follow or to leave behind.
+        reserve = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `with` below
+        reserve.write(bytes(RESERVE_BYTES))
+        reserve.flush()
     except OSError as error:
-        reserve.unlink(missing_ok=True)
-        raise WriteError(f"cannot write {reserve}: {error.strerror}") from error
-    try:
+        raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
+    with reserve:
         yield
-    finally:
-        reserve.unlink(missing_ok=True)
 
 
 def _explain(events: list[dict[str, Any]]) -> EndedBy | None:
