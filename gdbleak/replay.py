@@ -18,10 +18,19 @@ class Replay:
         by_name = {function.name: function for function in functions}
         self.ledger = Ledger()
         self.events = 0
+        self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._functions = [by_name[probe.function] if probe.entry else None for probe in probes]
 
     def feed(self, hit: Hit) -> None:
-        """Record one hit."""
+        """Record one hit.
+
+        GDB reports a hit again when a signal or a fork interrupts its step over the breakpoint.
+        Nothing else looks the same: between two calls lies a return, between two returns a call,
+        and between two frees of an address the call that handed it out again.
+        """
+        if self._latest.get(hit.thread) == (hit.probe, hit.registers):
+            return
+        self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
         function = self._functions[hit.probe]
         if function is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,8 @@ class Agent:
             WriteError: the folder is full.
 
         """
+        self._asked: int | None = None
+        self._asked_at = 0.0
         plan = folder / "plan.json"
         values = {
             "pid": pid,
@@ -98,12 +101,30 @@ class Agent:
             DebuggerFailedError: GDB did not answer, or has ended.
 
         """
-        text = self.debugger.execute_console("gdbleak-status", timeout_s)
-        # GDB's own words may stand before it.
-        try:
-            return Status(**json.loads(text[text.index("{") :]))
-        except ValueError as error:
-            raise DebuggerFailedError(f"gdb: {text.strip() or 'no answer'}") from error
+        return _parse(self.debugger.execute(_STATUS, timeout_s)[1])
+
+    def ask_status(self) -> None:
+        """Ask for the counts without waiting for them; once is enough until they come."""
+        if self._asked is None:
+            self._asked = self.debugger.ask(_STATUS)
+            self._asked_at = time.monotonic()
+
+    def poll_status(self) -> Status | None:
+        """Return the counts that were asked for, if they have come.
+
+        Raises:
+            DebuggerFailedError: GDB is silent for too long, or has ended.
+
+        """
+        if self._asked is None:
+            return None
+        answer = self.debugger.answer(self._asked)
+        if answer:
+            self._asked = None
+            return _parse(answer[1])
+        if time.monotonic() - self._asked_at > ANSWER_TIMEOUT_S:
+            raise DebuggerFailedError(f"gdb (process {self.debugger.pid}) does not answer")
+        return None
 
     def detach(self) -> None:
         """Let the target go, by command.
@@ -113,3 +134,14 @@ class Agent:
 
         """
         self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)
+
+
+def _parse(console: str) -> Status:
+    # GDB's own words may stand before it, and an answer that came too late.
+    try:
+        return Status(**json.loads(console[console.rindex("{") :]))
+    except ValueError as error:
+        raise DebuggerFailedError(f"gdb: {console.strip() or 'no answer'}") from error
+
+
+_STATUS = '-interpreter-exec console "gdbleak-status"'

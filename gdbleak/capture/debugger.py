@@ -89,6 +89,8 @@ class Debugger:
         self.children = 0
         """How many processes the target has started, which GDB lets go."""
         self._token = 0
+        self._results: dict[int | None, dict[str, Any]] = {}
+        self._console: list[str] = []
         self._rest = b""
         self._process = subprocess.Popen(
             [
@@ -131,22 +133,38 @@ class Debugger:
             DebuggerFailedError: GDB refused it, or did not answer in time.
 
         """
-        self._token += 1
-        self._send(f"{self._token}{command}\n")
+        token = self.ask(command)
         deadline = time.monotonic() + timeout_s
-        console: list[str] = []
         while True:
-            for record in self._read(deadline - time.monotonic()):
-                if record["type"] == "console":
-                    console.append(record["payload"])
-                elif record["type"] == "result" and record["token"] == self._token:
-                    if record["message"] == "error":
-                        raise DebuggerFailedError(f"gdb: {record['payload']['msg']}")
-                    return record, "".join(console)
+            answer = self.answer(token)
+            if answer:
+                return answer
             if time.monotonic() >= deadline:
                 raise DebuggerFailedError(
                     f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:.0f} s"
                 )
+            self._read(deadline - time.monotonic())
+
+    def ask(self, command: str) -> int:
+        """Send a machine-interface command, and return by which token to ask for its answer."""
+        self._token += 1
+        self._console.clear()
+        self._send(f"{self._token}{command}\n")
+        return self._token
+
+    def answer(self, token: int) -> tuple[dict[str, Any], str] | None:
+        """Return what `execute` would, or None as long as there is no answer.
+
+        Raises:
+            DebuggerFailedError: GDB refused the command.
+
+        """
+        record = self._results.pop(token, None)
+        if record is None:
+            return None
+        if record["message"] == "error":
+            raise DebuggerFailedError(f"gdb: {record['payload']['msg']}")
+        return record, "".join(self._console)
 
     def execute_console(self, command: str, timeout_s: float) -> str:
         """Run a console command and return what it printed."""
@@ -185,22 +203,24 @@ class Debugger:
         except BrokenPipeError as error:
             raise self._death() from error
 
-    def _read(self, timeout_s: float) -> list[dict[str, Any]]:
-        """Return the records of one read; asynchronous ones are kept in `events` too."""
+    def _read(self, timeout_s: float) -> None:
+        """Take in the records of one read."""
         if not self._selector.select(max(timeout_s, 0)):
-            return []
+            return
         data = self._output.read(1 << 16)
         if data == b"":
             raise self._death()
         *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
         # Only whole lines are parsed: on half a list the parser does not end.
         records = [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines]
-        self.events += (record for record in records if record["type"] == "notify")
-        self.children += sum(
-            record["type"] == "console" and bool(_CHILD.match(record["payload"]))
-            for record in records
-        )
-        return records
+        for record in records:
+            if record["type"] == "notify":
+                self.events.append(record)
+            elif record["type"] == "result":
+                self._results[record["token"]] = record
+            elif record["type"] == "console":
+                self._console.append(record["payload"])
+                self.children += bool(_CHILD.match(record["payload"]))
 
     def _death(self) -> DebuggerDiedError:
         status = self._process.wait()

@@ -8,8 +8,11 @@ import psutil
 
 from gdbleak.proc import list_threads, read_state
 
-FROZEN_S = 0.05
-"""Longer than stops are, and than it takes to look at the target again."""
+ROUND = 10
+"""In how many samples every thread is looked at once."""
+
+FROZEN_S = 0.2
+"""Longer than stops are, and than it takes to look at every thread again."""
 
 
 class Standstill:
@@ -26,31 +29,38 @@ class Standstill:
         self._busy_s = 0.0
         self._busy_before_s = self._read_busy()
         self._threads: list[int] = []
+        self._batch = 1
         self._samples = 0
         self._stopped = 0
-        self._seen_at = time.monotonic()
+        self._halted = False
+        self._moved_at = time.monotonic()
         self._position = 0
         self.longest_s = 0.0
         """The longest time that `frozen_s` has returned, if it was no chain of ordinary stops."""
 
     def sample(self) -> None:
-        """Look at the next thread, and at GDB."""
+        """Look at the next tenth of the threads."""
         if not self._threads:
+            if not self._halted:
+                self._moved_at = time.monotonic()
+            self._halted = False
             self._threads = list_threads(self._pid)
-        state = read_state(self._pid, self._threads.pop()) if self._threads else None
-        if state is not None:
-            self._samples += 1
-            self._stopped += state == "t"
-        if state != "t":
-            self._seen_at = time.monotonic()
+            self._batch = len(self._threads) // ROUND + 1
+        for thread in self._threads[-self._batch :]:
+            state = read_state(self._pid, thread)
+            if state is not None:
+                self._samples += 1
+                self._stopped += state == "t"
+                self._halted |= state == "t"
+        del self._threads[-self._batch :]
 
     def frozen_s(self, position: int) -> float:
-        """Return for how long no thread was seen running and the recording has not grown."""
+        """Return for how long a thread was seen halted while the recording has not grown."""
         now = time.monotonic()
         if position != self._position:
             self._position = position
-            self._seen_at = now
-        frozen_s = now - self._seen_at
+            self._moved_at = now
+        frozen_s = now - self._moved_at
         if frozen_s > FROZEN_S:
             self.longest_s = max(self.longest_s, frozen_s)
         return frozen_s

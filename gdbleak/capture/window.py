@@ -36,7 +36,7 @@ from gdbleak.target import Target
 
 TICK_S = 0.01
 PROGRESS_S = 0.1
-STATUS_S = 1.0
+STATUS_S = 0.2
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
 
@@ -193,6 +193,7 @@ class Window:
         outcome = self._outcome
         try:
             outcome.ended_by = self._watch(agent, interruption, standstill, started)
+            agent.debugger.wake()
             status = agent.read_status()
             self._keep(status)
             outcome.end_ns = status.now_ns
@@ -237,12 +238,14 @@ class Window:
                     return EndedBy.MAX_PAUSE
                 if elapsed_s >= limits.duration_s:
                     return EndedBy.DURATION
-                if elapsed_s >= next_status:
-                    next_status = elapsed_s + STATUS_S
-                    status = agent.read_status()
+                status = agent.poll_status()
+                if status:
                     self._keep(status)
                     if status.write_error:
                         return EndedBy.WRITE_FAILED
+                if elapsed_s >= next_status:
+                    next_status = elapsed_s + STATUS_S
+                    agent.ask_status()
                     if self._exceeds_memory(debugger.pid):
                         return EndedBy.MAX_MEMORY
                 if elapsed_s >= next_progress:

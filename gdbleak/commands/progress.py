@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from contextlib import suppress
 from types import TracebackType
@@ -39,9 +40,14 @@ class ProgressLine:
             self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Show where the window stands; a closed terminal is no reason to end it."""
+        """Show where the window stands.
+
+        The target is attached meanwhile: a reader that has gone or does not read is no reason to
+        fail, or to wait.
+        """
         with suppress(OSError):
-            self._show(progress)
+            if _takes_text():
+                self._show(progress)
 
     def _show(self, progress: Progress) -> None:
         if self._console.is_terminal:
@@ -62,3 +68,11 @@ class ProgressLine:
 
     def _draw(self, text: str) -> None:
         self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def _takes_text() -> bool:
+    """Whether standard error has room: a full pipe and a halted terminal have none."""
+    try:
+        return bool(select.select([], [sys.stderr], [], 0)[1])
+    except ValueError:  # it is no file
+        return True

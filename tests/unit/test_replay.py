@@ -90,3 +90,11 @@ def test_freed_block_is_the_first_argument(name):
 def test_calloc_that_overflows_and_fails_is_no_block():
     result = replay("calloc", ((1 << 63, 4), 0, 0))
     assert (result.ledger.blocks, result.events) == ([], 2)
+
+
+def test_hit_that_gdb_reports_twice_counts_once():
+    probes = [Probe(0, 0, "free", True, ("rsp", "rdi"), None, "")]
+    replay = Replay(probes, MALLOC_FAMILY)
+    for number, (thread, pointer) in enumerate([(1, A), (1, A), (2, A), (1, A + 16)]):
+        replay.feed(Hit(number, 0, number, thread, (SP, pointer), 0))
+    assert (replay.events, replay.ledger.frees) == (3, 3)
