@@ -13,11 +13,11 @@ from gdbleak.allocator_search import find_allocator, plan_probes
 from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.window import Limits, Progress, Window
-from gdbleak.errors import WriteError
+from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
-from gdbleak.proc import Memory, read_mappings, resident_set
+from gdbleak.proc import Memory, read_mappings, read_state, resident_set
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
 from gdbleak.symbols import Symbolizer, locate
@@ -88,7 +88,12 @@ def trace(
             window = Window(
                 target, allocator.module, probes, memory, recording, limits, on_progress
             )
-            window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
+            try:
+                window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
+            except DebuggerError as error:
+                if read_state(pid) in (None, "Z", "X"):
+                    raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
+                raise
             finished = Recording(str(recording))
             try:
                 return _make_report(finished, lambda module: module, options, gdb)

@@ -10,10 +10,7 @@ from gdbleak.report import Frame
 _WRAPPERS = re.compile(
     r"""
       operator\ (new|delete)(\[\])?\b
-    | __gnu_cxx::(new_allocator|__aligned_membuf|malloc_allocator)\b
-    | std::(__new_allocator|allocator|allocator_traits|__allocate_guarded|__detail::_Hashtable_alloc
-           |_Vector_base|_Deque_base|__cxx11::_List_base|_Rb_tree)\b
-    | std::(__cxx11::)?basic_string<
+    | (std|__gnu_cxx)::
     | (x|g_|je_|tc_|__libc_|__|PyMem_(Raw)?|PyObject_|_PyMem_(Raw)?|_PyObject_|CRYPTO_|av_)
       (try_)?(malloc|calloc|realloc|reallocarray|memalign|Malloc|Calloc|Realloc|zalloc)
       (0|_n|0_n|z)?\b
@@ -28,6 +25,7 @@ def find_caller(frames: Iterable[Frame]) -> Frame | None:
     """Return the innermost frame that is not a wrapper; the innermost if all are; None of none."""
     frames = list(frames)
     for frame in frames:
-        if frame.function is None or not _WRAPPERS.match(frame.function):
+        # glibc's own debug information calls its functions by their internal names.
+        if frame.function is None or not _WRAPPERS.match(frame.function.removeprefix("__GI_")):
             return frame
     return frames[0] if frames else None

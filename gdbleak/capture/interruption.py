@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a target is attached: they end the window, never the detach."""
+"""Ctrl-C, Ctrl-Z, SIGTERM and SIGHUP in a trace: they end the window, never the detach."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _REASONS = {
     signal.SIGINT: EndedBy.INTERRUPT,
     signal.SIGTERM: EndedBy.TERMINATE,
     signal.SIGHUP: EndedBy.HANGUP,
+    # Ctrl-Z: a gdbleak that is suspended could keep none of its promises.
+    signal.SIGTSTP: EndedBy.INTERRUPT,
 }
 
 
 class Interruption:
-    """A context in which the three signals are only noted.
+    """A context in which these signals are only noted.
 
     Python delivers signals to its main thread alone; in another one the context does nothing.
     """

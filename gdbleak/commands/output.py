@@ -198,16 +198,17 @@ def standard_output() -> Iterator[None]:
 
 
 def check_writable(path: str) -> None:
-    """Check that a file can be made at `path`, without making it.
+    """Check that a file can be made at `path`, by making it if there is none.
 
     Raises:
         WriteError: it cannot.
 
     """
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir():
-        raise WriteError(f"cannot write {path}: it is a folder", "name a file in it")
-    if not folder.is_dir():
-        raise WriteError(f"cannot write {path}: there is no folder {folder}", "make it first")
-    if not os.access(path if Path(path).exists() else folder, os.W_OK):
-        raise WriteError(f"cannot write {path}: permission denied", "choose another folder")
+    is_new = not Path(path).exists()
+    try:
+        with Path(path).open("ab"):
+            pass
+        if is_new:
+            Path(path).unlink()
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}", "name another file") from error

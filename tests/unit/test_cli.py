@@ -161,8 +161,8 @@ def test_refused_command_line(refuse, line, tmp_path, monkeypatch):
 @pytest.mark.parametrize("option", ["-o", "--save"])
 def test_refused_path(refuse, tmp_path, option):
     missing = tmp_path / "none" / "file.json"
-    assert "no folder" in refuse(5, "123", option, missing)
-    assert "is a folder" in refuse(5, "123", option, tmp_path)
+    assert "No such file or directory" in refuse(5, "123", option, missing)
+    assert "Is a directory" in refuse(5, "123", option, tmp_path)
 
 
 def test_report_and_recording_are_not_one_file(refuse, tmp_path):
