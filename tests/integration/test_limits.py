@@ -62,7 +62,9 @@ def test_full_disk_leaves_a_report_of_what_there_was_room_for(cli, worker):
 @AS_ROOT
 def test_no_folder_for_temporary_files(cli, worker):
     """Neither TMPDIR nor any of the usual folders, nor the current one, can be written to."""
-    forbid = 'for f in "$TMPDIR" /tmp /var/tmp; do mount -t tmpfs -o ro none $f; done; exec "$@"'
+    # Read-only where they are: the program and gdbleak may lie below them.
+    seal = 'mount --bind "$f" "$f" && mount -o remount,bind,ro "$f"'
+    forbid = f'for f in "$TMPDIR" /tmp /var/tmp; do {seal} || exit 99; done; exec "$@"'
     wrapper = ("unshare", "--mount", "sh", "-c", forbid, "sh")
     result = cli.run("trace", worker.pid, wrapper=wrapper, cwd="/proc")
 
