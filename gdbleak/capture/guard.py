@@ -3,9 +3,12 @@
     python -I guard.py JOURNAL LIFE CONTROL FOLDER
 
 LIFE is a pipe that only GDB can write to: its end is the end of GDB, and the kernel tells it just
-before it lets the target go. CONTROL is a pipe from gdbleak, which says `gdb PID` when GDB has
-started and `done` when the target was released; its end without that is the end of gdbleak. GDB
-detaches by itself then, unless it hangs. FOLDER is removed when gdbleak is not there to do it.
+before it lets the target go. That is milliseconds after GDB was killed, for the kernel frees its
+memory first. So the agent takes a robust mutex in the file `lock` of FOLDER and says `locked`: the
+kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, which says
+`gdb PID` when GDB has started and `done` when the target was released; its end without that is the
+end of gdbleak. GDB detaches by itself then, unless it hangs. FOLDER is removed when gdbleak is not
+there to do it.
 
 It runs as a script, on the standard library alone, to be small and to start fast. `gdbleak rescue`
 does later, with the same functions, what the guard did not live to do.
@@ -13,12 +16,16 @@ does later, with the same functions, what the guard did not live to do.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
+import mmap
 import os
 import select
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -127,9 +134,9 @@ def wake(plan: dict[str, Any]) -> bool:
     return False
 
 
-def repair(memory: int, journal: Journal, who: str) -> None:
-    """Restore what GDB left behind, and write it down."""
-    restored = restore(memory, journal.plan)
+def repair(memory: int, journal: Journal, who: str, restored: int = 0) -> None:
+    """Restore what GDB left behind, and write it down; so many were restored before."""
+    restored += restore(memory, journal.plan)
     continued = wake(journal.plan)
     lives = read_start(journal.plan["pid"]) == journal.plan["started"]
     left = sum(1 for _ in iter_breakpoints(memory, journal.plan))
@@ -147,6 +154,8 @@ class _Guard:
         self._memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
         self._gdb: int | None = None
         self._alone_since: float | None = None
+        self._restored = 0
+        self._waiting: threading.Thread | None = None
 
     def run(self) -> None:
         """Watch until gdbleak needs no guard any more, or both it and GDB have gone."""
@@ -154,9 +163,14 @@ class _Guard:
         while watched:
             timeout = None if self._alone_since is None else OBEY_S
             ready = select.select(watched, [], [], timeout)[0]
-            if self._life in ready:
+            if self._life in ready and os.read(self._life, 4096):
+                self._waiting = threading.Thread(target=self._wait_for_lock, daemon=True)
+                self._waiting.start()
+            elif self._life in ready:
                 watched.remove(self._life)
-                repair(self._memory, self._journal, "guard")
+                if self._waiting is not None:
+                    self._waiting.join(SETTLE_S)
+                repair(self._memory, self._journal, "guard", self._restored)
                 with suppress(BrokenPipeError):  # nobody waits for it
                     os.write(1, b"repaired\n")
             if self._control in ready:
@@ -176,6 +190,14 @@ class _Guard:
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed:
             self._journal.path.unlink()
+
+    def _wait_for_lock(self) -> None:
+        """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""
+        with Path(self._folder, "lock").open("r+b") as file, mmap.mmap(file.fileno(), 0) as page:
+            lock = ctypes.c_char.from_buffer(page)
+            if ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD:
+                self._restored = restore(self._memory, self._journal.plan)
+            del lock  # the page cannot be closed before
 
 
 def hurry() -> None:
