@@ -14,7 +14,7 @@ from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.plan import Probe
 
 START_TIMEOUT_S = 60.0
-ANSWER_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 10.0
 DETACH_TIMEOUT_S = 20.0
 
 
@@ -137,9 +137,10 @@ class Agent:
 
 
 def _parse(console: str) -> Status:
-    # GDB's own words may stand before it, and an answer that came too late.
+    # GDB's own words may stand around it, and an answer that came too late before it.
     try:
-        return Status(**json.loads(console[console.rindex("{") :]))
+        values, _ = json.JSONDecoder().raw_decode(console, console.rindex('{"'))
+        return Status(**values)
     except ValueError as error:
         raise DebuggerFailedError(f"gdb: {console.strip() or 'no answer'}") from error
 

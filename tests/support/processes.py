@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -118,8 +119,9 @@ class Target:
     def assert_as_found(self) -> None:
         """Assert that nobody traces it, nothing stopped it, and its code is that of its files."""
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            status = status_of(thread)
-            assert (status["TracerPid"], status["State"][0] in "RSD") == ("0", True), status
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
+                status = status_of(thread)
+                assert (status["TracerPid"], status["State"][0] in "RSDZX") == ("0", True), status
         with Path(f"/proc/{self.pid}/mem").open("rb", buffering=0) as memory:
             for line in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
                 span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
