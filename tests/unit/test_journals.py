@@ -21,7 +21,7 @@ PROBES = (Probe(0, 0x1234, "malloc", True, ("rsp",), None, "55"),)
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Return the folder of journals."""
-    monkeypatch.setenv("GDBLEAK_STATE", str(tmp_path / "deep" / "state"))
+    monkeypatch.setenv("GDBLEAK_STATE", str(tmp_path / "state"))
     return journal_folder()
 
 

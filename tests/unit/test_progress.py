@@ -32,6 +32,7 @@ def test_nothing_is_said_of_a_trace_that_does_not_begin(capsys):
 @pytest.fixture
 def terminal(monkeypatch):
     """Return what a terminal of 100 columns would show."""
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one gets no line that is drawn over again
     screen = io.StringIO()
 
     def make(**_):
