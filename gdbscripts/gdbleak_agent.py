@@ -6,6 +6,7 @@ or decides there; what goes wrong is counted, and told when the controller asks.
 
 The environment variable GDBLEAK_PLAN names a JSON file:
     pid          the process to attach to
+    lock, life   a file, and a descriptor, by which the guard learns of our death
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
     probes       a list of {id, address, entry, registers, out_register}
@@ -177,10 +178,40 @@ class Status(gdb.Command):
         gdb.write(json.dumps(self.recorder.status()) + "\n")
 
 
+def hold_lock(path, life):
+    """Take a mutex that the kernel hands to the guard in the first moment of our death.
+
+    Without ctypes, or the functions of a GNU C library, the guard notices the end of `life`.
+    """
+    try:
+        import ctypes
+        import mmap
+
+        libc = ctypes.CDLL(None)
+        with open(path, "w+b") as file:
+            file.write(b"\0" * PAGE)
+            file.flush()
+            page = mmap.mmap(file.fileno(), PAGE)
+        attributes = ctypes.create_string_buffer(64)
+        lock = ctypes.byref(ctypes.c_char.from_buffer(page))
+        libc.pthread_mutexattr_init(attributes)
+        if (
+            libc.pthread_mutexattr_setpshared(attributes, 1) == 0
+            and libc.pthread_mutexattr_setrobust(attributes, 1) == 0
+            and libc.pthread_mutex_init(lock, attributes) == 0
+            and libc.pthread_mutex_lock(lock) == 0
+        ):
+            os.write(life, b"locked")
+        return lock
+    except Exception:  # ctypes is optional, and so is this
+        return None
+
+
 def main():
     with open(os.environ["GDBLEAK_PLAN"]) as file:
         plan = json.load(file)
     recorder = Recorder(plan["recording"], plan["stack_bytes"])
+    recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
     Start(recorder, plan)
     Status(recorder)
 

@@ -67,6 +67,8 @@ class Agent:
         plan = folder / "plan.json"
         values = {
             "pid": pid,
+            "lock": str(folder / "lock"),
+            "life": life,
             "recording": str(recording.absolute()),
             "stack_bytes": stack_bytes,
             "probes": [probe.to_json() for probe in probes],

@@ -34,6 +34,8 @@ _OPTIONS = (
     *("-iex", "set auto-solib-add off"),
     *("-iex", "set exec-file-mismatch off"),
     *("-iex", "set mi-async on"),
+    # With more threads its end takes longer, and the guard waits for that.
+    *("-iex", "maint set worker-threads 0"),
     *("-iex", "set displaced-stepping auto"),
     # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
     *("-ex", "handle all nostop noprint pass"),
