@@ -29,7 +29,7 @@ from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import Probe
-from gdbleak.proc import Memory, read_state, resident_set
+from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
@@ -64,9 +64,6 @@ class Progress:
     events_per_s: float
     outstanding: int
     stopped_s: float
-
-
-_GONE = (None, "Z", "X")
 
 
 @dataclass
@@ -267,7 +264,8 @@ class Window:
         GDB trips over the breakpoints of the old one before it can report that. The kernel tells
         it by our view of the old memory, which has become empty.
         """
-        if self._memory.read(self._probes[0].address, 1) or read_state(self._target.pid) in _GONE:
+        # A process that is ending has no memory at all.
+        if self._memory.read(self._probes[0].address, 1) or not resident_set(self._target.pid):
             return None
         return EndedBy.TARGET_EXEC
 
