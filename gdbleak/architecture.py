@@ -12,9 +12,8 @@ from dataclasses import dataclass
 class Architecture:
     """Names are those of GDB's registers."""
 
-    elf_machine: str
-    """`e_machine` by pyelftools' name."""
     elf_machine_number: int
+    """`e_machine` of its ELF files."""
     argument_registers: tuple[str, ...]
     result_register: str
     stack_pointer: str
@@ -25,7 +24,6 @@ class Architecture:
 
 
 X86_64 = Architecture(
-    elf_machine="EM_X86_64",
     elf_machine_number=62,
     argument_registers=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     result_register="rax",

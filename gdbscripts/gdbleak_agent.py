@@ -22,7 +22,6 @@ import gdb
 OPENED, HIT = 2, 3
 FRAME = struct.Struct("<BBHI")
 PAGE = 4096
-MASK = (1 << 64) - 1
 
 # Python 2.7 has no monotonic clock.
 clock = getattr(time, "monotonic", time.time)

@@ -1,4 +1,4 @@
-"""The proof that a target was left as it was found, and the repair when it was not."""
+"""The proof that a target was left as it was found."""
 
 from __future__ import annotations
 
