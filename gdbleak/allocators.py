@@ -1,11 +1,13 @@
 """The functions through which a program allocates and frees, and how to read their arguments.
 
-Sources: malloc(3), posix_memalign(3), and ISO C for what each returns.
+Sources: malloc(3), posix_memalign(3), and ISO C for what each returns; the Itanium C++ ABI, 5.1,
+for the symbols of `operator new` and `delete`; jemalloc(3); mimalloc.h.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class AllocatorFunction:
             sorted({*self.sizes, *(a for a in (self.pointer, self.result) if a is not None)})
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the function as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> AllocatorFunction:
+        """Rebuild a function from `to_json`'s values."""
+        return cls(**{**values, "sizes": tuple(values["sizes"])})
+
 
 MALLOC_FAMILY = (
     AllocatorFunction("malloc", sizes=(0,)),
@@ -47,4 +58,41 @@ MALLOC_FAMILY = (
     AllocatorFunction("cfree", pointer=0),
 )
 
-BY_NAME = {function.name: function for function in MALLOC_FAMILY}
+OPERATORS = tuple(
+    AllocatorFunction(f"_Z{operator}{arguments}", sizes=(0,))
+    for operator in ("nw", "na")
+    for arguments in ("m", "mRKSt9nothrow_t", "mSt11align_val_t", "mSt11align_val_tRKSt9nothrow_t")
+) + tuple(
+    AllocatorFunction(f"_Z{operator}Pv{arguments}", pointer=0)
+    for operator in ("dl", "da")
+    for arguments in (
+        *("", "m", "RKSt9nothrow_t", "St11align_val_t", "mSt11align_val_t"),
+        "St11align_val_tRKSt9nothrow_t",
+    )
+)
+"""`operator new` and `delete`, for one object and for arrays: plain, nothrow, sized, aligned."""
+
+_PREFIXES = ("je_", "_rjem_", "_rjem_je_", "mi_", "tc_")
+"""What allocators that are linked into a program beside the C library's call themselves: jemalloc,
+also that of Rust programs, mimalloc and tcmalloc."""
+
+_OWN_INTERFACES = (
+    AllocatorFunction("mallocx", sizes=(0,)),
+    AllocatorFunction("rallocx", sizes=(1,), pointer=0),
+    AllocatorFunction("dallocx", pointer=0),
+    AllocatorFunction("sdallocx", pointer=0),
+    AllocatorFunction("zalloc", sizes=(0,)),
+)
+"""jemalloc's and mimalloc's own functions, which they export with or without a prefix."""
+
+
+def prefixed(prefix: str) -> tuple[AllocatorFunction, ...]:
+    """Return the functions of an allocator whose names all begin alike."""
+    return tuple(
+        replace(function, name=prefix + function.name)
+        for function in MALLOC_FAMILY + _OWN_INTERFACES
+    )
+
+
+FAMILIES = (MALLOC_FAMILY + _OWN_INTERFACES[:-1] + OPERATORS, *map(prefixed, _PREFIXES))
+"""Every allocator that is known by name; its first function is that it cannot be without."""

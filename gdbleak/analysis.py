@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.callers import find_caller
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
@@ -88,10 +87,12 @@ class Analysis:
 
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording
-        replay = Replay(recording.probes, MALLOC_FAMILY)
+        replay = Replay(recording.probes, recording.functions)
+        called: set[int] = set()
         last_ns = 0
         for hit in recording.iter_hits():
             replay.feed(hit)
+            called.add(hit.probe)
             last_ns = hit.time_ns
         ledger = replay.ledger
         ledger.close()
@@ -102,7 +103,9 @@ class Analysis:
         tallies = self._tally(ledger.blocks, end_ns)
         sites = self._make_sites(tallies, end_ns, duration_s, resolve)
         return Report(
-            target=TargetInfo(**recording.head["target"], allocator=recording.head["allocator"]),
+            target=TargetInfo(
+                **recording.head["target"], allocator=_name_allocators(recording, called)
+            ),
             window=WindowInfo(
                 started=recording.head["started"],
                 duration_s=duration_s,
@@ -124,7 +127,7 @@ class Analysis:
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
             sites=sites,
-            notes=tuple(self.notes),
+            notes=(*recording.head["notes"], *self.notes),
         )
 
     def _tally(self, blocks: Iterable[Block], end_ns: int) -> dict[CallStack, _Tally]:
@@ -185,6 +188,13 @@ class Analysis:
                 )
             )
         return tuple(sites)
+
+
+def _name_allocators(recording: Recording, called: set[int]) -> str:
+    """Return which allocators were called in the window; without a call, who would have been."""
+    names = recording.head["allocators"]
+    used = sorted({recording.probes[probe].allocator for probe in called})
+    return ", ".join(names[number] for number in used or (0,))
 
 
 def _explain_memory(head: dict[str, Any], end: dict[str, Any], ledger: Ledger) -> MemoryInfo:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gdbleak.allocator_search import find_allocator, plan_probes
+from gdbleak.allocator_search import find_allocators, plan_probes
 from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.window import Limits, Progress, Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
+from gdbleak.link_map import read_search_order
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, read_state, resident_set
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
@@ -68,8 +69,7 @@ def trace(
         reader = ModuleReader(pid, memory)
         try:
             modules = reader.read(read_mappings(pid))
-            allocator = find_allocator(modules)
-            probes = plan_probes(allocator, memory)
+            plan = plan_probes(find_allocators(modules, read_search_order(pid, memory)), memory)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,
@@ -77,17 +77,17 @@ def trace(
                     "version": VERSION,
                     "started": isoformat(time.time()),
                     "target": target.to_json(),
-                    "allocator": allocator.name,
+                    "allocators": [allocator.name for allocator in plan.allocators],
+                    "functions": [function.to_json() for function in plan.functions],
+                    "notes": plan.notes,
                     "rss_before": resident_set(pid),
                     "stack_bytes": stack_bytes,
                     "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in probes],
+                    "probes": [probe.to_json() for probe in plan.probes],
                 },
             )
             limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
-            window = Window(
-                target, allocator.module, probes, memory, recording, limits, on_progress
-            )
+            window = Window(target, plan, memory, recording, limits, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:

@@ -8,9 +8,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 
-from gdbleak.allocator_search import find_allocator, plan_probes
+from gdbleak.allocator_search import count_escapes, find_allocators, plan_probes
 from gdbleak.errors import GdbleakError
 from gdbleak.gdb_program import find_gdb
+from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.target import YAMA, has_cap_sys_ptrace, inspect
@@ -89,15 +90,22 @@ def examine_process(pid: int) -> list[Finding]:
             reader = ModuleReader(pid, memory)
             try:
                 modules = reader.read(read_mappings(pid))
-                allocator = find_allocator(modules)
-                plan = plan_probes(allocator, memory)
+                plan = plan_probes(find_allocators(modules, read_search_order(pid, memory)), memory)
             finally:
                 reader.close()
     except GdbleakError as error:
         return [_problem(error)]
-    findings.append(
-        Finding(f"its allocator is {allocator.name} ({allocator.module.path}): {len(plan)} probes")
-    )
+    for number, allocator in enumerate(plan.allocators):
+        probes = [probe for probe in plan.probes if probe.allocator == number]
+        escapes = count_escapes(probes)
+        findings.append(
+            Finding(
+                f"{'its allocator is' if number == 0 else 'also watched:'} {allocator.name}"
+                f" ({allocator.module.path}): {len(probes)} probes"
+                + (f", {escapes} ways out that are not seen to return" if escapes else "")
+            )
+        )
+    findings += [Finding(note) for note in plan.notes]
     for module in modules:
         if module.file is None:
             findings.append(

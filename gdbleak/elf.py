@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,25 +19,22 @@ from typing import BinaryIO, cast
 from elftools.common.exceptions import ELFError as PyElfError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
-from elftools.elf.hash import GNUHashTable
-from elftools.elf.relocation import RelocationTable
-from elftools.elf.sections import Symbol
+from elftools.elf.relocation import Relocation, RelocationSection, RelocationTable
 
+from gdbleak.elf_symbols import FunctionSymbol, FunctionTable
 from gdbleak.errors import ElfError
 
 HEADER_SIZE = 4096
 PAGE_SIZE = 4096
 
-# pyelftools calls STT_GNU_IFUNC by the name of its number.
-_FUNCTION_TYPES = ("STT_FUNC", "STT_LOOS", "STT_GNU_IFUNC")
 _PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
-_R_X86_64_GLOB_DAT, _R_X86_64_JUMP_SLOT, _R_X86_64_IRELATIVE = 6, 7, 37
+_SHF_ALLOC = 2
 
 
 # What pyelftools raises when offsets and sizes in a file make no sense.
 _DAMAGE = (
     *(PyElfError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError),
-    *(RecursionError, StopIteration),
+    *(RecursionError, RuntimeError, StopIteration),
 )
 
 
@@ -81,17 +78,6 @@ class Segment:
     address: int
     offset: int
     file_size: int
-
-
-@dataclass(frozen=True)
-class FunctionSymbol:
-    """A function of the dynamic symbol table; `address` is link-time, `size` in bytes."""
-
-    name: str
-    address: int
-    size: int
-    is_indirect: bool = False
-    """True when the address is of a resolver, which returns the function's (STT_GNU_IFUNC)."""
 
 
 class ElfImage:
@@ -166,65 +152,103 @@ class ElfImage:
         return match.group(1) if match else None
 
     def find_function(self, name: str) -> FunctionSymbol | None:
-        """Return the function that the module's dynamic symbol table defines as `name`, or None.
+        """Return the function that the file defines as `name`, or None.
 
         Raises:
-            ElfError: the symbol table is damaged.
+            ElfError: a symbol table is damaged.
 
         """
-        with _reading(self.path):
-            symbol = self._find_symbol(name)
-        if (
-            symbol is None
-            or symbol["st_shndx"] == "SHN_UNDEF"
-            or symbol["st_info"]["type"] not in _FUNCTION_TYPES
-        ):
-            return None
-        indirect = symbol["st_info"]["type"] != "STT_FUNC"
-        return FunctionSymbol(name, symbol["st_value"], symbol["st_size"], indirect)
+        return self.find_functions((name,)).get(name)
 
-    def _find_symbol(self, name: str) -> Symbol | None:
-        if self._hash_table:
-            return self._hash_table.get_symbol(name)
-        if self._dynamic:
-            return next((s for s in self._dynamic.iter_symbols() if s.name == name), None)
-        return None
+    def find_functions(self, names: Collection[str]) -> dict[str, FunctionSymbol]:
+        """Return those of the functions that the file defines, by name.
+
+        The dynamic symbol table is asked first, and then the whole one, which a program may have
+        been stripped of.
+
+        Raises:
+            ElfError: a symbol table is damaged.
+
+        """
+        found: dict[str, FunctionSymbol] = {}
+        for table in self._function_tables:
+            found = {**table.find(names), **found}
+        return found
+
+    def find_extent(self, address: int) -> range | None:
+        """Return the link-time addresses of the function that spans one, by the symbol tables."""
+        extents = (table.find_extent(address) for table in self._function_tables)
+        return next(filter(None, extents), None)
 
     @cached_property
-    def linked_functions(self) -> dict[int, str]:
-        """Names of functions that the dynamic linker binds, by the slot it writes them to.
+    def _function_tables(self) -> tuple[FunctionTable, ...]:
+        with _reading(self.path):
+            return tuple(self._iter_function_tables())
+
+    def _iter_function_tables(self) -> Iterator[FunctionTable]:
+        if self._dynamic:
+            _, symbols = self._dynamic.get_table_offset("DT_SYMTAB")
+            _, strings = self._dynamic.get_table_offset("DT_STRTAB")
+            sizes = [tag["d_val"] for tag in self._dynamic.iter_tags("DT_STRSZ")]
+            if symbols is not None and strings is not None and sizes:
+                end = symbols + 24 * self._dynamic.num_symbols()
+                yield FunctionTable(
+                    self._bytes[symbols:end], self._bytes[strings : strings + sizes[0]]
+                )
+        for section in self._elf.iter_sections(type="SHT_SYMTAB"):
+            names = self._elf.get_section(section["sh_link"])
+            yield FunctionTable(section.data(), names.data())
+
+    def read_linked_functions(
+        self, slot_relocations: Collection[int], resolver_relocation: int, names: Collection[str]
+    ) -> dict[int, str]:
+        """Return the names of functions that the dynamic linker binds, by the slot of each.
 
         A call of a module's own indirect function (`memset` of glibc) has no symbol in its
         relocation, only the address of the resolver, which is the symbol's value.
-        """
-        memset = self.find_function("memset")
-        with _reading(self.path):
-            return self._read_linked_functions(memset)
 
-    def _read_linked_functions(self, memset: FunctionSymbol | None) -> dict[int, str]:
+        Args:
+            slot_relocations: Relocations that write a function's address to a slot.
+            resolver_relocation: The one that writes what a resolver returns.
+            names: The indirect functions to look for.
+
+        Raises:
+            ElfError: the relocations are damaged.
+
+        """
+        resolvers = {
+            symbol.address: name
+            for name, symbol in self.find_functions(names).items()
+            if symbol.is_indirect
+        }
         slots: dict[int, str] = {}
-        if self._dynamic is None:
-            return slots
-        for table in self._dynamic.get_relocation_tables().values():
-            if not isinstance(table, RelocationTable):
-                continue
-            for relocation in table.iter_relocations():
+        with _reading(self.path):
+            for relocation, symbols in self._iter_relocations():
                 slot, kind = relocation["r_offset"], relocation["r_info_type"]
-                if kind in (_R_X86_64_GLOB_DAT, _R_X86_64_JUMP_SLOT):
-                    slots[slot] = self._dynamic.get_symbol(relocation["r_info_sym"]).name
-                elif kind == _R_X86_64_IRELATIVE:
-                    if memset and relocation["r_addend"] == memset.address:
-                        slots[slot] = memset.name
+                if kind in slot_relocations and symbols is not None:
+                    slots[slot] = symbols.get_symbol(relocation["r_info_sym"]).name
+                elif kind == resolver_relocation and relocation["r_addend"] in resolvers:
+                    slots[slot] = resolvers[relocation["r_addend"]]
         return slots
 
-    @cached_property
-    def _hash_table(self) -> GNUHashTable | None:
-        """The table the dynamic linker itself looks symbols up in; very old files lack it."""
-        if self._dynamic:
-            _, offset = self._dynamic.get_table_offset("DT_GNU_HASH")
-            if offset is not None:
-                return GNUHashTable(self._elf, offset, self._dynamic)
-        return None
+    def _iter_relocations(self) -> Iterator[tuple[Relocation, DynamicSegment | None]]:
+        """Yield each relocation, and the table that its symbol is in."""
+        if self._dynamic is not None:
+            for table in self._dynamic.get_relocation_tables().values():
+                if isinstance(table, RelocationTable):
+                    yield from (
+                        (relocation, self._dynamic) for relocation in table.iter_relocations()
+                    )
+            return
+        for section in self._elf.iter_sections(type="SHT_RELA"):
+            assert isinstance(section, RelocationSection)
+            if section["sh_flags"] & _SHF_ALLOC:
+                yield from ((relocation, None) for relocation in section.iter_relocations())
+
+    @property
+    def dynamic_address(self) -> int | None:
+        """Link-time address of the dynamic section (PT_DYNAMIC); None for a static program."""
+        return None if self._dynamic is None else int(self._dynamic.header["p_vaddr"])
 
     @cached_property
     def _dynamic(self) -> DynamicSegment | None:

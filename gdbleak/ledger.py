@@ -6,6 +6,10 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   function makes of another (`realloc` of `malloc`) lie deeper on the stack and are ignored:
   what happened is told by the outermost. A tail call (`reallocarray` jumps to `realloc`) lies
   at the same stack pointer and takes the place of its caller.
+- A free that calls another one (of a wrapped allocator, by `operator delete`) has a block that
+  nobody knows freed right behind it, at the same height of the stack or deeper: it is one free.
+- A call that leaves its function for somewhere unknown is not seen to return. It is lost, unless a
+  call of another function at the same height or deeper takes its place.
 - `realloc` takes its block out of the books when it is entered, because the old address may be
   handed to another thread before it returns; on return the same block goes back in, at its new
   address and size, or unchanged when the call failed.
@@ -76,6 +80,8 @@ class Ledger:
         """Calls whose return was never seen although their thread went on."""
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
+        self._escaped: dict[int, int] = {}
+        self._freeing: dict[int, tuple[int, int]] = {}
 
     @property
     def outstanding(self) -> int:
@@ -84,6 +90,7 @@ class Ledger:
 
     def enter(
         self,
+        probe: int,
         function: AllocatorFunction,
         time_ns: int,
         thread: int,
@@ -92,14 +99,25 @@ class Ledger:
         size: int,
     ) -> None:
         """Record a call; `pointer` and `size` are 0 where the function takes none."""
+        escaped = self._escaped.pop(thread, None)
+        if escaped is not None:
+            self.unfinished_calls += stack_pointer > escaped
         call = self._calls.get(thread)
         if call:
             if stack_pointer < call.stack_pointer:
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
+        freeing = self._freeing.pop(thread, None)
         if not function.allocates:
-            self._free(pointer, time_ns)
+            self._freeing[thread] = probe, stack_pointer
+            if (
+                not freeing
+                or freeing[0] == probe
+                or stack_pointer > freeing[1]
+                or (pointer in self._alive)
+            ):
+                self._free(pointer, time_ns)
             return
         block = self._alive.pop(pointer, None) if pointer else None
         self._calls[thread] = Call(stack_pointer, function, pointer, size, block)
@@ -124,8 +142,16 @@ class Ledger:
         else:
             self._put_back(call)
 
+    def escape(self, thread: int, stack_pointer: int) -> None:
+        """Record that a function was left by a way on which it is not seen to return."""
+        call = self._calls.get(thread)
+        if call and call.stack_pointer == stack_pointer:
+            self._abandon(thread, call, tail_call=True)
+            self._escaped[thread] = stack_pointer
+
     def close(self) -> None:
         """End the window: calls under way have done nothing yet."""
+        self.unfinished_calls += len(self._escaped)
         for call in self._calls.values():
             self._put_back(call)
         self._calls.clear()

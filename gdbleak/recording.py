@@ -26,12 +26,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gdbleak.allocators import AllocatorFunction
 from gdbleak.errors import RecordingError
 from gdbleak.modules import Module
-from gdbleak.plan import Probe
+from gdbleak.plan import Probe, Role
 
 MAGIC = b"gdbleak1"
-VERSION = 1
+VERSION = 2
 
 HEAD, OPENED, HIT, END = 1, 2, 3, 4
 
@@ -75,14 +76,15 @@ class Decoder:
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._structs = [
-            struct.Struct(f"<QQ{len(probe.registers) + (not probe.entry)}Q") for probe in probes
+            struct.Struct(f"<QQ{len(probe.registers) + (probe.role is Role.RETURN)}Q")
+            for probe in probes
         ]
-        self._entries = [probe.entry for probe in probes]
+        self._is_return = [probe.role is Role.RETURN for probe in probes]
 
     def decode(self, data: Any, position: int, payload: int, probe: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
         time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
-        stored = 0 if self._entries[probe] else values.pop()
+        stored = values.pop() if self._is_return[probe] else 0
         return Hit(position, probe, time_ns, thread, tuple(values), stored)
 
     def stack_offset(self, probe: int) -> int:
@@ -141,6 +143,7 @@ class Recording:
                 f"{self.path} is of version {version}; this gdbleak reads {VERSION}",
                 "use the gdbleak that wrote it, or a newer one",
             )
+        self.functions = [AllocatorFunction.from_json(f) for f in self.head["functions"]]
         self.probes = [Probe.from_json(values) for values in self.head["probes"]]
         self._decoder = Decoder(self.probes)
         self._first = payload + length

@@ -7,7 +7,7 @@ from math import prod
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.ledger import Ledger
-from gdbleak.plan import Probe
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import Hit
 
 
@@ -19,7 +19,7 @@ class Replay:
         self.ledger = Ledger()
         self.events = 0
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._functions = [by_name[probe.function] if probe.entry else None for probe in probes]
+        self._probes = [(probe.role, by_name[probe.function]) for probe in probes]
 
     def feed(self, hit: Hit) -> None:
         """Record one hit.
@@ -32,15 +32,19 @@ class Replay:
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
-        function = self._functions[hit.probe]
-        if function is None:
+        role, function = self._probes[hit.probe]
+        if role is Role.RETURN:
             stack_pointer, result = hit.registers[:2]
             self.ledger.leave(
                 hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
             )
             return
+        if role is Role.ESCAPE:
+            self.ledger.escape(hit.thread, hit.registers[0])
+            return
         values = dict(zip(function.arguments, hit.registers[1:]))
         self.ledger.enter(
+            hit.probe,
             function,
             hit.time_ns,
             hit.thread,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gdbleak.capture.guard import Journal, iter_breakpoints, read_start, repair
 from gdbleak.capture.journals import controller_lives, iter_journals, journal_path
@@ -76,11 +77,11 @@ def _rescue(journal: Journal) -> Rescue:
 def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     plan = journal.plan
     found = sum(1 for _ in iter_breakpoints(memory, plan))
-    if found and not _is_same_module(plan):
-        return Rescue(
-            f"{name} has another file mapped where {plan['module']['path']} was: left alone",
-            ok=False,
-        )
+    for module in plan["modules"] if found else ():
+        if not _is_same_module(plan["pid"], module):
+            return Rescue(
+                f"{name} has another file mapped where {module['path']} was: left alone", ok=False
+            )
     repair(memory, journal, "rescue")
     done = journal.events[-1]
     said = [f"restored {done['restored']} of {found} breakpoints"] if found else []
@@ -91,11 +92,9 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     return Rescue(f"{name}: {', '.join(said) or 'it is as it was, nothing to repair'}")
 
 
-def _is_same_module(plan: dict[str, object]) -> bool:
-    """Whether the file whose code the breakpoints are in is still mapped there."""
-    module = plan["module"]
-    assert isinstance(module, dict)
-    with Memory(int(str(plan["pid"]))) as memory:
+def _is_same_module(pid: int, module: dict[str, Any]) -> bool:
+    """Whether a file whose code the breakpoints are in is still mapped there."""
+    with Memory(pid) as memory:
         header = memory.read(module["start"], HEADER_SIZE)
         build_id = parse_build_id(
             header, lambda offset, size: memory.read(module["start"] + offset, size)

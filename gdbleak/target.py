@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from gdbleak.architecture import X86_64
+from gdbleak.architectures import X86_64
 from gdbleak.errors import (
     AlreadyTracedError,
     NoSuchProcessError,

@@ -9,7 +9,7 @@ The environment variable GDBLEAK_PLAN names a JSON file:
     lock, life   a file, and a descriptor, by which the guard learns of our death
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
-    probes       a list of {id, address, entry, registers, out_register}
+    probes       a list of {id, address, role, registers, out_register}
 """
 
 import json
@@ -100,10 +100,10 @@ class Probe(gdb.Breakpoint):
         gdb.Breakpoint.__init__(self, "*0x%x" % plan["address"], internal=True)
         self.recorder = recorder
         self.probe = plan["id"]
-        self.entry = plan["entry"]
+        self.returns = plan["role"] == "return"
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
         self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
-        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + (not self.entry))).pack
+        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.returns)).pack
 
     def stop(self):
         recorder = self.recorder
@@ -124,12 +124,11 @@ class Probe(gdb.Breakpoint):
         values = [int(read(expression)) for expression in self.expressions]
         stack_pointer = values[0]
         stack = b""
-        if self.entry:
-            if self.out:
-                recorder.outs[thread] = (stack_pointer, int(read(self.out)))
-        else:
+        if self.returns:
             values.append(self.stored(thread, stack_pointer))
             stack = recorder.read_stack(stack_pointer)
+        elif self.out:
+            recorder.outs[thread] = (stack_pointer, int(read(self.out)))
         recorder.append(HIT, self.probe, self.pack(time_ns, thread, *values) + stack)
 
     def stored(self, thread, stack_pointer):

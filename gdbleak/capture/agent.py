@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdbleak.architecture import X86_64
+from gdbleak.architectures import X86_64
 from gdbleak.capture.debugger import Debugger
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path

@@ -39,7 +39,7 @@ SETTLE_S = 2.0
 
 _NEEDED = {
     *("pid", "started", "state", "command", "controller", "controller_started"),
-    *("breakpoint", "module", "probes"),
+    *("breakpoint", "modules", "probes"),
 }
 
 

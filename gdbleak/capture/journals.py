@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gdbleak.architecture import X86_64
+from gdbleak.architectures import X86_64
 from gdbleak.capture.guard import Journal, read_start
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.modules import Module
@@ -62,7 +62,7 @@ def iter_journals() -> Iterator[Journal | Path]:
             yield path
 
 
-def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> Journal:
+def open_journal(target: Target, modules: Iterable[Module], probes: tuple[Probe, ...]) -> Journal:
     """Write the journal of a trace that is about to begin.
 
     Raises:
@@ -80,7 +80,10 @@ def open_journal(target: Target, module: Module, probes: tuple[Probe, ...]) -> J
         "controller": os.getpid(),
         "controller_started": read_start(os.getpid()),
         "breakpoint": X86_64.breakpoint.hex(),
-        "module": {"path": module.path, "start": module.start, "build_id": module.build_id},
+        "modules": [
+            {"path": module.path, "start": module.start, "build_id": module.build_id}
+            for module in modules
+        ],
         "probes": [
             {"address": probe.address, "original": probe.original, "function": probe.function}
             for probe in probes

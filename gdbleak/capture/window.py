@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.allocator_search import Plan
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
@@ -28,7 +28,6 @@ from gdbleak.capture.tail import Tail
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
-from gdbleak.plan import Probe
 from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.report import Verification
@@ -85,8 +84,7 @@ class Window:
     def __init__(
         self,
         target: Target,
-        module: Module,
-        probes: tuple[Probe, ...],
+        plan: Plan,
         memory: Memory,
         recording: Path,
         limits: Limits,
@@ -96,8 +94,7 @@ class Window:
 
         Args:
             target: Whom to attach to.
-            module: Where its allocator is.
-            probes: Where to set breakpoints.
+            plan: Where to set breakpoints.
             memory: Of the target.
             recording: A file that holds the head already.
             limits: What ends the window.
@@ -105,13 +102,13 @@ class Window:
 
         """
         self._target = target
-        self._module = module
-        self._probes = probes
+        self._plan = plan
+        self._probes = plan.probes
         self._memory = memory
         self._recording = recording
         self._limits = limits
         self._on_progress = on_progress
-        self._tail = Tail(recording, probes, MALLOC_FAMILY, limits.max_events)
+        self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._outcome = _Outcome()
         self._verification = Verification(None, target.state, None, None, None)
 
@@ -164,7 +161,8 @@ class Window:
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
         """Keep a journal, until the target is proved to be as it was found."""
-        journal = open_journal(self._target, self._module, self._probes)
+        modules = [allocator.module for allocator in self._plan.allocators]
+        journal = open_journal(self._target, modules, self._probes)
         try:
             yield journal
         finally:

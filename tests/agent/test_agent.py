@@ -12,16 +12,25 @@ from pathlib import Path
 import pytest
 from fake_gdb import FakeGdb
 
-from gdbleak.plan import Probe
-from gdbleak.recording import HEAD, HIT, MAGIC, OPENED, Recording, encode_json, iter_frames
+from gdbleak.plan import Probe, Role
+from gdbleak.recording import (
+    HEAD,
+    HIT,
+    MAGIC,
+    OPENED,
+    VERSION,
+    Recording,
+    encode_json,
+    iter_frames,
+)
 
 AGENT = Path(__file__).parents[2] / "gdbscripts" / "gdbleak_agent.py"
 MALLOC, MALLOC_RET, MEMALIGN, MEMALIGN_RET = range(4)
 PROBES = (
-    Probe(MALLOC, 0x1000, "malloc", True, ("rsp", "rdi"), None, "55"),
-    Probe(MALLOC_RET, 0x1010, "malloc", False, ("rsp", "rax", "rbp"), None, "c3"),
-    Probe(MEMALIGN, 0x2000, "posix_memalign", True, ("rsp", "rdi", "rdx"), "rdi", "55"),
-    Probe(MEMALIGN_RET, 0x2010, "posix_memalign", False, ("rsp", "rax", "rbp"), None, "c3"),
+    Probe(MALLOC, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+    Probe(MALLOC_RET, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
+    Probe(MEMALIGN, 0x2000, "posix_memalign", Role.ENTRY, ("rsp", "rdi", "rdx"), "rdi", "55"),
+    Probe(MEMALIGN_RET, 0x2010, "posix_memalign", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
 )
 STACK_BYTES = 256
 BASE = 0x7FFF_0000
@@ -75,7 +84,11 @@ def start(gdb, tmp_path, monkeypatch):
 
     def start(recording=recording, stack_bytes=STACK_BYTES):
         if recording.is_file() or not recording.exists():
-            values = {"version": 1, "probes": [probe.to_json() for probe in PROBES]}
+            values = {
+                "version": VERSION,
+                "functions": [],
+                "probes": [probe.to_json() for probe in PROBES],
+            }
             recording.write_bytes(MAGIC + encode_json(HEAD, {**values, "modules": []}))
         plan = {
             "pid": 4242,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import struct
 
+from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.modules import Module
-from gdbleak.plan import Probe
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, OPENED, VERSION, encode_json
 
 PROGRAM = Module("/srv/program", 0x10000, 0x20000, 0x10000, "aa", None, "its file was deleted")
 MALLOC, MALLOC_RET, FREE = range(3)
 PROBES = (
-    Probe(MALLOC, 0x1000, "malloc", True, ("rsp", "rdi"), None, "55"),
-    Probe(MALLOC_RET, 0x1010, "malloc", False, ("rsp", "rax", "rbp"), None, "c3"),
-    Probe(FREE, 0x2000, "free", True, ("rsp", "rdi"), None, "55"),
+    Probe(MALLOC, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+    Probe(MALLOC_RET, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
+    Probe(FREE, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
 )
 SP = 0x7000
 
@@ -30,7 +31,9 @@ def head(**values):
             "started": "2024-05-01T08:00:00+02:00",
             "threads": 2,
         },
-        "allocator": "glibc 2.36",
+        "allocators": ["glibc 2.36"],
+        "functions": [function.to_json() for function in MALLOC_FAMILY],
+        "notes": [],
         "rss_before": 1_000_000,
         "stack_bytes": 4096,
         "modules": [PROGRAM.to_json()],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocator_search import find_allocator, iter_changed, plan_probes
+from gdbleak.allocator_search import find_allocators, iter_changed, plan_probes
 from gdbleak.errors import AllocatorError, ForeignBreakpointError
 from gdbleak.modules import Module, ModuleMap, ModuleReader
 from gdbleak.proc import Memory, read_mappings
@@ -53,8 +53,8 @@ def test_who_is_chosen(build, names, chosen):
         module_of(build(name, OTHER if name.endswith("-") else MALLOC), number << 32)
         for number, name in enumerate(names, start=1)
     ]
-    found = find_allocator(ModuleMap(modules))
-    assert (found.module.name, found.name, found.is_glibc) == (chosen, chosen, False)
+    found, *_ = find_allocators(ModuleMap(modules))
+    assert (found.module.name, found.name) == (chosen, chosen)
 
 
 @pytest.mark.parametrize("names", [[], ["program"], ["ld-linux-x86-64.so.2", "program"]])
@@ -64,13 +64,13 @@ def test_no_malloc(build, names):
         for number, name in enumerate(names)
     ]
     with pytest.raises(AllocatorError, match="static"):
-        find_allocator(ModuleMap(modules))
+        find_allocators(ModuleMap(modules))
 
 
 def test_no_malloc_but_a_file_that_cannot_be_read():
     module = Module("/lib/libc.so.6", 0, 1, 0, None, None, "its file was deleted")
     with pytest.raises(AllocatorError, match=r"/lib/libc\.so\.6: its file was deleted"):
-        find_allocator(ModuleMap([module]))
+        find_allocators(ModuleMap([module]))
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +88,21 @@ def child():
 def allocator(child):
     with Memory(child) as memory:
         reader = ModuleReader(child, memory)
-        yield find_allocator(reader.read(read_mappings(child)))
+        [allocator] = find_allocators(reader.read(read_mappings(child)))
+        yield allocator
         reader.close()
 
 
 def test_c_library_of_a_process(allocator):
     said = subprocess.run(["ldd", "--version"], capture_output=True, text=True).stdout
     version = said.splitlines()[0].split()[-1]
-    assert (allocator.name, allocator.is_glibc) == (f"glibc {version}", True)
+    assert allocator.name == f"glibc {version}"
     assert Path(allocator.module.path).name.startswith("libc")
 
 
 def test_probes_are_proved_by_the_memory(child, allocator):
     with Memory(child, writable=True) as memory:
-        probes = plan_probes(allocator, memory)
+        probes = plan_probes([allocator], memory).probes
         assert list(iter_changed(probes, memory)) == []
 
         probe = next(probe for probe in probes if probe.function == "pvalloc")
@@ -109,7 +110,7 @@ def test_probes_are_proved_by_the_memory(child, allocator):
         try:
             assert list(iter_changed(probes, memory)) == [probe]
             with pytest.raises(ForeignBreakpointError, match="pvalloc"):
-                plan_probes(allocator, memory)
+                plan_probes([allocator], memory)
         finally:
             assert memory.write(probe.address, bytes.fromhex(probe.original))
         assert list(iter_changed(probes, memory)) == []

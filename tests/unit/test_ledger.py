@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gdbleak.allocators import BY_NAME, AllocatorFunction
+from gdbleak.allocators import MALLOC_FAMILY, AllocatorFunction
 from gdbleak.ledger import Ledger
 
 A, B, C = 0xA0, 0xB0, 0xC0
@@ -19,9 +19,21 @@ TOP = 0x7000
 """Stack pointer of a call, unless the row says another."""
 
 
-def enter(name, pointer=0, size=0, thread=1, sp=TOP):
+BY_NAME = {function.name: function for function in MALLOC_FAMILY}
+PROBES = {name: number for number, name in enumerate(BY_NAME)}
+OTHER = 100
+"""Probe of a function of another allocator."""
+
+
+def enter(name, pointer=0, size=0, thread=1, sp=TOP, probe=None):
     """Return the event of a call."""
-    return lambda ledger, now: ledger.enter(BY_NAME[name], now, thread, sp, pointer, size)
+    probe = PROBES[name] if probe is None else probe
+    return lambda ledger, now: ledger.enter(probe, BY_NAME[name], now, thread, sp, pointer, size)
+
+
+def escape(thread=1, sp=TOP):
+    """Return the event of a jump to somewhere unknown."""
+    return lambda ledger, _: ledger.escape(thread, sp)
 
 
 def leave(result, stored=0, thread=1, sp=TOP):
@@ -42,8 +54,8 @@ def realloc(pointer, size, result, name="realloc"):
     return [enter(name, pointer, size), leave(result)]
 
 
-def free(pointer, thread=1, sp=TOP):
-    return [enter("free", pointer, thread=thread, sp=sp)]
+def free(pointer, thread=1, sp=TOP, probe=None):
+    return [enter("free", pointer, thread=thread, sp=sp, probe=probe)]
 
 
 @dataclass
@@ -249,6 +261,64 @@ CASES = [
         frees=1,
         unfinished_calls=1,
     ),
+    Case(
+        "a free calls the free of another allocator",
+        [*malloc(A, 10), *free(A), *free(A - 16, sp=TOP - 80, probe=OTHER)],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "a free jumps to that of another allocator",
+        [*malloc(A, 10), *free(A), *free(A, probe=OTHER)],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "two allocators free a block each",
+        [*malloc(A, 10), *malloc(B, 10), *free(A), *free(B, sp=TOP - 80, probe=OTHER)],
+        freed=2,
+        frees=2,
+    ),
+    Case(
+        "frees one after the other of older blocks",
+        [*free(A), *free(B), *free(C, sp=TOP + 80, probe=OTHER)],
+        frees=3,
+        frees_of_older_blocks=3,
+    ),
+    Case(
+        "a malloc between two frees",
+        [*free(A), *malloc(C, 10), *free(B, probe=OTHER)],
+        [(C, 10)],
+        frees=2,
+        frees_of_older_blocks=2,
+    ),
+    Case(
+        "a call escapes",
+        [enter("malloc", size=10), escape(), *malloc(B, 20, sp=TOP + 80)],
+        [(B, 20)],
+        unfinished_calls=1,
+    ),
+    Case(
+        "a call escapes to the malloc of another allocator",
+        [enter("malloc", size=10), escape(), enter("malloc", size=10, probe=OTHER), leave(A)],
+        [(A, 10)],
+    ),
+    Case(
+        "a call escapes to a hook that calls malloc",
+        [enter("malloc", size=10), escape(), *malloc(A, 10, sp=TOP - 80)],
+        [(A, 10)],
+    ),
+    Case(
+        "a realloc escapes",
+        [*malloc(A, 10), enter("realloc", A, 90), escape(), close()],
+        [(A, 10)],
+        unfinished_calls=1,
+    ),
+    Case(
+        "what a call that was told calls escapes",
+        [enter("malloc", size=10), escape(sp=TOP - 80), leave(A)],
+        [(A, 10)],
+    ),
     Case("the window ends in a malloc", [enter("malloc", size=10), close()]),
     Case(
         "the window ends in a realloc",
@@ -349,7 +419,7 @@ class Program(RuleBasedStateMachine):
 
     def enter(self, name, thread, sp, pointer, size):
         self.now += 1
-        self.ledger.enter(BY_NAME[name], self.now, thread, sp, pointer, size)
+        self.ledger.enter(PROBES[name], BY_NAME[name], self.now, thread, sp, pointer, size)
 
     def leave(self, thread, sp, result, stored=0):
         self.now += 1

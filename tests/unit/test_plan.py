@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocators import BY_NAME, MALLOC_FAMILY
-from gdbleak.architecture import X86_64
+from gdbleak.allocators import FAMILIES, MALLOC_FAMILY
+from gdbleak.architectures import X86_64
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
 from gdbleak.modules import Module
-from gdbleak.plan import Probe, make_plan
+from gdbleak.plan import Probe, Role, make_plan
 from gdbleak.proc import read_mappings
 
 BIAS = 0x7F00_0000_0000
@@ -52,7 +52,11 @@ def disassemble(path, name):
 
 
 def exits(plan):
-    return {probe.address - BIAS for probe in plan if not probe.entry}
+    return {probe.address - BIAS for probe in plan if probe.role is Role.RETURN}
+
+
+def escapes(plan):
+    return {probe.address - BIAS for probe in plan if probe.role is Role.ESCAPE}
 
 
 @pytest.mark.parametrize("name", ["malloc", "calloc", "realloc", "posix_memalign", "valloc"])
@@ -64,7 +68,9 @@ def test_every_ret_of_the_c_library_is_planned(libc, plan, name):
 
 def test_every_exit_is_a_ret_or_a_jump(libc, plan):
     image = ElfImage(str(libc))
-    codes = {probe.original: bytes.fromhex(probe.original) for probe in plan if not probe.entry}
+    codes = {
+        probe.original: bytes.fromhex(probe.original) for probe in plan if probe.role is Role.RETURN
+    }
     assert set(codes) <= {"c3", "c2", "f3", "f2", "e9", "eb"}
     for probe in plan:
         assert probe.original == image.read(probe.address - BIAS, 1).hex()
@@ -77,7 +83,7 @@ def test_jump_of_calloc_to_memset_is_planned_with_its_first_argument(libc, plan)
         for address, mnemonic, rest in disassemble(libc, "calloc")
         if mnemonic == "jmp" and "plt" in rest and int(rest.split()[0], 16) not in inside
     }
-    planned = {p.address - BIAS for p in plan if not p.entry and p.registers[1] == "rdi"}
+    planned = {p.address - BIAS for p in plan if p.role is Role.RETURN and p.registers[1] == "rdi"}
     assert planned == jumps
 
 
@@ -85,13 +91,13 @@ def test_free_is_probed_at_its_entry_alone(libc, plan):
     function = ElfImage(str(libc)).find_function("free")
     span = range(function.address, function.address + function.size)
     (probe,) = (probe for probe in plan if probe.address - BIAS in span)
-    assert (probe.address - BIAS, probe.entry) == (span.start, True)
+    assert (probe.address - BIAS, probe.role) == (span.start, Role.ENTRY)
 
 
 def test_entries_of_the_c_library(libc, plan):
-    entries = {probe.function: probe for probe in plan if probe.entry}
+    entries = {probe.function: probe for probe in plan if probe.role is Role.ENTRY}
     image = ElfImage(str(libc))
-    defined = {name: image.find_function(name) for name in BY_NAME}
+    defined = {name: image.find_function(name) for name in (f.name for f in MALLOC_FAMILY)}
     addresses = {BIAS + function.address for function in defined.values() if function}
     assert {probe.address for probe in entries.values()} == addresses
     for name in ("malloc", "calloc", "realloc", "posix_memalign", "free"):
@@ -112,7 +118,7 @@ def test_json_round_trip(plan):
     assert [Probe.from_json(probe.to_json()) for probe in plan] == list(plan)
 
 
-# Small libraries. `probe_N` marks an instruction that must be planned; the rest must not be.
+# Small libraries. `probe_N` marks a return that must be planned, `escape_N` an escape.
 
 FUNCTION = """
     .globl {name}
@@ -145,10 +151,10 @@ def build(tmp_path):
     return build
 
 
-def marks(library):
-    """Return the addresses of the labels `probe_N`."""
+def marks(library, kind="probe_"):
+    """Return the addresses of the labels `probe_N`, or of another kind."""
     text = subprocess.run(["nm", library], check=True, capture_output=True, text=True).stdout
-    return {int(a, 16) for a, name in re.findall(r"(\w+) . (\S+)", text) if "probe_" in name}
+    return {int(a, 16) for a, name in re.findall(r"(\w+) . (\S+)", text) if kind in name}
 
 
 RET = "nop; probe_1:; ret"
@@ -189,6 +195,41 @@ WAYS_OUT = {
         function("reallocarray", "jmp *realloc@GOTPCREL(%rip)"),
         function("realloc", RET),
     ],
+    "code without unwind information": [
+        function("malloc", "jmp 1f; nop; 1: probe_1: ret")
+        .replace(".cfi_startproc", "")
+        .replace(".cfi_endproc", ""),
+        function("other", "ret"),
+    ],
+    "a jump to a function of its own through the linkage table": [
+        function("malloc", "test %rdi, %rdi; je inside@plt; probe_1: ret"),
+        function("inside", "nop; probe_2: ret"),
+    ],
+    # What became of the block is told by `free`.
+    "a jump to free": [
+        function("realloc", "test %rdi, %rdi; jne free@plt; probe_1: ret"),
+        function("free", "ret"),
+    ],
+    "a jump table": [
+        function(
+            "malloc",
+            "sub $8, %rsp; escape_1: jmp *%rax; add $8, %rsp; probe_1: ret;"
+            " nop; add $8, %rsp; probe_2: ret",
+        ),
+        function("other", "ret"),
+    ],
+    "a hook": [function("malloc", "test %rax, %rax; jne 1f; probe_1: ret; 1: escape_1: jmp *%rax")],
+    "a jump through data": [function("malloc", "escape_1: jmp *8(%rdi)")],
+    "an indirect jump in an inner function": [
+        function("malloc", "jmp inner"),
+        "    .hidden inner\n" + function("inner", "escape_1: jmp *%rax"),
+    ],
+    "a jump to a function of another library": [
+        function("malloc", "test %rdi, %rdi; je 1f; escape_1: jmp elsewhere@plt; 1: probe_1: ret"),
+    ],
+    "an instruction nobody knows": [
+        function("malloc", "test %rdi, %rdi; je 1f; probe_1: ret; 1: escape_1: nop; .byte 6; ret"),
+    ],
     "calloc jumps to memset": [
         function("calloc", "test %rdi, %rdi; je 1f; probe_1: jmp memset@plt; 1: nop; probe_2: ret"),
         function("memset", "ret"),
@@ -200,12 +241,15 @@ WAYS_OUT = {
 @pytest.mark.parametrize("functions", WAYS_OUT.values(), ids=WAYS_OUT)
 def test_way_out(build, functions, flags):
     library = build(*functions, flags=flags)
-    assert exits(plan_of(library)) == marks(library) != set()
+    plan = plan_of(library)
+    assert exits(plan) == marks(library)
+    assert escapes(plan) == marks(library, "escape_")
+    assert exits(plan) | escapes(plan)
 
 
 def test_jump_to_memset_tells_the_result_by_its_argument(build):
     library = build(*WAYS_OUT["calloc jumps to memset"])
-    registers = {p.original: p.registers for p in plan_of(library) if not p.entry}
+    registers = {p.original: p.registers for p in plan_of(library) if p.role is Role.RETURN}
     assert registers["c3"] == ("rsp", "rax", "rbp")
     assert registers["e9"] == ("rsp", "rdi", "rbp")
 
@@ -230,51 +274,61 @@ def test_memset_that_is_chosen_at_load_time(build):
     assert exits(plan_of(library)) == marks(library)
 
 
-UNPROVABLE = {
-    "an indirect jump": [function("malloc", "jmp *%rax")],
-    "a jump table": [function("malloc", "jmp *(%rdx,%rax,8)")],
-    "a jump through data": [function("malloc", "jmp *8(%rdi)")],
-    "an indirect jump in an inner function": [
-        function("malloc", "jmp inner"),
-        "    .hidden inner\n" + function("inner", "jmp *%rax"),
-    ],
-    "a jump to a function of another library": [function("malloc", "jmp elsewhere@plt")],
-    "a conditional jump to memset": [
-        function("calloc", "test %rdi, %rdi; je memset@plt; ret"),
-    ],
-    "an instruction nobody knows": [function("malloc", "nop; .byte 6; ret")],
-    "code without unwind information": [
-        function("malloc", "ret").replace(".cfi_startproc", "").replace(".cfi_endproc", ""),
-        function("other", "ret"),
-    ],
-    # Planned by name, but not here: its returns would not be probed.
-    "a jump to an allocator of another library": [function("malloc", "jmp aligned_alloc@plt")],
-    # Of `free`, only the entry is probed.
-    "a jump to free": [function("realloc", "jmp free@plt"), function("free", "ret")],
-    # The symbol is of the function that chooses, not of the one that allocates.
-    "a malloc that is chosen at load time": [
-        function("malloc", "ret").replace("@function", "@gnu_indirect_function"),
-    ],
-}
+def test_conditional_jump_to_memset_is_seen_where_it_leads(build):
+    """Whether it is taken does not show at itself."""
+    library = build(
+        function("calloc", "test %rdi, %rdi; je memset@plt; probe_1: ret"),
+        function("memset", "ret"),
+    )
+    by_result = {p.registers[1]: p.address - BIAS for p in plan_of(library) if len(p.registers) > 2}
+    assert {by_result["rax"]} == marks(library)
+    text = subprocess.check_output(["objdump", "-d", "-j.plt.sec", "-j.plt", library], text=True)
+    assert f"{by_result['rdi']:x}:" in text
 
 
-@pytest.mark.parametrize("functions", UNPROVABLE.values(), ids=UNPROVABLE)
-def test_unprovable(build, functions):
-    library = build(*functions)
-    name = re.search(r"\.globl (\S+)", "".join(functions))[1]
-    with pytest.raises(AllocatorError, match=name) as caught:
+def test_malloc_that_is_chosen_at_load_time(build):
+    """The symbol is of the function that chooses, not of the one that allocates."""
+    library = build(function("malloc", "ret").replace("@function", "@gnu_indirect_function"))
+    with pytest.raises(AllocatorError, match="malloc") as caught:
         plan_of(library)
     assert "docs/limits.md" in caught.value.help_text
+
+
+OPERATORS_THAT_PASS_ON = {
+    "jumps": [function("_ZdlPv", "jmp free@plt")],
+    "a chain": [function("_ZdaPv", "jmp _ZdlPv@plt"), function("_ZdlPv", "jmp free@plt")],
+    "calls": [
+        function("_Znwm", "push %rbx; 1: call malloc@plt; test %rax, %rax; je 1b; pop %rbx; ret")
+    ],
+}
+OPERATORS_OF_THEIR_OWN = {
+    "a quick way": [function("_ZdlPv", "test %rdi, %rdi; je 1f; jmp free@plt; 1: ret")],
+    "one that allocates": [function("_Znwm", "mov $1, %eax; ret")],
+}
+MALLOC_AND_FREE = [function("malloc", "ret"), function("free", "ret")]
+
+
+@pytest.mark.parametrize("functions", OPERATORS_THAT_PASS_ON.values(), ids=OPERATORS_THAT_PASS_ON)
+def test_operator_that_passes_on_has_no_probe(build, functions):
+    plan = plan_of(build(*functions, *MALLOC_AND_FREE), FAMILIES[0])
+    assert {probe.function for probe in plan} == {"malloc", "free"}
+
+
+@pytest.mark.parametrize("functions", OPERATORS_OF_THEIR_OWN.values(), ids=OPERATORS_OF_THEIR_OWN)
+def test_operator_of_its_own_has_probes(build, functions):
+    plan = plan_of(build(*functions, *MALLOC_AND_FREE), FAMILIES[0])
+    [name] = re.findall(r"\.globl (\S+)", functions[0])
+    assert {probe.function for probe in plan} == {"malloc", "free", name}
 
 
 def test_two_names_of_one_function_are_one_entry(build):
     alias = "    .globl aligned_alloc\n    .set aligned_alloc, memalign\n"
     library = build(function("memalign", RET), alias)
-    (entry,) = (probe for probe in plan_of(library) if probe.entry)
+    (entry,) = (probe for probe in plan_of(library) if probe.role is Role.ENTRY)
     assert entry.function == "aligned_alloc", "the usual name of an alias is first"
     assert exits(plan_of(library)) == marks(library)
 
 
 def test_only_what_was_asked_for_is_planned(build):
     library = build(function("malloc", "ret"), function("calloc", "ret"))
-    assert {p.function for p in plan_of(library, [BY_NAME["malloc"]])} == {"malloc"}
+    assert {p.function for p in plan_of(library, [MALLOC_FAMILY[0]])} == {"malloc"}

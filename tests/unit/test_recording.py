@@ -130,7 +130,7 @@ DAMAGE = {
     "head is no object": raw_json(HEAD, b"[1, 2]"),
     "head is nested without end": raw_json(HEAD, b"[" * 100_000),
     "head is no text": raw_json(HEAD, b"\xff\xfe\xfd"),
-    "no probes": raw_json(HEAD, b'{"version": 1}'),
+    "no probes": raw_json(HEAD, b'{"version": 2}'),
     "probes are no list": recordings.head(probes=5),
     "a probe lacks its registers": recordings.head(probes=[{"id": 0}]),
     "modules are no list": recordings.head(modules=5),

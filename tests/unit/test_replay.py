@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.allocators import BY_NAME, MALLOC_FAMILY
-from gdbleak.plan import Probe
+from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import Hit
 from gdbleak.replay import Replay
 
@@ -15,8 +15,8 @@ A, B, SP = 0xA0, 0xB0, 0x7000
 def replay(name, *calls):
     """Replay calls of a function, each its recorded arguments, its result and what it stored."""
     probes = (
-        Probe(0, 0x1000, name, True, ("rsp", "…"), None, "55"),
-        Probe(1, 0x2000, name, False, ("rsp", "rax", "rbp"), None, "c3"),
+        Probe(0, 0x1000, name, Role.ENTRY, ("rsp", "…"), None, "55"),
+        Probe(1, 0x2000, name, Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
     )
     replay = Replay(probes, MALLOC_FAMILY)
     for number, (arguments, result, stored) in enumerate(calls):
@@ -69,7 +69,8 @@ def test_every_function_that_allocates_is_in_the_table():
     ],
 )
 def test_recorded_arguments(name, arguments):
-    assert BY_NAME[name].arguments == arguments
+    [function] = (function for function in MALLOC_FAMILY if function.name == name)
+    assert function.arguments == arguments
 
 
 @pytest.mark.parametrize(("name", "resize"), [("realloc", (A, 90)), ("reallocarray", (A, 9, 10))])
@@ -81,7 +82,7 @@ def test_resized_block_is_the_first_argument(name, resize):
 
 @pytest.mark.parametrize("name", ["free", "cfree"])
 def test_freed_block_is_the_first_argument(name):
-    probes = (Probe(0, 0x1000, name, True, ("rsp", "rdi"), None, "55"),)
+    probes = (Probe(0, 0x1000, name, Role.ENTRY, ("rsp", "rdi"), None, "55"),)
     replay = Replay(probes, MALLOC_FAMILY)
     replay.feed(Hit(0, 0, 0, 1, (SP, A), 0))
     assert (replay.ledger.frees, replay.events) == (1, 1)
@@ -93,7 +94,7 @@ def test_calloc_that_overflows_and_fails_is_no_block():
 
 
 def test_hit_that_gdb_reports_twice_counts_once():
-    probes = [Probe(0, 0, "free", True, ("rsp", "rdi"), None, "")]
+    probes = [Probe(0, 0, "free", Role.ENTRY, ("rsp", "rdi"), None, "")]
     replay = Replay(probes, MALLOC_FAMILY)
     for number, (thread, pointer) in enumerate([(1, A), (1, A), (2, A), (1, A + 16)]):
         replay.feed(Hit(number, 0, number, thread, (SP, pointer), 0))
