@@ -20,6 +20,8 @@ PURE = [
     "cfi",
     "dwarf_expressions",
     "callers",
+    "names",
+    "rust_names",
     "analysis",
     "report",
     "units",
