@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gdbleak.callers import find_caller
+from gdbleak.callers import Wrappers, find_caller
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.ledger import Block, Ledger
@@ -39,6 +39,8 @@ class ReportOptions:
     sort: str = "bytes"
     """By outstanding `bytes` or `count`."""
     max_frames: int = 64
+    skip: tuple[str, ...] = ()
+    """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
 
 
 @dataclass
@@ -167,6 +169,7 @@ class Analysis:
             first, second = sizes if self.options.sort == "bytes" else sizes[::-1]
             return -first, -second, -tally.allocated_bytes, *stack.addresses
 
+        wrappers = Wrappers(self.options.skip)
         frames_of = resolve({address for stack in tallies for address in stack.addresses})
         sites = []
         for rank, (stack, tally) in enumerate(sorted(tallies.items(), key=order), start=1):
@@ -182,7 +185,7 @@ class Analysis:
                     freed_count=tally.freed_count,
                     bytes_per_s=tally.outstanding_bytes / duration_s if duration_s else 0.0,
                     oldest_s=None if oldest_ns is None else (end_ns - oldest_ns) / 1e9,
-                    caller=find_caller(frames),
+                    caller=find_caller(frames, wrappers),
                     truncated=stack.truncated,
                     frames=frames,
                 )

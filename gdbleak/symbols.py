@@ -15,6 +15,7 @@ from gdbleak.folders import private_folder
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.report import Frame
+from gdbleak.rust_names import unescape
 
 TIMEOUT_S = 120
 """For all modules of one `resolve` together."""
@@ -53,18 +54,25 @@ class Symbolizer:
                 wanted[module].append(frame)
 
         failed: dict[str, list[str]] = defaultdict(list)
+        incomplete: dict[str, list[str]] = defaultdict(list)
         # The program lies below its libraries and takes longest: should time run out, it is last.
         by_address = sorted(wanted.items(), key=lambda item: item[0].start, reverse=True)
         for (module, frames), answer in self._ask(by_address):
             if "error" in answer:
                 failed[answer["error"]].append(module.path)
                 continue
+            if answer.get("problem"):
+                incomplete[answer["problem"]].append(module.path)
             for frame, functions in zip(frames, answer["functions"]):
                 resolved[frame.address] = _name(frame, functions)
-        for error, paths in failed.items():
-            where = ", ".join(paths) if len(paths) <= 3 else f"{len(paths)} modules"
-            self.notes.append(f"Functions in {where} have no names: {error.rstrip('.')}.")
+        self._note("Functions in {} have no names: {}.", failed)
+        self._note("Some files and lines in {} are unknown: {}.", incomplete)
         return resolved
+
+    def _note(self, sentence: str, paths_by_reason: dict[str, list[str]]) -> None:
+        for reason, paths in paths_by_reason.items():
+            where = ", ".join(paths) if len(paths) <= 3 else f"{len(paths)} modules"
+            self.notes.append(sentence.format(where, reason.rstrip(".")))
 
     def _ask(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, _Answer]]:
         """Pair each request with its answer; behind a module that kills GDB, start a new one."""
@@ -127,11 +135,19 @@ def _iter_answers(path: Path) -> Iterator[_Answer]:
             return
 
 
-def _name(frame: Frame, functions: Sequence[tuple[str, str, int]]) -> tuple[Frame, ...]:
+def _name(
+    frame: Frame, functions: Sequence[tuple[str | None, str | None, int | None]]
+) -> tuple[Frame, ...]:
     """Return a copy of the frame for each function; all but the last are inlined."""
     last = len(functions) - 1
     return tuple(
-        replace(frame, function=function, file=file, line=line, inlined=index < last)
+        replace(
+            frame,
+            function=function and unescape(function),
+            file=file,
+            line=line,
+            inlined=index < last,
+        )
         for index, (function, file, line) in enumerate(functions)
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 _WORDS = re.compile(r"(?<= )(?! )")
-_PARTS = re.compile(r"(?<=[,<>/])|(?<=::)(?<!std::)|(?=\(|\+0x)")
+_PARTS = re.compile(r"(?<=[,>/])|(?<=<)(?!\.\.\.>)|(?=<\.\.\.>)|(?<=::)(?<!std::)|(?=\(|\+0x)")
 """Where a word may be broken that fits no line: demangled names are long."""
 
 
@@ -26,10 +26,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def shorten(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Return the text with its middle left out when it is longer than the limit.
 
-    >>> shorten("std::map<std::string, int>::insert", 20)
+    >>> cut("std::map<std::string, int>::insert", 20)
     'std::map<...::insert'
     """
     if len(text) <= limit:

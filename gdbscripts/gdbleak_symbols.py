@@ -5,8 +5,9 @@ link-time. Writes `answer.json` beside it, one line of JSON for each file in the
 soon as it is known, so that a GDB that dies over one file loses no other:
 
     {"error": "..."}            the file cannot be read
-    {"functions": [[...]]}      for each address [[name, source file, line], ...], innermost
+    {"functions": [[...]],      for each address [[name, source file, line], ...], innermost
                                 inlined function first, the function that holds it last
+     "problem": "..."}          what is wrong with the debug information, or null
 """
 
 import json
@@ -29,7 +30,9 @@ def answer(module):
         load(module["file"])
     except (gdb.error, ValueError) as error:
         return {"error": text(str(error))}
-    return {"functions": [functions_at(address) for address in module["addresses"]]}
+    problems = []
+    functions = [functions_at(address, problems) for address in module["addresses"]]
+    return {"functions": functions, "problem": problems[0] if problems else None}
 
 
 def load(path):
@@ -44,12 +47,19 @@ def load(path):
     gdb.execute(command if isinstance(command, str) else command.encode("utf-8"), to_string=True)
 
 
-def functions_at(address):
-    try:
-        return debug_functions(address)
-    except (gdb.error, ValueError, OverflowError):
-        # Damaged debug information, a name in an unknown encoding, or no address at all.
-        return [[None, None, None]]
+def functions_at(address, problems):
+    """Return the functions; the symbol table has names where the debug information is damaged.
+
+    So it is where split debug information (.dwo) is missing: GDB then takes no part of the rest.
+    """
+    for look_up in (debug_functions, only_symbol):
+        try:
+            return look_up(address)
+        except (gdb.error, ValueError, OverflowError) as error:
+            # ... or a name is in an unknown encoding, or this is no address at all.
+            if isinstance(error, gdb.error):
+                problems.append(text(str(error)))
+    return [[None, None, None]]
 
 
 def debug_functions(address):
@@ -69,6 +79,10 @@ def debug_functions(address):
             file, line = location(function)
         block = block.superblock
     return functions or [[minimal_symbol(address), file, line]]
+
+
+def only_symbol(address):
+    return [[minimal_symbol(address), None, None]]
 
 
 def location(item):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gdbleak.analysis import ReportOptions
-from gdbleak.errors import UsageError, WriteError
+from gdbleak.errors import FileError, UsageError, WriteError
 from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
 from gdbleak.report import Report
 
@@ -94,6 +94,22 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="unwind at most N frames of a stack (default: 64)",
     )
     group.add_argument(
+        "--skip",
+        type=_glob,
+        action="append",
+        default=[],
+        metavar="FUNCTION",
+        help="do not name FUNCTION as a caller, but who called it; a glob such as 'my_alloc*', may "
+        "be repeated",
+    )
+    group.add_argument(
+        "--skip-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="--skip each line of FILE; those that begin with # are comments",
+    )
+    group.add_argument(
         "--format",
         choices=tuple(FORMATS),
         help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
@@ -106,11 +122,30 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _glob(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a function has a name")
+    return text.strip()
+
+
+def _read_globs(path: str) -> list[str]:
+    """Return the functions that a file lists, one a line."""
+    try:
+        lines = map(str.strip, Path(path).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise FileError(
+            f"cannot read {path}: {reason}", "give --skip-file a text file, one function a line"
+        ) from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def report_options(options: argparse.Namespace) -> ReportOptions:
     """Return what the report is to be about.
 
     Raises:
         UsageError: the options contradict each other.
+        FileError: a file of functions cannot be read.
 
     """
     if options.max_size is not None and options.max_size < options.min_size:
@@ -121,6 +156,7 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         older_ms=options.older,
         sort=options.sort,
         max_frames=options.max_frames,
+        skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )
 
 

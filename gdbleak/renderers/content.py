@@ -5,28 +5,33 @@ Everything that comes from the target leaves here shortened and escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from posixpath import basename
 
+from gdbleak.names import shorten
+from gdbleak.renderers.cycles import Cycle, find_cycles
 from gdbleak.renderers.summary import summary
 from gdbleak.report import Frame, Report, Site
-from gdbleak.text import Line, fold, printable, shorten
+from gdbleak.text import Line, cut, fold, printable
 from gdbleak.units import format_bytes, format_count, format_seconds
 
 COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Oldest", "Caller")
 """Headers above the cells of `rows`; all but the last stand above numbers."""
 
 _GAP = "  "
-_CELL_LIMIT = 200
-_FRAME_LIMIT = 1000
+_LIMIT = 200
+"""Characters of any name; what is in the middle of a longer one is cut out."""
+_FUNCTION_IN_CELL = 60
+_FUNCTION_IN_STACK = 100
+"""Characters from which on the name of a function loses arguments."""
 
 
 def heading(report: Report) -> Line:
     """Return the line that says what was watched, and for how long."""
     target = report.target
-    command = shorten(target.command, _CELL_LIMIT)
-    allocator = shorten(target.allocator, _CELL_LIMIT)
+    command = cut(target.command, _LIMIT)
+    allocator = cut(target.allocator, _LIMIT)
     duration = format_seconds(report.window.duration_s)
     pid = f"pid {target.pid}"
     if target.namespace_pid is not None:
@@ -60,15 +65,11 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
     yield from summary(report)
 
 
-def describe(frame: Frame, gap: str = " ", limit: int | None = None) -> str:
+def describe(frame: Frame, gap: str = " ", show: Callable[[str], str] = printable) -> str:
     """Return `function file:line (module)`, or `module+offset` without a symbol.
 
-    The gap stands behind the function; the limit is for the length of each name.
+    The gap stands behind the function; `show` makes every other name fit to be shown.
     """
-
-    def show(name: str) -> str:
-        return printable(shorten(name, limit) if limit else name)
-
     module = show(basename(frame.module or ""))
     if not frame.function:
         has_offset = module and frame.offset is not None
@@ -81,6 +82,10 @@ def describe(frame: Frame, gap: str = " ", limit: int | None = None) -> str:
     if frame.inlined:
         place.append("(inlined)")
     return gap.join(filter(None, (show(frame.function), " ".join(place))))
+
+
+def _show(name: str) -> str:
+    return printable(cut(name, _LIMIT))
 
 
 def _numbers(site: Site) -> list[str]:
@@ -98,8 +103,9 @@ def _numbers(site: Site) -> list[str]:
 def _describe_caller(site: Site) -> str:
     if site.caller is None:
         return "(unknown)"
-    caller = replace(site.caller, file=basename(site.caller.file or ""))
-    return describe(caller, limit=_CELL_LIMIT)
+    function = shorten(site.caller.function or "", _FUNCTION_IN_CELL, parameters=False)
+    file = basename(site.caller.file or "")
+    return describe(replace(site.caller, function=function, file=file), show=_show)
 
 
 def _nothing_outstanding(report: Report) -> Line:
@@ -122,13 +128,39 @@ def _stack(site: Site) -> Iterator[Line]:
     size = format_bytes(site.outstanding_bytes)
     blocks = _count(site.outstanding_count, "block")
     yield Line(f"Stack {site.rank}: {size} in {blocks}", style="title")
-    for number, frame in enumerate(site.frames):
-        text = describe(frame, gap="  ", limit=_FRAME_LIMIT)
-        yield Line(f"  {f'#{number}':4}{text}", indent=6)
+    texts = [_describe_in_stack(frame) for frame in site.frames]
+    shown = 0
+    for cycle in find_cycles(texts):
+        yield from _frames(texts, shown, cycle.first_end)
+        yield _repeated(cycle, _indent(texts))
+        shown = cycle.end
+    yield from _frames(texts, shown, len(texts))
     if site.truncated:
         yield Line("  ... deeper frames are unknown (see --stack-bytes, --max-frames)", indent=6)
     elif not site.frames:
         yield Line("  (no frame is known)")
+
+
+def _describe_in_stack(frame: Frame) -> str:
+    function = shorten(frame.function or "", _FUNCTION_IN_STACK)
+    return describe(replace(frame, function=function), gap="  ", show=_show)
+
+
+def _frames(texts: Sequence[str], start: int, end: int) -> Iterator[Line]:
+    indent = _indent(texts)
+    for number in range(start, end):
+        yield Line(f"  #{number}".ljust(indent) + texts[number], indent)
+
+
+def _repeated(cycle: Cycle, indent: int) -> Line:
+    what = "" if cycle.length == 1 else f"these {cycle.length} frames "
+    last = cycle.end - 1
+    return Line(f"{'':{indent}}... {what}{cycle.times:,} times in all, up to #{last}", indent)
+
+
+def _indent(texts: Sequence[str]) -> int:
+    """Return the column of the functions, behind numbers of at least two digits."""
+    return max(len(f"  #{len(texts) - 1} "), len("  #10 "))
 
 
 def _count(count: int, noun: str) -> str:

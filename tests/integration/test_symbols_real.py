@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import signal
@@ -21,6 +22,8 @@ from gdbleak.symbols import Symbolizer
 
 TARGETS = Path(__file__).parent.parent / "targets"
 SIZE = 1 << 32
+HUGE = "h" * 1_000_000
+FUNCTION_BYTES = 3
 
 
 @pytest.fixture(scope="session")
@@ -179,6 +182,153 @@ def test_separate_debug_file_is_found_by_build_id(gdb: GdbProgram) -> None:
     [frames] = resolve(gdb, libc, malloc.address + malloc.size // 2)
     assert frames[-1].file is not None
     assert frames[-1].file.endswith("malloc.c")
+
+
+def test_separate_debug_file_of_our_own_is_found_by_build_id(
+    gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    """The folder of debug files is the system's; a GDB that has another one stands for it."""
+    build_id = ElfImage(str(program)).build_id
+    assert build_id is not None
+    debug = tmp_path / "debug" / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
+    debug.parent.mkdir(parents=True)
+    subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
+    wrapper = tmp_path / "gdb"
+    folder = f"set debug-file-directory {tmp_path}/debug"
+    wrapper.write_text(f'#!/bin/sh\nexec {gdb.path} -iex "{folder}" "$@"\n')
+    wrapper.chmod(0o755)
+    stripped = strip(program, tmp_path / "stripped")
+    there = GdbProgram(str(wrapper), gdb.version, gdb.python)
+    [[frame]] = resolve(there, stripped, offsets["hidden"])
+    assert (frame.function, frame.line) == ("hidden()", line_of("hidden"))
+
+
+def test_mini_debug_information(
+    gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
+) -> None:
+    """As rpm's find-debuginfo makes it: the symbols that .dynsym lacks, compressed."""
+    configuration = subprocess.run(
+        [gdb.path, "-nx", "-batch", "-ex", "show configuration"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    if "--with-lzma" not in configuration:
+        pytest.skip("this GDB was built without lzma, and does not read mini debug information")
+
+    def functions(*options: str) -> set[str]:
+        listed = subprocess.run(
+            ["nm", "--format=posix", "--defined-only", *options, program],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        rows = (line.split() for line in listed.splitlines())
+        return {name for name, kind, *_ in rows if kind in "TtD"}
+
+    kept = tmp_path / "kept"
+    kept.write_text("\n".join(functions() - functions("--dynamic")))
+    mini = tmp_path / "mini"
+    debug = tmp_path / "program.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
+    subprocess.run(["objcopy", "-S", f"--keep-symbols={kept}", debug, mini], check=True)
+    debug.unlink()
+    compressed = tmp_path / "mini.xz"
+    compressed.write_bytes(lzma.compress(mini.read_bytes()))
+    stripped = strip(program, tmp_path / "stripped", f"--add-section=.gnu_debugdata={compressed}")
+
+    assert names(gdb, stripped, offsets["hidden"], offsets["exported"]) == ["hidden()", "exported"]
+
+
+@pytest.fixture
+def split_program(tmp_path: Path) -> Path:
+    """Return a program whose debug information lies in a .dwo file beside it."""
+    made = tmp_path / "split"
+    source = TARGETS / "symbols_program.cpp"
+    # gold's dwp, the one of the distributions, does not survive DWARF 5.
+    flags = ["-O2", "-gdwarf-4", "-gsplit-dwarf", "-pthread", "-rdynamic"]
+    object_file = made.with_suffix(".o")
+    subprocess.run(["c++", *flags, "-c", source, "-o", object_file], check=True, cwd=tmp_path)
+    subprocess.run(["c++", "-pthread", "-rdynamic", object_file, "-o", made], check=True)
+    assert made.with_suffix(".dwo").exists()
+    return made
+
+
+def split_offsets(program: Path) -> dict[str, int]:
+    """Return the offsets of a program that is no copy of the one above."""
+    output = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {word: int(number, 16) for word, number in map(str.split, output.splitlines())}
+
+
+def assert_inlined_are_known(gdb: GdbProgram, program: Path) -> None:
+    [frames] = resolve(gdb, program, split_offsets(program)["inlined"])
+    assert [(f.function, f.line) for f in frames] == [
+        ("shop::innermost<int>(int)", line_of("innermost")),
+        ("shop::middle<int>(int)", line_of("middle")),
+        ("shop::outermost<int>(int, shop::Basket const*)", line_of("outermost")),
+    ]
+
+
+def test_split_debug_information_beside_the_objects(gdb: GdbProgram, split_program: Path) -> None:
+    assert_inlined_are_known(gdb, split_program)
+
+
+def test_split_debug_information_in_a_package(gdb: GdbProgram, split_program: Path) -> None:
+    if not shutil.which("dwp"):
+        pytest.skip("there is no dwp (binutils) to make the package with")
+    subprocess.run(["dwp", "-e", split_program, "-o", f"{split_program}.dwp"], check=True)
+    split_program.with_suffix(".dwo").unlink()
+    assert_inlined_are_known(gdb, split_program)
+
+
+def test_without_its_split_debug_information_functions_have_names(
+    gdb: GdbProgram, split_program: Path
+) -> None:
+    split_program.with_suffix(".dwo").unlink()
+    assert names(gdb, split_program, split_offsets(split_program)["hidden"]) == ["hidden()"]
+
+
+def test_debug_information_that_gdb_refuses_costs_no_names(gdb: GdbProgram, tmp_path: Path) -> None:
+    """GDB 13 reads nothing of a DWARF 5 program whose .dwo file is not there."""
+    made = tmp_path / "program"
+    source = TARGETS / "symbols_program.cpp"
+    flags = ["-O2", "-gdwarf-5", "-gsplit-dwarf", "-pthread", "-rdynamic"]
+    subprocess.run(["c++", *flags, source, "-o", made], check=True, cwd=tmp_path)
+    for part in tmp_path.glob("*.dwo"):
+        part.unlink()
+    module = Module("/target/module", 0, SIZE, 0, None, str(made))
+    symbolizer = Symbolizer(gdb, ModuleMap([module]))
+    offset = split_offsets(made)["hidden"]
+    [frame] = symbolizer.resolve([offset])[offset]
+    assert frame.function == "hidden()"
+    for note in symbolizer.notes:  # other versions of GDB have nothing to complain of
+        assert note.startswith("Some files and lines in /target/module are unknown: ")
+
+
+@pytest.fixture(scope="session")
+def large_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a library of 200,000 functions, and one whose name is a million characters long."""
+    folder = tmp_path_factory.mktemp("large")
+    with (folder / "large.s").open("w") as source:
+        for name in [*map("_ZN5large7f{:06}Ev".format, range(200_000)), HUGE]:
+            source.write(f".globl {name}\n.type {name},@function\n{name}: nop\nnop\nret\n")
+            source.write(f".size {name}, .-{name}\n")
+        source.write('.section .note.GNU-stack,"",@progbits\n')
+    output = folder / "liblarge.so"
+    subprocess.run(["cc", "-shared", "-o", output, source.name], check=True)
+    return output
+
+
+def test_large_library(gdb: GdbProgram, large_library: Path) -> None:
+    image = ElfImage(str(large_library))
+    start = image.find_function("_ZN5large7f000000Ev")
+    assert start is not None
+    numbers = [*range(0, 200_000, 20), 200_000]
+    offsets = [start.address + FUNCTION_BYTES * number + 1 for number in numbers]
+    assert names(gdb, large_library, *offsets) == [
+        *(f"large::f{number:06}()" for number in numbers[:-1]),
+        HUGE,
+    ]
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'a"b', "a\\b\\", "$x;#y", "-r", "~z", "ü", "a "])

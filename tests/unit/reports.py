@@ -182,12 +182,38 @@ def many_sites() -> Report:
     )
 
 
+def _recursion() -> Report:
+    """Return a report of recursion: of one function, of two that call each other, of templates."""
+
+    def frames(*functions: tuple[str, int]) -> tuple[Frame, ...]:
+        return tuple(
+            Frame(
+                0x40_1000 + line, "/srv/demo/tree", 0x1000 + line, name, "/srv/demo/tree.cpp", line
+            )
+            for name, line in functions
+        )
+
+    even, odd = ("is_even(unsigned long)", 20), ("is_odd(unsigned long)", 30)
+    insert = f"Tree<{LONG_NAME.partition('::_M_')[0]} >::insert(Node const&, unsigned long)"
+    ends = ("leaf(int)", 5), ("main", 99)
+    return report(
+        site(1, frames(ends[0], *[("walk(Node*)", 10)] * 212, ends[1])),
+        site(2, frames(ends[0], *[even, odd] * 106, even, ends[1])),
+        site(3, frames(ends[0], *[(insert, 40)] * 3, *[even] * 2, ends[1])),
+        site(4, frames(*[("walk(Node*)", 10)] * 1000), truncated=True),
+    )
+
+
 def _hostile() -> Report:
     frame = Frame(0x1000, module=HOSTILE, offset=0, function=HOSTILE, file=HOSTILE, line=1)
     huge = Frame(0x2000, module="m", offset=1, function="f" * 1_000_000)
+    deep = Frame(
+        0x3000, module="m" * 1_000_000, offset=2, function="f<" * 500_000, file="/" * 99999
+    )
     return report(
         site(1, (frame, huge)),
         site(2, (huge,)),
+        site(3, (deep, huge)),
         target=replace(TARGET, command=HOSTILE, exe=HOSTILE, allocator=HOSTILE),
         window=replace(WINDOW, ended_by=HOSTILE),
         notes=(HOSTILE,),
@@ -228,6 +254,7 @@ SAMPLES = {
     "one-site": report(site()),
     "many-sites": many_sites(),
     "no-frames": report(site(1, (), truncated=True)),
+    "recursion": _recursion(),
     "hostile": _hostile(),
     "incomplete": _incomplete(),
     "cut-off": report(

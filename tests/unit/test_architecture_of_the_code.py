@@ -22,6 +22,8 @@ PURE = [
     "cfi",
     "dwarf_expressions",
     "callers",
+    "names",
+    "rust_names",
     "analysis",
     "report",
     "units",

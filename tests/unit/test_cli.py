@@ -81,6 +81,15 @@ def test_options_of_trace(trace, tmp_path):
     assert output.read_text().startswith("{")
 
 
+def test_functions_to_skip_come_from_options_and_files(load, tmp_path):
+    listed = tmp_path / "ours"
+    listed.write_text("# of the pool\n  pool_*\n\nArena::grow(int)  \n\t# the end\nlambda#1")
+    arguments = ["--skip", "my_alloc*", "--skip-file", str(listed), "--skip", "operator new"]
+    assert cli.main(["report", "leak.gdbleak", *arguments]) == 0
+    skip = ("my_alloc*", "operator new", "pool_*", "Arena::grow(int)", "lambda#1")
+    assert load.call_args.kwargs == {"options": ReportOptions(skip=skip)}
+
+
 def test_options_of_report(load, capsys):
     assert cli.main(["report", "leak.gdbleak", "--format", "csv", "--older", "0"]) == 0
     assert load.call_args.args == ("leak.gdbleak",)
@@ -137,6 +146,7 @@ def test_size(text, size):
         "123 --max-events 0",
         "123 --top 0",
         "123 --max-frames 0",
+        "123 --skip=",
         "123 --stack-bytes 63",
         "123 --stack-bytes 8T",
         "123 --min-size -1",

@@ -62,6 +62,16 @@ def test_every_format_renders_every_report(name: str, sample: Report) -> None:
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize("shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding"])
 def test_golden(name: str, shape: str, width: int) -> None:
+    compare_with_golden(name, shape, width)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("form", TEXTS)
+def test_golden_of_recursion(form: str, width: int) -> None:
+    compare_with_golden(form, "recursion", width)
+
+
+def compare_with_golden(name: str, shape: str, width: int) -> None:
     golden = GOLDEN / f"{shape}-{width}.{name}.txt"
     if name not in ("table", "plain"):  # no other format knows a width
         golden = GOLDEN / f"{shape}.{name}.txt"
@@ -163,6 +173,23 @@ def test_huge_names_are_shortened_for_people(form: str) -> None:
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_huge_names_are_whole_for_programs(form: str) -> None:
     assert "f" * 1_000_000 in render(form, SAMPLES["hostile"])
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_recursion_is_collapsed_for_people(form: str) -> None:
+    text = render(form, SAMPLES["recursion"], width=160)
+    assert text.count("walk(Node*)") == 2
+    assert "       ... 212 times in all, up to #212\n  #213 main " in text
+    assert "       ... these 2 frames 106 times in all, up to #212\n  #213 is_even" in text
+    assert "       ... 1,000 times in all, up to #999\n  ... deeper frames are unknown" in text
+
+
+def test_recursion_is_whole_for_programs() -> None:
+    sites = json.loads(render("json", SAMPLES["recursion"]))["sites"]
+    assert [len(site["frames"]) for site in sites] == [214, 215, 7, 1000]
+    assert sites[1]["frames"][1]["function"] == "is_even(unsigned long)"
+    rows = list(csv.DictReader(io.StringIO(render("csv", SAMPLES["recursion"]))))
+    assert rows[0]["stack"].count("walk(Node*)") == 212
 
 
 def test_markdown_keeps_names_in_code_and_cells() -> None:

@@ -199,6 +199,18 @@ def test_answers_from_before_gdb_died_are_kept(
     ]
 
 
+def test_what_gdb_says_of_debug_information_is_noted(
+    make_symbolizer: Callable[[str], Symbolizer],
+) -> None:
+    half = {"functions": [[["f", None, None]]], "problem": "Dwarf Error: no .dwo file."}
+    symbolizer = make_symbolizer(answer({"functions": [[["g", "z.c", 1]]], "problem": None}, half))
+    resolved = symbolizer.resolve([0x1010, 0x7010])
+    assert [resolved[a][0].function for a in (0x1010, 0x7010)] == ["f", "g"]
+    assert symbolizer.notes == [
+        "Some files and lines in /bin/program are unknown: Dwarf Error: no .dwo file."
+    ]
+
+
 def test_many_modules_that_fail_alike_are_counted(
     make_gdb: Callable[[str], str],
 ) -> None:

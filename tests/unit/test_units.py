@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.text import fold, printable, shorten
+from gdbleak.text import cut, fold, printable
 from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
 
 SIZES = [
@@ -97,8 +97,8 @@ def test_printable(text: str, shown: str) -> None:
     ("text", "limit", "short"),
     [("abcdef", 6, "abcdef"), ("abcdefg", 6, "ab...g"), ("x" * 1_000_000, 5, "x...x")],
 )
-def test_shorten(text: str, limit: int, short: str) -> None:
-    assert shorten(text, limit) == short
+def test_cut(text: str, limit: int, short: str) -> None:
+    assert cut(text, limit) == short
 
 
 @pytest.mark.parametrize(
