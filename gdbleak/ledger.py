@@ -6,8 +6,9 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   function makes of another (`realloc` of `malloc`) lie deeper on the stack and are ignored:
   what happened is told by the outermost. A tail call (`reallocarray` jumps to `realloc`) lies
   at the same stack pointer and takes the place of its caller.
-- A free that calls another one (of a wrapped allocator, by `operator delete`) has a block that
-  nobody knows freed right behind it, at the same height of the stack or deeper: it is one free.
+- A free that calls another (`operator delete` does, and the free of a wrapped allocator) is followed
+  by it at the same height of the stack or deeper: with the same block, or, in another allocator,
+  with one that nobody knows. It is one free.
 - A call that leaves its function for somewhere unknown is not seen to return. It is lost, unless a
   call of another function at the same height or deeper takes its place.
 - `realloc` takes its block out of the books when it is entered, because the old address may be
@@ -65,6 +66,20 @@ class Call(NamedTuple):
     """The block that `pointer` named when the call began."""
 
 
+class _Free(NamedTuple):
+    """The latest call of a thread, which freed."""
+
+    allocator: int
+    stack_pointer: int
+    pointer: int
+
+    def calls(self, other: _Free) -> bool:
+        """Whether the one that comes next is a part of this."""
+        return other.stack_pointer <= self.stack_pointer and (
+            other.pointer == self.pointer or other.allocator != self.allocator
+        )
+
+
 class Ledger:
     """The books of one window. Feed it in the order of the recording, then call `close`."""
 
@@ -81,7 +96,7 @@ class Ledger:
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
-        self._freeing: dict[int, tuple[int, int]] = {}
+        self._freeing: dict[int, _Free] = {}
 
     @property
     def outstanding(self) -> int:
@@ -90,7 +105,7 @@ class Ledger:
 
     def enter(
         self,
-        probe: int,
+        allocator: int,
         function: AllocatorFunction,
         time_ns: int,
         thread: int,
@@ -108,15 +123,11 @@ class Ledger:
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
-        freeing = self._freeing.pop(thread, None)
+        before = self._freeing.pop(thread, None)
         if not function.allocates:
-            self._freeing[thread] = probe, stack_pointer
-            if (
-                not freeing
-                or freeing[0] == probe
-                or stack_pointer > freeing[1]
-                or (pointer in self._alive)
-            ):
+            free = _Free(allocator, stack_pointer, pointer)
+            self._freeing[thread] = free
+            if pointer in self._alive or not (before and before.calls(free)):
                 self._free(pointer, time_ns)
             return
         block = self._alive.pop(pointer, None) if pointer else None

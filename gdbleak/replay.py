@@ -19,7 +19,7 @@ class Replay:
         self.ledger = Ledger()
         self.events = 0
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._probes = [(probe.role, by_name[probe.function]) for probe in probes]
+        self._probes = [(p.role, by_name[p.function], p.allocator) for p in probes]
 
     def feed(self, hit: Hit) -> None:
         """Record one hit.
@@ -32,7 +32,7 @@ class Replay:
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
-        role, function = self._probes[hit.probe]
+        role, function, allocator = self._probes[hit.probe]
         if role is Role.RETURN:
             stack_pointer, result = hit.registers[:2]
             self.ledger.leave(
@@ -44,7 +44,7 @@ class Replay:
             return
         values = dict(zip(function.arguments, hit.registers[1:]))
         self.ledger.enter(
-            hit.probe,
+            allocator,
             function,
             hit.time_ns,
             hit.thread,

@@ -27,6 +27,15 @@ def allocating_line(site):
     )
 
 
+def sum_by_line(report):
+    """Return the counts of a report by the line of the program that allocates."""
+    sums = {}
+    for site in report["sites"]:
+        counts = sums.setdefault(allocating_line(site), Counter())
+        counts.update({key: site[key] for key in COUNTS})
+    return sums
+
+
 def test_counts_and_bytes_of_every_site_are_exact_twenty_times(cli, build_target, start_target):
     exact = start_target(build_target("exact.cpp", "-fno-optimize-sibling-calls"))
     for _ in range(20):
@@ -36,11 +45,7 @@ def test_counts_and_bytes_of_every_site_are_exact_twenty_times(cli, build_target
         report = trace.finish().report
 
         expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
-        actual = {}
-        for site in report["sites"]:
-            counts = actual.setdefault(allocating_line(site), Counter())
-            counts.update({key: site[key] for key in COUNTS})
-        assert expected == actual
+        assert expected == sum_by_line(report)
 
         window = report["window"]
         freed = sum(site["freed_count"] for site in truth)

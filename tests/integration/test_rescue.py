@@ -128,8 +128,8 @@ def test_another_process_has_the_pid_now(cli, puppet, journal):
 
 
 def test_another_file_is_mapped_there(cli, puppet, journal):
-    module = json.loads(journal.read_text())["module"]
-    before = edit(journal, module={**module, "build_id": "00" * 20})
+    module = json.loads(journal.read_text())["modules"][0]
+    before = edit(journal, modules=[{**module, "build_id": "00" * 20}])
     code, said = rescue(cli)
     assert (code, "another file mapped" in said, journal.exists()) == (1, True, True)
 

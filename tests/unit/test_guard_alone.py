@@ -20,7 +20,7 @@ PLAN = {
     "controller": 4_194_306,
     "controller_started": 2,
     "breakpoint": "cc",
-    "module": {},
+    "modules": [{}],
     "probes": [{"address": 0, "original": "55"}, {"address": 2, "original": "c3"}],
 }
 

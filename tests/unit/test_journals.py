@@ -36,7 +36,7 @@ def change(journal, **changes):
 
 
 def test_journal_holds_what_a_repair_needs(folder, target):
-    journal = open_journal(target, MODULE, PROBES)
+    journal = open_journal(target, [MODULE], PROBES)
 
     assert [entry.name for entry in folder.iterdir()] == [f"{os.getpid()}.journal"]
     assert journal.path.stat().st_mode & 0o777 == 0o600
@@ -44,22 +44,22 @@ def test_journal_holds_what_a_repair_needs(folder, target):
     assert journal.plan["started"] == read_start(os.getpid())
     assert journal.plan["breakpoint"] == "cc"
     assert journal.plan["probes"] == [{"address": 0x1234, "original": "55", "function": "malloc"}]
-    assert journal.plan["module"]["build_id"] == "ab" * 20
+    assert journal.plan["modules"][0]["build_id"] == "ab" * 20
 
 
 def test_second_trace_is_refused_and_the_first_journal_stays(folder, target):
-    journal = open_journal(target, MODULE, PROBES)
+    journal = open_journal(target, [MODULE], PROBES)
     before = journal.path.read_text()
 
     with pytest.raises(OpenJournalError, match="already tracing") as caught:
-        open_journal(target, MODULE, PROBES)
+        open_journal(target, [MODULE], PROBES)
     assert "Ctrl-C" in caught.value.help_text
     assert journal.path.read_text() == before
     assert len(list(folder.iterdir())) == 1
 
 
 def test_journal_of_a_killed_gdbleak_names_the_cure(folder, target):
-    change(open_journal(target, MODULE, PROBES), controller_started=1)
+    change(open_journal(target, [MODULE], PROBES), controller_started=1)
 
     with pytest.raises(OpenJournalError, match="was killed") as caught:
         check_journal(target.pid)
@@ -69,7 +69,7 @@ def test_journal_of_a_killed_gdbleak_names_the_cure(folder, target):
 
 @pytest.mark.parametrize("done", [{"started": 1}, {"closed": True}])
 def test_journal_without_a_purpose_goes(folder, target, done):
-    journal = open_journal(target, MODULE, PROBES)
+    journal = open_journal(target, [MODULE], PROBES)
     change(journal, **{key: value for key, value in done.items() if key == "started"})
     if "closed" in done:
         journal.append(closed=True)
@@ -79,7 +79,7 @@ def test_journal_without_a_purpose_goes(folder, target, done):
 
 
 def test_damaged_journals_are_named(folder, target):
-    journal = open_journal(target, MODULE, PROBES)
+    journal = open_journal(target, [MODULE], PROBES)
     damaged = folder / "1.journal"
     damaged.write_text("{")
 

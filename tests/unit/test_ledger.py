@@ -20,15 +20,13 @@ TOP = 0x7000
 
 
 BY_NAME = {function.name: function for function in MALLOC_FAMILY}
-PROBES = {name: number for number, name in enumerate(BY_NAME)}
-OTHER = 100
-"""Probe of a function of another allocator."""
 
 
-def enter(name, pointer=0, size=0, thread=1, sp=TOP, probe=None):
+def enter(name, pointer=0, size=0, thread=1, sp=TOP, allocator=0):
     """Return the event of a call."""
-    probe = PROBES[name] if probe is None else probe
-    return lambda ledger, now: ledger.enter(probe, BY_NAME[name], now, thread, sp, pointer, size)
+    return lambda ledger, now: ledger.enter(
+        allocator, BY_NAME[name], now, thread, sp, pointer, size
+    )
 
 
 def escape(thread=1, sp=TOP):
@@ -54,8 +52,8 @@ def realloc(pointer, size, result, name="realloc"):
     return [enter(name, pointer, size), leave(result)]
 
 
-def free(pointer, thread=1, sp=TOP, probe=None):
-    return [enter("free", pointer, thread=thread, sp=sp, probe=probe)]
+def free(pointer, thread=1, sp=TOP, allocator=0):
+    return [enter("free", pointer, thread=thread, sp=sp, allocator=allocator)]
 
 
 @dataclass
@@ -263,31 +261,43 @@ CASES = [
     ),
     Case(
         "a free calls the free of another allocator",
-        [*malloc(A, 10), *free(A), *free(A - 16, sp=TOP - 80, probe=OTHER)],
+        [*malloc(A, 10), *free(A), *free(A - 16, sp=TOP - 80, allocator=1)],
         freed=1,
         frees=1,
     ),
     Case(
         "a free jumps to that of another allocator",
-        [*malloc(A, 10), *free(A), *free(A, probe=OTHER)],
+        [*malloc(A, 10), *free(A), *free(A, allocator=1)],
         freed=1,
         frees=1,
     ),
     Case(
+        "an operator delete calls free",
+        [*malloc(A, 10), *free(A), enter("cfree", A, sp=TOP - 16)],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "two older blocks of one allocator are freed",
+        [*free(A), enter("cfree", B)],
+        frees=2,
+        frees_of_older_blocks=2,
+    ),
+    Case(
         "two allocators free a block each",
-        [*malloc(A, 10), *malloc(B, 10), *free(A), *free(B, sp=TOP - 80, probe=OTHER)],
+        [*malloc(A, 10), *malloc(B, 10), *free(A), *free(B, sp=TOP - 80, allocator=1)],
         freed=2,
         frees=2,
     ),
     Case(
         "frees one after the other of older blocks",
-        [*free(A), *free(B), *free(C, sp=TOP + 80, probe=OTHER)],
+        [*free(A), *free(B), *free(C, sp=TOP + 80, allocator=1)],
         frees=3,
         frees_of_older_blocks=3,
     ),
     Case(
         "a malloc between two frees",
-        [*free(A), *malloc(C, 10), *free(B, probe=OTHER)],
+        [*free(A), *malloc(C, 10), *free(B, allocator=1)],
         [(C, 10)],
         frees=2,
         frees_of_older_blocks=2,
@@ -300,7 +310,7 @@ CASES = [
     ),
     Case(
         "a call escapes to the malloc of another allocator",
-        [enter("malloc", size=10), escape(), enter("malloc", size=10, probe=OTHER), leave(A)],
+        [enter("malloc", size=10), escape(), enter("malloc", size=10, allocator=1), leave(A)],
         [(A, 10)],
     ),
     Case(
@@ -419,7 +429,7 @@ class Program(RuleBasedStateMachine):
 
     def enter(self, name, thread, sp, pointer, size):
         self.now += 1
-        self.ledger.enter(PROBES[name], BY_NAME[name], self.now, thread, sp, pointer, size)
+        self.ledger.enter(0, BY_NAME[name], self.now, thread, sp, pointer, size)
 
     def leave(self, thread, sp, result, stored=0):
         self.now += 1

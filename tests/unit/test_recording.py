@@ -112,7 +112,7 @@ def test_report_of_a_recording_that_was_cut_off(write):
         (b"gdbleak2" + DATA[8:], "no recording"),
         (MAGIC, "cut off before its first event"),
         (MAGIC + FRAMES[1], "cut off before its first event"),
-        (MAGIC + recordings.head(version=2), "version 2"),
+        (MAGIC + recordings.head(version=1), "version 1"),
         (MAGIC + encode_json(HEAD, {}), "version None"),
     ],
 )

@@ -30,7 +30,7 @@ def write_journal(pid, **changes):
         "controller": GONE,
         "controller_started": 1,
         "breakpoint": "cc",
-        "module": {},
+        "modules": [{}],
         "probes": [],
     }
     path = journal_path(pid)

@@ -1,0 +1,66 @@
+"""Whatever a program allocates with, and however that was linked, the counts are the truth."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+from test_exactness import COUNTS, sum_by_line
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+FLAGS = ("-fno-optimize-sibling-calls",)
+LIBRARIES = {
+    "jemalloc": "libjemalloc.so.2",
+    "tcmalloc": "libtcmalloc.so.4",
+    "tcmalloc minimal": "libtcmalloc_minimal.so.4",
+    "mimalloc": "libmimalloc.so.2",
+}
+
+
+def find_library(name):
+    """Return the path of a shared library of this host; skip without it."""
+    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    match = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (\S+)$", found, re.MULTILINE)
+    if match is None:
+        pytest.skip(f"{name} is not installed: run .ci/setup test")
+    return match[1]
+
+
+def assert_exact(cli, target, allocator):
+    """Trace a round of a program's allocations, and compare with what it knows about them."""
+    trace = cli.start_trace(target.pid)
+    truth = json.loads(target.ask("go"))
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
+    assert expected == sum_by_line(report)
+    window = report["window"]
+    freed = sum(site["freed_count"] for site in truth)
+    assert (window["frees"], window["missed_frees"], window["lost_events"]) == (freed, 0, 0)
+    assert (window["complete"], report["verification"]["ok"]) == (True, True)
+    assert report["target"]["allocator"].startswith(allocator)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_preloaded(cli, build_target, start_target, name):
+    library = find_library(LIBRARIES[name])
+    program = build_target("exact.cpp", *FLAGS)
+    target = start_target("env", f"LD_PRELOAD={library}", program)
+    assert_exact(cli, target, name.split()[0])
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_linked(cli, build_target, start_target, name):
+    program = build_target("exact.cpp", *FLAGS, find_library(LIBRARIES[name]))
+    assert_exact(cli, start_target(program), name.split()[0])
+
+
+@pytest.mark.parametrize("flag", ["-static", "-static-pie"])
+def test_static(cli, build_target, start_target, flag):
+    program = build_target("exact.cpp", *FLAGS, flag)
+    assert_exact(cli, start_target(program), "glibc in exact")
