@@ -1,7 +1,4 @@
-"""However and whenever gdbleak dies, its target lives on, and nothing is left of the trace.
-
-GDBLEAK_TORTURE=25 makes 50 attempts of each kind of death on each target.
-"""
+"""However and whenever gdbleak dies, its target lives on, and nothing is left of the trace."""
 
 from __future__ import annotations
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
+from support.crew import TORTURE
 from support.processes import wait_until
 
 import gdbleak
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
-TIMES = int(os.environ.get("GDBLEAK_TORTURE", "1"))
 STANDING = 500
 RATE = 500
-MADE = 100 * TIMES
+MADE = 100 * TORTURE
 BLOCKS_OF_A_THREAD = 3
 
 
@@ -53,7 +52,7 @@ def test_every_thread_is_seen_and_let_go(cli, start_threads):
 
 def test_windows_in_a_row_while_threads_come_and_go(start_threads):
     target = start_threads(10, RATE)
-    for _ in range(10 * TIMES):
+    for _ in range(10 * TORTURE):
         report = gdbleak.trace(target.pid, max_events=100, duration_s=60)
         assert (report.window.ended_by, report.verification.ok) == ("max-events", True)
         assert_all_threads_live(target, 10)

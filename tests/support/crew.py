@@ -12,7 +12,7 @@ import psutil
 from support.processes import Target, lives, state_of, status_of, wait_until
 
 TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))
-"""How many times longer than usual the tests are that look for rare failures."""
+"""How many times longer than usual the tests of rare failures are; `make torture` sets 25."""
 
 
 def find_gdb(pid: int) -> psutil.Process | None:
