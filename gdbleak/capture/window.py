@@ -23,9 +23,10 @@ from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.journals import open_journal
 from gdbleak.capture.proof import prove
+from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
-from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
+from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import Probe
@@ -164,13 +165,16 @@ class Window:
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
         """Keep a journal, until the target is proved to be as it was found."""
-        journal = open_journal(self._target, self._module, self._probes)
+        target, probes = self._target, self._probes
+        try:
+            scratch = read_scratch(target.pid, self._memory)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
+        journal = open_journal(target, self._module, probes, scratch)
         try:
             yield journal
         finally:
-            self._verification = prove(
-                self._target.pid, self._target.state, self._probes, self._memory
-            )
+            self._verification = prove(target.pid, target.state, probes, scratch, self._memory)
             if self._verification.ok is not False:
                 journal.path.unlink(missing_ok=True)
 
