@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -170,31 +167,6 @@ class Output:
             width=shutil.get_terminal_size().columns if terminal else None,
             color=terminal and "NO_COLOR" not in os.environ,
         )
-
-
-@contextmanager
-def standard_output() -> Iterator[None]:
-    """Write what goes to standard output for good, and say when that fails.
-
-    Raises:
-        WriteError: there was no room for it.
-
-    """
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        if error.filename is not None:  # it was about a file, not about the output
-            raise
-        # Python would try to flush again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if error.errno != errno.EPIPE:  # a reader that has gone has seen enough
-            raise WriteError(f"cannot write the output: {error.strerror}") from error
-        sys.exit(0)
 
 
 def check_writable(path: str) -> None:
