@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.bounds import bounded, check_bounds
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
@@ -46,13 +47,22 @@ RESERVE_BYTES = 1 << 18
 class Limits:
     """What bounds a window."""
 
-    duration_s: float = 10.0
-    max_events: int | None = None
-    max_pause_ms: float = 500.0
+    duration_s: float = bounded(10.0, 0.001, 31 * 86400)
+    max_events: int | None = bounded(None, 1)
+    max_pause_ms: float = bounded(500.0, 250)
     """How long the target may stand still at once."""
-    max_memory: int = 512 << 20
+    max_memory: int = bounded(512 << 20, 1 << 20)
     """How many bytes gdbleak and its GDB may hold resident, each."""
-    stack_bytes: int = 4096
+    stack_bytes: int = bounded(4096, 64, 1 << 20)
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
