@@ -115,6 +115,11 @@ class Analysis:
         ledger = replay.ledger
         ledger.close()
         end = recording.end or {}
+        if end.get("stop_signal") and end["verification"]["state_after"] == "T":
+            self.notes.append(
+                f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
+                " window; SIGCONT continues it"
+            )
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
         duration_s = (end_ns - opened_ns) / 1e9

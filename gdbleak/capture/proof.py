@@ -15,7 +15,12 @@ SETTLE_S = 2.0
 
 
 def prove(
-    pid: int, state_before: str, probes: tuple[Probe, ...], scratch: Scratch, memory: Memory
+    pid: int,
+    state_before: str,
+    probes: tuple[Probe, ...],
+    scratch: Scratch,
+    memory: Memory,
+    own_stop: bool,
 ) -> Verification:
     """Look at a process after the detach.
 
@@ -25,12 +30,14 @@ def prove(
         probes: Where breakpoints were.
         scratch: Where GDB stepped over them.
         memory: Of the process, opened before the attach: it cannot turn into another process's.
+        own_stop: Whether somebody has sent it a signal of job control meanwhile.
 
     """
+    halted = "t" if own_stop else "tT"
     deadline = time.monotonic() + SETTLE_S
     while True:
         state, tracer = _look(pid)
-        settled = state is None or (tracer == 0 and state not in "tT")
+        settled = state is None or (tracer == 0 and state not in halted)
         if settled or time.monotonic() > deadline:
             break
         time.sleep(0.005)
@@ -39,7 +46,7 @@ def prove(
     intact = None
     if not _is_gone(probes, memory):
         intact = scratch.is_intact(memory) and not any(iter_changed(probes, memory))
-    ok = tracer == 0 and state not in "tT" and intact is not False
+    ok = tracer == 0 and state not in halted and intact is not False
     return Verification(tracer, state_before, state, intact, ok)
 
 

@@ -86,6 +86,7 @@ class _Outcome:
     stops: int | None = None
     lost_events: int = 0
     children: int = 0
+    stop_signal: str | None = None
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
 
@@ -184,7 +185,10 @@ class Window:
         try:
             yield journal
         finally:
-            self._verification = prove(target.pid, target.state, probes, scratch, self._memory)
+            own_stop = self._outcome.stop_signal is not None
+            self._verification = prove(
+                target.pid, target.state, probes, scratch, self._memory, own_stop
+            )
             if self._verification.ok is not False:
                 journal.path.unlink(missing_ok=True)
 
@@ -220,6 +224,7 @@ class Window:
             self._tail.read()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
+        outcome.stop_signal = agent.debugger.stop_signal
         outcome.stopped_s = standstill.estimate(elapsed_s)
         pause_s = max(released_s, standstill.longest_s)
         outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, pause_s * 1e3)
