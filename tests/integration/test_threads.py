@@ -16,6 +16,7 @@ STANDING = 500
 RATE = 500
 MADE = 100 * TORTURE
 BLOCKS_OF_A_THREAD = 3
+SLEEPERS = 8
 
 
 @pytest.fixture
@@ -56,3 +57,16 @@ def test_windows_in_a_row_while_threads_come_and_go(start_threads):
         report = gdbleak.trace(target.pid, max_events=100, duration_s=60)
         assert (report.window.ended_by, report.verification.ok) == ("max-events", True)
         assert_all_threads_live(target, 10)
+
+
+def test_waiting_threads_are_halted_by_the_attach_and_the_detach_alone(
+    cli, build_target, start_target
+):
+    target = start_target(build_target("sleepers.c"))
+    trace = cli.start_trace(target.pid)
+    assert target.ask("leak 300") == "leaked"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    assert report["window"]["stops"] >= 600
+    assert int(target.ask("interrupted")) <= 2 * SLEEPERS
