@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gdbleak.report import Frame, Report, Site
 else:
 
+    def __dir__():
+        return sorted([*globals(), *__all__])
+
     def __getattr__(name):
         """Import what is asked for: all of it takes longer than many commands run."""
         if name not in __all__:

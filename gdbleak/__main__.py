@@ -14,10 +14,11 @@ def entry() -> None:
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
         # Not before: Ctrl-C may come while all the modules are read.
-        from gdbleak.cli import main
         from gdbleak.streams import fill_standard_streams
 
         fill_standard_streams()
+        from gdbleak.cli import main
+
         status = main(sys.argv[1:])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: one more Ctrl-C changes nothing
     except KeyboardInterrupt:

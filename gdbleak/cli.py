@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["trace", *arguments]
     try:
         with standard_output():
-            _make_version_parser().parse_known_args(arguments[:1])
+            _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             options = make_parser().parse_args(arguments)
             return int(options.run(options))
     except GdbleakError as error:
