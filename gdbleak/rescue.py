@@ -98,8 +98,11 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
 
 def _is_same_program(plan: dict[str, Any]) -> bool:
     """Whether the process has called no exec: that lays out its memory anew."""
-    with Memory(plan["pid"]) as memory:
-        now = read_scratch(plan["pid"], memory).to_json()
+    try:
+        with Memory(plan["pid"]) as memory:
+            now = read_scratch(plan["pid"], memory).to_json()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return False
     return all(now[key] == plan["scratch"][key] for key in ("address", "program"))
 
 
