@@ -1,14 +1,17 @@
 BIN := .venv/bin
+TORTURES := children signals threads cycles death_of_the_tool
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Each target installs what it lacks; again when pyproject.toml has changed.
+# Each target installs what it lacks; again when what it needs has changed.
 .venv/for-demo: extras =
+.venv/for-demo: packages = demo
 .venv/for-test: extras = [test]
 .venv/for-check: extras = [test,check]
-.venv/for-%: pyproject.toml
-	.ci/setup
+.venv/for-%: packages = test
+.venv/for-%: pyproject.toml .ci/setup
+	.ci/setup $(packages)
 	python3 -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.$(extras)'
 	touch $@
@@ -22,8 +25,7 @@ test: .venv/for-test ## Run the tests
 	$(BIN)/pytest
 
 torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
-	GDBLEAK_TORTURE=25 $(BIN)/pytest tests/integration/test_death_of_the_tool.py
-	GDBLEAK_TORTURE=40 $(BIN)/pytest tests/integration/test_cycles.py
+	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
 	$(BIN)/python benchmarks/survival.py
 
 check: .venv/for-check ## Look for mistakes without running anything

@@ -8,9 +8,24 @@
 
 from __future__ import annotations
 
-from gdbleak.api import ReportOptions, load, trace
-from gdbleak.errors import GdbleakError
-from gdbleak.report import Frame, Report, Site
+from typing import TYPE_CHECKING
 
 __all__ = ["Frame", "GdbleakError", "Report", "ReportOptions", "Site", "load", "trace"]
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gdbleak.api import ReportOptions, load, trace
+    from gdbleak.errors import GdbleakError
+    from gdbleak.report import Frame, Report, Site
+else:
+
+    def __dir__():
+        return sorted([*globals(), *__all__])
+
+    def __getattr__(name):
+        """Import what is asked for: all of it takes longer than many commands run."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from gdbleak import api, errors, report
+
+        return next(vars(home)[name] for home in (api, errors, report) if name in vars(home))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gdbleak.bounds import bounded, check_bounds
 from gdbleak.callers import Wrappers, find_caller
 from gdbleak.elf import ElfImage
-from gdbleak.errors import ElfError
+from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger import Block, Ledger
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.recording import EndedBy, Recording, reading
@@ -24,6 +25,8 @@ from gdbleak.report import (
 )
 from gdbleak.stacks import CallStack, Unwinder
 
+SORTS = ("bytes", "count")
+
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 
 
@@ -31,16 +34,32 @@ Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 class ReportOptions:
     """Which blocks a report is about, and in which order it lists their stacks."""
 
-    min_size: int = 0
+    min_size: int = bounded(0, 0)
     """Only blocks of at least so many requested bytes."""
-    max_size: int | None = None
-    older_ms: float = 500.0
+    max_size: int | None = bounded(None, 0)
+    older_ms: float = bounded(500.0, 0)
     """Only blocks at least this old at the end of the window count as outstanding."""
     sort: str = "bytes"
     """By outstanding `bytes` or `count`."""
-    max_frames: int = 64
+    max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
     """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range, or they contradict each other.
+
+        """
+        check_bounds(self)
+        if self.max_size is not None and self.max_size < self.min_size:
+            raise UsageError(
+                f"the largest size, {self.max_size}, is below the smallest, {self.min_size}",
+                "swap them, or leave one out",
+            )
+        if self.sort not in SORTS:
+            raise UsageError(f"sort, {self.sort!r}, is none of {', '.join(SORTS)}")
 
 
 @dataclass
@@ -99,6 +118,11 @@ class Analysis:
         ledger = replay.ledger
         ledger.close()
         end = recording.end or {}
+        if end.get("stop_signal") and end["verification"]["state_after"] == "T":
+            self.notes.append(
+                f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
+                " window; SIGCONT continues it"
+            )
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
         duration_s = (end_ns - opened_ns) / 1e9

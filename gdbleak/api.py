@@ -56,12 +56,14 @@ def trace(
         on_progress: Called about ten times a second during the window.
 
     Raises:
+        UsageError: a number is out of its range.
         TargetError: the process cannot be traced.
         DebuggerError: GDB is missing or failed.
         FileError: the recording cannot be written.
         KeyboardInterrupt: Ctrl-C came before the window was open.
 
     """
+    limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
     gdb = find_gdb()
     check_journal(pid)
     target = inspect(pid)
@@ -86,7 +88,6 @@ def trace(
                     "probes": [probe.to_json() for probe in plan.probes],
                 },
             )
-            limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
             window = Window(target, plan, memory, recording, limits, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))

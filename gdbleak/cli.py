@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.commands import doctor, report, rescue, trace
-from gdbleak.commands.output import standard_output
 from gdbleak.errors import GdbleakError, UsageError
+from gdbleak.streams import standard_output
 from gdbleak.text import printable
 
 
@@ -27,12 +26,17 @@ class Command(Protocol):
         """Run the command; return the exit status."""
 
 
-_COMMANDS: dict[str, Command] = {
-    "trace": trace.Trace(),
-    "report": report.Report(),
-    "doctor": doctor.Doctor(),
-    "rescue": rescue.Rescue(),
-}
+def _load_commands() -> dict[str, Command]:
+    """Return the commands by name; only when they are needed, for they bring everything along."""
+    from gdbleak.commands import doctor, report, rescue, trace
+
+    return {
+        "trace": trace.Trace(),
+        "report": report.Report(),
+        "doctor": doctor.Doctor(),
+        "rescue": rescue.Rescue(),
+    }
+
 
 _EXAMPLES = """\
 examples:
@@ -61,6 +65,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, f"run `{self.prog} --help`")
 
 
+def _make_version_parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False)
+    parser.add_argument("--version", action="version", version=f"gdbleak {__version__}")
+    return parser
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
@@ -69,10 +79,10 @@ def make_parser() -> argparse.ArgumentParser:
         "Needs gdb, and the right to trace the process. `gdbleak PID` means `gdbleak trace PID`.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_make_version_parser()],
     )
-    parser.add_argument("--version", action="version", version=f"gdbleak {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in _COMMANDS.items():
+    for name, command in _load_commands().items():
         subparser = commands.add_parser(
             name,
             help=command.summary,
@@ -80,20 +90,24 @@ def make_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command line, without the program's name; return the exit status."""
+    """Run a command line, without the program's name; return the exit status.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came before there was anything to report.
+
+    """
     if arguments and arguments[0].isdecimal():
         arguments = ["trace", *arguments]
     try:
         with standard_output():
+            _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             options = make_parser().parse_args(arguments)
-            return _COMMANDS[options.command].run(options)
+            return int(options.run(options))
     except GdbleakError as error:
         sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("gdbleak: interrupted\n")
-        return 130

@@ -6,9 +6,9 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   function makes of another (`realloc` of `malloc`) lie deeper on the stack and are ignored:
   what happened is told by the outermost. A tail call (`reallocarray` jumps to `realloc`) lies
   at the same stack pointer and takes the place of its caller.
-- A free that calls another (`operator delete` does, and the free of a wrapped allocator) is followed
-  by it at the same height of the stack or deeper: with the same block, or, in another allocator,
-  with one that nobody knows. It is one free.
+- A free that calls another (`operator delete` does, and the free of a wrapped allocator) is
+  followed by it at the same height of the stack or deeper: with the same block, or, in another
+  allocator, with one that nobody knows. It is one free.
 - A call that leaves its function for somewhere unknown is not seen to return. It is lost, unless a
   call of another function at the same height or deeper takes its place.
 - `realloc` takes its block out of the books when it is entered, because the old address may be
@@ -70,13 +70,15 @@ class _Free(NamedTuple):
     """The latest call of a thread, which freed."""
 
     allocator: int
+    function: AllocatorFunction
     stack_pointer: int
     pointer: int
 
     def calls(self, other: _Free) -> bool:
         """Whether the one that comes next is a part of this."""
         return other.stack_pointer <= self.stack_pointer and (
-            other.pointer == self.pointer or other.allocator != self.allocator
+            other.allocator != self.allocator
+            or (other.pointer == self.pointer and other.function is not self.function)
         )
 
 
@@ -125,7 +127,7 @@ class Ledger:
             self._abandon(thread, call, tail_call)
         before = self._freeing.pop(thread, None)
         if not function.allocates:
-            free = _Free(allocator, stack_pointer, pointer)
+            free = _Free(allocator, function, stack_pointer, pointer)
             self._freeing[thread] = free
             if pointer in self._alive or not (before and before.calls(free)):
                 self._free(pointer, time_ns)

@@ -113,7 +113,7 @@ class Verification:
     state_after: str | None
     """State letters of proc(5)."""
     text_intact: bool | None
-    """Every breakpoint address holds the bytes of the ELF file again."""
+    """Every place in its code that GDB writes to holds again what it held before."""
     ok: bool | None
     """None when the process had ended, so that there was nothing left to look at."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gdbleak.capture.guard import Journal, iter_breakpoints, read_start, repair
+from gdbleak.capture.guard import Journal, iter_changes, read_start, repair
 from gdbleak.capture.journals import controller_lives, iter_journals, journal_path
+from gdbleak.capture.scratch import read_scratch
 from gdbleak.elf import HEADER_SIZE, parse_build_id
 from gdbleak.proc import Memory, read_status
 
@@ -76,7 +77,10 @@ def _rescue(journal: Journal) -> Rescue:
 
 def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     plan = journal.plan
-    found = sum(1 for _ in iter_breakpoints(memory, plan))
+    if not _is_same_program(plan):
+        journal.path.unlink()
+        return Rescue(f"{name} runs another program by now: nothing to repair")
+    found = sum(1 for _ in iter_changes(memory, plan))
     for module in plan["modules"] if found else ():
         if not _is_same_module(plan["pid"], module):
             return Rescue(
@@ -84,12 +88,22 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
             )
     repair(memory, journal, "rescue")
     done = journal.events[-1]
-    said = [f"restored {done['restored']} of {found} breakpoints"] if found else []
+    said = [f"restored {done['restored']} of {found} places in its code"] if found else []
     said += ["continued it, for it had been left stopped"] if done["continued"] else []
     if not done["closed"]:
         return Rescue(f"{name}: {', '.join(said)}; the others could not be written", ok=False)
     journal.path.unlink()
     return Rescue(f"{name}: {', '.join(said) or 'it is as it was, nothing to repair'}")
+
+
+def _is_same_program(plan: dict[str, Any]) -> bool:
+    """Whether the process has called no exec: that lays out its memory anew."""
+    try:
+        with Memory(plan["pid"]) as memory:
+            now = read_scratch(plan["pid"], memory).to_json()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return False
+    return all(now[key] == plan["scratch"][key] for key in ("address", "program"))
 
 
 def _is_same_module(pid: int, module: dict[str, Any]) -> bool:

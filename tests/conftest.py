@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,13 @@ def no_process_is_left() -> Iterator[None]:
     assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     yield
     wait_until(lambda: living_descendants() == [], "every process that was started had ended")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_from_a_terminal() -> None:
+    """Let what is started here heed the signals that nohup or a shell may have us ignore."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def living_descendants() -> list[psutil.Process]:

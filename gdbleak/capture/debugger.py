@@ -42,12 +42,15 @@ _OPTIONS = (
     *("-ex", "handle SIGINT nostop noprint pass"),
     # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
     *("-ex", "handle SIGSTOP nostop noprint nopass"),
+    # The signals of job control are the target's own; they take effect at the detach.
+    *("-ex", "handle SIGTSTP SIGTTIN SIGTTOU nostop print pass"),
 )
 
 
 END_TIMEOUT_S = 10.0
 
-# GDB tells of it in words alone.
+# GDB tells of these in words alone.
+_JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
 _CHILD = re.compile(r"\[Detaching after v?fork from child")
 
 
@@ -90,6 +93,8 @@ class Debugger:
         """Asynchronous records that nobody has taken yet."""
         self.children = 0
         """How many processes the target has started, which GDB lets go."""
+        self.stop_signal: str | None = None
+        """The last signal of job control that somebody has sent to the target."""
         self._token = 0
         self._results: dict[int | None, dict[str, Any]] = {}
         self._console: list[str] = []
@@ -223,6 +228,9 @@ class Debugger:
             elif record["type"] == "console":
                 self._console.append(record["payload"])
                 self.children += bool(_CHILD.match(record["payload"]))
+                stop_signal = _JOB_CONTROL.match(record["payload"])
+                if stop_signal:
+                    self.stop_signal = stop_signal[1]
 
     def _death(self) -> DebuggerDiedError:
         status = self._process.wait()

@@ -39,7 +39,7 @@ SETTLE_S = 2.0
 
 _NEEDED = {
     *("pid", "started", "state", "command", "controller", "controller_started"),
-    *("breakpoint", "modules", "probes"),
+    *("breakpoint", "modules", "probes", "scratch"),
 }
 
 
@@ -97,21 +97,28 @@ def read_start(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def iter_breakpoints(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
-    """Yield address and original bytes of each breakpoint that is still in place."""
+def iter_changes(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield address and original bytes of each place where bytes of GDB still stand."""
     code = bytes.fromhex(plan["breakpoint"])
     for probe in plan["probes"]:
-        try:
-            if os.pread(memory, len(code), probe["address"]) == code:
-                yield probe["address"], bytes.fromhex(probe["original"])
-        except OSError:  # what was mapped there is not any more
-            continue
+        if _read(memory, len(code), probe["address"]) == code:
+            yield probe["address"], bytes.fromhex(probe["original"])
+    address, original = plan["scratch"]["address"], bytes.fromhex(plan["scratch"]["original"])
+    if _read(memory, len(original), address) not in (original, b""):
+        yield address, original
+
+
+def _read(memory: int, size: int, address: int) -> bytes:
+    try:
+        return os.pread(memory, size, address)
+    except OSError:  # what was mapped there is not any more
+        return b""
 
 
 def restore(memory: int, plan: dict[str, Any]) -> int:
-    """Write the original bytes over breakpoints; return over how many."""
+    """Write the original bytes over those of GDB; return in how many places."""
     restored = 0
-    for address, original in iter_breakpoints(memory, plan):
+    for address, original in iter_changes(memory, plan):
         with suppress(OSError):  # the process has just ended
             restored += os.pwrite(memory, original, address) > 0
     return restored
@@ -139,7 +146,7 @@ def repair(memory: int, journal: Journal, who: str, restored: int = 0) -> None:
     restored += restore(memory, journal.plan)
     continued = wake(journal.plan)
     lives = read_start(journal.plan["pid"]) == journal.plan["started"]
-    left = sum(1 for _ in iter_breakpoints(memory, journal.plan))
+    left = sum(1 for _ in iter_changes(memory, journal.plan))
     journal.append(
         who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
     )

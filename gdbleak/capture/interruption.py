@@ -38,6 +38,8 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in _REASONS:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # nohup: the window is to outlast the terminal
                 self._previous[number] = signal.signal(number, self._note)
         return self
 

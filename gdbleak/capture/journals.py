@@ -16,6 +16,7 @@ from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.capture.guard import Journal, read_start
+from gdbleak.capture.scratch import Scratch
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.modules import Module
 from gdbleak.plan import Probe
@@ -62,7 +63,9 @@ def iter_journals() -> Iterator[Journal | Path]:
             yield path
 
 
-def open_journal(target: Target, modules: Iterable[Module], probes: tuple[Probe, ...]) -> Journal:
+def open_journal(
+    target: Target, modules: Iterable[Module], probes: tuple[Probe, ...], scratch: Scratch
+) -> Journal:
     """Write the journal of a trace that is about to begin.
 
     Raises:
@@ -88,6 +91,7 @@ def open_journal(target: Target, modules: Iterable[Module], probes: tuple[Probe,
             {"address": probe.address, "original": probe.original, "function": probe.function}
             for probe in probes
         ],
+        "scratch": scratch.to_json(),
     }
     path = journal_path(target.pid)
     draft = path.with_suffix(f".{os.getpid()}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Plan
+from gdbleak.bounds import bounded, check_bounds
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
@@ -23,9 +24,10 @@ from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.journals import open_journal
 from gdbleak.capture.proof import prove
+from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
-from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
+from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.proc import Memory, resident_set
@@ -44,13 +46,22 @@ RESERVE_BYTES = 1 << 18
 class Limits:
     """What bounds a window."""
 
-    duration_s: float = 10.0
-    max_events: int | None = None
-    max_pause_ms: float = 500.0
+    duration_s: float = bounded(10.0, 0.001, 31 * 86400)
+    max_events: int | None = bounded(None, 1)
+    max_pause_ms: float = bounded(500.0, 250)
     """How long the target may stand still at once."""
-    max_memory: int = 512 << 20
+    max_memory: int = bounded(512 << 20, 1 << 20)
     """How many bytes gdbleak and its GDB may hold resident, each."""
-    stack_bytes: int = 4096
+    stack_bytes: int = bounded(4096, 64, 1 << 20)
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ class _Outcome:
     stops: int | None = None
     lost_events: int = 0
     children: int = 0
+    stop_signal: str | None = None
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
 
@@ -161,13 +173,19 @@ class Window:
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
         """Keep a journal, until the target is proved to be as it was found."""
+        target, probes = self._target, self._probes
         modules = [allocator.module for allocator in self._plan.allocators]
-        journal = open_journal(self._target, modules, self._probes)
+        try:
+            scratch = read_scratch(target.pid, self._memory)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
+        journal = open_journal(target, modules, probes, scratch)
         try:
             yield journal
         finally:
+            own_stop = self._outcome.stop_signal is not None
             self._verification = prove(
-                self._target.pid, self._target.state, self._probes, self._memory
+                target.pid, target.state, probes, scratch, self._memory, own_stop
             )
             if self._verification.ok is not False:
                 journal.path.unlink(missing_ok=True)
@@ -204,6 +222,7 @@ class Window:
             self._tail.read()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
+        outcome.stop_signal = agent.debugger.stop_signal
         outcome.stopped_s = standstill.estimate(elapsed_s)
         pause_s = max(released_s, standstill.longest_s)
         outcome.longest_pause_ms = max(outcome.longest_pause_ms or 0.0, pause_s * 1e3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gdbleak.commands.output import at_least
+from gdbleak.bounds import Bounds
+from gdbleak.commands.output import within
 from gdbleak.doctor import examine_host, examine_process
 from gdbleak.text import printable
 
@@ -22,7 +23,11 @@ class Doctor:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "pid", metavar="PID", type=at_least(1, int), nargs="?", help="the process to check"
+            "pid",
+            metavar="PID",
+            type=within(Bounds(1), int),
+            nargs="?",
+            help="the process to check",
         )
 
     def run(self, options: argparse.Namespace) -> int:

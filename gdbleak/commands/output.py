@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gdbleak.analysis import ReportOptions
+from gdbleak.analysis import SORTS, ReportOptions
+from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UsageError, WriteError
 from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
 from gdbleak.report import Report
@@ -27,24 +25,16 @@ def parse_size(text: str) -> int:
     return int(text if factor == 1 else text[:-1]) * factor
 
 
-def at_least(low: Number, parse: Callable[[str], Number]) -> Callable[[str], Number]:
-    """Return an argument type: a number from `low` upwards."""
-    return between(low, None, parse)
-
-
-def between(
-    low: Number, high: Number | None, parse: Callable[[str], Number]
-) -> Callable[[str], Number]:
-    """Return an argument type: a number from `low` to `high`."""
+def within(bounds: Bounds, parse: Callable[[str], Number]) -> Callable[[str], Number]:
+    """Return an argument type: a number within bounds."""
 
     def check(text: str) -> Number:
         try:
             value = parse(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not low <= value < float("inf") or (high is not None and value > high):
-            upwards = "upwards" if high is None else f"to {high}"
-            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} {upwards}")
+        if value not in bounds:
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}")
         return value
 
     return check
@@ -55,41 +45,41 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the report")
     group.add_argument(
         "--top",
-        type=at_least(1, int),
+        type=within(Bounds(1), int),
         default=10,
         metavar="N",
         help="show the N largest call stacks; json and csv hold all (default: 10)",
     )
     group.add_argument(
         "--sort",
-        choices=("bytes", "count"),
-        default="bytes",
+        choices=SORTS,
+        default=ReportOptions.sort,
         help="order by outstanding bytes or by number of blocks (default: bytes)",
     )
     group.add_argument(
         "--older",
-        type=at_least(0, float),
-        default=500.0,
+        type=within(bounds_of(ReportOptions, "older_ms"), float),
+        default=ReportOptions.older_ms,
         metavar="MS",
         help="only blocks at least MS milliseconds old at the end are outstanding (default: 500)",
     )
     group.add_argument(
         "--min-size",
-        type=at_least(0, parse_size),
-        default=0,
+        type=within(bounds_of(ReportOptions, "min_size"), parse_size),
+        default=ReportOptions.min_size,
         metavar="BYTES",
         help="leave out smaller blocks; 4k and 2M are understood",
     )
     group.add_argument(
         "--max-size",
-        type=at_least(0, parse_size),
+        type=within(bounds_of(ReportOptions, "max_size"), parse_size),
         metavar="BYTES",
         help="leave out larger blocks",
     )
     group.add_argument(
         "--max-frames",
-        type=at_least(1, int),
-        default=64,
+        type=within(bounds_of(ReportOptions, "max_frames"), int),
+        default=ReportOptions.max_frames,
         metavar="N",
         help="unwind at most N frames of a stack (default: 64)",
     )
@@ -148,8 +138,6 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         FileError: a file of functions cannot be read.
 
     """
-    if options.max_size is not None and options.max_size < options.min_size:
-        raise UsageError("--max-size is below --min-size", "swap them, or leave one out")
     return ReportOptions(
         min_size=options.min_size,
         max_size=options.max_size,
@@ -206,31 +194,6 @@ class Output:
             width=shutil.get_terminal_size().columns if terminal else None,
             color=terminal and "NO_COLOR" not in os.environ,
         )
-
-
-@contextmanager
-def standard_output() -> Iterator[None]:
-    """Write what goes to standard output for good, and say when that fails.
-
-    Raises:
-        WriteError: there was no room for it.
-
-    """
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        if error.filename is not None:  # it was about a file, not about the output
-            raise
-        # Python would try to flush again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if error.errno != errno.EPIPE:  # a reader that has gone has seen enough
-            raise WriteError(f"cannot write the output: {error.strerror}") from error
-        sys.exit(0)
 
 
 def check_writable(path: str) -> None:

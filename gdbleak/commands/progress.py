@@ -16,16 +16,17 @@ from gdbleak.units import format_count
 
 
 class ProgressLine:
-    """A line that is drawn over again on a terminal, and written once elsewhere."""
+    """A line that a terminal draws over again where it can, and that is written once elsewhere."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._draws = self._console.is_terminal and not self._console.is_dumb_terminal
         self._announced = False
 
     def __enter__(self) -> ProgressLine:
-        if self._console.is_terminal:
+        if self._draws:
             self._live.start()
             self._draw(f"attaching to process {self._pid}")
         return self
@@ -50,7 +51,7 @@ class ProgressLine:
                 self._show(progress)
 
     def _show(self, progress: Progress) -> None:
-        if self._console.is_terminal:
+        if self._draws:
             self._draw(
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
                 f"  {format_count(round(progress.events_per_s))} events/s"

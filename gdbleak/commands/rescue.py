@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gdbleak.commands.output import at_least
+from gdbleak.bounds import Bounds
+from gdbleak.commands.output import within
 from gdbleak.rescue import rescue
 from gdbleak.text import printable
 
@@ -24,7 +25,7 @@ class Rescue:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "pid", metavar="PID", type=at_least(1, int), nargs="?", help="only this process"
+            "pid", metavar="PID", type=within(Bounds(1), int), nargs="?", help="only this process"
         )
 
     def run(self, options: argparse.Namespace) -> int:

@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 
 from gdbleak.api import trace
+from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.capture.window import Limits
 from gdbleak.commands.output import (
     Output,
     add_report_arguments,
-    at_least,
-    between,
     check_writable,
     parse_size,
     report_options,
+    within,
 )
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.errors import UsageError, WriteError
@@ -35,41 +36,41 @@ class Trace:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "pid", metavar="PID", type=at_least(1, int), help="the process to trace"
+            "pid", metavar="PID", type=within(Bounds(1), int), help="the process to trace"
         )
         group = parser.add_argument_group("the window")
         group.add_argument(
             "--duration",
-            type=at_least(0.0, float),
-            default=10.0,
+            type=within(bounds_of(Limits, "duration_s"), float),
+            default=Limits.duration_s,
             metavar="S",
             help="length of the window in seconds (default: 10)",
         )
         group.add_argument(
             "--max-events",
-            type=at_least(1, int),
+            type=within(bounds_of(Limits, "max_events"), int),
             metavar="N",
             help="end the window after N events: calls of the allocator, and their returns",
         )
         group.add_argument(
             "--max-pause",
-            type=at_least(250.0, float),
-            default=500.0,
+            type=within(bounds_of(Limits, "max_pause_ms"), float),
+            default=Limits.max_pause_ms,
             metavar="MS",
             help="end the window when the process stood still for more than MS milliseconds at "
             "once (default: 500, at least 250)",
         )
         group.add_argument(
             "--max-memory",
-            type=at_least(64 << 20, parse_size),
-            default=512 << 20,
+            type=within(bounds_of(Limits, "max_memory"), parse_size),
+            default=Limits.max_memory,
             metavar="BYTES",
             help="end the window when gdbleak or its gdb hold more memory (default: 512M)",
         )
         group.add_argument(
             "--stack-bytes",
-            type=between(64, 1 << 20, parse_size),
-            default=4096,
+            type=within(bounds_of(Limits, "stack_bytes"), parse_size),
+            default=Limits.stack_bytes,
             metavar="N",
             help="keep N bytes of raw stack of each allocation; deeper stacks need more "
             "(default: 4096, at most 1M)",
@@ -79,8 +80,6 @@ class Trace:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        if options.duration <= 0:
-            raise UsageError("--duration must be above 0", "gdbleak trace PID --duration 10")
         output = Output(options)
         if options.save:
             check_writable(options.save)

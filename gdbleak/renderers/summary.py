@@ -107,5 +107,5 @@ def _proof(report: Report) -> Line:
     if proof.state_after in ("T", "t"):
         differences.append("it is stopped")
     if proof.text_intact is False:
-        differences.append("breakpoints are left in its code")
+        differences.append("its code is not as it was")
     return _fact(label, f"no: {', '.join(differences) or 'it could not be checked'}", alarm=True)

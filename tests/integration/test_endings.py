@@ -62,6 +62,17 @@ def test_signal_ends_the_window_with_a_report(puppet, trace, number, ended_by):
     assert puppet.ask("still there?") == "still there?"
 
 
+def test_nohup_keeps_the_window_open(cli, puppet):
+    options = ["--older", 0, "--format", "json", "--duration", 600]
+    trace = cli.start("trace", puppet.pid, *options, wrapper=("nohup",))
+    trace.wait_for_window()
+    trace.send(signal.SIGHUP)
+    assert puppet.ask("leak 10") == "leaked"
+    trace.send(signal.SIGINT)
+
+    assert_ten_leaked(trace.finish(), "interrupt")
+
+
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_ctrl_c_reaches_gdb_too_and_never_skips_the_detach(puppet, trace, times):
     for _ in range(times):

@@ -7,7 +7,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.crew import assert_released, find_gdb, find_guard, stop, tracer_of
+from support.crew import (
+    assert_released,
+    find_gdb,
+    find_guard,
+    leave_copied_instruction,
+    stop,
+    tracer_of,
+)
 from support.processes import lives, wait_until
 
 from gdbleak.capture.guard import Journal
@@ -82,6 +89,25 @@ def test_guard_is_deaf_to_signals_and_repairs_without_gdbleak(puppet, trace, sta
 
     trace.send(signal.SIGCONT)
     assert trace.finish().report["window"]["ended_by"] == "debugger-died"
+
+
+def test_guard_takes_out_an_instruction_that_gdb_had_copied(puppet, trace):
+    leave_copied_instruction(puppet.pid)
+    find_gdb(trace.pid).kill()
+
+    assert trace.finish().report["verification"]["ok"] is True
+    assert_well(puppet)
+
+
+def test_proof_sees_an_instruction_that_gdb_had_copied(cli, puppet, trace):
+    leave_copied_instruction(puppet.pid)
+    trace.send(signal.SIGINT)
+    result = trace.finish()
+
+    verification = result.report["verification"]
+    assert (result.exit_code, verification["text_intact"], verification["ok"]) == (1, False, False)
+    assert cli.run("rescue", puppet.pid).exit_code == 0
+    assert_well(puppet)
 
 
 def test_guard_cleans_up_after_gdbleak(cli, puppet, trace, state):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli
-from support.processes import TRACER, state_of, status_of, wait_until
+from support.processes import TRACER, Target, state_of, status_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -40,6 +40,31 @@ def test_stopped_target_is_refused_and_all_its_threads_stay_stopped(
     os.kill(worker.pid, signal.SIGCONT)
     assert worker.ask("end").endswith(" 0 damaged")
     assert worker.wait() == 0
+
+
+@pytest.fixture
+def job(build_target):
+    """Return a puppet that is a job of our session: others do not stop for SIGTSTP."""
+    job = Target([build_target("puppet.c")], start_new_session=False, preexec_fn=os.setpgrp)
+    assert job.lines.next() == "ready"
+    yield job
+    job.end()
+
+
+def test_ctrl_z_on_the_target_takes_effect_when_it_is_let_go(cli, job):
+    trace = cli.start_trace(job.pid)
+    assert job.ask("leak 5") == "leaked"
+    os.kill(job.pid, signal.SIGTSTP)
+    assert job.ask("leak 5") == "leaked"
+    trace.send(signal.SIGINT)
+    result = trace.finish()
+
+    assert (result.exit_code, state_of(job.pid)) == (0, "T")
+    verification = result.report["verification"]
+    assert (verification["state_after"], verification["ok"]) == ("T", True)
+    assert [note for note in result.report["notes"] if "stopped by a SIGTSTP" in note]
+    os.kill(job.pid, signal.SIGCONT)
+    assert job.ask("still there?") == "still there?"
 
 
 def test_traced_target_is_refused_and_stays_traced(cli, puppet, start_target):

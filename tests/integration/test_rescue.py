@@ -7,11 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.cli import GDBLEAK
-from support.crew import find_gdb, find_guard, running_beside, stop
+from support.crew import find_gdb, find_guard, leave_copied_instruction, running_beside, stop
 from support.processes import TRACER, lives, state_of, wait_until
+
+from gdbleak.capture.guard import Journal, restore
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -63,12 +66,12 @@ def edit(path, **changes):
     return before
 
 
-def assert_rescued(cli, puppet, journal):
-    """Assert that the command restores every breakpoint, and that the puppet can allocate."""
-    count = len(json.loads(journal.read_text())["probes"])
+def assert_rescued(cli, puppet, journal, others=0):
+    """Assert that every breakpoint and what else is foreign goes, and the puppet can allocate."""
+    count = len(json.loads(journal.read_text())["probes"]) + others
     code, said = rescue(cli, puppet.pid)
 
-    assert (code, f"restored {count} of {count} breakpoints" in said) == (0, True), said
+    assert (code, f"restored {count} of {count} places" in said) == (0, True), said
     assert not journal.exists()
     puppet.assert_as_found()
     assert puppet.ask("leak 3") == "leaked"
@@ -91,6 +94,22 @@ def test_trace_refuses_and_names_the_cure_which_works(cli, puppet, journal):
     assert_rescued(cli, puppet, journal)
     again = cli.run("trace", puppet.pid, "--duration", 0.1, "--format", "json")
     assert again.report["verification"]["ok"] is True
+
+
+def test_copied_instruction_is_taken_out(cli, puppet, journal):
+    leave_copied_instruction(puppet.pid)
+
+    assert_rescued(cli, puppet, journal, others=1)
+
+
+def test_process_runs_another_program_by_now(cli, puppet, journal, build_target):
+    with Path(f"/proc/{puppet.pid}/mem").open("r+b", buffering=0) as memory:
+        restore(memory.fileno(), Journal(journal).plan)  # or it would not live to call exec
+    assert puppet.ask(f"exec {build_target('children.c')}") == "ready"
+
+    code, said = rescue(cli, puppet.pid)
+    assert (code, "another program by now: nothing to repair" in said) == (0, True), said
+    assert not journal.exists()
 
 
 def test_target_left_stopped_is_continued(cli, puppet, journal):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
+from support.crew import TORTURE
 from support.processes import wait_until
 
 import gdbleak
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
-TIMES = int(os.environ.get("GDBLEAK_TORTURE", "1"))
 STANDING = 500
 RATE = 500
-MADE = 100 * TIMES
+MADE = 100 * TORTURE
 BLOCKS_OF_A_THREAD = 3
+SLEEPERS = 8
 
 
 @pytest.fixture
@@ -53,7 +53,20 @@ def test_every_thread_is_seen_and_let_go(cli, start_threads):
 
 def test_windows_in_a_row_while_threads_come_and_go(start_threads):
     target = start_threads(10, RATE)
-    for _ in range(10 * TIMES):
+    for _ in range(10 * TORTURE):
         report = gdbleak.trace(target.pid, max_events=100, duration_s=60)
         assert (report.window.ended_by, report.verification.ok) == ("max-events", True)
         assert_all_threads_live(target, 10)
+
+
+def test_waiting_threads_are_halted_by_the_attach_and_the_detach_alone(
+    cli, build_target, start_target
+):
+    target = start_target(build_target("sleepers.c"))
+    trace = cli.start_trace(target.pid)
+    assert target.ask("leak 300") == "leaked"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    assert report["window"]["stops"] >= 600
+    assert int(target.ask("interrupted")) <= 2 * SLEEPERS

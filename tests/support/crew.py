@@ -9,10 +9,12 @@ from typing import Any
 
 import psutil
 
+from gdbleak.capture.scratch import read_scratch
+from gdbleak.proc import Memory
 from support.processes import Target, lives, state_of, status_of, wait_until
 
 TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))
-"""How many times longer than usual the tests are that look for rare failures."""
+"""How many times longer than usual the tests of rare failures are; `make torture` sets 25."""
 
 
 def find_gdb(pid: int) -> psutil.Process | None:
@@ -53,6 +55,13 @@ def running_beside(target: Target) -> list[psutil.Process]:
         for process in psutil.Process().children(recursive=True)
         if process.pid != target.pid and lives(process)
     ]
+
+
+def leave_copied_instruction(pid: int) -> None:
+    """Write what a GDB would leave that dies while a thread steps over a breakpoint."""
+    with Memory(pid, writable=True) as memory:
+        scratch = read_scratch(pid, memory)
+        assert memory.write(scratch.address + 2, b"\x41\x57" + bytes(14))
 
 
 def assert_released(target: Target) -> None:

@@ -95,8 +95,7 @@ class Target:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            start_new_session=True,
-            **options,
+            **{"start_new_session": True, **options},
         )
         self.pid = self.process.pid
         assert self.process.stdout

@@ -186,12 +186,6 @@ def test_error_is_two_lines_whatever_it_holds(trace, capsys):
     assert capsys.readouterr().err == "gdbleak: bad\\nname \\x1b[2J\n  try: do\\nthis\n"
 
 
-def test_ctrl_c_before_there_is_anything(trace, capsys):
-    trace.side_effect = KeyboardInterrupt
-    assert cli.main(["123"]) == 130
-    assert capsys.readouterr().err.startswith("gdbleak: interrupted")
-
-
 def test_no_recording(load, capsys):
     load.side_effect = RecordingError("x is no recording of gdbleak")
     assert cli.main(["report", "x"]) == 5

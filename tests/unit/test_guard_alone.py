@@ -22,6 +22,7 @@ PLAN = {
     "breakpoint": "cc",
     "modules": [{}],
     "probes": [{"address": 0, "original": "55"}, {"address": 2, "original": "c3"}],
+    "scratch": {"address": 4, "original": "f30f1efa", "program": [1, 2]},
 }
 
 
@@ -54,9 +55,11 @@ def make_journal(tmp_path):
         (b"\x01\x02\x03", b"\x01\x02\x03", 0),  # something else is there now
         (b"\xcc", b"\x55", 1),
         (b"", b"", 0),
+        (b"\x55\x90\xc3\x90\xf3\x0f\x1e\xfa", b"\x55\x90\xc3\x90\xf3\x0f\x1e\xfa", 0),
+        (b"\xcc\x90\xc3\x90\x41\x57\x1e\xfa", b"\x55\x90\xc3\x90\xf3\x0f\x1e\xfa", 2),
     ],
 )
-def test_only_breakpoints_of_the_plan_are_restored(memory, before, after, count):
+def test_only_what_the_plan_names_is_restored(memory, before, after, count):
     os.write(memory, before)
 
     assert restore(memory, PLAN) == count

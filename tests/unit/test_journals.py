@@ -9,6 +9,7 @@ import pytest
 
 from gdbleak.capture.guard import Journal, read_start
 from gdbleak.capture.journals import check_journal, iter_journals, journal_folder, open_journal
+from gdbleak.capture.scratch import Scratch
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.modules import Module
 from gdbleak.plan import Probe
@@ -16,6 +17,7 @@ from gdbleak.target import Target
 
 MODULE = Module("/lib/libc.so.6", 0x1000, 0x2000, 0x1000, "ab" * 20, "/lib/libc.so.6")
 PROBES = (Probe(0, 0x1234, "malloc", True, ("rsp",), None, "55"),)
+SCRATCH = Scratch(0x5678, b"\xf3\x0f\x1e\xfa", (8, 42))
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def change(journal, **changes):
 
 
 def test_journal_holds_what_a_repair_needs(folder, target):
-    journal = open_journal(target, [MODULE], PROBES)
+    journal = open_journal(target, [MODULE], PROBES, SCRATCH)
 
     assert [entry.name for entry in folder.iterdir()] == [f"{os.getpid()}.journal"]
     assert journal.path.stat().st_mode & 0o777 == 0o600
@@ -45,21 +47,26 @@ def test_journal_holds_what_a_repair_needs(folder, target):
     assert journal.plan["breakpoint"] == "cc"
     assert journal.plan["probes"] == [{"address": 0x1234, "original": "55", "function": "malloc"}]
     assert journal.plan["modules"][0]["build_id"] == "ab" * 20
+    assert journal.plan["scratch"] == {
+        "address": 0x5678,
+        "original": "f30f1efa",
+        "program": [8, 42],
+    }
 
 
 def test_second_trace_is_refused_and_the_first_journal_stays(folder, target):
-    journal = open_journal(target, [MODULE], PROBES)
+    journal = open_journal(target, [MODULE], PROBES, SCRATCH)
     before = journal.path.read_text()
 
     with pytest.raises(OpenJournalError, match="already tracing") as caught:
-        open_journal(target, [MODULE], PROBES)
+        open_journal(target, [MODULE], PROBES, SCRATCH)
     assert "Ctrl-C" in caught.value.help_text
     assert journal.path.read_text() == before
     assert len(list(folder.iterdir())) == 1
 
 
 def test_journal_of_a_killed_gdbleak_names_the_cure(folder, target):
-    change(open_journal(target, [MODULE], PROBES), controller_started=1)
+    change(open_journal(target, [MODULE], PROBES, SCRATCH), controller_started=1)
 
     with pytest.raises(OpenJournalError, match="was killed") as caught:
         check_journal(target.pid)
@@ -69,7 +76,7 @@ def test_journal_of_a_killed_gdbleak_names_the_cure(folder, target):
 
 @pytest.mark.parametrize("done", [{"started": 1}, {"closed": True}])
 def test_journal_without_a_purpose_goes(folder, target, done):
-    journal = open_journal(target, [MODULE], PROBES)
+    journal = open_journal(target, [MODULE], PROBES, SCRATCH)
     change(journal, **{key: value for key, value in done.items() if key == "started"})
     if "closed" in done:
         journal.append(closed=True)
@@ -79,7 +86,7 @@ def test_journal_without_a_purpose_goes(folder, target, done):
 
 
 def test_damaged_journals_are_named(folder, target):
-    journal = open_journal(target, [MODULE], PROBES)
+    journal = open_journal(target, [MODULE], PROBES, SCRATCH)
     damaged = folder / "1.journal"
     damaged.write_text("{")
 

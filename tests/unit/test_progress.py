@@ -53,6 +53,15 @@ def test_drawn_on_a_terminal(terminal):
         assert words in drawn
 
 
+def test_said_once_on_a_terminal_that_cannot_draw(terminal, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "dumb")
+    with ProgressLine(4711) as line:
+        line.show(PROGRESS)
+        line.show(PROGRESS)
+    assert terminal.getvalue() == ""
+    assert capsys.readouterr().err.count("tracing process 4711 for 10 s") == 1
+
+
 def test_the_line_and_the_hidden_cursor_go_with_an_error(terminal):
     def trace():
         with ProgressLine(4711) as line:

@@ -142,7 +142,7 @@ def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
         ("one-site", "yes"),
         (
             "incomplete",
-            "no: process 77 traces it, it is stopped, breakpoints are left in its code",
+            "no: process 77 traces it, it is stopped, its code is not as it was",
         ),
         ("nothing-known", "unknown: the process has ended"),
         ("cut-off", "unknown: the recording is cut off"),

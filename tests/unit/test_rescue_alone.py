@@ -9,6 +9,8 @@ import pytest
 
 from gdbleak.capture.guard import read_start
 from gdbleak.capture.journals import journal_path
+from gdbleak.capture.scratch import read_scratch
+from gdbleak.proc import Memory
 from gdbleak.rescue import rescue
 
 GONE = 4_194_305
@@ -19,6 +21,11 @@ GONE = 4_194_305
 def state(tmp_path, monkeypatch):
     """Keep journals in a folder of the test's own."""
     monkeypatch.setenv("GDBLEAK_STATE", str(tmp_path / "state"))
+
+
+def scratch_of(pid):
+    with Memory(pid) as memory:
+        return read_scratch(pid, memory).to_json()
 
 
 def write_journal(pid, **changes):
@@ -32,6 +39,7 @@ def write_journal(pid, **changes):
         "breakpoint": "cc",
         "modules": [{}],
         "probes": [],
+        "scratch": scratch_of(os.getpid()),
     }
     path = journal_path(pid)
     path.write_text(json.dumps({**plan, **changes}) + "\n")
@@ -68,6 +76,16 @@ def test_nothing_was_left_behind():
 
     [outcome] = rescue()
     assert (outcome.ok, "it is as it was" in outcome.text) == (True, True)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("change", [{"address": 4096}, {"program": [1, 2]}])
+def test_process_runs_another_program(change):
+    scratch = {**scratch_of(os.getpid()), "original": "00", **change}
+    path = write_journal(os.getpid(), scratch=scratch)
+
+    [outcome] = rescue()
+    assert (outcome.ok, "another program" in outcome.text) == (True, True)
     assert not path.exists()
 
 

@@ -1,0 +1,46 @@
+"""Standard input, output and error: there, and written to for good."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+
+from gdbleak.errors import WriteError
+
+
+def fill_standard_streams() -> None:
+    """Open what was closed when we were started; other files would be taken for it else."""
+    while os.open(os.devnull, os.O_RDWR) <= 2:
+        pass
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - for good
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Write what goes to standard output for good, and say when that fails.
+
+    Raises:
+        WriteError: there was no room for it.
+
+    """
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:  # it was about a file, not about the output
+            raise
+        # Python would try to flush again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno != errno.EPIPE:  # a reader that has gone has seen enough
+            raise WriteError(f"cannot write the output: {error.strerror}") from error
+        sys.exit(0)
