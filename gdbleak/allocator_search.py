@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gdbleak.allocator_names import name_allocator
-from gdbleak.allocators import FAMILIES, AllocatorFunction
+from gdbleak.allocators import FAMILIES, AllocatorFunction, prefixed
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import Probe, Role, make_plan
 from gdbleak.proc import Memory
+from gdbleak.selection import Selection
 
 _LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
 _LIBC = re.compile(r"libc[.-]")
@@ -45,12 +46,17 @@ class Plan:
     def functions(self) -> tuple[AllocatorFunction, ...]:
         """What the functions of the probes mean."""
         used = {probe.function for probe in self.probes}
-        known = {f.name: f for allocator in self.allocators for f in allocator.functions}
+        known: dict[str, AllocatorFunction] = {}
+        for allocator in self.allocators:
+            for function in allocator.functions:
+                known.setdefault(function.name, function)
         return tuple(function for name, function in known.items() if name in used)
 
 
 def find_allocators(
-    modules: ModuleMap, search_order: Mapping[int, int] | None = None
+    modules: ModuleMap,
+    search_order: Mapping[int, int] | None = None,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
 ) -> tuple[Allocator, ...]:
     """Return the allocators of a process, the one that its calls are bound to first.
 
@@ -63,54 +69,95 @@ def find_allocators(
         modules: Of the process.
         search_order: Places by the address of the dynamic section; where it says nothing, the C
             library comes last, and the rest by address.
+        selection: What to look for beside the known names, and where.
 
     Raises:
-        AllocatorError: no module defines malloc.
+        AllocatorError: no module defines malloc, or something else that was asked for.
 
     """
-    found: list[tuple[tuple[int, bool, int], Allocator]] = []
-    unreadable: list[str] = []
+    search = _Search(search_order or {}, selection)
     for module in modules:
+        search.examine(module)
+    return search.finish()
+
+
+class _Search:
+    """What was found in the modules so far."""
+
+    def __init__(self, order: Mapping[int, int], selection: Selection) -> None:
+        self._order = order
+        self._custom = selection.functions
+        wanted = tuple(map(prefixed, selection.prefixes))
+        self._families = (*wanted, *FAMILIES)
+        self._missing = {function.name for function in selection.functions}
+        self._missing.update(family[0].name for family in wanted)
+        self._objects = selection.objects
+        self._missing_objects = set(selection.objects)
+        self._found: list[tuple[tuple[bool, int, bool, int], Allocator]] = []
+        self._unreadable: list[str] = []
+
+    def examine(self, module: Module) -> None:
+        """Look for allocators in a module."""
+        if self._objects:
+            named = {module.path, module.name}.intersection(self._objects)
+            self._missing_objects -= named
+            if not named:
+                return
         if module.file is None:
-            unreadable.append(f"{module.path}: {module.unreadable}")
+            self._unreadable.append(f"{module.path}: {module.unreadable}")
         elif not _LOADER.match(module.name):
             try:
-                allocator, place = _examine(module, search_order or {})
+                self._look_into(module, ElfImage(module.file))
             except ElfError as error:
-                unreadable.append(str(error))
-                continue
-            if allocator is not None:
-                found.append((place, allocator))
-    if not found and unreadable:
-        raise AllocatorError(
-            f"no malloc found; what could not be read is {'; '.join(unreadable)}",
-            "run as root, or restart the process",
-        )
-    if not found:
-        raise AllocatorError(
-            "no malloc found: the program is static and stripped of its symbols, or has none",
-            "see docs/limits.md for what can be traced",
-        )
-    return tuple(allocator for _, allocator in sorted(found, key=lambda entry: entry[0]))
+                self._unreadable.append(str(error))
 
+    def _look_into(self, module: Module, image: ElfImage) -> None:
+        names = [family[0].name for family in self._families]
+        defined = image.find_functions({*names, *(function.name for function in self._custom)})
+        custom = [function for function in self._custom if function.name in defined]
+        known = [f for family in self._families if family[0].name in defined for f in family]
+        self._missing -= defined.keys()
+        if not custom and not known:
+            return
+        dynamic = image.dynamic_address
+        place = -1 if dynamic is None else dynamic + module.bias
+        place = self._order.get(place, len(self._order))
+        name = name_allocator(image, module.name) if known else module.name
+        self._found.append(
+            (
+                (not known, place, bool(_LIBC.match(module.name)), module.start),
+                Allocator(name, module, image, (*custom, *known)),
+            )
+        )
 
-def _examine(
-    module: Module, search_order: Mapping[int, int]
-) -> tuple[Allocator | None, tuple[int, bool, int]]:
-    """Return the allocator in a module, and its place among others."""
-    assert module.file is not None
-    image = ElfImage(module.file)
-    leaders = image.find_functions([family[0].name for family in FAMILIES])
-    functions = tuple(
-        function for family in FAMILIES if family[0].name in leaders for function in family
-    )
-    dynamic = image.dynamic_address
-    place = search_order.get(-1 if dynamic is None else dynamic + module.bias, len(search_order))
-    name = name_allocator(image, module.name) if functions else ""
-    return (
-        Allocator(name, module, image, functions) if functions else None,
-        (place, bool(_LIBC.match(module.name)), module.start),
-    )
+    def finish(self) -> tuple[Allocator, ...]:
+        """Return what was found, in order.
+
+        Raises:
+            AllocatorError: nothing was, or not all that was asked for.
+
+        """
+        for name in sorted(self._missing_objects):
+            raise AllocatorError(
+                f"the process has no program or library {name} mapped",
+                "give a path or file name as in /proc/PID/maps",
+            )
+        for name in sorted(self._missing):
+            raise AllocatorError(
+                f"no module of the process defines the function {name}",
+                "look for it with `nm FILE` or `nm -D FILE`; C++ names as they stand there",
+            )
+        if not self._found and self._unreadable:
+            raise AllocatorError(
+                f"no malloc found; what could not be read is {'; '.join(self._unreadable)}",
+                "run as root, or restart the process",
+            )
+        if not self._found:
+            raise AllocatorError(
+                "no malloc found: the program is static and stripped of its symbols, or has none",
+                "name its functions with --alloc and --free, or see docs/limits.md",
+            )
+        return tuple(allocator for _, allocator in sorted(self._found, key=lambda found: found[0]))
 
 
 def plan_probes(

@@ -21,6 +21,7 @@ from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, read_state, resident_set
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
+from gdbleak.selection import Selection
 from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
 
@@ -35,6 +36,7 @@ def trace(
     max_pause_ms: float = 500.0,
     max_memory: int = 512 << 20,
     stack_bytes: int = 4096,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -51,6 +53,7 @@ def trace(
         max_pause_ms: End the window when the process stood still for longer at once.
         max_memory: End the window when gdbleak or its GDB hold more bytes.
         stack_bytes: How much raw stack to keep of each allocation.
+        selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
         on_progress: Called about ten times a second during the window.
@@ -71,7 +74,8 @@ def trace(
         reader = ModuleReader(pid, memory)
         try:
             modules = reader.read(read_mappings(pid))
-            plan = plan_probes(find_allocators(modules, read_search_order(pid, memory)), memory)
+            order = read_search_order(pid, memory)
+            plan = plan_probes(find_allocators(modules, order, selection), memory)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,

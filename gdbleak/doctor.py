@@ -14,6 +14,7 @@ from gdbleak.gdb_program import find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader
 from gdbleak.proc import Memory, read_mappings
+from gdbleak.selection import Selection
 from gdbleak.target import YAMA, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
@@ -79,7 +80,7 @@ def _examine_permission() -> Finding:
     return Finding("not root: your own processes can be traced, others not")
 
 
-def examine_process(pid: int) -> list[Finding]:
+def examine_process(pid: int, selection: Selection) -> list[Finding]:
     """Check a process."""
     try:
         target = inspect(pid)
@@ -90,7 +91,8 @@ def examine_process(pid: int) -> list[Finding]:
             reader = ModuleReader(pid, memory)
             try:
                 modules = reader.read(read_mappings(pid))
-                plan = plan_probes(find_allocators(modules, read_search_order(pid, memory)), memory)
+                order = read_search_order(pid, memory)
+                plan = plan_probes(find_allocators(modules, order, selection), memory)
             finally:
                 reader.close()
     except GdbleakError as error:

@@ -7,6 +7,7 @@ import sys
 
 from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
+from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.doctor import examine_host, examine_process
 from gdbleak.text import printable
 
@@ -29,12 +30,13 @@ class Doctor:
             nargs="?",
             help="the process to check",
         )
+        add_selection_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         findings = examine_host()
         if options.pid is not None:
-            findings += examine_process(options.pid)
+            findings += examine_process(options.pid, selection(options))
         for finding in findings:
             sys.stdout.write(f"{finding.mark:<8} {printable(finding.text)}\n")
             if finding.cure:

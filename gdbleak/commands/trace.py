@@ -17,6 +17,7 @@ from gdbleak.commands.output import (
     within,
 )
 from gdbleak.commands.progress import ProgressLine
+from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 
@@ -76,11 +77,12 @@ class Trace:
             "(default: 4096, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
+        add_selection_arguments(parser)
         add_report_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        output = Output(options)
+        output, selected = Output(options), selection(options)
         if options.save:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
@@ -93,6 +95,7 @@ class Trace:
                 max_pause_ms=options.max_pause,
                 max_memory=options.max_memory,
                 stack_bytes=options.stack_bytes,
+                selection=selected,
                 options=report_options(options),
                 save=options.save,
                 on_progress=line.show,
