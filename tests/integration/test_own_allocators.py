@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 import pytest
 
@@ -77,3 +78,21 @@ def test_what_makes_no_sense(cli, pools, options, exit_code, words):
     first, second = result.stderr.splitlines()
     assert words in first
     assert second.startswith("  try: ")
+
+
+def test_slices_of_glib(cli, build_target, start_target):
+    """The example of docs/own-allocators.md."""
+    found = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "glib-2.0"], capture_output=True, text=True
+    )
+    if found.returncode != 0:
+        pytest.skip("GLib is not installed for development: run .ci/setup test")
+    target = start_target(build_target("slices.c", *found.stdout.split()))
+    slices = ("--alloc", "g_slice_alloc:size=1", "--free", "g_slice_free1:ptr=2")
+    trace = cli.start_trace(target.pid, *slices)
+    assert target.ask("go") == "done"
+    trace.send(signal.SIGINT)
+    [site] = trace.finish().report["sites"]
+    assert site["function"] == "keep_some"
+    assert (site["allocated_count"], site["freed_count"]) == (20, 15)
+    assert site["outstanding_bytes"] == 5 * 48

@@ -26,6 +26,7 @@ PURE = [
     "rust_names",
     "analysis",
     "report",
+    "selection",
     "units",
     "text",
     *(f"renderers.{path.stem}" for path in (PACKAGE / "renderers").glob("*.py")),
