@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 
 import pytest
+from conftest import TARGETS
 from test_exactness import COUNTS, sum_by_line
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -64,3 +66,28 @@ def test_linked(cli, build_target, start_target, name):
 def test_static(cli, build_target, start_target, flag):
     program = build_target("exact.cpp", *FLAGS, flag)
     assert_exact(cli, start_target(program), "glibc in exact")
+
+
+@pytest.mark.parametrize("kind", ["-DWITH_HEADER", "-DBARE"])
+def test_allocator_that_hands_on_to_another(cli, build_target, start_target, kind):
+    """Both are watched; what a program does is counted once, at the one it calls."""
+    flags = ("-shared", "-fPIC", "-fno-builtin", kind)
+    library = build_target("interposer.c", *flags, name="libinterposer.so")
+    program = build_target("exact.cpp", *FLAGS)
+    assert_exact(cli, start_target("env", f"LD_PRELOAD={library}", program), "libinterposer.so")
+
+
+@pytest.fixture
+def musl_gcc():
+    """Return the compiler for musl."""
+    if shutil.which("musl-gcc") is None:
+        pytest.skip("musl-gcc is not installed: run .ci/setup test")
+    return "musl-gcc"
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",), ("-static-pie",)], ids=str)
+def test_musl(cli, musl_gcc, start_target, tmp_path, flags):
+    program = tmp_path / "sites"
+    command = [musl_gcc, "-O2", "-g", *flags, "-o", program, TARGETS / "sites.c"]
+    subprocess.run(command, check=True)
+    assert_exact(cli, start_target(program), "musl")

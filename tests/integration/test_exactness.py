@@ -23,7 +23,9 @@ COUNTS = (
 def allocating_line(site):
     """Return the innermost line of the program itself: allocator and library come before it."""
     return next(
-        frame["line"] for frame in site["frames"] if Path(frame["file"] or "").name == "exact.cpp"
+        frame["line"]
+        for frame in site["frames"]
+        if Path(frame["file"] or "").name in ("exact.cpp", "sites.c")
     )
 
 
