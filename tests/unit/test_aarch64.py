@@ -1,0 +1,100 @@
+"""aarch64: its ELF files are read, and their code followed, on the distribution's own libraries."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gdbleak.allocators import FAMILIES, MALLOC_FAMILY
+from gdbleak.architectures import AARCH64, Flow
+from gdbleak.elf import ElfImage
+from gdbleak.modules import Module
+from gdbleak.plan import Role, make_plan
+
+LIBC = Path("/usr/aarch64-linux-gnu/lib/libc.so.6")
+CODE = {
+    "c0035fd6": Flow.RETURN,  # ret
+    "ff0b5fd6": Flow.RETURN,  # retaa
+    "00000094": Flow.CALL,  # bl .
+    "00003fd6": Flow.CALL,  # blr x0
+    "02000014": Flow.JUMP,  # b .+8
+    "41000054": Flow.BRANCH,  # b.ne .+8
+    "400000b4": Flow.BRANCH,  # cbz x0, .+8
+    "40000036": Flow.BRANCH,  # tbz w0, #0, .+8
+    "20021fd6": Flow.INDIRECT_JUMP,  # br x17
+    "000020d4": Flow.DEAD_END,  # brk #0
+    "fd7bbea9": Flow.NEXT,  # stp x29, x30, [sp, #-32]!
+    "3f2303d5": Flow.NEXT,  # paciasp
+}
+
+
+def reader(code):
+    """Return a function that reads `code` as if it stood at address 0x1000."""
+    return lambda address, size: code[address - 0x1000 :][:size]
+
+
+@pytest.mark.parametrize(("code", "flow"), CODE.items())
+def test_flow(code, flow):
+    instruction = AARCH64.decode(reader(bytes.fromhex(code)), 0x1000)
+    assert (instruction.flow, instruction.size) == (flow, 4)
+    if flow in (Flow.JUMP, Flow.BRANCH):
+        assert instruction.target == 0x1008
+
+
+def test_no_instruction():
+    assert AARCH64.decode(reader(b"\xc0\x03"), 0x1000) is None
+
+
+# adrp x16, 0x21000; ldr x17, [x16, #0x18]; add x16, x16, #0x18; br x17
+STUB = "10010090110e40f910620091" + "20021fd6"
+
+
+@pytest.mark.parametrize("beginning", ["", "5f2403d5"], ids=["plain", "bti c"])
+def test_entry_of_a_linkage_table(beginning):
+    code = bytes.fromhex(beginning + STUB)
+    assert AARCH64.find_stub_slot(reader(code), 0x1000) == 0x21018
+
+
+@pytest.mark.parametrize("code", ["c0035fd6", STUB[:24] + "c0035fd6", "fd7bbea9" + STUB])
+def test_no_entry_of_a_linkage_table(code):
+    assert AARCH64.find_stub_slot(reader(bytes.fromhex(code)), 0x1000) is None
+
+
+@pytest.fixture(scope="module")
+def plan():
+    """Return the plan for the C library of the cross compiler."""
+    if not LIBC.exists() or not shutil.which("aarch64-linux-gnu-objdump"):
+        pytest.skip("no C library or binutils for aarch64 on this host: run .ci/setup test")
+    module = Module(str(LIBC), 0, 1 << 32, 0, None, str(LIBC))
+    return make_plan(FAMILIES[0], module, ElfImage(str(LIBC)), AARCH64)
+
+
+def find_returns(name):
+    """Return the addresses of the `ret`s of a function, by objdump."""
+    function = ElfImage(str(LIBC)).find_function(name)
+    span = (
+        f"--start-address={function.address}",
+        f"--stop-address={function.address + function.size}",
+    )
+    command = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", *span, LIBC]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {int(address, 16) for address in re.findall(r"^ *(\w+):\tret$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", ["malloc", "calloc", "realloc", "posix_memalign", "pvalloc"])
+def test_every_return_of_the_c_library_is_planned(plan, name):
+    returns = find_returns(name)
+    assert returns
+    assert returns <= {probe.address for probe in plan if probe.role is Role.RETURN}
+
+
+def test_every_function_of_the_c_library_has_an_entry(plan):
+    defined = ElfImage(str(LIBC)).find_functions([f.name for f in MALLOC_FAMILY])
+    entries = {probe.address: probe.registers for probe in plan if probe.role is Role.ENTRY}
+    assert entries.keys() == {symbol.address for symbol in defined.values()}
+    assert entries[defined["calloc"].address] == ("sp", "x0", "x1")
+    assert [probe for probe in plan if probe.role is Role.ESCAPE] == []
