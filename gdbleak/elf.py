@@ -9,14 +9,16 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from elftools.common.exceptions import ELFError as PyElfError
+from elftools.elf.constants import P_FLAGS
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import Relocation, RelocationSection, RelocationTable
@@ -34,7 +36,7 @@ _SHF_ALLOC = 2
 # What pyelftools raises when offsets and sizes in a file make no sense.
 _DAMAGE = (
     *(PyElfError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError),
-    *(RecursionError, RuntimeError, StopIteration),
+    *(RecursionError, RuntimeError, StopIteration, zlib.error),
 )
 
 
@@ -78,6 +80,14 @@ class Segment:
     address: int
     offset: int
     file_size: int
+    executable: bool
+
+
+class Section(NamedTuple):
+    """A section as the linker made it; `address` is link-time, 0 when it is not mapped."""
+
+    address: int = 0
+    content: bytes = b""
 
 
 class ElfImage:
@@ -105,6 +115,7 @@ class ElfImage:
                 address=header["p_vaddr"],
                 offset=header["p_offset"],
                 file_size=header["p_filesz"],
+                executable=bool(header["p_flags"] & P_FLAGS.PF_X),
             )
             for header in self._elf.iter_segments(type="PT_LOAD")
         )
@@ -139,12 +150,32 @@ class ElfImage:
         The result is shorter where the segment's file contents end, and empty outside all
         segments.
         """
-        for segment in self.segments:
+        return self._read_from(self.segments, address, size)
+
+    def read_code(self, address: int, size: int) -> bytes:
+        """Return what `read` does, but nothing outside segments that can be executed."""
+        return self._read_from([s for s in self.segments if s.executable], address, size)
+
+    def _read_from(self, segments: Iterable[Segment], address: int, size: int) -> bytes:
+        for segment in segments:
             skip = address - segment.address
             if 0 <= skip < segment.file_size:
                 begin = segment.offset + skip
                 return self._bytes[begin : begin + min(size, segment.file_size - skip)]
         return b""
+
+    def find_section(self, name: str) -> Section:
+        """Return a section, decompressed; an empty one when the file lacks it.
+
+        Raises:
+            ElfError: the section is damaged.
+
+        """
+        with _reading(self.path):
+            section = self._elf.get_section_by_name(name)
+            if section is None or section["sh_type"] == "SHT_NOBITS":
+                return Section()
+            return Section(section["sh_addr"], section.data())
 
     def search(self, pattern: re.Pattern[bytes]) -> bytes | None:
         """Return the first group of the first match of `pattern` anywhere in the file."""

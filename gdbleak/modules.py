@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from gdbleak.elf import ElfImage, parse_build_id
 from gdbleak.errors import ElfError
 from gdbleak.proc import Mapping, Memory
+
+_VDSO = "[vdso]"
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class ModuleReader:
             lines = list(group)
             if any(line.executable for line in lines):
                 modules.append(self._make_module(lines))
+        modules += [self._make_vdso(mapping) for mapping in mappings if mapping.path == _VDSO]
         return ModuleMap(modules)
 
     def close(self) -> None:
@@ -140,6 +144,19 @@ class ModuleReader:
             first.path, first.start, lines[-1].end, first.start, build_id, None, unreadable=reason
         )
 
+    def _make_vdso(self, mapping: Mapping) -> Module:
+        """Copy the code that the kernel itself maps into each process: a library without a file."""
+        start, end = mapping.start, mapping.end
+        try:
+            with tempfile.TemporaryFile() as file:
+                file.write(self._memory.read(start, end - start))
+                file.flush()
+                copy = self._keep(f"/proc/self/fd/{file.fileno()}")
+            image = ElfImage(copy)
+        except (OSError, ElfError) as error:
+            return Module(_VDSO, start, end, start, None, None, unreadable=str(error))
+        return Module(_VDSO, start, end, start - image.address_of(0), image.build_id, copy)
+
     def _candidates(self, mapping: Mapping) -> Iterator[str]:
         """Ways to the mapped file, the one with the most lasting name first."""
         if not mapping.deleted:
@@ -169,6 +186,8 @@ class ModuleReader:
 
 def find_again(module: Module) -> Module:
     """Return the module of a saved recording with the file it has on this host now, if any."""
+    if module.path == _VDSO:
+        return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
     try:
         same = module.build_id is not None and ElfImage(module.path).build_id == module.build_id
     except ElfError as error:
@@ -176,5 +195,5 @@ def find_again(module: Module) -> Module:
     else:
         reason = "the file there now is another one"
     if same:
-        return Module(**{**asdict(module), "file": module.path, "unreadable": None})
-    return Module(**{**asdict(module), "file": None, "unreadable": reason})
+        return replace(module, file=module.path, unreadable=None)
+    return replace(module, file=None, unreadable=reason)

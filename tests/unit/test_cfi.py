@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,11 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdbleak.cfi import (
-    RBP,
-    REGISTER_NUMBERS,
-    RIP,
-    RSP,
-    RegisterOffset,
-    Row,
-    Rule,
-    RuleKind,
-    UnwindTable,
-)
-from gdbleak.elf import ElfImage
+from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
+from gdbleak.cfi import UnwindTable
+from gdbleak.elf import ElfImage, Section
 from gdbleak.errors import ElfError
+from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
 
 RBX = REGISTER_NUMBERS["rbx"]
 CODE = 0x1000
@@ -42,8 +34,12 @@ class Image:
     """The part of an ELF file that is looked at here."""
 
     path = "image"
+    build_id = None
 
-    def __init__(self, header: bytes | None, frames: bytes) -> None:
+    def __init__(
+        self, header: bytes | None, frames: bytes, sections: Mapping[str, Section] | None = None
+    ) -> None:
+        self._sections = sections or {}
         self.eh_frame_hdr = None if header is None else (HEADER, len(header))
         self._parts = {HEADER: header or b"", FRAMES: frames}
 
@@ -53,6 +49,10 @@ class Image:
             if 0 <= address - start < len(content):
                 return content[address - start :][:size]
         return b""
+
+    def find_section(self, name: str) -> Section:
+        """Find like ElfImage: an empty one for one that is not there."""
+        return self._sections.get(name, Section())
 
 
 def unwind_table(header: bytes | None, frames: bytes) -> UnwindTable:

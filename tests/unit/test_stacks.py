@@ -14,19 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdbleak.cfi import (
-    RBP,
-    REGISTER_NUMBERS,
-    RIP,
-    RSP,
-    RegisterOffset,
-    Row,
-    Rule,
-    RuleKind,
-    UnwindTable,
-)
+from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
+from gdbleak.cfi import UnwindTable
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
+from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.stacks import CallStack, Unwinder
 
@@ -184,11 +176,25 @@ END = Row(RegisterOffset(RSP, 8), {RIP: Rule(RuleKind.UNDEFINED)}, False)
 SIGNAL = Row(RegisterOffset(RSP, 24), RETURN, True)
 
 
-class Table:
-    """An unwind table whose file is a mapping of rows by link-time address."""
+class Source:
+    """A file that is a mapping of rows by link-time address; others are inferred by its code."""
 
     def __init__(self, rows: Mapping[int, Row]) -> None:
+        self.heights = self.table = self
         self._rows = rows
+
+    def find_rows(self, address: int, behind_call: bool) -> tuple[Row, ...]:
+        """Infer rows; those of `code` stand under negative addresses."""
+        del behind_call
+        return tuple(row for key, row in self._rows.items() if key in (-address, -address - 0.5))
+
+    def find_extent(self, address: int) -> range | None:
+        """Each row is of a function of its own, of one byte."""
+        return range(address, address + 1) if address in self._rows else None
+
+    def ends_in_call(self, address: int) -> bool:
+        """Find a call before A, B, C, and so on."""
+        return address % 16 == 0
 
     def find_row(self, address: int) -> Row | None:
         """Look the row up; a negative return-address column stands for damage."""
@@ -206,7 +212,7 @@ Unwind = Callable[..., CallStack]
 @pytest.fixture
 def unwind_rows(monkeypatch: pytest.MonkeyPatch) -> Unwind:
     """Return a function that unwinds words by rows, twice, and takes the same twice."""
-    monkeypatch.setattr("gdbleak.stacks.UnwindTable", Table)
+    monkeypatch.setattr("gdbleak.unwind_sources._Source", Source)
     module = Module("program", BASE, BASE + 0x100, BASE, None, None)
 
     def unwind(rows: Mapping[int, Row], *words: int, **registers: int) -> CallStack:

@@ -1,0 +1,93 @@
+"""What a file tells of its functions without call frame information: where they begin and end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from struct import Struct
+
+from gdbleak.architectures import X86_64
+from gdbleak.architectures.x86_64_frames import iter_referred
+from gdbleak.elf import ElfImage
+
+_SYMBOL = Struct("<IBBHQQ")  # name, info, other, section, value, size
+_STT_FUNC = 2
+
+NEVER_RETURN = frozenset(
+    {
+        *("abort", "exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "thrd_exit"),
+        *("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"),
+        *("__assert", "__assert_fail", "__assert_perror_fail", "err", "errx", "verr", "verrx"),
+        *("__stack_chk_fail", "__chk_fail", "__fortify_fail", "__libc_fatal"),
+        *("__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "__cxa_throw_bad_array_new_length"),
+        *("_Unwind_Resume", "_ZSt9terminatev", "__cxa_call_unexpected", "__cxa_pure_virtual"),
+    }
+)
+"""Library functions after whose call the compiler puts nothing that belongs to it."""
+
+
+class CodeMap:
+    """The code of one file, by link-time address."""
+
+    def __init__(self, image: ElfImage) -> None:
+        self._image = image
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes of code."""
+        return self._image.read_code(address, size)
+
+    def is_function(self, address: int) -> bool:
+        """Return whether a function is known to begin at `address`.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return address in self._starts
+
+    def never_returns(self, address: int) -> bool:
+        """Return whether the function at `address` has a name that says so.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return self._symbols.get(address) in NEVER_RETURN
+
+    def slot_never_returns(self, slot: int) -> bool:
+        """Return the same for the function whose address the dynamic linker writes to `slot`.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return self._linked_functions.get(slot) in NEVER_RETURN
+
+    @cached_property
+    def _linked_functions(self) -> dict[int, str]:
+        return self._image.read_linked_functions(
+            X86_64.slot_relocations, X86_64.resolver_relocation, ()
+        )
+
+    @cached_property
+    def _starts(self) -> set[int]:
+        starts = set(self._symbols)
+        for segment in self._image.segments:
+            if segment.executable:
+                code = self._image.read(segment.address, segment.file_size)
+                starts.update(segment.address + offset for offset in iter_referred(code))
+        return starts
+
+    @cached_property
+    def _symbols(self) -> dict[int, str | None]:
+        """The functions that have a symbol; with a name only those that never return."""
+        names: dict[int, str | None] = {}
+        for table, strings in ((".symtab", ".strtab"), (".dynsym", ".dynstr")):
+            content = self._image.find_section(table).content
+            text = self._image.find_section(strings).content
+            usable = len(content) - len(content) % _SYMBOL.size
+            for name, info, _, section, address, _ in _SYMBOL.iter_unpack(content[:usable]):
+                if info & 0xF == _STT_FUNC and section:
+                    known = text[name : text.find(b"\0", name)].decode("latin-1")
+                    if known in NEVER_RETURN or address not in names:
+                        names[address] = known if known in NEVER_RETURN else None
+        return names

@@ -1,0 +1,101 @@
+"""Call frame information that only debuggers read: `.debug_frame`.
+
+Format: DWARF 5, section 6.4.1, with 32-bit and 64-bit lengths. It is not mapped into the
+process, and `strip` moves it to the separate debug file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cached_property
+from pathlib import Path
+from struct import Struct
+
+from gdbleak.cfi_program import CommonEntry, FunctionEntry, read_common, read_function
+from gdbleak.dwarf_expressions import Cursor
+from gdbleak.elf import ElfImage
+from gdbleak.errors import ElfError
+
+DEBUG_FILES = Path("/usr/lib/debug/.build-id")
+"""Where distributions install separate debug files, by build-id."""
+
+_LENGTH_IS_64_BIT = 0xFFFFFFFF
+_MARKS_OF_COMMON = (0xFFFFFFFF, 2**64 - 1)
+# Length, position of the CIE, and start, of an FDE. In a CIE the second is all ones.
+_HEAD = Struct("<IIQ")
+_HEAD_64_BIT = Struct("<4xQQQ")
+
+
+class DebugFrame:
+    """The section of one ELF file, indexed when it is first asked."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._common: dict[int, CommonEntry] = {}
+
+    @classmethod
+    def of(cls, image: ElfImage) -> DebugFrame:
+        """Return that of a file, or of its separate debug file; empty when neither has one.
+
+        Raises:
+            ElfError: a file is damaged.
+
+        """
+        content = image.find_section(".debug_frame").content
+        if not content and image.build_id:
+            path = DEBUG_FILES / image.build_id[:2] / f"{image.build_id[2:]}.debug"
+            if path.exists():
+                content = ElfImage(str(path)).find_section(".debug_frame").content
+        return cls(content)
+
+    def find_function(self, address: int) -> FunctionEntry | None:
+        """Return the function at a link-time address, or None.
+
+        Raises:
+            ElfError: the section is damaged.
+
+        """
+        starts, entries = self._index
+        position = bisect_right(starts, address) - 1
+        if position < 0:
+            return None
+        function = self._read_function(entries[position])
+        return function if 0 <= address - function.start < function.size else None
+
+    @cached_property
+    def _index(self) -> tuple[list[int], list[int]]:
+        """Sorted starts of functions, and where their entries are; up to the first damage."""
+        content, functions, position = self._content, [], 0
+        while position + _HEAD_64_BIT.size <= len(content):
+            length, common, start = _HEAD.unpack_from(content, position)
+            end = position + 4 + length
+            if length == _LENGTH_IS_64_BIT:
+                length, common, start = _HEAD_64_BIT.unpack_from(content, position)
+                end = position + 12 + length
+            if common not in _MARKS_OF_COMMON:
+                functions.append((start, position))
+            position = end
+        functions.sort()
+        return [start for start, _ in functions], [entry for _, entry in functions]
+
+    def _read_function(self, position: int) -> FunctionEntry:
+        cursor, common = self._read_entry(position)
+        return read_function(cursor, self._find_common(common))
+
+    def _find_common(self, position: int) -> CommonEntry:
+        if position not in self._common:
+            entry, mark = self._read_entry(position)
+            if mark not in _MARKS_OF_COMMON:
+                raise ElfError(f".debug_frame has no CIE at {position:#x}")
+            self._common[position] = read_common(entry)
+        return self._common[position]
+
+    def _read_entry(self, position: int) -> tuple[Cursor, int]:
+        """The entry at a position, from behind its second field, and that field."""
+        cursor = Cursor(self._content[position : position + 12])
+        length, offset_bytes = cursor.integer(4), 4
+        if length == _LENGTH_IS_64_BIT:
+            length, offset_bytes = cursor.integer(8), 8
+        position += cursor.position
+        entry = Cursor(self._content[position : position + length], position)
+        return entry, entry.integer(offset_bytes)
