@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gdbleak.architectures.x86_64_frames import RIP
+from gdbleak.architectures import AARCH64_FRAMES, X86_64_FRAMES
 from gdbleak.dwarf_expressions import WORD_BYTES, WORD_MASK, Cursor
 from gdbleak.errors import ElfError
 from gdbleak.frame_rows import Cfa, RegisterOffset, Row, Rule, RuleKind
+
+_RETURN_ADDRESSES = (X86_64_FRAMES.return_address, AARCH64_FRAMES.return_address)
 
 # The DW_EH_PE formats of fixed size; from 8 on they are signed.
 _POINTER_BYTES = {0x00: WORD_BYTES, 0x02: 2, 0x03: 4, 0x04: 8, 0x0A: 2, 0x0B: 4, 0x0C: 8}
@@ -25,6 +27,7 @@ class CommonEntry(NamedTuple):
     encoding: int
     has_augmentation: bool
     is_signal_frame: bool
+    return_address: int
     cfa: Cfa = b""
     rules: Mapping[int, Rule] = {}
 
@@ -46,7 +49,8 @@ class FunctionEntry(NamedTuple):
         """
         program = Program(self.common, self.start)
         program.run(self.instructions, address)
-        return Row(program.cfa, program.rules, self.common.is_signal_frame)
+        common = self.common
+        return Row(program.cfa, program.rules, common.is_signal_frame, common.return_address)
 
 
 def read_common(cursor: Cursor) -> CommonEntry:
@@ -66,7 +70,7 @@ def read_common(cursor: Cursor) -> CommonEntry:
     has_augmentation = augmentation[:1] == b"z"
     if (
         version not in (1, 3, 4)
-        or return_address != RIP
+        or return_address not in _RETURN_ADDRESSES
         or not (has_augmentation or augmentation in (b"", b"S"))
     ):
         raise ElfError("call frame information of an unknown kind")
@@ -76,7 +80,12 @@ def read_common(cursor: Cursor) -> CommonEntry:
         encoding = _read_augmentation(cursor, augmentation[1:].decode("latin-1"))
         cursor.jump(instructions - cursor.position)
     common = CommonEntry(
-        code_alignment, data_alignment, encoding, has_augmentation, b"S" in augmentation
+        code_alignment,
+        data_alignment,
+        encoding,
+        has_augmentation,
+        b"S" in augmentation,
+        return_address,
     )
     program = Program(common, 0)
     program.run(cursor, 0)
@@ -166,7 +175,8 @@ class Program:
                 cursor.uleb128()
             elif 0x0C <= code <= 0x0F or code in (0x12, 0x13):
                 self.cfa = self._read_cfa(cursor, code)
-            elif code != 0x00:  # nop
+            # AARCH64_negate_ra_state only says whether the return address is signed.
+            elif code not in (0x00, 0x2D):  # nop
                 self._set_rule(cursor, code)
 
     def _advance(self, delta: int) -> None:
@@ -196,7 +206,8 @@ class Program:
             rule = self._common.rules.get(register)
         else:
             rule = self._read_rule(cursor, code)
-        if register <= RIP:  # the others, of floating point and the like, locate no frame
+        # The others, of floating point and the like, locate no frame.
+        if register <= self._common.return_address:
             self.rules = {number: r for number, r in self.rules.items() if number != register}
             if rule is not None:
                 self.rules[register] = rule

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gdbleak.architectures.x86_64_frames import RIP, RSP
 from gdbleak.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError, evaluate
 from gdbleak.errors import ElfError
 from gdbleak.frame_rows import Row, Rule, RuleKind
@@ -25,8 +24,10 @@ class StackMemory:
         return int.from_bytes(self._content[begin : begin + size], "little")
 
 
-def find_caller(row: Row, registers: Mapping[int, int], memory: StackMemory) -> dict[int, int]:
-    """Return what is known of the caller's registers, rsp and rip in any case.
+def find_caller(
+    row: Row, registers: Mapping[int, int], memory: StackMemory, stack_pointer: int
+) -> dict[int, int]:
+    """Return what is known of the caller's registers, where it is and its stack pointer anyway.
 
     Raises:
         UnknownValueError: these are not known.
@@ -40,13 +41,13 @@ def find_caller(row: Row, registers: Mapping[int, int], memory: StackMemory) -> 
     else:
         raise UnknownValueError(f"register {row.cfa.register} is not known")
     caller = dict(registers)
-    del caller[RIP]
-    caller[RSP] = cfa
+    del caller[row.return_address]
+    caller[stack_pointer] = cfa
     recover(row.rules, cfa, registers, caller, memory)
     # What a signal interrupted may have run on any stack; what calls is farther up the same one.
-    if RIP not in caller or RSP not in caller:
+    if row.return_address not in caller or stack_pointer not in caller:
         raise UnknownValueError("the caller is not known")
-    if caller[RSP] <= registers[RSP] and not row.is_signal_frame:
+    if caller[stack_pointer] <= registers[stack_pointer] and not row.is_signal_frame:
         raise UnknownValueError("the caller's frame is not above")
     return caller
 

@@ -49,8 +49,11 @@ class Row(NamedTuple):
     is_signal_frame: bool
     """The caller did not call: a signal interrupted it."""
 
+    return_address: int = RIP
+    """Under which number `rules` has the caller's next instruction."""
+
     @property
     def ends_stack(self) -> bool:
         """True where the calls begin: in `_start`, at the start of a thread."""
-        rule = self.rules.get(RIP)
+        rule = self.rules.get(self.return_address)
         return rule is not None and rule.kind is RuleKind.UNDEFINED

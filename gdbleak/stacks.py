@@ -1,6 +1,6 @@
 """Call stacks from raw stack memory, by the call frame information of the mapped files.
 
-What a call leaves on the stack and in the registers: System V ABI, AMD64 supplement, 3.2.
+What a call leaves on the stack and in the registers is the frame convention of the architecture.
 Code without such information is read instead (see stack_height.py), and what follows from it is
 taken only if it leads to where a call returns to. Where something needed is not known, the stack
 ends and is said to be cut.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from gdbleak.architectures.x86_64_frames import CALLEE_SAVED, RBP, REGISTER_NUMBERS, RIP, RSP
+from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.dwarf_expressions import WORD_BYTES, UnknownValueError
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
@@ -47,8 +47,10 @@ class Unwinder:
         modules: ModuleMap,
         open_image: Callable[[Module], ElfImage | None],
         max_frames: int,
+        convention: FrameConvention = X86_64_FRAMES,
     ) -> None:
-        self._sources = UnwindSources(modules, open_image)
+        self._convention = convention
+        self._sources = UnwindSources(modules, open_image, convention)
         self._max_frames = max_frames
         self._steps: dict[int, _Step | None] = {}
 
@@ -59,7 +61,7 @@ class Unwinder:
 
         Args:
             stack: memory from the stack pointer upwards, as much as was recorded.
-            stack_pointer: where the return address is.
+            stack_pointer: where the slice begins.
             registers: those that were recorded, by name.
 
         """
@@ -78,14 +80,18 @@ class Unwinder:
         addresses: list[int],
     ) -> None:
         """Append return addresses until the stack ends; raise when it cannot be followed."""
+        convention = self._convention
+        numbers, frame_pointer = convention.numbers, convention.frame_pointer
         memory = StackMemory(stack, stack_pointer)
-        known = {REGISTER_NUMBERS[n]: v for n, v in registers.items() if n in REGISTER_NUMBERS}
+        known = {numbers[name]: value for name, value in registers.items() if name in numbers}
         spills: list[tuple[int, Mapping[int, Rule]]] = []
         interrupted = False
-        address = memory.read(stack_pointer, WORD_BYTES)
-        # In this loop rsp and rbp are offsets into the slice; an unknown rbp is below it.
-        rsp = WORD_BYTES
-        rbp = known.get(RBP, 0) - stack_pointer
+        # In this loop sp and fp are offsets into the slice; an unknown fp is below it.
+        if convention.has_link_register:
+            address, sp = known.get(convention.return_address, 0) & convention.address_mask, 0
+        else:
+            address, sp = memory.read(stack_pointer, WORD_BYTES), WORD_BYTES
+        fp = known.get(frame_pointer, 0) - stack_pointer
         size = len(stack)
         steps, is_return_address = self._steps, self._sources.is_return_address
         read_word = _WORD.unpack_from
@@ -95,39 +101,40 @@ class Unwinder:
             addresses.append(address)
             step = None if interrupted else steps.get(address)
             if step is not None:
-                from_rbp, cfa_offset, rbp_offset, saved, inferred = step
-                base = rbp if from_rbp else rsp
+                from_fp, cfa_offset, fp_offset, saved, inferred = step
+                base = fp if from_fp else sp
                 cfa = base + cfa_offset
-                if rsp <= base and cfa <= size:
+                if sp <= base and cfa <= size:
                     caller = read_word(stack, cfa - WORD_BYTES)[0]
                     if not inferred or is_return_address(caller):
                         if saved:
                             spills.append((cfa, saved))
-                        if rbp_offset:
-                            rbp = read_word(stack, cfa + rbp_offset)[0] - stack_pointer
+                        if fp_offset:
+                            fp = read_word(stack, cfa + fp_offset)[0] - stack_pointer
                         address = caller
-                        rsp = cfa
+                        sp = cfa
                         continue
-            if rsp < 0:
+            if sp < 0:
                 raise UnknownValueError("a signal came while another stack was in use")
             row = self._find_row(address, interrupted)
             if row.ends_stack if row else not interrupted and self._sources.is_first(address):
                 return
             if not interrupted:  # the call before left nothing else in place
-                known = {n: value for n, value in known.items() if n in CALLEE_SAVED}
+                known = {n: value for n, value in known.items() if n in convention.callee_saved}
             for cfa, saved in spills:
                 recover(saved, stack_pointer + cfa, known, known, memory)
             spills.clear()
-            known[RSP], known[RIP] = stack_pointer + rsp, address
+            known[convention.stack_pointer] = stack_pointer + sp
+            known[convention.return_address] = address
             if row is not None:
-                known = find_caller(row, known, memory)
+                known = find_caller(row, known, memory, convention.stack_pointer)
                 interrupted = row.is_signal_frame
             else:
                 known = self._infer_caller(known, memory, interrupted)
                 interrupted = False
-            address = known[RIP]
-            rsp = known[RSP] - stack_pointer
-            rbp = known.get(RBP, 0) - stack_pointer
+            address = known[convention.return_address] & convention.address_mask
+            sp = known[convention.stack_pointer] - stack_pointer
+            fp = known.get(frame_pointer, 0) - stack_pointer
 
     def _find_row(self, address: int, interrupted: bool) -> Row | None:
         """Return the row for a frame that goes on at `address`, if a table has one.
@@ -144,58 +151,63 @@ class Unwinder:
             row = self._sources.find_row(address)
             return row if row is not None and row.is_signal_frame else None
         if address not in self._steps:
-            self._steps[address] = _Step.from_row(row)
+            self._steps[address] = _Step.from_row(row, self._convention)
         return row
 
     def _infer_caller(
         self, registers: Mapping[int, int], memory: StackMemory, interrupted: bool
     ) -> dict[int, int]:
         """Return what is known of the caller's registers without a row from a table."""
-        address, rsp = registers[RIP], registers[RSP]
+        convention = self._convention
+        address, sp = registers[convention.return_address], registers[convention.stack_pointer]
         rows = self._sources.infer_rows(address, behind_call=not interrupted)
         if rows and not interrupted and address not in self._steps:
-            self._steps[address] = _Step.from_row(rows[0], inferred=True)
+            self._steps[address] = _Step.from_row(rows[0], convention, inferred=True)
         for row in rows:
             try:
-                caller = find_caller(row, registers, memory)
+                caller = find_caller(row, registers, memory, convention.stack_pointer)
             except UnknownValueError:
                 continue
             assert isinstance(row.cfa, RegisterOffset)
-            frame_is_above = caller[RSP] - row.cfa.offset >= rsp
-            if frame_is_above and self._sources.is_return_address(caller[RIP]):
+            frame_is_above = caller[convention.stack_pointer] - row.cfa.offset >= sp
+            found = caller[convention.return_address]
+            if frame_is_above and self._sources.is_return_address(found):
                 return caller
         raise UnknownValueError(f"nothing leads from {address:#x} to its caller")
 
 
 class _Step(NamedTuple):
-    """A row by which rsp and rbp alone lead to the caller."""
+    """A row by which stack and frame pointer alone lead to the caller, right below the CFA."""
 
-    from_rbp: bool
-    """The CFA is relative to rbp, not rsp."""
+    from_fp: bool
+    """The CFA is relative to the frame pointer."""
     cfa_offset: int
-    rbp_offset: int
-    """Where the caller's rbp was saved, from the CFA; 0 when it is still in place."""
+    fp_offset: int
+    """Where the caller's frame pointer was saved, from the CFA; 0 when it is still in place."""
     saved: Mapping[int, Rule]
     """For all callee-saved registers, should a frame farther out need them."""
     inferred: bool
     """It holds only if it leads to where a call returns to."""
 
     @classmethod
-    def from_row(cls, row: Row, inferred: bool = False) -> _Step | None:
+    def from_row(
+        cls, row: Row, convention: FrameConvention, inferred: bool = False
+    ) -> _Step | None:
         """Return None for a row that takes more."""
-        if isinstance(row.cfa, bytes) or row.cfa.register not in (RSP, RBP):
+        fp = convention.frame_pointer
+        if isinstance(row.cfa, bytes) or row.cfa.register not in (convention.stack_pointer, fp):
             return None
         saved = {n: rule for n, rule in row.rules.items() if rule.kind is not RuleKind.SAME}
         lowest = -row.cfa.offset
         if (
             row.is_signal_frame
-            or saved.pop(RIP, None) != Rule(RuleKind.OFFSET, -WORD_BYTES)
+            or saved.pop(row.return_address, None) != Rule(RuleKind.OFFSET, -WORD_BYTES)
             or any(rule.kind is not RuleKind.OFFSET for rule in saved.values())
-            or not CALLEE_SAVED.issuperset(saved)
+            or not convention.callee_saved.issuperset(saved)
         ):
             return None
-        rbp_offset = saved[RBP].number if RBP in saved else 0
+        fp_offset = saved[fp].number if fp in saved else 0
         # With both words between the base and the CFA, one look at the CFA finds them recorded.
-        if not lowest <= -WORD_BYTES or (RBP in saved and not lowest <= rbp_offset <= -WORD_BYTES):
+        if not lowest <= -WORD_BYTES or (fp in saved and not lowest <= fp_offset <= -WORD_BYTES):
             return None
-        return cls(row.cfa.register == RBP, row.cfa.offset, rbp_offset, saved, inferred)
+        return cls(row.cfa.register == fp, row.cfa.offset, fp_offset, saved, inferred)

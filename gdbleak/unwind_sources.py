@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gdbleak.architectures.x86_64_frames import MAX_CALL_BYTES, ends_in_call
+from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.architectures.x86_64_signals import (
     MAX_SIGNAL_RETURN_BYTES,
     SIGNAL_RETURN_ROW,
@@ -18,12 +18,21 @@ from gdbleak.frame_rows import Row
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.stack_height import StackHeights
 
+_MAX_CALL_BYTES = 8
+"""No call of any architecture is longer."""
+
 
 class UnwindSources:
     """Finds rows by run-time address, each once; damage is as good as nothing."""
 
-    def __init__(self, modules: ModuleMap, open_image: Callable[[Module], ElfImage | None]) -> None:
+    def __init__(
+        self,
+        modules: ModuleMap,
+        open_image: Callable[[Module], ElfImage | None],
+        convention: FrameConvention,
+    ) -> None:
         self._modules = modules
+        self._convention = convention
         self._open_image = open_image
         self._sources: dict[Module, _Source | None] = {}
         self._rows: dict[int, Row | None] = {}
@@ -37,7 +46,12 @@ class UnwindSources:
         return self._rows[pc]
 
     def infer_rows(self, address: int, *, behind_call: bool) -> tuple[Row, ...]:
-        """Return rows by the code for a frame that goes on at `address`, the surest first."""
+        """Return rows by the code for a frame that goes on at `address`, the surest first.
+
+        Only the code of x86-64 can be read so far.
+        """
+        if self._convention is not X86_64_FRAMES:
+            return ()
         key = address, behind_call
         if key not in self._inferred:
             self._inferred[key] = self._infer_rows(address, behind_call)
@@ -101,14 +115,15 @@ class UnwindSources:
         if module is not None and module not in self._sources:
             self._sources[module] = None  # should it not open
             image = self._open_image(module)
-            self._sources[module] = _Source(image) if image else None
+            self._sources[module] = _Source(image, self._convention) if image else None
         return module, self._sources[module] if module else None
 
 
 class _Source:
     """What one file says about frames, by link-time address."""
 
-    def __init__(self, image: ElfImage) -> None:
+    def __init__(self, image: ElfImage, convention: FrameConvention) -> None:
+        self._convention = convention
         self.table = UnwindTable(image)
         self.heights = StackHeights(CodeMap(image))
         self._image = image
@@ -124,4 +139,5 @@ class _Source:
 
     def ends_in_call(self, address: int) -> bool:
         """Return whether the instruction before `address` is a call."""
-        return ends_in_call(self._image.read_code(address - MAX_CALL_BYTES, MAX_CALL_BYTES))
+        before = self._image.read_code(address - _MAX_CALL_BYTES, _MAX_CALL_BYTES)
+        return self._convention.ends_in_call(before)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from gdbleak.architectures.aarch64 import AARCH64
-from gdbleak.architectures.model import Architecture, Flow, Instruction
+from gdbleak.architectures.aarch64 import AARCH64, AARCH64_FRAMES
+from gdbleak.architectures.model import Architecture, Flow, FrameConvention, Instruction
 from gdbleak.architectures.x86_64 import X86_64
+from gdbleak.architectures.x86_64_frames import X86_64_FRAMES
 
-__all__ = ["AARCH64", "X86_64", "Architecture", "Flow", "Instruction"]
+__all__ = [
+    "AARCH64",
+    "AARCH64_FRAMES",
+    "X86_64",
+    "X86_64_FRAMES",
+    "Architecture",
+    "Flow",
+    "FrameConvention",
+    "Instruction",
+]

@@ -1,7 +1,7 @@
 """aarch64. Written and tested on ELF files; no process of it was traced yet: see docs/limits.md.
 
-Sources: Procedure Call Standard for the Arm 64-bit Architecture, 6.1 (registers) and 6.8 (parameter
-passing); ELF for the Arm 64-bit Architecture, 5.7.12 (dynamic relocations).
+Sources, each "for the Arm 64-bit Architecture": Procedure Call Standard, 6.1 (registers) and 6.8
+(parameters); ELF, 5.7.12 (dynamic relocations); DWARF, 4.1 (register numbers).
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from functools import lru_cache
 import capstone
 from capstone import arm64
 
-from gdbleak.architectures.model import Architecture, Flow, Instruction, ReadCode
+from gdbleak.architectures.model import (
+    Architecture,
+    Flow,
+    FrameConvention,
+    Instruction,
+    ReadCode,
+)
 
 INSTRUCTION_BYTES = 4
 _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 1025, 1026, 1032
@@ -89,4 +95,31 @@ AARCH64 = Architecture(
     resolver_relocation=_R_IRELATIVE,
     decode=decode,
     find_stub_slot=find_stub_slot,
+)
+
+
+def ends_in_call(code: bytes) -> bool:
+    """Return whether the last instruction of `code` is a call.
+
+    >>> ends_in_call(bytes.fromhex("00000094"))  # bl
+    True
+    >>> ends_in_call(bytes.fromhex("c0035fd6"))  # ret
+    False
+
+    """
+    last = code[-INSTRUCTION_BYTES:]
+    found = decode(lambda _, size: last[:size], 0)
+    return found is not None and found.flow is Flow.CALL
+
+
+AARCH64_FRAMES = FrameConvention(
+    numbers={**{f"x{number}": number for number in range(31)}, "sp": 31},
+    stack_pointer=31,
+    frame_pointer=29,
+    return_address=30,
+    callee_saved=frozenset(range(19, 30)),
+    has_link_register=True,
+    # Addresses of user space have 48 bits; above are the bits that `paciasp` signs.
+    address_mask=(1 << 48) - 1,
+    ends_in_call=ends_in_call,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -32,6 +32,24 @@ class Instruction:
     target: int | None = None
     slot: int | None = None
     """Address of the pointer that an indirect jump follows, where no register decides on it."""
+
+
+@dataclass(frozen=True)
+class FrameConvention:
+    """What unwinding needs to know of registers, by their DWARF numbers, and of calls."""
+
+    numbers: Mapping[str, int]
+    stack_pointer: int
+    frame_pointer: int
+    return_address: int
+    """Column of call frame information that stands for the caller's next instruction."""
+    callee_saved: frozenset[int]
+    has_link_register: bool
+    """At a return, the return address is in its register, not on top of the stack."""
+    address_mask: int
+    """The bits of a return address that are no signature of pointer authentication."""
+    ends_in_call: Callable[[bytes], bool]
+    """Returns whether the last bytes of some code are a call."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from gdbleak.architectures.model import FrameConvention
+
 _NAMES = ("rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp")
 REGISTER_NUMBERS: Mapping[str, int] = {
     **{name: number for number, name in enumerate(_NAMES)},
@@ -22,7 +24,7 @@ CALLEE_SAVED = frozenset(
     REGISTER_NUMBERS[name] for name in ("rbx", "rbp", "r12", "r13", "r14", "r15")
 )
 
-MAX_CALL_BYTES = 7
+_MAX_CALL_BYTES = 7
 # call rel32, or lea disp32(%rip). What they refer to is looked at without being taken: the next
 # one may begin in it.
 _REFERENCE = re.compile(rb"(?:\xe8|[\x48\x4c]\x8d[\x05\r\x15\x1d%\x2d\x35=])(?=(.{4}))", re.DOTALL)
@@ -43,7 +45,7 @@ def ends_in_call(code: bytes) -> bool:
         return True
     return any(
         code[-size] == 0xFF and _size_of_indirect_call(code[1 - size :]) == size
-        for size in range(2, min(MAX_CALL_BYTES, len(code)) + 1)
+        for size in range(2, min(_MAX_CALL_BYTES, len(code)) + 1)
     )
 
 
@@ -70,3 +72,15 @@ def _size_of_indirect_call(operand: bytes) -> int:
         size += 1
         rm = operand[1] & 7 if len(operand) > 1 else rm
     return size + {0: 4 if rm == 5 else 0, 1: 1, 2: 4}[mod]
+
+
+X86_64_FRAMES = FrameConvention(
+    numbers=REGISTER_NUMBERS,
+    stack_pointer=RSP,
+    frame_pointer=RBP,
+    return_address=RIP,
+    callee_saved=CALLEE_SAVED,
+    has_link_register=False,
+    address_mask=(1 << 64) - 1,
+    ends_in_call=ends_in_call,
+)

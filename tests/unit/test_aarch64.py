@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from gdbleak.allocators import FAMILIES, MALLOC_FAMILY
-from gdbleak.architectures import AARCH64, Flow
+from gdbleak.architectures import AARCH64, AARCH64_FRAMES, Flow
 from gdbleak.elf import ElfImage
-from gdbleak.modules import Module
+from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import Role, make_plan
+from gdbleak.stacks import Unwinder
 
+TARGETS = Path(__file__).parents[1] / "targets"
 LIBC = Path("/usr/aarch64-linux-gnu/lib/libc.so.6")
 CODE = {
     "c0035fd6": Flow.RETURN,  # ret
@@ -98,3 +101,39 @@ def test_every_function_of_the_c_library_has_an_entry(plan):
     assert entries.keys() == {symbol.address for symbol in defined.values()}
     assert entries[defined["calloc"].address] == ("sp", "x0", "x1")
     assert [probe for probe in plan if probe.role is Role.ESCAPE] == []
+
+
+@pytest.mark.parametrize(
+    "flag", ["-O2", "-O1", "-fomit-frame-pointer", "-mbranch-protection=standard"]
+)
+def test_stack_of_a_program_that_ran(tmp_path, flag):
+    """It ran under emulation, which has stacks and registers as a processor has, signatures too."""
+    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None:
+        pytest.skip("no compiler or emulator for aarch64 on this host: run .ci/setup test")
+    program = tmp_path / "chain"
+    options = ("-O2", "-g", "-static", "-no-pie", "-fno-optimize-sibling-calls", flag)
+    source = TARGETS / "aarch64_chain.c"
+    subprocess.run([compiler, *options, "-o", program, source], check=True)
+    recorded = subprocess.run([emulator, program], check=True, capture_output=True).stdout
+    sp, x29, x30 = struct.unpack_from("<3Q", recorded)
+    image = ElfImage(str(program))
+    module = Module(str(program), 0x400000, 0x800000, 0, None, str(program))
+    unwinder = Unwinder(ModuleMap([module]), lambda _: image, 64, AARCH64_FRAMES)
+    stack = unwinder.unwind(recorded[24:], sp, {"x29": x29, "x30": x30})
+
+    names = subprocess.run(
+        ["aarch64-linux-gnu-addr2line", "-f", "-e", program],
+        input="".join(f"{address - 4:x}\n" for address in stack.addresses),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()[::2]
+    assert names[:3] == ["innermost", "with_large_frame", "with_frame_of_any_size"]
+    assert names[3:8] == ["recursive"] * 4 + ["main"]
+    assert [name.strip("_").removesuffix("_impl") for name in names[8:]] == [
+        "libc_start_call_main",
+        "libc_start_main",
+        "start",
+    ]
+    assert not stack.truncated

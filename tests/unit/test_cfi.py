@@ -182,7 +182,6 @@ def test_set_loc(location: int, offset: int) -> None:
         "0f 01 30 0e 06",
         "0e",  # cut off
         "0f 7f 30",
-        "2d",  # GNU_window_save, of another processor
         "3f",
     ],
 )

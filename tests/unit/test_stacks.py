@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
 from gdbleak.cfi import UnwindTable
 from gdbleak.elf import ElfImage
@@ -179,7 +180,8 @@ SIGNAL = Row(RegisterOffset(RSP, 24), RETURN, True)
 class Source:
     """A file that is a mapping of rows by link-time address; others are inferred by its code."""
 
-    def __init__(self, rows: Mapping[int, Row]) -> None:
+    def __init__(self, rows: Mapping[int, Row], convention: FrameConvention) -> None:
+        assert convention is X86_64_FRAMES
         self.heights = self.table = self
         self._rows = rows
 
