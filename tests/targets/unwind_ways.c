@@ -30,7 +30,6 @@ static void *volatile block;
 static size_t block_size = 1000; /* plus the number of the line */
 static volatile int sum, never;
 static sigjmp_buf behind_fault;
-static ucontext_t main_context, coroutine_context;
 
 CHAIN static void innermost(int value)
 {
@@ -239,6 +238,9 @@ CHAIN static void fault_in_vdso(int value)
     sum++;
 }
 
+#ifdef __GLIBC__ /* musl has no coroutines */
+static ucontext_t main_context, coroutine_context;
+
 CHAIN static void coroutine(void)
 {
     NOTE();
@@ -257,6 +259,9 @@ CHAIN static void on_other_stack(int value)
     swapcontext(&main_context, &coroutine_context);
     sum += value;
 }
+#else
+#define on_other_stack chain
+#endif
 
 CHAIN static void called_back(int value)
 {

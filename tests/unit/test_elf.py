@@ -129,6 +129,23 @@ def test_segments_and_reading(library):
     assert image.address_of(1 << 40) == 0
 
 
+def test_code_is_what_can_be_executed(library):
+    image = ElfImage(str(library))
+    loads = [line.split() for line in readelf("-lW", library).splitlines() if "LOAD" in line]
+    assert [segment.executable for segment in image.segments] == ["E" in load for load in loads]
+    for segment in image.segments:
+        expected = image.read(segment.address, 16) if segment.executable else b""
+        assert image.read_code(segment.address, 16) == expected
+
+
+def test_find_section(library):
+    image = ElfImage(str(library))
+    section = image.find_section(".dynstr")
+    assert b"\0second\0" in section.content
+    assert image.read(section.address, len(section.content)) == section.content
+    assert image.find_section(".bss").content == image.find_section(".none").content == b""
+
+
 def test_search(library):
     assert ElfImage(str(library)).search(re.compile(rb"(GCC: \S+)")) in library.read_bytes()
     assert ElfImage(str(library)).search(re.compile(rb"(no such tex)t")) is None

@@ -125,7 +125,23 @@ def test_modules_of_a_process(program, read, start):
     assert libc.unreadable is None
     assert libc.bias == libc.start
     assert all(m.start < m.end for m in modules.values())
-    assert not any(path.startswith("[") for path in modules)
+    assert [path for path in modules if path.startswith("[")] in ([], ["[vdso]"])
+
+
+def test_code_that_the_kernel_maps_is_copied(program, read, start):
+    pid = start(program)
+    module = read(pid).get("[vdso]")
+    if module is None:
+        pytest.skip("this kernel maps no vdso")
+    image = ElfImage(module.file)
+    assert image.find_function("__vdso_clock_gettime")
+    assert image.build_id == module.build_id
+    with Memory(pid) as memory:
+        for segment in image.segments:
+            found = memory.read(segment.address + module.bias, segment.file_size)
+            assert found == image.read(segment.address, segment.file_size)
+    again = find_again(module)
+    assert (again.file, again.unreadable) == (None, "the kernel mapped it, and it has no file")
 
 
 def delete(path):

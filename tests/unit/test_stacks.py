@@ -186,9 +186,10 @@ class Source:
         self._rows = rows
 
     def find_rows(self, address: int, behind_call: bool) -> tuple[Row, ...]:
-        """Infer rows; those of `code` stand under negative addresses."""
-        del behind_call
-        return tuple(row for key, row in self._rows.items() if key in (-address, -address - 0.5))
+        """Infer rows: they stand under the negative address."""
+        rows = self._rows.get(-address, ())
+        assert isinstance(rows, tuple)
+        return () if isinstance(rows, Row) or not behind_call else rows
 
     def find_extent(self, address: int) -> range | None:
         """Each row is of a function of its own, of one byte."""
@@ -456,6 +457,74 @@ def test_an_interrupted_frame_has_all_its_registers(unwind_rows: Unwind) -> None
     rows = {0xF: saved, 0x10: saved, 0x20: relative_to(RDI), 0x2F: END}
     stack = [A, 1, 2, STACK + 48, B, 1, 2, C]
     assert unwind_rows(rows, *stack) == CallStack((A, B, C), truncated=False)
+
+
+TO_B = relative_to(RSP, 16)
+TO_NOWHERE = relative_to(RSP, 8)
+BY_RBP = relative_to(RBP, 16, rbp=Rule(RuleKind.OFFSET, -16))
+
+
+@pytest.mark.parametrize(
+    ("inferred", "words", "rbp", "addresses", "truncated"),
+    [
+        pytest.param([], [A, 1, B], 0, [A], True, id="nothing"),
+        pytest.param([TO_B], [A, 1, B], 0, [A, B], False, id="a call"),
+        pytest.param([TO_B], [A, 1, B + 1], 0, [A], True, id="no return address"),
+        pytest.param([TO_B], [A, 1, 0], 0, [A], True, id="0 is none either"),
+        pytest.param([TO_B], [A, 1], 0, [A], True, id="not recorded"),
+        pytest.param([TO_NOWHERE, TO_B], [A, 1, B], 0, [A, B], False, id="the second is right"),
+        pytest.param(
+            [TO_NOWHERE, BY_RBP], [A, 1, 0, B], STACK + 16, [A, B], False, id="frame pointer"
+        ),
+        pytest.param([BY_RBP], [A, 1, 0, B], 0, [A], True, id="no frame pointer"),
+        pytest.param([BY_RBP], [A, B], STACK, [A], True, id="frame pointer below"),
+        pytest.param([BY_RBP], [A, 1, B], STACK + 4096, [A], True, id="frame pointer too high"),
+    ],
+)
+def test_inferred_rows_must_lead_to_a_return_address(
+    unwind_rows: Unwind,
+    inferred: list[Row],
+    words: list[int],
+    rbp: int,
+    addresses: list[int],
+    truncated: bool,
+) -> None:
+    rows = {-0x10: tuple(inferred), 0x1F: END}
+    assert unwind_rows(rows, *words, rbp=rbp) == CallStack(tuple(addresses), truncated)
+
+
+def test_an_inferred_row_may_be_right_only_sometimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the short cut must not be taken."""
+    monkeypatch.setattr("gdbleak.unwind_sources._Source", Source)
+    module = Module("program", BASE, BASE + 0x100, BASE, None, None)
+    rows = {-0x10: (TO_B,), 0x1F: END}
+    unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type]
+    for word, expected in ((B, (A, B)), (B + 1, (A,)), (B, (A, B))):
+        found = unwinder.unwind(struct.pack("<3Q", A, 1, word), STACK, {})
+        assert found.addresses == expected
+
+
+def test_a_signal_handler_is_returned_to_without_a_call(unwind_rows: Unwind) -> None:
+    rows = {-0x10: (TO_B,), 0x21: SIGNAL, 0x30: END}
+    stack = [A, 1, B + 1, 2, 3, C]
+    assert unwind_rows(rows, *stack) == CallStack((A, B + 1, C), truncated=False)
+
+
+def test_a_stack_that_begins_by_hand(unwind_rows: Unwind) -> None:
+    """What makecontext does: nothing has called the function that is returned to."""
+    rows = {0xF: PLAIN, 0x21: PLAIN}
+    assert unwind_rows(rows, A, 1, B + 1) == CallStack((A, B + 1), truncated=False)
+    rows = {-0x10: (TO_B,), 0x21: PLAIN}
+    assert unwind_rows(rows, A, 1, B + 1) == CallStack((A, B + 1), truncated=False)
+
+
+@pytest.mark.parametrize("rsp", [STACK - 4096, STACK - 8, STACK + 4096, 2**64 - 8])
+def test_a_signal_came_on_another_stack(unwind_rows: Unwind, rsp: int) -> None:
+    """That was not recorded: nothing is known behind the interrupted instruction."""
+    signal = relative_to(RSP, 24, rsp=Rule(RuleKind.OFFSET, -16))._replace(is_signal_frame=True)
+    rows = {0x10: signal, 0x20: PLAIN, 0x1F: PLAIN, 0x2F: END}
+    stack = [A, 1, rsp, B, 1, C]
+    assert unwind_rows(rows, *stack) == CallStack((A, B), truncated=True)
 
 
 @pytest.mark.parametrize("failure", [None, ElfError("unreadable")])
