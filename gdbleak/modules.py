@@ -65,6 +65,11 @@ class ModuleMap:
             return self._modules[index]
         return None
 
+    @property
+    def end(self) -> int:
+        """First address behind all of them."""
+        return max((module.end for module in self._modules), default=0)
+
     def __iter__(self) -> Iterator[Module]:
         return iter(self._modules)
 

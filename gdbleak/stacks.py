@@ -14,7 +14,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from gdbleak.architectures import X86_64_FRAMES, FrameConvention
-from gdbleak.dwarf_expressions import WORD_BYTES, UnknownValueError
+from gdbleak.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.frame_recovery import StackMemory, find_caller, recover
@@ -50,6 +50,10 @@ class Unwinder:
         convention: FrameConvention = X86_64_FRAMES,
     ) -> None:
         self._convention = convention
+        # How many bits an address has differs from kernel to kernel; modules lie near the top.
+        self._address_mask = (
+            (1 << modules.end.bit_length()) - 1 if convention.signs_addresses else WORD_MASK
+        )
         self._sources = UnwindSources(modules, open_image, convention)
         self._max_frames = max_frames
         self._steps: dict[int, _Step | None] = {}
@@ -88,7 +92,7 @@ class Unwinder:
         interrupted = False
         # In this loop sp and fp are offsets into the slice; an unknown fp is below it.
         if convention.has_link_register:
-            address, sp = known.get(convention.return_address, 0) & convention.address_mask, 0
+            address, sp = known.get(convention.return_address, 0) & self._address_mask, 0
         else:
             address, sp = memory.read(stack_pointer, WORD_BYTES), WORD_BYTES
         fp = known.get(frame_pointer, 0) - stack_pointer
@@ -132,7 +136,7 @@ class Unwinder:
             else:
                 known = self._infer_caller(known, memory, interrupted)
                 interrupted = False
-            address = known[convention.return_address] & convention.address_mask
+            address = known[convention.return_address] & self._address_mask
             sp = known[convention.stack_pointer] - stack_pointer
             fp = known.get(frame_pointer, 0) - stack_pointer
 
@@ -201,6 +205,7 @@ class _Step(NamedTuple):
         lowest = -row.cfa.offset
         if (
             row.is_signal_frame
+            or convention.signs_addresses
             or saved.pop(row.return_address, None) != Rule(RuleKind.OFFSET, -WORD_BYTES)
             or any(rule.kind is not RuleKind.OFFSET for rule in saved.values())
             or not convention.callee_saved.issuperset(saved)

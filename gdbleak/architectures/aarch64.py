@@ -119,7 +119,6 @@ AARCH64_FRAMES = FrameConvention(
     return_address=30,
     callee_saved=frozenset(range(19, 30)),
     has_link_register=True,
-    # Addresses of user space have 48 bits; above are the bits that `paciasp` signs.
-    address_mask=(1 << 48) - 1,
+    signs_addresses=True,  # by `paciasp`
     ends_in_call=ends_in_call,
 )

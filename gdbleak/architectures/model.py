@@ -46,8 +46,8 @@ class FrameConvention:
     callee_saved: frozenset[int]
     has_link_register: bool
     """At a return, the return address is in its register, not on top of the stack."""
-    address_mask: int
-    """The bits of a return address that are no signature of pointer authentication."""
+    signs_addresses: bool
+    """The bits of a return address that no address needs may hold a signature."""
     ends_in_call: Callable[[bytes], bool]
     """Returns whether the last bytes of some code are a call."""
 

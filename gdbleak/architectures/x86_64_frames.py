@@ -81,6 +81,6 @@ X86_64_FRAMES = FrameConvention(
     return_address=RIP,
     callee_saved=CALLEE_SAVED,
     has_link_register=False,
-    address_mask=(1 << 64) - 1,
+    signs_addresses=False,
     ends_in_call=ends_in_call,
 )

@@ -146,7 +146,7 @@ def test_references_within_code() -> None:
 def test_registers_of_an_interrupted_thread() -> None:
     context = struct.pack("<22Q", *range(5), *range(100, 117))
     memory = StackMemory(context, 0x7000)
-    found = find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, memory)
+    found = find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, memory, RSP)
     names = [f"r{number}" for number in range(8, 16)]
     names += ["rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip"]
     assert found == {REGISTER_NUMBERS[name]: 100 + i for i, name in enumerate(names)}
@@ -154,7 +154,7 @@ def test_registers_of_an_interrupted_thread() -> None:
 
 def test_registers_of_an_interrupted_thread_that_were_not_recorded() -> None:
     with pytest.raises(UnknownValueError):
-        find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, StackMemory(bytes(160), 0x7000))
+        find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, StackMemory(bytes(160), 0x7000), RSP)
 
 
 @pytest.mark.parametrize(
