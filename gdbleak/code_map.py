@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from struct import Struct
 
 from gdbleak.architectures import X86_64
 from gdbleak.architectures.x86_64_frames import iter_referred
 from gdbleak.elf import ElfImage
-
-_SYMBOL = Struct("<IBBHQQ")  # name, info, other, section, value, size
-_STT_FUNC = 2
 
 NEVER_RETURN = frozenset(
     {
@@ -51,7 +47,7 @@ class CodeMap:
             ElfError: the file is damaged.
 
         """
-        return self._symbols.get(address) in NEVER_RETURN
+        return address in self._never_returning
 
     def slot_never_returns(self, slot: int) -> bool:
         """Return the same for the function whose address the dynamic linker writes to `slot`.
@@ -69,25 +65,14 @@ class CodeMap:
         )
 
     @cached_property
+    def _never_returning(self) -> set[int]:
+        return {symbol.address for symbol in self._image.find_functions(NEVER_RETURN).values()}
+
+    @cached_property
     def _starts(self) -> set[int]:
-        starts = set(self._symbols)
+        starts = self._image.function_starts
         for segment in self._image.segments:
             if segment.executable:
                 code = self._image.read(segment.address, segment.file_size)
                 starts.update(segment.address + offset for offset in iter_referred(code))
         return starts
-
-    @cached_property
-    def _symbols(self) -> dict[int, str | None]:
-        """The functions that have a symbol; with a name only those that never return."""
-        names: dict[int, str | None] = {}
-        for table, strings in ((".symtab", ".strtab"), (".dynsym", ".dynstr")):
-            content = self._image.find_section(table).content
-            text = self._image.find_section(strings).content
-            usable = len(content) - len(content) % _SYMBOL.size
-            for name, info, _, section, address, _ in _SYMBOL.iter_unpack(content[:usable]):
-                if info & 0xF == _STT_FUNC and section:
-                    known = text[name : text.find(b"\0", name)].decode("latin-1")
-                    if known in NEVER_RETURN or address not in names:
-                        names[address] = known if known in NEVER_RETURN else None
-        return names

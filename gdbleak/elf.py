@@ -211,6 +211,11 @@ class ElfImage:
         extents = (table.find_extent(address) for table in self._function_tables)
         return next(filter(None, extents), None)
 
+    @property
+    def function_starts(self) -> set[int]:
+        """Link-time addresses at which the symbol tables have a function begin."""
+        return {start for table in self._function_tables for start in table.starts}
+
     @cached_property
     def _function_tables(self) -> tuple[FunctionTable, ...]:
         with _reading(self.path):

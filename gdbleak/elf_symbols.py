@@ -64,6 +64,11 @@ class FunctionTable:
             size = starts[index + 1] - start
         return range(start, start + size) if address < start + size else None
 
+    @property
+    def starts(self) -> list[int]:
+        """Where functions begin, in order."""
+        return self._extents[0]
+
     @cached_property
     def _extents(self) -> tuple[list[int], list[int]]:
         extents: dict[int, int] = {}

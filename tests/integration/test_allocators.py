@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import signal
 import subprocess
 
 import pytest
 from conftest import TARGETS
-from test_exactness import COUNTS, sum_by_line
+from support.exactness import assert_exact
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -30,22 +28,6 @@ def find_library(name):
     if match is None:
         pytest.skip(f"{name} is not installed: run .ci/setup test")
     return match[1]
-
-
-def assert_exact(cli, target, allocator):
-    """Trace a round of a program's allocations, and compare with what it knows about them."""
-    trace = cli.start_trace(target.pid)
-    truth = json.loads(target.ask("go"))
-    trace.send(signal.SIGINT)
-    report = trace.finish().report
-
-    expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
-    assert expected == sum_by_line(report)
-    window = report["window"]
-    freed = sum(site["freed_count"] for site in truth)
-    assert (window["frees"], window["missed_frees"], window["lost_events"]) == (freed, 0, 0)
-    assert (window["complete"], report["verification"]["ok"]) == (True, True)
-    assert report["target"]["allocator"].startswith(allocator)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

@@ -1,0 +1,44 @@
+"""A program that knows what it allocates, and the report that has to say the same."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+COUNTS = (
+    "allocated_count",
+    "allocated_bytes",
+    "freed_count",
+    "outstanding_count",
+    "outstanding_bytes",
+)
+SOURCES = ("exact.cpp", "sites.c")
+
+
+def allocating_line(site):
+    """Return the innermost line of the program itself: allocator and library come before it."""
+    return next(
+        frame["line"] for frame in site["frames"] if Path(frame["file"] or "").name in SOURCES
+    )
+
+
+def assert_exact(cli, target, allocator):
+    """Trace a round of a program's allocations, and compare with what it knows about them."""
+    trace = cli.start_trace(target.pid)
+    truth = json.loads(target.ask("go"))
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
+    actual = {}
+    for site in report["sites"]:
+        counts = actual.setdefault(allocating_line(site), Counter())
+        counts.update({key: site[key] for key in COUNTS})
+    assert expected == actual
+    window = report["window"]
+    freed = sum(site["freed_count"] for site in truth)
+    assert (window["frees"], window["missed_frees"], window["lost_events"]) == (freed, 0, 0)
+    assert (window["complete"], report["verification"]["ok"]) == (True, True)
+    assert report["target"]["allocator"].startswith(allocator)
