@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gdbleak.allocator_names import name_allocator
-from gdbleak.allocators import FAMILIES, AllocatorFunction, prefixed
+from gdbleak.allocators import FAMILIES, MAPPING_FUNCTIONS, AllocatorFunction, prefixed
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
@@ -91,6 +91,7 @@ class _Search:
         self._families = (*wanted, *FAMILIES)
         self._missing = {function.name for function in selection.functions}
         self._missing.update(family[0].name for family in wanted)
+        self._mapping = MAPPING_FUNCTIONS if selection.mappings else ()
         self._objects = selection.objects
         self._missing_objects = set(selection.objects)
         self._found: list[tuple[tuple[bool, int, bool, int], Allocator]] = []
@@ -112,12 +113,13 @@ class _Search:
                 self._unreadable.append(str(error))
 
     def _look_into(self, module: Module, image: ElfImage) -> None:
-        names = [family[0].name for family in self._families]
+        names = ["mmap", *(family[0].name for family in self._families)]
         defined = image.find_functions({*names, *(function.name for function in self._custom)})
         custom = [function for function in self._custom if function.name in defined]
         known = [f for family in self._families if family[0].name in defined for f in family]
+        mapping = self._mapping if "mmap" in defined else ()
         self._missing -= defined.keys()
-        if not custom and not known:
+        if not (custom or known or mapping):
             return
         dynamic = image.dynamic_address
         place = -1 if dynamic is None else dynamic + module.bias
@@ -126,7 +128,7 @@ class _Search:
         self._found.append(
             (
                 (not known, place, bool(_LIBC.match(module.name)), module.start),
-                Allocator(name, module, image, (*custom, *known)),
+                Allocator(name, module, image, (*custom, *known, *mapping)),
             )
         )
 

@@ -7,7 +7,18 @@ for the symbols of `operator new` and `delete`; jemalloc(3); mimalloc.h.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
+
+
+class MappingCall(str, Enum):
+    """What a function does that takes memory from the kernel itself."""
+
+    MAP = "map"
+    UNMAP = "unmap"
+    REMAP = "remap"
+    MOVE_BREAK = "move break"
+    SET_BREAK = "set break"
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,12 @@ class AllocatorFunction:
     """Argument that holds the block to free or to resize."""
     result: int | None = None
     """Argument that says where the new block's address is stored; None when it is returned."""
+    mapping: MappingCall | None = None
+    """None for a function of the heap."""
+    length: int | None = None
+    """Argument that is the length of what is unmapped or remapped."""
+    flags: int | None = None
+    """Argument that says whether a new mapping is of a file."""
 
     @property
     def allocates(self) -> bool:
@@ -30,9 +47,8 @@ class AllocatorFunction:
     @property
     def arguments(self) -> tuple[int, ...]:
         """The arguments worth recording, in ascending order."""
-        return tuple(
-            sorted({*self.sizes, *(a for a in (self.pointer, self.result) if a is not None)})
-        )
+        others = (self.pointer, self.result, self.length, self.flags)
+        return tuple(sorted({*self.sizes, *(number for number in others if number is not None)}))
 
     def to_json(self) -> dict[str, Any]:
         """Return the function as JSON values."""
@@ -41,7 +57,8 @@ class AllocatorFunction:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AllocatorFunction:
         """Rebuild a function from `to_json`'s values."""
-        return cls(**{**values, "sizes": tuple(values["sizes"])})
+        mapping = values["mapping"] and MappingCall(values["mapping"])
+        return cls(**{**values, "sizes": tuple(values["sizes"]), "mapping": mapping})
 
 
 MALLOC_FAMILY = (
@@ -71,6 +88,16 @@ OPERATORS = tuple(
     )
 )
 """`operator new` and `delete`, for one object and for arrays: plain, nothrow, sized, aligned."""
+
+MAPPING_FUNCTIONS = (
+    AllocatorFunction("mmap", sizes=(1,), mapping=MappingCall.MAP, flags=3),
+    AllocatorFunction("mmap64", sizes=(1,), mapping=MappingCall.MAP, flags=3),
+    AllocatorFunction("munmap", pointer=0, mapping=MappingCall.UNMAP, length=1),
+    AllocatorFunction("mremap", sizes=(2,), pointer=0, mapping=MappingCall.REMAP, length=1),
+    AllocatorFunction("sbrk", sizes=(0,), mapping=MappingCall.MOVE_BREAK),
+    AllocatorFunction("brk", sizes=(0,), mapping=MappingCall.SET_BREAK),
+)
+"""What takes memory from the kernel. Sources: mmap(2), mremap(2), brk(2)."""
 
 _PREFIXES = ("je_", "_rjem_", "_rjem_je_", "mi_", "tc_")
 """What allocators that are linked into a program beside the C library's call themselves: jemalloc,

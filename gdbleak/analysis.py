@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from gdbleak.blocks import HEAP, Block
 from gdbleak.bounds import bounded, check_bounds
 from gdbleak.callers import Wrappers, find_caller
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
-from gdbleak.ledger import Block, Ledger
+from gdbleak.ledger import Ledger
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.recording import EndedBy, Recording, reading
 from gdbleak.replay import Replay
@@ -26,6 +28,9 @@ from gdbleak.report import (
 from gdbleak.stacks import CallStack, Unwinder
 
 SORTS = ("bytes", "count")
+
+_Key = tuple[CallStack, str]
+"""What makes a site: where memory was handed out, and of which kind."""
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 
@@ -126,7 +131,8 @@ class Analysis:
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
         duration_s = (end_ns - opened_ns) / 1e9
-        tallies = self._tally(ledger.blocks, end_ns)
+        blocks = [*ledger.blocks, *ledger.mappings.blocks]
+        tallies = self._tally(blocks, end_ns)
         sites = self._make_sites(tallies, end_ns, duration_s, resolve)
         return Report(
             target=TargetInfo(
@@ -138,7 +144,7 @@ class Analysis:
                 ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
                 complete=recording.end is not None,
                 events=replay.events,
-                allocations=len(ledger.blocks),
+                allocations=len(blocks),
                 frees=ledger.frees,
                 frees_of_older_blocks=ledger.frees_of_older_blocks,
                 missed_frees=ledger.missed_frees,
@@ -156,10 +162,10 @@ class Analysis:
             notes=(*recording.head["notes"], *self.notes),
         )
 
-    def _tally(self, blocks: Iterable[Block], end_ns: int) -> dict[CallStack, _Tally]:
+    def _tally(self, blocks: Iterable[Block], end_ns: int) -> dict[_Key, _Tally]:
         options = self.options
         unwinder = Unwinder(self.modules, self._open_image, options.max_frames)
-        tallies: dict[CallStack, _Tally] = {}
+        tallies: dict[_Key, _Tally] = {}
         for block in blocks:
             if block.size < options.min_size:
                 continue
@@ -167,9 +173,28 @@ class Analysis:
                 continue
             stack, registers = self.recording.stack(block.stack)
             call_stack = unwinder.unwind(stack, registers["rsp"], registers)
-            tally = tallies.setdefault(call_stack, _Tally())
+            if block.kind != HEAP and self._is_allocators_own(call_stack):
+                continue
+            tally = tallies.setdefault((call_stack, block.kind), _Tally())
             tally.add(block, end_ns, options.older_ms * 1e6)
         return tallies
+
+    def _is_allocators_own(self, stack: CallStack) -> bool:
+        """Whether an allocator made a mapping, for its own use, in no call that is recorded."""
+        module = self.modules.find(stack.addresses[0] - 1) if stack.addresses else None
+        return module is not None and module.path in self._allocators
+
+    @cached_property
+    def _allocators(self) -> set[str]:
+        """Paths of allocators that are neither the program nor the C library."""
+        recording = self.recording
+        functions = {function.name: function for function in recording.functions}
+        paths: dict[bool, set[str]] = {True: set(), False: {recording.head["target"]["exe"]}}
+        for probe in recording.probes:
+            module = self.modules.find(probe.address)
+            if module is not None:
+                paths[functions[probe.function].mapping is None].add(module.path)
+        return paths[True] - paths[False]
 
     def _open_image(self, module: Module) -> ElfImage | None:
         try:
@@ -182,21 +207,21 @@ class Analysis:
 
     def _make_sites(
         self,
-        tallies: dict[CallStack, _Tally],
+        tallies: dict[_Key, _Tally],
         end_ns: int,
         duration_s: float,
         resolve: Resolver,
     ) -> tuple[Site, ...]:
-        def order(entry: tuple[CallStack, _Tally]) -> tuple[int, ...]:
-            stack, tally = entry
+        def order(entry: tuple[_Key, _Tally]) -> tuple[int, ...]:
+            (stack, _), tally = entry
             sizes = (tally.outstanding_bytes, tally.outstanding_count)
             first, second = sizes if self.options.sort == "bytes" else sizes[::-1]
             return -first, -second, -tally.allocated_bytes, *stack.addresses
 
         wrappers = Wrappers(self.options.skip)
-        frames_of = resolve({address for stack in tallies for address in stack.addresses})
+        frames_of = resolve({address for stack, _ in tallies for address in stack.addresses})
         sites = []
-        for rank, (stack, tally) in enumerate(sorted(tallies.items(), key=order), start=1):
+        for rank, ((stack, kind), tally) in enumerate(sorted(tallies.items(), key=order), start=1):
             frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
             oldest_ns = tally.oldest_ns
             sites.append(
@@ -212,6 +237,7 @@ class Analysis:
                     caller=find_caller(frames, wrappers),
                     truncated=stack.truncated,
                     frames=frames,
+                    kind=kind,
                 )
             )
         return tuple(sites)

@@ -20,39 +20,14 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from gdbleak.allocators import AllocatorFunction
+from gdbleak.allocators import AllocatorFunction, MappingCall
+from gdbleak.blocks import HEAP, Block
+from gdbleak.mapping_ledger import MappingLedger
 
-
-@dataclass
-class Block:
-    """One allocation of the window; times are nanoseconds on the recording's clock."""
-
-    __slots__ = (
-        "address",
-        "allocated_bytes",
-        "born_ns",
-        "freed_ns",
-        "reallocations",
-        "size",
-        "stack",
-        "thread",
-    )
-
-    address: int
-    size: int
-    """Bytes requested, by the latest call that sized it."""
-    allocated_bytes: int
-    """Bytes requested in all: the first size and every growth since."""
-    born_ns: int
-    freed_ns: int | None
-    """When it was freed, or found to have been freed unseen; None while outstanding."""
-    thread: int
-    stack: int
-    """Position in the recording of the return that handed it out first: its stack is there."""
-    reallocations: int
+FAILED = (1 << 64) - 1
+"""What mmap, mremap and sbrk return then, and brk."""
 
 
 class Call(NamedTuple):
@@ -62,6 +37,8 @@ class Call(NamedTuple):
     function: AllocatorFunction
     pointer: int
     size: int
+    length: int
+    flags: int
     block: Block | None
     """The block that `pointer` named when the call began."""
 
@@ -88,6 +65,7 @@ class Ledger:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         """Every block handed out in the window, in order of birth."""
+        self.mappings = MappingLedger()
         self.frees = 0
         """Blocks given back, of this window or older."""
         self.frees_of_older_blocks = 0
@@ -114,8 +92,10 @@ class Ledger:
         stack_pointer: int,
         pointer: int,
         size: int,
+        length: int = 0,
+        flags: int = 0,
     ) -> None:
-        """Record a call; `pointer` and `size` are 0 where the function takes none."""
+        """Record a call; the last four are 0 where the function takes none."""
         escaped = self._escaped.pop(thread, None)
         if escaped is not None:
             self.unfinished_calls += stack_pointer > escaped
@@ -125,6 +105,9 @@ class Ledger:
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
+        if function.mapping is MappingCall.UNMAP:
+            self.mappings.unmap(pointer, length, time_ns)
+            return
         before = self._freeing.pop(thread, None)
         if not function.allocates:
             free = _Free(allocator, function, stack_pointer, pointer)
@@ -132,8 +115,9 @@ class Ledger:
             if pointer in self._alive or not (before and before.calls(free)):
                 self._free(pointer, time_ns)
             return
-        block = self._alive.pop(pointer, None) if pointer else None
-        self._calls[thread] = Call(stack_pointer, function, pointer, size, block)
+        in_heap = pointer and function.mapping is None
+        block = self._alive.pop(pointer, None) if in_heap else None
+        self._calls[thread] = Call(stack_pointer, function, pointer, size, length, flags, block)
 
     def leave(
         self, time_ns: int, thread: int, stack_pointer: int, result: int, stored: int, stack: int
@@ -146,6 +130,9 @@ class Ledger:
             self._abandon(thread, call, tail_call=False)
             return
         del self._calls[thread]
+        if call.function.mapping is not None:
+            self._map(call, result, time_ns, thread, stack)
+            return
         if call.function.result is not None:
             result = 0 if result else stored
         if result:
@@ -178,13 +165,30 @@ class Ledger:
         else:
             if call.pointer:
                 self._end(None, time_ns)
-            block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0)
+            block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0, HEAP)
             self.blocks.append(block)
         unseen = self._alive.get(address)
         if unseen:
             unseen.freed_ns = time_ns
             self.missed_frees += 1
         self._alive[address] = block
+
+    def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
+        # Of brk, this is an int: the upper half of the register says nothing.
+        if result in (FAILED, FAILED & 0xFFFFFFFF):
+            return
+        mapping = call.function.mapping
+        if mapping is MappingCall.MAP:
+            self.mappings.map(result, call.size, call.flags, time_ns, thread, stack)
+        elif mapping is MappingCall.REMAP:
+            self.mappings.remap(
+                call.pointer, call.length, result, call.size, time_ns, thread, stack
+            )
+        elif mapping is MappingCall.SET_BREAK:
+            self.mappings.set_break(call.size, time_ns, thread, stack)
+        else:
+            increment = call.size - (1 << 64 if call.size >> 63 else 0)
+            self.mappings.move_break(result, increment, time_ns, thread, stack)
 
     def _free(self, pointer: int, time_ns: int) -> None:
         if pointer:

@@ -42,13 +42,15 @@ class Replay:
         if role is Role.ESCAPE:
             self.ledger.escape(hit.thread, hit.registers[0])
             return
-        values = dict(zip(function.arguments, hit.registers[1:]))
+        values: dict[int | None, int] = dict(zip(function.arguments, hit.registers[1:]))
         self.ledger.enter(
             allocator,
             function,
             hit.time_ns,
             hit.thread,
             stack_pointer=hit.registers[0],
-            pointer=0 if function.pointer is None else values[function.pointer],
+            pointer=values.get(function.pointer, 0),
             size=prod(values[number] for number in function.sizes) if function.sizes else 0,
+            length=values.get(function.length, 0),
+            flags=values.get(function.flags, 0),
         )

@@ -50,6 +50,8 @@ class Site:
     """True when the stack goes on beyond what could be unwound."""
     frames: tuple[Frame, ...]
     """Innermost first; the allocator's own functions are not among them."""
+    kind: str = "heap"
+    """`heap`, `mapping` for anonymous memory of the kernel, or `file mapping`."""
 
 
 @dataclass(frozen=True)

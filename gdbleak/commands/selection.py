@@ -11,6 +11,11 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that looks for allocators in a process."""
     group = parser.add_argument_group("what is recorded")
     group.add_argument(
+        "--mappings",
+        action="store_true",
+        help="also record mmap, munmap, mremap and sbrk by the program itself",
+    )
+    group.add_argument(
         "--alloc",
         action="append",
         default=[],
@@ -58,4 +63,5 @@ def selection(options: argparse.Namespace) -> Selection:
         ),
         prefixes=tuple(options.symbols_prefix),
         objects=tuple(options.object),
+        mappings=options.mappings,
     )

@@ -101,6 +101,14 @@ def _numbers(site: Site) -> list[str]:
 
 
 def _describe_caller(site: Site) -> str:
+    return _prefix(site) + _name_caller(site)
+
+
+def _prefix(site: Site) -> str:
+    return "" if site.kind == "heap" else f"[{site.kind}] "
+
+
+def _name_caller(site: Site) -> str:
     if site.caller is None:
         return "(unknown)"
     function = shorten(site.caller.function or "", _FUNCTION_IN_CELL, parameters=False)
@@ -126,7 +134,7 @@ def _not_shown(report: Report, top: int) -> Line:
 
 def _stack(site: Site) -> Iterator[Line]:
     size = format_bytes(site.outstanding_bytes)
-    blocks = _count(site.outstanding_count, "block")
+    blocks = _count(site.outstanding_count, "block" if site.kind == "heap" else site.kind)
     yield Line(f"Stack {site.rank}: {size} in {blocks}", style="title")
     texts = [_describe_in_stack(frame) for frame in site.frames]
     shown = 0

@@ -12,6 +12,7 @@ from gdbleak.text import printable
 
 COLUMNS = (
     "rank",
+    "kind",
     "outstanding_bytes",
     "outstanding_count",
     "allocated_bytes",
@@ -45,6 +46,7 @@ def _row(site: Site) -> list[object]:
     caller = site.caller or Frame(address=0)
     return [
         site.rank,
+        site.kind,
         site.outstanding_bytes,
         site.outstanding_count,
         site.allocated_bytes,

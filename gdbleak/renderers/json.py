@@ -29,6 +29,7 @@ class JsonRenderer:
 def _site(site: Site) -> dict[str, object]:
     return {
         "rank": site.rank,
+        "kind": site.kind,
         "outstanding_bytes": site.outstanding_bytes,
         "outstanding_count": site.outstanding_count,
         "allocated_bytes": site.allocated_bytes,

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import TARGETS
 from support.exactness import assert_exact
+from support.libraries import find_library
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 FLAGS = ("-fno-optimize-sibling-calls",)
+TARGETS = Path(__file__).parents[1] / "targets"
 LIBRARIES = {
     "jemalloc": "libjemalloc.so.2",
     "tcmalloc": "libtcmalloc.so.4",
     "tcmalloc minimal": "libtcmalloc_minimal.so.4",
     "mimalloc": "libmimalloc.so.2",
 }
-
-
-def find_library(name):
-    """Return the path of a shared library of this host; skip without it."""
-    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
-    match = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (\S+)$", found, re.MULTILINE)
-    if match is None:
-        pytest.skip(f"{name} is not installed: run .ci/setup test")
-    return match[1]
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

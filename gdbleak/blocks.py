@@ -1,0 +1,41 @@
+"""What every ledger keeps: a piece of memory that was handed out, and what became of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HEAP = "heap"
+MAPPING = "mapping"
+FILE_MAPPING = "file mapping"
+
+
+@dataclass
+class Block:
+    """One allocation of the window; times are nanoseconds on the recording's clock."""
+
+    __slots__ = (
+        "address",
+        "allocated_bytes",
+        "born_ns",
+        "freed_ns",
+        "kind",
+        "reallocations",
+        "size",
+        "stack",
+        "thread",
+    )
+
+    address: int
+    size: int
+    """Bytes requested, by the latest call that sized it."""
+    allocated_bytes: int
+    """Bytes requested in all: the first size and every growth since."""
+    born_ns: int
+    freed_ns: int | None
+    """When it was freed, or found to have been freed unseen; None while outstanding."""
+    thread: int
+    stack: int
+    """Position in the recording of the return that handed it out first: its stack is there."""
+    reallocations: int
+    kind: str
+    """HEAP, or how its memory was mapped."""

@@ -1,0 +1,17 @@
+"""Shared libraries of this host."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+
+def find_library(name):
+    """Return the path of a shared library of this host; skip without it."""
+    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    match = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (\S+)$", found, re.MULTILINE)
+    if match is None:
+        pytest.skip(f"{name} is not installed: run .ci/setup test")
+    return match[1]
