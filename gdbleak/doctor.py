@@ -80,7 +80,7 @@ def _examine_permission() -> Finding:
     return Finding("not root: your own processes can be traced, others not")
 
 
-def examine_process(pid: int, selection: Selection) -> list[Finding]:
+def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
     try:
         target = inspect(pid)

@@ -82,6 +82,13 @@ def compare_with_golden(name: str, shape: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("form", TEXTS)
+def test_mapping_is_called_one(form: str) -> None:
+    text = render(form, report(site(kind="file mapping")))
+    assert "[file mapping] fibonacci" in text.replace("\\", "")
+    assert re.search(r"Stack 1\W.* file mappings", text)
+
+
+@pytest.mark.parametrize("form", TEXTS)
 def test_both_pids_of_a_process_in_a_container(form: str) -> None:
     sample = report(target=replace(TARGET, namespace_pid=7))
     assert "fibonacci (pid 4242, 7 in its container), glibc" in render(form, sample)
