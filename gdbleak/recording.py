@@ -36,6 +36,9 @@ VERSION = 2
 
 HEAD, OPENED, HIT, END = 1, 2, 3, 4
 
+KEPT_BYTES = 64 << 20
+"""How much of a file is held in memory before it is let go of."""
+
 FRAME = struct.Struct("<BBHI")
 _U64 = struct.Struct("<Q")
 
@@ -120,6 +123,7 @@ class Recording:
 
         """
         self.path = path
+        self._kept = 0
         try:
             with Path(path).open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -170,6 +174,7 @@ class Recording:
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
+        self._let_go(position)
         _, _, probe, length = FRAME.unpack_from(self._data, position)
         payload = position + FRAME.size
         hit = self._decoder.decode(self._data, position, payload, probe)
@@ -177,8 +182,18 @@ class Recording:
         registers = dict(zip(self.probes[probe].registers, hit.registers))
         return memoryview(self._data)[begin : payload + length], registers
 
+    def _let_go(self, position: int) -> None:
+        """Give back the pages before a position: the kernel counts all that were read as ours."""
+        self._kept = min(self._kept, position & -mmap.PAGESIZE)
+        read = (position & -mmap.PAGESIZE) - self._kept
+        if read > KEPT_BYTES:
+            self._data.madvise(mmap.MADV_DONTNEED, self._kept, read)
+            self._kept += read
+
     def _iter_frames(self) -> Iterator[tuple[int, int, int, int, int]]:
-        return iter_frames(self._data, self._first, len(self._data))
+        for frame in iter_frames(self._data, self._first, len(self._data)):
+            self._let_go(frame[0])
+            yield frame
 
     def _json(self, payload: int, length: int) -> dict[str, Any]:
         return dict(json.loads(self._data[payload : payload + length]))

@@ -218,3 +218,20 @@ def test_json_frame():
     frame = encode_json(END, {"a": 1})
     assert FRAME.unpack(frame[:8]) == (END, 0, 0, len(frame) - 8)
     assert json.loads(frame[8:]) == {"a": 1}
+
+
+def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
+    """A recording may be larger than the memory that gdbleak should hold."""
+    stacks = [bytes([number]) * 5000 for number in range(40)]
+    hits = (
+        recordings.hit(recordings.MALLOC_RET, number, recordings.SP, 1, 0, 0, stack=stack)
+        for number, stack in enumerate(stacks)
+    )
+    path = write(MAGIC + recordings.head() + b"".join(hits))
+    monkeypatch.setattr("gdbleak.recording.KEPT_BYTES", 3 * 4096)
+    recording = Recording(path)
+    for _ in range(2):
+        found = list(recording.iter_hits())
+        assert [hit.time_ns for hit in found] == list(range(40))
+        for order in (found, found[::-1]):
+            assert all(bytes(recording.stack(h.position)[0]) == stacks[h.time_ns] for h in order)
