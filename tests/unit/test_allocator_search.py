@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from support.libraries import find_library
 
+from gdbleak.allocator_names import name_allocator
 from gdbleak.allocator_search import find_allocators, iter_changed, plan_probes
+from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ForeignBreakpointError
 from gdbleak.modules import Module, ModuleMap, ModuleReader
 from gdbleak.proc import Memory, read_mappings
@@ -114,3 +118,24 @@ def test_probes_are_proved_by_the_memory(child, allocator):
         finally:
             assert memory.write(probe.address, bytes.fromhex(probe.original))
         assert list(iter_changed(probes, memory)) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "pattern"),
+    [
+        ("libjemalloc.so.2", r"jemalloc \d+\.\d+\.\d+"),
+        ("libtcmalloc.so.4", r"tcmalloc \(gperftools\) \d+\.\d+"),
+        ("libmimalloc.so.2", r"mimalloc \d+\.\d+\.\d+"),
+        ("libc.so.6", r"glibc \d+\.\d+"),
+    ],
+)
+def test_version_is_read_from_the_file(library, pattern):
+    image = ElfImage(find_library(library))
+    assert re.fullmatch(pattern, name_allocator(image, "the file"))
+
+
+def test_version_of_musl():
+    path = Path("/usr/lib/x86_64-linux-musl/libc.so")
+    if not path.exists():
+        pytest.skip("musl is not installed: run .ci/setup test")
+    assert re.fullmatch(r"musl \d+\.\d+\.\d+", name_allocator(ElfImage(str(path)), "the file"))
