@@ -57,7 +57,7 @@ class AllocatorFunction:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AllocatorFunction:
         """Rebuild a function from `to_json`'s values."""
-        mapping = values["mapping"] and MappingCall(values["mapping"])
+        mapping = values.get("mapping") and MappingCall(values["mapping"])
         return cls(**{**values, "sizes": tuple(values["sizes"]), "mapping": mapping})
 
 

@@ -144,7 +144,7 @@ class Analysis:
                 ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
                 complete=recording.end is not None,
                 events=replay.events,
-                allocations=len(blocks),
+                allocations=len(ledger.blocks),
                 frees=ledger.frees,
                 frees_of_older_blocks=ledger.frees_of_older_blocks,
                 missed_frees=ledger.missed_frees,

@@ -36,6 +36,7 @@ def trace(
     max_pause_ms: float = 500.0,
     max_memory: int = 512 << 20,
     stack_bytes: int = 4096,
+    mappings: bool = False,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
@@ -53,6 +54,7 @@ def trace(
         max_pause_ms: End the window when the process stood still for longer at once.
         max_memory: End the window when gdbleak or its GDB hold more bytes.
         stack_bytes: How much raw stack to keep of each allocation.
+        mappings: Also record what the program maps itself.
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
@@ -66,6 +68,7 @@ def trace(
         KeyboardInterrupt: Ctrl-C came before the window was open.
 
     """
+    selection = replace(selection, mappings=mappings or selection.mappings)
     limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
     gdb = find_gdb()
     check_journal(pid)

@@ -42,8 +42,12 @@ class MappingLedger:
         self._add(start, start + _whole_pages(length), kind, time_ns, thread, stack)
 
     def unmap(self, start: int, length: int, time_ns: int) -> None:
-        """Record that a range was given back, whosever it was."""
-        self._cut(start, start + _whole_pages(length), time_ns)
+        """Record that a range was given back, whosever it was.
+
+        The kernel refuses one that does not begin with a page.
+        """
+        if start % PAGE_BYTES == 0:
+            self._cut(start, start + _whole_pages(length), time_ns)
 
     def remap(
         self,
@@ -55,26 +59,34 @@ class MappingLedger:
         thread: int,
         stack: int,
     ) -> None:
-        """Record that a mapping was moved or resized.
+        """Record that a range was moved or resized; each part of it stays whose it was.
 
-        One from before the window stays one: only what it has grown by is new. With an old length
-        of 0 its pages are mapped a second time.
+        What it has grown by belongs to the mapping that its end was a part of; behind one from
+        before the window it is a new one. With an old length of 0 the pages of a shared mapping
+        are mapped a second time.
         """
-        old_length, new_length = _whole_pages(old_length), _whole_pages(new_length)
-        owner = self._find(old)
-        if owner is None or not old_length:
-            kept = old_length
-            if new_length > kept:
-                kind = owner.kind if owner else MAPPING
-                self._add(new + kept, new + new_length, kind, time_ns, thread, stack)
+        old_end = old + _whole_pages(old_length)
+        new_end = new + _whole_pages(new_length)
+        if not old_length:
+            shared = self._find(old)
+            kind = shared.block.kind if shared else MAPPING
+            self._add(new, new_end, kind, time_ns, thread, stack)
             return
-        # The mapping must not end while it is between two places.
-        owner.size += new_length
-        self._cut(old, old + old_length, time_ns)
-        self._cut(new, new + new_length, time_ns)
-        self._insert(_Piece(new, new + new_length, owner))
-        owner.allocated_bytes += max(new_length - old_length, 0)
-        owner.reallocations += 1
+        last = self._find(old_end - 1)
+        moved = self._take(old, old_end)
+        self._cut(new, new_end, time_ns)
+        for piece in moved:
+            start, end = piece.start - old + new, piece.end - old + new
+            self._shrink(piece.block, end - max(min(end, new_end), start), time_ns)
+            if start < new_end:
+                self._insert(_Piece(start, min(end, new_end), piece.block))
+        grown = new_end - new - (old_end - old)
+        if grown > 0 and last:
+            last.block.size += grown
+            last.block.allocated_bytes += grown
+            self._insert(_Piece(new_end - grown, new_end, last.block))
+        elif grown > 0:
+            self._add(new_end - grown, new_end, MAPPING, time_ns, thread, stack)
 
     def move_break(
         self, before: int, increment: int, time_ns: int, thread: int, stack: int
@@ -98,10 +110,10 @@ class MappingLedger:
         self.blocks.append(block)
         self._insert(_Piece(start, end, block))
 
-    def _find(self, address: int) -> Block | None:
+    def _find(self, address: int) -> _Piece | None:
         index = bisect_right(self._starts, address) - 1
         if index >= 0 and address < self._pieces[index].end:
-            return self._pieces[index].block
+            return self._pieces[index]
         return None
 
     def _insert(self, piece: _Piece) -> None:
@@ -110,24 +122,31 @@ class MappingLedger:
         self._starts.insert(index, piece.start)
 
     def _cut(self, start: int, end: int, time_ns: int) -> None:
-        """Take a range away from all that it is a part of."""
+        """End a range of addresses, whatever it is a part of."""
+        for piece in self._take(start, end):
+            self._shrink(piece.block, piece.end - piece.start, time_ns)
+
+    def _shrink(self, block: Block, by: int, time_ns: int) -> None:
+        block.size -= by
+        if not block.size:
+            block.freed_ns = time_ns
+
+    def _take(self, start: int, end: int) -> list[_Piece]:
+        """Take a range of addresses out of the books; return the pieces that lie in it."""
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end - 1)
         left: list[_Piece] = []
+        taken: list[_Piece] = []
         for piece in self._pieces[first:last]:
-            inner_start, inner_end = max(piece.start, start), min(piece.end, end)
-            if inner_start >= inner_end:
-                left.append(piece)
-                continue
-            piece.block.size -= inner_end - inner_start
-            if not piece.block.size:
-                piece.block.freed_ns = time_ns
-            if piece.start < start:
-                left.append(piece._replace(end=start))
-            if end < piece.end:
-                left.append(piece._replace(start=end))
+            before = piece._replace(end=min(piece.end, start))
+            inner = piece._replace(start=max(piece.start, start), end=min(piece.end, end))
+            after = piece._replace(start=max(piece.start, end))
+            left += (part for part in (before, after) if part.start < part.end)
+            if inner.start < inner.end:
+                taken.append(inner)
         self._pieces[first:last] = left
         self._starts[first:last] = [piece.start for piece in left]
+        return taken
 
 
 def _whole_pages(length: int) -> int:

@@ -13,7 +13,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mappings",
         action="store_true",
-        help="also record mmap, munmap, mremap and sbrk by the program itself",
+        help="also record mmap, munmap, mremap, sbrk and brk by the program itself",
     )
     group.add_argument(
         "--alloc",

@@ -117,7 +117,7 @@ def _name_caller(site: Site) -> str:
 
 
 def _nothing_outstanding(report: Report) -> Line:
-    if not report.window.allocations:
+    if not (report.window.allocations or report.sites):
         return Line("Nothing was allocated in the window.")
     return Line(
         "No call stack has outstanding blocks: what was allocated in the window was freed in it, "

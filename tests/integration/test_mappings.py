@@ -42,7 +42,7 @@ def program(build_target):
     return build_target("mappings.c", "-fno-optimize-sibling-calls")
 
 
-@pytest.mark.parametrize("allocator", ["libc", "libjemalloc.so.2"])
+@pytest.mark.parametrize("allocator", ["libc", "libjemalloc.so.2", "libtcmalloc.so.4"])
 def test_mappings_of_the_program(cli, program, start_target, allocator):
     preload = [] if allocator == "libc" else [f"LD_PRELOAD={find_library(allocator)}"]
     target = start_target("env", *preload, program)

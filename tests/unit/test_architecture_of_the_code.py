@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
 PURE = [
+    "blocks",
     "ledger",
+    "mapping_ledger",
     "replay",
     "allocators",
     "architectures",

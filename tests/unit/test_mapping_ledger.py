@@ -49,6 +49,15 @@ ROWS = {
     "a part moved": ([("map", 0, 4), ("remap", 2, 2, 20, 2)], [4]),
     "one of before grown": ([("remap", 0, 4, 20, 6)], [2]),
     "one of before shrunk": ([("remap", 0, 4, 0, 2)], []),
+    "grown twice": ([("remap", 0, 4, 20, 6), ("remap", 20, 6, 40, 8)], [4]),
+    "grown twice, and unmapped": (
+        [("remap", 0, 4, 20, 6), ("remap", 20, 6, 40, 8), ("unmap", 40, 8)],
+        [0],
+    ),
+    "what was grown cut off": ([("remap", 0, 4, 20, 6), ("remap", 20, 6, 20, 4)], [0]),
+    "one of before moved onto another": ([("map", 20, 4), ("remap", 0, 2, 20, 2)], [2]),
+    "two moved at once": ([("map", 0, 2), ("map", 2, 2), ("remap", 0, 4, 20, 3)], [2, 1]),
+    "two grown at once": ([("map", 0, 2), ("map", 2, 2), ("remap", 0, 4, 20, 6)], [2, 4]),
     "mapped a second time": ([("map", 0, 4), ("remap", 0, 0, 20, 4)], [4, 4]),
 }
 
@@ -87,17 +96,50 @@ def test_break():
     assert [block.size for block in books.blocks] == [80, 0, 10]
 
 
-ranges = st.tuples(st.integers(0, 20), st.integers(1, 8))
-
-
-@given(st.lists(st.tuples(st.booleans(), ranges), max_size=30))
-def test_any_history_of_maps_and_unmaps(history):
+def test_unmapping_that_the_kernel_refuses():
     books = Books()
-    owner = {}
-    for number, (is_map, (start, pages)) in enumerate(history):
-        (books.map_pages if is_map else books.unmap_pages)(start, pages)
-        for page in range(start, start + pages):
-            owner[page] = number if is_map else None
+    books.map_pages(0, 4)
+    books.unmap(A + 1, P, 1)
+    books.unmap(A, 0, 1)
+    assert books.pages() == [4]
+
+
+pages = st.integers(0, 20)
+counts = st.integers(1, 8)
+calls = st.one_of(
+    st.tuples(st.just("map"), pages, counts),
+    st.tuples(st.just("unmap"), pages, counts),
+    st.tuples(st.just("remap"), pages, counts, pages, counts),
+)
+
+
+def overlap(first, first_pages, second, second_pages):
+    return first < second + second_pages and second < first + first_pages
+
+
+@given(st.lists(calls, max_size=30))
+def test_any_history_is_that_of_its_pages(history):
+    """Page by page: who owns it, None for nobody who is known."""
+    books = Books()
+    owner: dict[int, int | None] = {}
+    mappings = 0
+    for name, start, size, *target in history:
+        if name == "remap" and target[0] != start and overlap(start, size, *target):
+            continue  # the kernel refuses to move a range onto itself
+        getattr(books, f"{name}_pages")(start, size, *target)
+        if name != "remap":
+            for page in range(start, start + size):
+                owner[page] = mappings if name == "map" else None
+            mappings += name == "map"
+            continue
+        moved = [owner.pop(page, None) for page in range(start, start + size)]
+        new, new_size = target
+        grown = new_size - size
+        heir = moved[-1]
+        if grown > 0 and heir is None:
+            heir = mappings
+            mappings += 1
+        for number in range(new_size):
+            owner[new + number] = moved[number] if number < size else heir
     left = Counter(number for number in owner.values() if number is not None)
-    maps = [number for number, (is_map, _) in enumerate(history) if is_map]
-    assert books.pages() == [left[number] for number in maps]
+    assert books.pages() == [left[number] for number in range(mappings)]
