@@ -11,6 +11,7 @@ from gdbleak.allocators import FAMILIES, MAPPING_FUNCTIONS, AllocatorFunction, p
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
+from gdbleak.glibc_chunk import SIZE_OFFSET
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import Probe, Role, make_plan
 from gdbleak.proc import Memory
@@ -30,6 +31,11 @@ class Allocator:
     image: ElfImage
     functions: tuple[AllocatorFunction, ...]
     """What to look for in it."""
+
+    @property
+    def is_glibc(self) -> bool:
+        """Whether its blocks have glibc's chunk headers."""
+        return self.name.startswith("glibc")
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,10 @@ class _Search:
 
 
 def plan_probes(
-    allocators: Collection[Allocator], memory: Memory, architecture: Architecture = X86_64
+    allocators: Collection[Allocator],
+    memory: Memory,
+    architecture: Architecture = X86_64,
+    usable_sizes: bool = False,
 ) -> Plan:
     """Return the breakpoints for allocators, after proving that their code is as in its files.
 
@@ -184,6 +193,7 @@ def plan_probes(
                 architecture,
                 allocator=len(planned),
                 first_id=len(probes),
+                size_offset=SIZE_OFFSET if usable_sizes and allocator.is_glibc else None,
             )
         except AllocatorError as error:
             if not planned:
@@ -197,6 +207,10 @@ def plan_probes(
             )
         planned.append(allocator)
         probes += part
+    if any(probe.size_offset is not None for probe in probes):
+        notes.append("sizes are those that glibc reserved for a block, not those asked for")
+    elif usable_sizes:
+        notes.append("sizes are those asked for: only glibc's blocks tell how large they are")
     return Plan(tuple(planned), tuple(probes), tuple(notes))
 
 

@@ -78,7 +78,8 @@ def trace(
         try:
             modules = reader.read(read_mappings(pid))
             order = read_search_order(pid, memory)
-            plan = plan_probes(find_allocators(modules, order, selection), memory)
+            allocators = find_allocators(modules, order, selection)
+            plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,

@@ -142,6 +142,25 @@ class Ledger:
         else:
             self._put_back(call)
 
+    def return_unannounced(
+        self,
+        function: AllocatorFunction,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        result: int,
+        size: int,
+        stack: int,
+    ) -> None:
+        """Record a return whose call was not recorded, of a function that takes only a size."""
+        call = self._calls.get(thread)
+        if call is None or stack_pointer > call.stack_pointer:
+            if call is not None:
+                self._abandon(thread, call, tail_call=False)
+            self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None)
+        self._freeing.pop(thread, None)
+        self.leave(time_ns, thread, stack_pointer, result, 0, stack)
+
     def escape(self, thread: int, stack_pointer: int) -> None:
         """Record that a function was left by a way on which it is not seen to return."""
         call = self._calls.get(thread)

@@ -47,6 +47,8 @@ class Probe:
     """The bytes of the ELF file at the address that a breakpoint covers, in hexadecimal."""
     allocator: int = 0
     """Number of the allocator it belongs to, in the order of the recording's head."""
+    size_offset: int | None = None
+    """At a return without a probe at the entry: where, from the block, its size is to be read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the probe as JSON values."""
@@ -66,6 +68,7 @@ def make_plan(
     architecture: Architecture,
     allocator: int = 0,
     first_id: int = 0,
+    size_offset: int | None = None,
 ) -> tuple[Probe, ...]:
     """Plan the breakpoints for those of `functions` that a module defines.
 
@@ -76,6 +79,8 @@ def make_plan(
         architecture: Of the target.
         allocator: Number to give to the probes.
         first_id: Id of the first probe.
+        size_offset: Where the size of a block stands, from the block. With it, functions whose
+            arguments tell nothing else have no probe at their entry.
 
     Raises:
         AllocatorError: what is called is not known before the program runs.
@@ -100,6 +105,7 @@ def make_plan(
         if function not in OPERATORS or not walk.passes_on(address, entries)
     }
     arguments = architecture.argument_registers
+    unannounced = {f.name for f in entries.values() if size_offset is not None and _is_plain(f)}
     exits: dict[int, tuple[str, Role, tuple[str, ...]]] = {}
     for entry, function in entries.items():
         if not function.allocates:
@@ -116,7 +122,12 @@ def make_plan(
     plan: list[Probe] = []
 
     def add(
-        address: int, name: str, role: Role, registers: tuple[str, ...], out: str | None = None
+        address: int,
+        name: str,
+        role: Role,
+        registers: tuple[str, ...],
+        out: str | None = None,
+        offset: int | None = None,
     ) -> None:
         plan.append(
             Probe(
@@ -128,14 +139,24 @@ def make_plan(
                 out_register=out,
                 original=image.read(address, len(architecture.breakpoint)).hex(),
                 allocator=allocator,
+                size_offset=offset,
             )
         )
 
     for address, function in entries.items():
+        if function.name in unannounced:
+            continue
         registers = tuple(arguments[number] for number in function.arguments)
         out = None if function.result is None else arguments[function.result]
         add(address, function.name, Role.ENTRY, registers, out)
     for address, (name, role, result) in exits.items():
         unwinding = architecture.unwind_registers if role is Role.RETURN else ()
-        add(address, name, role, (*result, *unwinding))
+        known = size_offset if role is Role.RETURN and name in unannounced else None
+        add(address, name, role, (*result, *unwinding), offset=known)
     return tuple(plan)
+
+
+def _is_plain(function: AllocatorFunction) -> bool:
+    """Whether a function returns a block, and takes nothing but its size."""
+    others = (function.pointer, function.result, function.mapping)
+    return function.allocates and others == (None, None, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from math import prod
 
 from gdbleak.allocators import AllocatorFunction
+from gdbleak.glibc_chunk import usable_size
 from gdbleak.ledger import Ledger
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import Hit
@@ -19,7 +20,7 @@ class Replay:
         self.ledger = Ledger()
         self.events = 0
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._probes = [(p.role, by_name[p.function], p.allocator) for p in probes]
+        self._probes = [(p, by_name[p.function]) for p in probes]
 
     def feed(self, hit: Hit) -> None:
         """Record one hit.
@@ -32,19 +33,30 @@ class Replay:
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
-        role, function, allocator = self._probes[hit.probe]
-        if role is Role.RETURN:
+        probe, function = self._probes[hit.probe]
+        if probe.role is Role.RETURN:
             stack_pointer, result = hit.registers[:2]
+            if probe.size_offset is not None:
+                self.ledger.return_unannounced(
+                    function,
+                    hit.time_ns,
+                    hit.thread,
+                    stack_pointer,
+                    result,
+                    usable_size(hit.stored),
+                    hit.position,
+                )
+                return
             self.ledger.leave(
                 hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
             )
             return
-        if role is Role.ESCAPE:
+        if probe.role is Role.ESCAPE:
             self.ledger.escape(hit.thread, hit.registers[0])
             return
         values: dict[int | None, int] = dict(zip(function.arguments, hit.registers[1:]))
         self.ledger.enter(
-            allocator,
+            probe.allocator,
             function,
             hit.time_ns,
             hit.thread,

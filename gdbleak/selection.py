@@ -31,6 +31,8 @@ class Selection:
     """What the names of an allocator's functions begin with: `my_` for `my_malloc` and so on."""
     objects: tuple[str, ...] = ()
     """Paths or file names of the modules to look in; all of them when there is none."""
+    usable_sizes: bool = False
+    """Read a block's size from before the block, where that is known how: one halt less a call."""
     mappings: bool = False
     """Also the mappings that the program makes itself."""
 

@@ -9,7 +9,7 @@ The environment variable GDBLEAK_PLAN names a JSON file:
     lock, life   a file, and a descriptor, by which the guard learns of our death
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
-    probes       a list of {id, address, role, registers, out_register}
+    probes       a list of {id, address, role, registers, out_register, size_offset}
 """
 
 import json
@@ -101,6 +101,7 @@ class Probe(gdb.Breakpoint):
         self.recorder = recorder
         self.probe = plan["id"]
         self.returns = plan["role"] == "return"
+        self.size_offset = plan.get("size_offset")
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
         self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
         self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.returns)).pack
@@ -125,7 +126,10 @@ class Probe(gdb.Breakpoint):
         stack_pointer = values[0]
         stack = b""
         if self.returns:
-            values.append(self.stored(thread, stack_pointer))
+            if self.size_offset is None:
+                values.append(self.stored(thread, stack_pointer))
+            else:
+                values.append(self.read_word(values[1] + self.size_offset) if values[1] else 0)
             stack = recorder.read_stack(stack_pointer)
         elif self.out:
             recorder.outs[thread] = (stack_pointer, int(read(self.out)))
@@ -137,6 +141,9 @@ class Probe(gdb.Breakpoint):
         if entered != stack_pointer:
             return 0
         del self.recorder.outs[thread]
+        return self.read_word(address)
+
+    def read_word(self, address):
         try:
             return struct.unpack("<Q", bytes(self.recorder.inferior.read_memory(address, 8)))[0]
         except gdb.MemoryError:

@@ -11,6 +11,12 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that looks for allocators in a process."""
     group = parser.add_argument_group("what is recorded")
     group.add_argument(
+        "--usable-sizes",
+        action="store_true",
+        help="with glibc, take sizes from the blocks instead of the calls: one halt less for each "
+        "allocation, and sizes are rounded up",
+    )
+    group.add_argument(
         "--mappings",
         action="store_true",
         help="also record mmap, munmap, mremap, sbrk and brk by the program itself",
@@ -63,5 +69,6 @@ def selection(options: argparse.Namespace) -> Selection:
         ),
         prefixes=tuple(options.symbols_prefix),
         objects=tuple(options.object),
+        usable_sizes=options.usable_sizes,
         mappings=options.mappings,
     )

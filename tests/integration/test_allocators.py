@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from support.exactness import assert_exact
+from support.exactness import assert_exact, sum_by_line
 from support.libraries import find_library
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -65,3 +67,31 @@ def test_musl(cli, musl_gcc, start_target, tmp_path, flags):
     command = [musl_gcc, "-O2", "-g", *flags, "-o", program, TARGETS / "sites.c"]
     subprocess.run(command, check=True)
     assert_exact(cli, start_target(program), "musl")
+
+
+def test_sizes_from_the_blocks(cli, build_target, start_target):
+    """The counts are exact, the sizes rounded up, and a call of malloc has one halt less."""
+    target = start_target(build_target("exact.cpp", *FLAGS))
+    stops = []
+    for options in ((), ("--usable-sizes",)):
+        trace = cli.start_trace(target.pid, *options)
+        truth = json.loads(target.ask("go"))
+        trace.send(signal.SIGINT)
+        report = trace.finish().report
+        stops.append(report["window"]["stops"])
+        actual = sum_by_line(report)
+        for site in truth:
+            counts = actual.pop(site["line"])
+            for key in ("allocated_count", "freed_count", "outstanding_count"):
+                assert counts[key] == site[key]
+            rounded = 16 * counts["outstanding_count"]
+            assert 0 <= counts["outstanding_bytes"] - site["outstanding_bytes"] <= rounded
+        assert actual == {}
+        assert (report["window"]["missed_frees"], report["window"]["lost_events"]) == (0, 0)
+    plain = sum(site["allocated_count"] for site in truth if site["site"] in PLAIN)
+    assert stops[0] - stops[1] >= plain  # realloc calls malloc too
+    assert "glibc reserved" in report["notes"][0]
+
+
+PLAIN = ("malloc", "calloc", "new", "strdup")
+"""Sites of the program whose function takes only a size."""

@@ -24,6 +24,15 @@ def allocating_line(site):
     )
 
 
+def sum_by_line(report):
+    """Return the counts of a report by the line of the program that allocates."""
+    sums = {}
+    for site in report["sites"]:
+        counts = sums.setdefault(allocating_line(site), Counter())
+        counts.update({key: site[key] for key in COUNTS})
+    return sums
+
+
 def assert_exact(cli, target, allocator):
     """Trace a round of a program's allocations, and compare with what it knows about them."""
     trace = cli.start_trace(target.pid)
@@ -32,11 +41,7 @@ def assert_exact(cli, target, allocator):
     report = trace.finish().report
 
     expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
-    actual = {}
-    for site in report["sites"]:
-        counts = actual.setdefault(allocating_line(site), Counter())
-        counts.update({key: site[key] for key in COUNTS})
-    assert expected == actual
+    assert expected == sum_by_line(report)
     window = report["window"]
     freed = sum(site["freed_count"] for site in truth)
     assert (window["frees"], window["missed_frees"], window["lost_events"]) == (freed, 0, 0)

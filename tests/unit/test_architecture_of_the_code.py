@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
 PURE = [
     "blocks",
+    "glibc_chunk",
     "ledger",
     "mapping_ledger",
     "replay",

@@ -39,6 +39,14 @@ def leave(result, stored=0, thread=1, sp=TOP):
     return lambda ledger, now: ledger.leave(now, thread, sp, result, stored, stack=now)
 
 
+def unannounced(result, size, thread=1, sp=TOP):
+    """Return the event of a return of malloc whose entry has no probe."""
+    malloc = BY_NAME["malloc"]
+    return lambda ledger, now: ledger.return_unannounced(
+        malloc, now, thread, sp, result, size, stack=now
+    )
+
+
 def close():
     """Return the event of the window's end."""
     return lambda ledger, _: ledger.close()
@@ -328,6 +336,24 @@ CASES = [
         "what a call that was told calls escapes",
         [enter("malloc", size=10), escape(sp=TOP - 80), leave(A)],
         [(A, 10)],
+    ),
+    Case("a return without a call", [unannounced(A, 24)], [(A, 24)]),
+    Case("a return without a call, of NULL", [unannounced(0, 0)]),
+    Case(
+        "a return without a call inside another",
+        [*malloc(A, 10), enter("realloc", A, 90), unannounced(B, 24, sp=TOP - 80), leave(B)],
+        [(B, 90)],
+    ),
+    Case(
+        "a realloc jumps to malloc, which returns without a call",
+        [enter("realloc", 0, 90), unannounced(A, 104)],
+        [(A, 90)],
+    ),
+    Case(
+        "a return without a call behind one that never returned",
+        [enter("realloc", 0, 90, sp=TOP - 80), unannounced(A, 24)],
+        [(A, 24)],
+        unfinished_calls=1,
     ),
     Case("the window ends in a malloc", [enter("malloc", size=10), close()]),
     Case(

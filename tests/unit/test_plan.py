@@ -109,6 +109,18 @@ def test_entries_of_the_c_library(libc, plan):
     assert entries["posix_memalign"].out_register == "rdi"
 
 
+def test_plan_for_sizes_from_the_blocks(libc, plan):
+    """What takes only a size has no probe at its entry; the returns are the same."""
+    module = Module(str(libc), BIAS, BIAS + 0x1000_0000, BIAS, None, str(libc))
+    short = make_plan(FAMILIES[0], module, ElfImage(str(libc)), X86_64, size_offset=-8)
+    entered = {probe.function for probe in short if probe.role is Role.ENTRY}
+    assert entered == {"realloc", "reallocarray", "posix_memalign", "free"}
+    assert exits(short) == exits(plan)
+    assert {p.function for p in short if p.size_offset == -8} >= {"malloc", "calloc"}
+    assert [p for p in short if p.size_offset is not None and p.role is not Role.RETURN] == []
+    assert {p.size_offset for p in short if p.function in entered} == {None}
+
+
 def test_ids_count_from_zero_and_addresses_are_distinct(plan):
     assert [probe.id for probe in plan] == list(range(len(plan)))
     assert len({probe.address for probe in plan}) == len(plan)
