@@ -182,7 +182,28 @@ class Analysis:
     def _is_allocators_own(self, stack: CallStack) -> bool:
         """Whether an allocator made a mapping, for its own use, in no call that is recorded."""
         module = self.modules.find(stack.addresses[0] - 1) if stack.addresses else None
-        return module is not None and module.path in self._allocators
+        if module is not None and module.path in self._allocators:
+            return True
+        return any(address - 1 in free for address in stack.addresses for free in self._frees)
+
+    @cached_property
+    def _frees(self) -> list[range]:
+        """Where the code of functions is that free: nobody waits for their returns.
+
+        A thread whose first call is a `free` has glibc make an arena, of 64 MiB, in it.
+        """
+        functions = {function.name: function for function in self.recording.functions}
+        found = []
+        for probe in self.recording.probes:
+            function = functions[probe.function]
+            module = self.modules.find(probe.address)
+            if function.allocates or function.mapping or module is None:
+                continue
+            image = self._open_image(module)
+            extent = image and image.find_extent(probe.address - module.bias)
+            if extent:
+                found.append(range(extent.start + module.bias, extent.stop + module.bias))
+        return found
 
     @cached_property
     def _allocators(self) -> set[str]:

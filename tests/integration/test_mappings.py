@@ -18,7 +18,12 @@ TRUTH = {
     ("map_file", "file mapping"): (1, 0, 4096),
     ("move_break", "mapping"): (1, 0, 2 * MIB),
 }
-FUNCTIONS = {function for function, _ in TRUTH} | {"load", "map_in_vain", "main"}
+FUNCTIONS = {function for function, _ in TRUTH} | {
+    "let_a_new_thread_free",
+    "load",
+    "map_in_vain",
+    "free_first",
+}
 
 
 def trace_round(cli, target, *options):
@@ -47,6 +52,8 @@ def test_mappings_of_the_program(cli, program, start_target, allocator):
     preload = [] if allocator == "libc" else [f"LD_PRELOAD={find_library(allocator)}"]
     target = start_target("env", *preload, program)
     found, report = trace_round(cli, target, "--mappings")
+    stack_of_thread = found.pop(("let_a_new_thread_free", "mapping"))
+    assert stack_of_thread[:2] == (1, 0)
     assert found == TRUTH
     [load] = [site for site in report["sites"] if site["function"] == "load"]
     assert (load["kind"], load["allocated_count"], load["freed_count"]) == ("heap", 20, 20)

@@ -82,6 +82,21 @@ static __attribute__((noinline)) void move_break(void)
         abort();
 }
 
+static void *free_first(void *block)
+{
+    free(block);
+    return NULL;
+}
+
+/* glibc makes an arena for a thread in its first call, even if that is free. */
+static void let_a_new_thread_free(void)
+{
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, free_first, malloc(100));
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     char line[16];
@@ -91,6 +106,7 @@ int main(void)
     puts("ready");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
+        move_break();  /* alone: an allocator may move it too, and would lose its own memory */
         rounds = ROUNDS;
         map_segments();
         map_large_and_cut();
@@ -98,7 +114,7 @@ int main(void)
         map_and_unmap();
         map_in_vain();
         map_file();
-        move_break();
+        let_a_new_thread_free();
         while (rounds)
             usleep(1000);
         puts("done");
