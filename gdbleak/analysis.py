@@ -267,7 +267,9 @@ class Analysis:
 def _name_allocators(recording: Recording, called: set[int]) -> str:
     """Return which allocators were called in the window; without a call, who would have been."""
     names = recording.head["allocators"]
-    used = sorted({recording.probes[probe].allocator for probe in called})
+    heap = {function.name for function in recording.functions if function.mapping is None}
+    probes = (recording.probes[number] for number in called)
+    used = sorted({probe.allocator for probe in probes if probe.function in heap})
     return ", ".join(names[number] for number in used or (0,))
 
 

@@ -55,6 +55,7 @@ def test_mappings_of_the_program(cli, program, start_target, allocator):
     stack_of_thread = found.pop(("let_a_new_thread_free", "mapping"))
     assert stack_of_thread[:2] == (1, 0)
     assert found == TRUTH
+    assert "," not in report["target"]["allocator"]
     [load] = [site for site in report["sites"] if site["function"] == "load"]
     assert (load["kind"], load["allocated_count"], load["freed_count"]) == ("heap", 20, 20)
     assert (report["window"]["missed_frees"], report["window"]["lost_events"]) == (0, 0)
