@@ -46,8 +46,14 @@ class Tail:
         """Blocks of the window that are alive."""
         return self._replay.ledger.outstanding
 
+    def read_all(self) -> None:
+        """Take in everything that has been appended by now."""
+        size = os.fstat(self._file).st_size
+        while self.position + len(self._rest) < size and not self.full:
+            self.read()
+
     def read(self) -> None:
-        """Take in what has been appended since."""
+        """Take in what has been appended since, or a part of it that takes no long time."""
         data = self._rest + os.pread(self._file, 1 << 18, self.position + len(self._rest))
         consumed = 0
         for position, kind, probe, payload, length in iter_frames(data, 0, len(data)):

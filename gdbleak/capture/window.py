@@ -210,7 +210,7 @@ class Window:
             status = agent.read_status()
             self._keep(status)
             outcome.end_ns = status.now_ns
-            self._tail.read()
+            self._tail.read_all()
         except DebuggerDiedError:
             outcome.ended_by = EndedBy.DEBUGGER_DIED
         except DebuggerFailedError:
@@ -219,7 +219,7 @@ class Window:
             elapsed_s = time.monotonic() - started
             released_s = self._release(agent, guard)
         if outcome.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT):
-            self._tail.read()
+            self._tail.read_all()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
         outcome.stop_signal = agent.debugger.stop_signal

@@ -1,0 +1,71 @@
+"""A recording is followed to its end, whoever writes faster than we read."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from recordings import MALLOC_RET, PROBES, SP, free, head, hit, malloc, opened
+
+from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.capture.tail import Tail
+from gdbleak.recording import MAGIC
+
+STACK = bytes(60_000)
+
+
+@pytest.fixture
+def follow(tmp_path):
+    """Return a function that follows what is appended to a recording."""
+    path = tmp_path / "recording"
+    path.write_bytes(MAGIC + head())
+    tails = []
+
+    def follow(*frames, max_events=None):
+        tails.append(Tail(path, PROBES, MALLOC_FAMILY, max_events))
+        with path.open("ab") as file:
+            file.write(b"".join(frames))
+        return tails[-1], path
+
+    yield follow
+    for tail in tails:
+        tail.close()
+
+
+def large(number):
+    """Return the frame of a return with a large stack."""
+    return hit(MALLOC_RET, number, SP, 0x1000 * number, 0, 0, stack=STACK)
+
+
+def test_all_is_more_than_one_read_takes_in(follow):
+    tail, path = follow(opened(5), *map(large, range(1, 31)))
+    tail.read()
+    assert 0 < tail.events < 30
+    tail.read_all()
+    assert (tail.events, tail.position, tail.opened_ns) == (30, path.stat().st_size, 5)
+
+
+@pytest.mark.parametrize("cut", [1, 9, len(STACK)])
+def test_half_a_frame_at_the_end(follow, cut):
+    whole = [large(number) for number in range(1, 11)]
+    tail, path = follow(*whole, large(11)[:-cut])
+    tail.read_all()
+    assert tail.events == 10
+    assert tail.position == path.stat().st_size - len(large(11)) + cut
+    with path.open("ab") as file:
+        file.write(large(11)[-cut:])
+    tail.read_all()
+    assert (tail.events, tail.position) == (11, path.stat().st_size)
+
+
+def test_nothing_beyond_max_events(follow):
+    tail, path = follow(*map(large, range(1, 31)), max_events=7)
+    tail.read_all()
+    assert tail.events == 7
+    assert tail.position == path.stat().st_size - 23 * len(large(1))
+
+
+def test_damage_ends_it(follow):
+    tail, _ = follow(malloc(1, 0x10, 8, 0x400), struct.pack("<BBHI", 99, 0, 0, 0), free(2, 0x10))
+    tail.read_all()
+    assert (tail.events, tail.outstanding) == (2, 1)
