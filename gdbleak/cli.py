@@ -83,12 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in _load_commands().items():
-        subparser = commands.add_parser(
-            name,
-            help=command.summary,
-            description=command.description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        subparser = commands.add_parser(name, help=command.summary, description=command.description)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

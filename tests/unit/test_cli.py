@@ -267,3 +267,11 @@ def test_no_room_for_a_report(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.write", write)
     assert cli.main(["123"]) == 5
     assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["trace", "report", "doctor", "rescue"])
+def test_help_fits_a_terminal(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
