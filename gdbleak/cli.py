@@ -75,8 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog="gdbleak",
-        description="Find the call stacks that leak memory in a running native Linux process. "
-        "Needs gdb, and the right to trace the process. `gdbleak PID` means `gdbleak trace PID`.",
+        description="Find the call stacks that leak memory in a running native Linux process.\n"
+        "Needs gdb, and the right to trace the process.\n"
+        "`gdbleak PID` means `gdbleak trace PID`.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_make_version_parser()],

@@ -269,9 +269,9 @@ def test_no_room_for_a_report(monkeypatch, capsys):
     assert "No space left" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["trace", "report", "doctor", "rescue"])
+@pytest.mark.parametrize("command", [[], ["trace"], ["report"], ["doctor"], ["rescue"]], ids=str)
 def test_help_fits_a_terminal(command, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
-        main([command, "--help"])
+        cli.main([*command, "--help"])
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
