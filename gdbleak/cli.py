@@ -44,7 +44,7 @@ examples:
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak doctor 4711                   what would stop a trace of it
-  gdbleak rescue                        repair what a killed trace has left behind
+  gdbleak rescue                        repair what a killed trace left behind
 
 exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
