@@ -2,13 +2,15 @@ BIN := .venv/bin
 TORTURES := children signals threads cycles death_of_the_tool
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Each target installs what it lacks; again when what it needs has changed.
 .venv/for-demo: extras =
 .venv/for-demo: packages = demo
 .venv/for-test: extras = [test]
 .venv/for-check: extras = [test,check]
+.venv/for-real: extras = [test]
+.venv/for-real: packages = real
 .venv/for-%: packages = test
 .venv/for-%: pyproject.toml .ci/setup
 	.ci/setup $(packages)
@@ -23,6 +25,9 @@ demo: .venv/for-demo ## Trace a leaking program, then its fixed twin
 
 test: .venv/for-test ## Run the tests
 	$(BIN)/pytest
+
+test-real: .venv/for-real ## Trace servers and interpreters of the distribution
+	$(BIN)/pytest tests/real
 
 torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
 	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
@@ -42,4 +47,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test torture check wheel clean
+.PHONY: help venv demo test test-real torture check wheel clean

@@ -9,13 +9,16 @@ import ctypes
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from support.cli import Cli
 from support.processes import TRACER, Target, lives, wait_until
+from support.servers import Server
 
 TARGETS = Path(__file__).parent / "targets"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -63,17 +66,19 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
 
 
 @pytest.fixture
-def start_target() -> Iterator[Callable[..., Target]]:
-    """Return a function that starts a program; it must stand as it stood when the test is over."""
+def home() -> Iterator[Path]:
+    """Return a folder of a short name that any user may enter, as a server's may have to."""
+    with tempfile.TemporaryDirectory(prefix="gdbleak-") as path:
+        Path(path).chmod(0o777)
+        yield Path(path)
+
+
+@pytest.fixture
+def targets(home: Path) -> Iterator[list[Target]]:
+    """Return a list of programs that must stand as they stood when the test is over."""
+    del home  # named only for the order: their files go after they have
     targets: list[Target] = []
-
-    def start(*command: str | Path) -> Target:
-        target = Target(command)
-        targets.append(target)
-        assert target.lines.next() == "ready"
-        return target
-
-    yield start
+    yield targets
     try:
         for target in targets:
             if target.process.poll() is None:
@@ -84,9 +89,42 @@ def start_target() -> Iterator[Callable[..., Target]]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, start_target: Callable[..., Target]) -> Iterator[Cli]:
+def start_target(targets: list[Target]) -> Callable[..., Target]:
+    """Return a function that starts a program which says "ready"."""
+
+    def start(*command: str | Path) -> Target:
+        target = Target(command)
+        targets.append(target)
+        assert target.lines.next() == "ready"
+        return target
+
+    return start
+
+
+@pytest.fixture
+def start_server(targets: list[Target], home: Path) -> Callable[..., Server]:
+    """Return a function that starts a server, and returns once it listens at home/socket."""
+
+    def start(*command: str | Path, path: Path = home / "socket", **options: Any) -> Server:
+        server = Server(command, path, **options)
+        targets.append(server)
+        server.wait_until_it_listens()
+        return server
+
+    return start
+
+
+@pytest.fixture
+def injected(build_target: Callable[..., Path], home: Path) -> Path:
+    """Return a library for LD_PRELOAD: see targets/injected.c."""
+    library = build_target("injected.c", "-shared", "-fPIC", name="libinjected.so")
+    return Path(shutil.copy(library, home))
+
+
+@pytest.fixture
+def cli(tmp_path: Path, targets: list[Target]) -> Iterator[Cli]:
     """Return the command line; what it runs ends before its targets are looked at."""
-    del start_target  # named only for the order in which the two are taken down
+    del targets  # named only for the order in which the two are taken down
     tmpdir = tmp_path / "tmpdir"
     tmpdir.mkdir()
     cli = Cli(tmpdir)

@@ -10,18 +10,12 @@ from pathlib import Path
 
 import pytest
 from support.exactness import assert_exact, sum_by_line
-from support.libraries import find_library
+from support.libraries import LIBRARIES, find_library
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 FLAGS = ("-fno-optimize-sibling-calls",)
 TARGETS = Path(__file__).parents[1] / "targets"
-LIBRARIES = {
-    "jemalloc": "libjemalloc.so.2",
-    "tcmalloc": "libtcmalloc.so.4",
-    "tcmalloc minimal": "libtcmalloc_minimal.so.4",
-    "mimalloc": "libmimalloc.so.2",
-}
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

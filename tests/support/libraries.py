@@ -1,4 +1,4 @@
-"""Shared libraries of this host."""
+"""Other allocators, as shared libraries of this host."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import subprocess
 
 import pytest
 
+LIBRARIES = {
+    "jemalloc": "libjemalloc.so.2",
+    "tcmalloc": "libtcmalloc.so.4",
+    "tcmalloc minimal": "libtcmalloc_minimal.so.4",
+    "mimalloc": "libmimalloc.so.2",
+}
 
-def find_library(name):
-    """Return the path of a shared library of this host; skip without it."""
+
+def find_library(name: str) -> str:
+    """Return the path of a shared library; skip without it."""
     found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     match = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (\S+)$", found, re.MULTILINE)
     if match is None:

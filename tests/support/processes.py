@@ -55,6 +55,24 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def assert_as_found(pid: int) -> None:
+    """Assert that nobody traces a process, nothing stopped it, and its code is its files'."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
+            status = status_of(thread)
+            assert (status["TracerPid"], status["State"][0] in "RSDZX") == ("0", True), status
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
+            if "x" in permissions and inode != "0":
+                start, end = (int(address, 16) for address in span.split("-"))
+                with Path(path[0]).open("rb") as file:
+                    file.seek(int(offset, 16))
+                    code = file.read(end - start)
+                memory.seek(start)
+                assert memory.read(len(code)) == code, f"code of {path[0]} was changed"
+
+
 class Lines:
     """The lines of a pipe, each to come within a deadline."""
 
@@ -117,20 +135,7 @@ class Target:
 
     def assert_as_found(self) -> None:
         """Assert that nobody traces it, nothing stopped it, and its code is that of its files."""
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
-                status = status_of(thread)
-                assert (status["TracerPid"], status["State"][0] in "RSDZX") == ("0", True), status
-        with Path(f"/proc/{self.pid}/mem").open("rb", buffering=0) as memory:
-            for line in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
-                span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
-                if "x" in permissions and inode != "0":
-                    start, end = (int(address, 16) for address in span.split("-"))
-                    with Path(path[0]).open("rb") as file:
-                        file.seek(int(offset, 16))
-                        code = file.read(end - start)
-                    memory.seek(start)
-                    assert memory.read(len(code)) == code, f"code of {path[0]} was changed"
+        assert_as_found(self.pid)
 
     def end(self) -> None:
         """Kill it if it still runs."""
