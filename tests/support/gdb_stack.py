@@ -4,6 +4,17 @@ import os
 
 import gdb
 
+
+def stack():
+    """Return the addresses of the frames that are on the stack: no inlined ones."""
+    addresses, frame = [], gdb.newest_frame()
+    while frame is not None:
+        if frame.type() != gdb.INLINE_FRAME:
+            addresses.append(frame.pc())
+        frame = frame.older()
+    return addresses
+
+
 pid, innermost, older = os.environ["GDB_STACK"].split()
 for setting in ("pagination off", "confirm off", "backtrace past-main on", "auto-load no"):
     gdb.execute("set " + setting)
@@ -12,11 +23,8 @@ gdb.execute("handle all nostop noprint pass", to_string=True)
 gdb.Breakpoint("*" + innermost)
 print("armed", flush=True)
 gdb.execute("continue", to_string=True)
-while gdb.newest_frame().older().pc() != int(older, 16):  # another site by the same wrapper
+while stack()[1] != int(older, 16):  # another site by the same wrapper
     gdb.execute("continue", to_string=True)
-frame = gdb.newest_frame()
-while frame is not None:
-    if frame.type() != gdb.INLINE_FRAME:
-        print(f"pc {frame.pc():#x}")
-    frame = frame.older()
+for address in stack():
+    print(f"pc {address:#x}")
 gdb.execute("detach", to_string=True)
