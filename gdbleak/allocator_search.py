@@ -163,7 +163,7 @@ class _Search:
         if not self._found:
             raise AllocatorError(
                 "no malloc found: the program is static and stripped of its symbols, or has none",
-                "name its functions with --alloc and --free, or see docs/limits.md",
+                "install its debug symbols, or see docs/limits.md",
             )
         return tuple(allocator for _, allocator in sorted(self._found, key=lambda found: found[0]))
 
@@ -207,10 +207,6 @@ def plan_probes(
             )
         planned.append(allocator)
         probes += part
-    if any(probe.size_offset is not None for probe in probes):
-        notes.append("sizes are those that glibc reserved for a block, not those asked for")
-    elif usable_sizes:
-        notes.append("sizes are those asked for: only glibc's blocks tell how large they are")
     return Plan(tuple(planned), tuple(probes), tuple(notes))
 
 

@@ -120,6 +120,8 @@ class Analysis:
             replay.feed(hit)
             called.add(hit.probe)
             last_ns = hit.time_ns
+        if any(recording.probes[number].size_offset is not None for number in called):
+            self.notes.append("sizes are those that glibc reserved for blocks, not those asked for")
         ledger = replay.ledger
         ledger.close()
         end = recording.end or {}

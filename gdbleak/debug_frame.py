@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cached_property
-from pathlib import Path
 from struct import Struct
 
 from gdbleak.cfi_program import CommonEntry, FunctionEntry, read_common, read_function
 from gdbleak.dwarf_expressions import Cursor
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
-
-DEBUG_FILES = Path("/usr/lib/debug/.build-id")
-"""Where distributions install separate debug files, by build-id."""
 
 _LENGTH_IS_64_BIT = 0xFFFFFFFF
 _MARKS_OF_COMMON = (0xFFFFFFFF, 2**64 - 1)
@@ -42,10 +38,8 @@ class DebugFrame:
 
         """
         content = image.find_section(".debug_frame").content
-        if not content and image.build_id:
-            path = DEBUG_FILES / image.build_id[:2] / f"{image.build_id[2:]}.debug"
-            if path.exists():
-                content = ElfImage(str(path)).find_section(".debug_frame").content
+        if not content and image.debug_image:
+            content = image.debug_image.find_section(".debug_frame").content
         return cls(content)
 
     def find_function(self, address: int) -> FunctionEntry | None:

@@ -26,6 +26,9 @@ from elftools.elf.relocation import Relocation, RelocationSection, RelocationTab
 from gdbleak.elf_symbols import FunctionSymbol, FunctionTable
 from gdbleak.errors import ElfError
 
+DEBUG_FILES = Path("/usr/lib/debug/.build-id")
+"""Where distributions install separate debug files, by build-id."""
+
 HEADER_SIZE = 4096
 PAGE_SIZE = 4096
 
@@ -136,6 +139,17 @@ class ElfImage:
         """The GNU build-id in hexadecimal, or None."""
         return parse_build_id(self.header, lambda offset, size: self._bytes[offset : offset + size])
 
+    @cached_property
+    def debug_image(self) -> ElfImage | None:
+        """The separate debug file, with what this one was stripped of; None without one.
+
+        Raises:
+            ElfError: it is damaged.
+
+        """
+        path = DEBUG_FILES / (self.build_id or "")[:2] / f"{(self.build_id or '')[2:]}.debug"
+        return ElfImage(str(path)) if self.build_id and path.exists() else None
+
     def address_of(self, offset: int) -> int:
         """Return the link-time address at which a page of the file is mapped; 0 if it is not."""
         for segment in self.segments:
@@ -195,7 +209,7 @@ class ElfImage:
         """Return those of the functions that the file defines, by name.
 
         The dynamic symbol table is asked first, and then the whole one, which a program may have
-        been stripped of.
+        been stripped of: then that of its debug file is.
 
         Raises:
             ElfError: a symbol table is damaged.
@@ -219,7 +233,11 @@ class ElfImage:
     @cached_property
     def _function_tables(self) -> tuple[FunctionTable, ...]:
         with _reading(self.path):
-            return tuple(self._iter_function_tables())
+            tables = tuple(self._iter_function_tables())
+            stripped = next(self._elf.iter_sections(type="SHT_SYMTAB"), None) is None
+        if stripped and self.debug_image:
+            return (*tables, *self.debug_image._function_tables)
+        return tables
 
     def _iter_function_tables(self) -> Iterator[FunctionTable]:
         if self._dynamic:

@@ -14,7 +14,6 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdbleak import debug_frame
 from gdbleak.architectures.x86_64_frames import RIP, RSP
 from gdbleak.cfi import UnwindTable
 from gdbleak.debug_frame import DebugFrame
@@ -139,7 +138,7 @@ def test_separate_debug_file(
     address = main["st_value"]
     expected = UnwindTable(whole).find_row(address)
     assert expected is not None
-    monkeypatch.setattr(debug_frame, "DEBUG_FILES", tmp_path)
+    monkeypatch.setattr("gdbleak.elf.DEBUG_FILES", tmp_path)
     assert UnwindTable(ElfImage(str(stripped))).find_row(address) is None
     folder.mkdir()
     subprocess.run(

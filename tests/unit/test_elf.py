@@ -86,6 +86,24 @@ def test_file_without_dynamic_symbols(tmp_path, strip, found):
     assert linked_functions(image) == {}
 
 
+def test_stripped_file_has_the_functions_of_its_debug_file(tmp_path, monkeypatch):
+    (tmp_path / "static.c").write_text("void hidden(void) {}\nvoid _start(void) { hidden(); }")
+    path = tmp_path / "static"
+    flags = ("-static", "-nostdlib", "-no-pie", "-Wl,--build-id")
+    subprocess.run(["cc", *flags, "-o", path, tmp_path / "static.c"], check=True)
+    whole = ElfImage(str(path)).find_function("hidden")
+    build_id = ElfImage(str(path)).build_id
+    folder = tmp_path / build_id[:2]
+    folder.mkdir()
+    debug_file = folder / f"{build_id[2:]}.debug"
+    subprocess.run(["objcopy", "--only-keep-debug", path, debug_file], check=True)
+    subprocess.run(["strip", path], check=True)
+    assert ElfImage(str(path)).find_function("hidden") is None
+
+    monkeypatch.setattr("gdbleak.elf.DEBUG_FILES", tmp_path)
+    assert ElfImage(str(path)).find_function("hidden") == whole
+
+
 @pytest.mark.parametrize("flag", ["sha1", "md5", "uuid", "none"])
 def test_build_id(build, flag):
     path = build(f"-Wl,--build-id={flag}")
