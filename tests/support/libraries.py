@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -17,7 +18,9 @@ LIBRARIES = {
 
 def find_library(name: str) -> str:
     """Return the path of a shared library; skip without it."""
-    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    # A user need not have /sbin in the PATH.
+    ldconfig = shutil.which("ldconfig") or "/sbin/ldconfig"
+    found = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=True).stdout
     match = re.search(rf"^\s*{re.escape(name)} .*x86-64.* => (\S+)$", found, re.MULTILINE)
     if match is None:
         pytest.skip(f"{name} is not installed: run .ci/setup test")
