@@ -34,7 +34,7 @@ class Image:
     """The part of an ELF file that is looked at here."""
 
     path = "image"
-    build_id = None
+    debug_image = None
 
     def __init__(
         self, header: bytes | None, frames: bytes, sections: Mapping[str, Section] | None = None
