@@ -193,7 +193,8 @@ def plan_probes(
                 architecture,
                 allocator=len(planned),
                 first_id=len(probes),
-                size_offset=SIZE_OFFSET if usable_sizes and allocator.is_glibc else None,
+                size_offset=SIZE_OFFSET if allocator.is_glibc else None,
+                usable_sizes=usable_sizes,
             )
         except AllocatorError as error:
             if not planned:

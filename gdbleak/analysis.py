@@ -14,7 +14,7 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger import Ledger
 from gdbleak.modules import Module, ModuleMap
-from gdbleak.recording import EndedBy, Recording, reading
+from gdbleak.recording import EndedBy, Hit, Recording, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
     Frame,
@@ -113,16 +113,18 @@ class Analysis:
 
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording
-        replay = Replay(recording.probes, recording.functions)
+        blocks: list[Block] = []
+        replay = Replay(recording.probes, recording.functions, blocks.append)
         called: set[int] = set()
         last_ns = 0
-        for hit in recording.iter_hits():
-            replay.feed(hit)
-            called.add(hit.probe)
-            last_ns = hit.time_ns
-        if any(recording.probes[number].size_offset is not None for number in called):
-            self.notes.append("sizes are those that glibc reserved for blocks, not those asked for")
+        for event in recording.iter_events():
+            replay.feed(event)
+            last_ns = event.time_ns
+            if isinstance(event, Hit):
+                called.add(event.probe)
         ledger = replay.ledger
+        if ledger.usable_sizes:
+            self.notes.append(_explain_sizes(ledger))
         ledger.close()
         end = recording.end or {}
         if end.get("stop_signal") and end["verification"]["state_after"] == "T":
@@ -133,7 +135,6 @@ class Analysis:
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
         duration_s = (end_ns - opened_ns) / 1e9
-        blocks = [*ledger.blocks, *ledger.mappings.blocks]
         tallies = self._tally(blocks, end_ns)
         sites = self._make_sites(tallies, end_ns, duration_s, resolve)
         return Report(
@@ -146,7 +147,7 @@ class Analysis:
                 ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
                 complete=recording.end is not None,
                 events=replay.events,
-                allocations=len(ledger.blocks),
+                allocations=ledger.allocations,
                 frees=ledger.frees,
                 frees_of_older_blocks=ledger.frees_of_older_blocks,
                 missed_frees=ledger.missed_frees,
@@ -266,6 +267,16 @@ class Analysis:
         return tuple(sites)
 
 
+def _explain_sizes(ledger: Ledger) -> str:
+    """Return the sentence about sizes that were read from before the blocks."""
+    if ledger.usable_sizes == ledger.allocations:
+        return "sizes are those that glibc reserved for blocks, not those asked for"
+    return (
+        f"the sizes of {ledger.usable_sizes:,} blocks are those that glibc reserved for them, not"
+        " those asked for"
+    )
+
+
 def _name_allocators(recording: Recording, called: set[int]) -> str:
     """Return which allocators were called in the window; without a call, who would have been."""
     names = recording.head["allocators"]
@@ -279,5 +290,5 @@ def _explain_memory(head: dict[str, Any], end: dict[str, Any], ledger: Ledger) -
     before, after = head.get("rss_before"), end.get("rss_after")
     if before is None or after is None:
         return MemoryInfo(before, after, None)
-    outstanding = sum(block.size for block in ledger.blocks if block.freed_ns is None)
+    outstanding = sum(block.size for block in ledger.outstanding)
     return MemoryInfo(before, after, max(min(after - before, outstanding), 0))

@@ -32,6 +32,8 @@ def trace(
     pid: int,
     duration_s: float = 10.0,
     *,
+    budget_percent: float = 30.0,
+    tail_s: float = 0.0,
     max_events: int | None = None,
     max_pause_ms: float = 500.0,
     max_memory: int = 512 << 20,
@@ -50,6 +52,9 @@ def trace(
     Args:
         pid: The process.
         duration_s: Length of the window in seconds.
+        budget_percent: For which share of the time the process may be slowed; above it, blocks are
+            recorded in bursts, and counts are estimates. With 100 everything is recorded.
+        tail_s: For how long after the window it is recorded what becomes of its blocks.
         max_events: End the window after so many calls and returns.
         max_pause_ms: End the window when the process stood still for longer at once.
         max_memory: End the window when gdbleak or its GDB hold more bytes.
@@ -69,7 +74,9 @@ def trace(
 
     """
     selection = replace(selection, mappings=mappings or selection.mappings)
-    limits = Limits(duration_s, max_events, max_pause_ms, max_memory, stack_bytes)
+    limits = Limits(
+        duration_s, max_events, max_pause_ms, max_memory, stack_bytes, budget_percent, tail_s
+    )
     gdb = find_gdb()
     check_journal(pid)
     target = inspect(pid)

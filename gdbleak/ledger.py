@@ -14,17 +14,20 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
 - `realloc` takes its block out of the books when it is entered, because the old address may be
   handed to another thread before it returns; on return the same block goes back in, at its new
   address and size, or unchanged when the call failed.
+- Where breakpoints are taken out, calls under way are forgotten, and nothing is counted as missed.
 - A block that existed before the window and is resized in it becomes a block of the window:
   its memory was handed out in the window, and how large it was before is unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from gdbleak.allocators import AllocatorFunction, MappingCall
 from gdbleak.blocks import HEAP, Block
 from gdbleak.mapping_ledger import MappingLedger
+from gdbleak.phases import Phase
 
 FAILED = (1 << 64) - 1
 """What mmap, mremap and sbrk return then, and brk."""
@@ -62,10 +65,15 @@ class _Free(NamedTuple):
 class Ledger:
     """The books of one window. Feed it in the order of the recording, then call `close`."""
 
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        """Every block handed out in the window, in order of birth."""
-        self.mappings = MappingLedger()
+    def __init__(self, keep: Callable[[Block], None]) -> None:
+        """Begin the books; every block handed out in the window is given to `keep` at its birth."""
+        self.mappings = MappingLedger(keep)
+        self.allocations = 0
+        """Blocks of the heap handed out in the window."""
+        self.usable_sizes = 0
+        """How many of them have a size that was read from before the block."""
+        self.found_free = 0
+        """Blocks that nobody was seen to free."""
         self.frees = 0
         """Blocks given back, of this window or older."""
         self.frees_of_older_blocks = 0
@@ -77,11 +85,13 @@ class Ledger:
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
         self._freeing: dict[int, _Free] = {}
+        self._keep = keep
+        self._admits = True
 
     @property
-    def outstanding(self) -> int:
-        """How many blocks of the window are alive now."""
-        return len(self._alive)
+    def outstanding(self) -> Collection[Block]:
+        """The blocks of the window that are in the heap now."""
+        return self._alive.values()
 
     def enter(
         self,
@@ -158,6 +168,7 @@ class Ledger:
             if call is not None:
                 self._abandon(thread, call, tail_call=False)
             self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None)
+            self.usable_sizes += bool(result)
         self._freeing.pop(thread, None)
         self.leave(time_ns, thread, stack_pointer, result, 0, stack)
 
@@ -167,6 +178,26 @@ class Ledger:
         if call and call.stack_pointer == stack_pointer:
             self._abandon(thread, call, tail_call=True)
             self._escaped[thread] = stack_pointer
+
+    def turn(self, phase: Phase) -> None:
+        """Record that other breakpoints are in from now on."""
+        self._admits = self.mappings.admits = phase.admits
+        for thread, call in [*self._calls.items()]:
+            if not phase.sees(call.function):
+                del self._calls[thread]
+                self._put_back(call)
+        if phase is Phase.NONE:
+            self._escaped.clear()
+            self._freeing.clear()
+
+    def find_free(self, blocks: Iterable[tuple[int, int]], time_ns: int) -> None:
+        """Record that blocks, by address and time of birth, are free though nobody freed them."""
+        for address, born_ns in blocks:
+            block = self._alive.get(address)
+            if block and block.born_ns == born_ns:
+                del self._alive[address]
+                block.freed_ns = time_ns
+                self.found_free += 1
 
     def close(self) -> None:
         """End the window: calls under way have done nothing yet."""
@@ -184,8 +215,11 @@ class Ledger:
         else:
             if call.pointer:
                 self._end(None, time_ns)
+            if not self._admits:
+                return
             block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0, HEAP)
-            self.blocks.append(block)
+            self.allocations += 1
+            self._keep(block)
         unseen = self._alive.get(address)
         if unseen:
             unseen.freed_ns = time_ns

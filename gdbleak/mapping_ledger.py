@@ -8,6 +8,7 @@ Sources: mmap(2), mremap(2), brk(2).
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gdbleak.blocks import FILE_MAPPING, MAPPING, Block
@@ -27,9 +28,11 @@ class _Piece(NamedTuple):
 class MappingLedger:
     """The books of the mappings that were made in one window."""
 
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        """Every mapping made in the window, in order of birth."""
+    def __init__(self, keep: Callable[[Block], None]) -> None:
+        """Begin the books; every mapping made in the window is given to `keep` at its birth."""
+        self.admits = True
+        """Whether new mappings are recorded."""
+        self._keep = keep
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._break: int | None = None
@@ -105,9 +108,11 @@ class MappingLedger:
 
     def _add(self, start: int, end: int, kind: str, time_ns: int, thread: int, stack: int) -> None:
         self._cut(start, end, time_ns)
+        if not self.admits:
+            return
         size = end - start
         block = Block(start, size, size, time_ns, None, thread, stack, 0, kind)
-        self.blocks.append(block)
+        self._keep(block)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:

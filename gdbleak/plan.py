@@ -16,6 +16,7 @@ from gdbleak.code_walk import CodeWalk
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
 from gdbleak.modules import Module
+from gdbleak.phases import Phase, phases_of
 
 
 class Role(str, Enum):
@@ -48,7 +49,9 @@ class Probe:
     allocator: int = 0
     """Number of the allocator it belongs to, in the order of the recording's head."""
     size_offset: int | None = None
-    """At a return without a probe at the entry: where, from the block, its size is to be read."""
+    """At a return: where, from the block, its size is to be read; None where it is not known."""
+    phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
+    """When the breakpoint is in."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the probe as JSON values."""
@@ -57,7 +60,11 @@ class Probe:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Probe:
         """Rebuild a probe from `to_json`'s values."""
-        known = {"registers": tuple(values["registers"]), "role": Role(values["role"])}
+        known = {
+            "registers": tuple(values["registers"]),
+            "role": Role(values["role"]),
+            "phases": tuple(map(Phase, values["phases"])),
+        }
         return cls(**{**values, **known})
 
 
@@ -69,6 +76,7 @@ def make_plan(
     allocator: int = 0,
     first_id: int = 0,
     size_offset: int | None = None,
+    usable_sizes: bool = False,
 ) -> tuple[Probe, ...]:
     """Plan the breakpoints for those of `functions` that a module defines.
 
@@ -79,8 +87,8 @@ def make_plan(
         architecture: Of the target.
         allocator: Number to give to the probes.
         first_id: Id of the first probe.
-        size_offset: Where the size of a block stands, from the block. With it, functions whose
-            arguments tell nothing else have no probe at their entry.
+        size_offset: Where the size of a block stands, from the block; None where it is not known.
+        usable_sizes: Leave out the probes that tell nothing but a size that is known without.
 
     Raises:
         AllocatorError: what is called is not known before the program runs.
@@ -105,7 +113,7 @@ def make_plan(
         if function not in OPERATORS or not walk.passes_on(address, entries)
     }
     arguments = architecture.argument_registers
-    unannounced = {f.name for f in entries.values() if size_offset is not None and _is_plain(f)}
+    sized = {f.name for f in entries.values() if size_offset is not None and _is_plain(f)}
     exits: dict[int, tuple[str, Role, tuple[str, ...]]] = {}
     for entry, function in entries.items():
         if not function.allocates:
@@ -123,7 +131,7 @@ def make_plan(
 
     def add(
         address: int,
-        name: str,
+        function: AllocatorFunction,
         role: Role,
         registers: tuple[str, ...],
         out: str | None = None,
@@ -133,26 +141,27 @@ def make_plan(
             Probe(
                 id=first_id + len(plan),
                 address=address + module.bias,
-                function=name,
+                function=function.name,
                 role=role,
                 registers=(architecture.stack_pointer, *registers),
                 out_register=out,
                 original=image.read(address, len(architecture.breakpoint)).hex(),
                 allocator=allocator,
                 size_offset=offset,
+                phases=phases_of(function, role is Role.ENTRY and function.name in sized),
             )
         )
 
     for address, function in entries.items():
-        if function.name in unannounced:
+        if usable_sizes and function.name in sized:
             continue
         registers = tuple(arguments[number] for number in function.arguments)
         out = None if function.result is None else arguments[function.result]
-        add(address, function.name, Role.ENTRY, registers, out)
+        add(address, function, Role.ENTRY, registers, out)
     for address, (name, role, result) in exits.items():
         unwinding = architecture.unwind_registers if role is Role.RETURN else ()
-        known = size_offset if role is Role.RETURN and name in unannounced else None
-        add(address, name, role, (*result, *unwinding), offset=known)
+        known = size_offset if role is Role.RETURN and name in sized else None
+        add(address, by_name[name], role, (*result, *unwinding), offset=known)
     return tuple(plan)
 
 

@@ -5,10 +5,13 @@ A recording is a magic number and then frames, each appended whole (docs/recordi
     u8 kind, u8 0, u16 probe, u32 length of the payload, payload        (little-endian)
 
 - HEAD, first: JSON, everything known before the attach. Written by the controller.
-- OPENED: u64 time at which the target ran again with all breakpoints in. Written by the agent.
+- PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
+  first one is the time at which the target ran again. Written by the agent.
 - HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored value (returns
   only: what the result argument points to, or 0), then raw stack from the stack pointer upwards
   (returns only). Written by the agent.
+- FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
+  u64 address, u64 time of birth. Written by the controller.
 - END, last: JSON, how the window ended and what was proved. Written by the controller.
 
 Times are nanoseconds of one monotonic clock. A file that stops anywhere is read up to its last
@@ -24,17 +27,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.errors import RecordingError
 from gdbleak.modules import Module
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 
 MAGIC = b"gdbleak1"
-VERSION = 2
+VERSION = 3
 
-HEAD, OPENED, HIT, END = 1, 2, 3, 4
+HEAD, PHASE, HIT, END, FREED = 1, 2, 3, 4, 5
 
 KEPT_BYTES = 64 << 20
 """How much of a file is held in memory before it is let go of."""
@@ -74,8 +78,26 @@ class Hit(NamedTuple):
     stored: int
 
 
+class Turn(NamedTuple):
+    """Other breakpoints are in from now on."""
+
+    time_ns: int
+    phase: Phase
+
+
+class Freed(NamedTuple):
+    """Blocks that were found to be free, though nobody was seen to free them."""
+
+    time_ns: int
+    blocks: tuple[tuple[int, int], ...]
+    """Address, and time of birth, of each."""
+
+
+Event = Union[Hit, Turn, Freed]
+
+
 class Decoder:
-    """Decodes the payload of HIT frames by the plan in the head."""
+    """Decodes the payload of frames by the plan in the head."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._structs = [
@@ -84,7 +106,21 @@ class Decoder:
         ]
         self._is_return = [probe.role is Role.RETURN for probe in probes]
 
-    def decode(self, data: Any, position: int, payload: int, probe: int) -> Hit:
+    def decode(
+        self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
+    ) -> Event | None:
+        """Decode a frame that `iter_frames` has found; None for HEAD and END."""
+        if kind == HIT:
+            return self.decode_hit(data, position, probe, payload)
+        if kind == PHASE:
+            (time_ns,) = _U64.unpack_from(data, payload)
+            return Turn(time_ns, Phase(probe))
+        if kind == FREED:
+            time_ns, *words = struct.unpack_from(f"<{length // 8}Q", data, payload)
+            return Freed(time_ns, tuple(zip(words[::2], words[1::2])))
+        return None
+
+    def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
         time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
         stored = values.pop() if self._is_return[probe] else 0
@@ -93,6 +129,12 @@ class Decoder:
     def stack_offset(self, probe: int) -> int:
         """Where in a hit's payload the raw stack begins."""
         return self._structs[probe].size
+
+
+def encode_freed(freed: Freed) -> bytes:
+    """Return a FREED frame."""
+    words = [freed.time_ns, *(word for block in freed.blocks for word in block)]
+    return FRAME.pack(FREED, 0, 0, 8 * len(words)) + struct.pack(f"<{len(words)}Q", *words)
 
 
 def encode_json(kind: int, values: dict[str, Any]) -> bytes:
@@ -106,7 +148,7 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
     while position + FRAME.size <= end:
         kind, _, probe, length = FRAME.unpack_from(data, position)
         payload = position + FRAME.size
-        if kind not in (HEAD, OPENED, HIT, END) or payload + length > end:
+        if not HEAD <= kind <= FREED or payload + length > end:
             return
         yield position, kind, probe, payload, length
         position = payload + length
@@ -157,7 +199,7 @@ class Recording:
         self.end: dict[str, Any] | None = None
         """The END frame; None when the recording is cut off."""
         for _, kind, _, payload, length in self._iter_frames():
-            if kind == OPENED:
+            if kind == PHASE and self.opened_ns is None:
                 (self.opened_ns,) = _U64.unpack_from(self._data, payload)
             elif kind == END:
                 self.end = self._json(payload, length)
@@ -165,19 +207,19 @@ class Recording:
         self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
         self.modules_after = [Module.from_json(values) for values in after]
 
-    def iter_hits(self) -> Iterator[Hit]:
-        """Yield every hit in order."""
-        decode = self._decoder.decode
-        for position, kind, probe, payload, _ in self._iter_frames():
-            if kind == HIT:
-                yield decode(self._data, position, payload, probe)
+    def iter_events(self) -> Iterator[Event]:
+        """Yield what was recorded, in order."""
+        for frame in self._iter_frames():
+            event = self._decoder.decode(self._data, *frame)
+            if event is not None:
+                yield event
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
         self._let_go(position)
         _, _, probe, length = FRAME.unpack_from(self._data, position)
         payload = position + FRAME.size
-        hit = self._decoder.decode(self._data, position, payload, probe)
+        hit = self._decoder.decode_hit(self._data, position, probe, payload)
         begin = payload + self._decoder.stack_offset(probe)
         registers = dict(zip(self.probes[probe].registers, hit.registers))
         return memoryview(self._data)[begin : payload + length], registers

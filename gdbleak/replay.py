@@ -1,59 +1,83 @@
-"""From the hits of a recording to the calls a ledger keeps books of. Pure."""
+"""From the events of a recording to the calls a ledger keeps books of. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 
 from gdbleak.allocators import AllocatorFunction
+from gdbleak.blocks import Block
 from gdbleak.glibc_chunk import usable_size
 from gdbleak.ledger import Ledger
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
-from gdbleak.recording import Hit
+from gdbleak.recording import Event, Freed, Hit, Turn
 
 
 class Replay:
-    """Feeds hits, one at a time, to a ledger."""
+    """Feeds events, one at a time, to a ledger."""
 
-    def __init__(self, probes: Iterable[Probe], functions: Iterable[AllocatorFunction]) -> None:
+    def __init__(
+        self,
+        probes: Iterable[Probe],
+        functions: Iterable[AllocatorFunction],
+        keep: Callable[[Block], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            probes: Of the recording.
+            functions: What their functions mean.
+            keep: Is given every block that is handed out.
+
+        """
         by_name = {function.name: function for function in functions}
-        self.ledger = Ledger()
+        self.ledger = Ledger(keep)
         self.events = 0
+        """Calls and returns."""
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._probes = [(p, by_name[p.function]) for p in probes]
+        self._phase = Phase.ALL
+        self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
 
-    def feed(self, hit: Hit) -> None:
+    def feed(self, event: Event) -> None:
+        """Record what was read next."""
+        if isinstance(event, Hit):
+            self._feed_hit(event)
+        elif isinstance(event, Turn):
+            self._turn(event.phase)
+        elif isinstance(event, Freed):
+            self.ledger.find_free(event.blocks, event.time_ns)
+
+    def _turn(self, phase: Phase) -> None:
+        self._phase = phase
+        if phase is Phase.NONE:
+            self._latest.clear()
+        self.ledger.turn(phase)
+
+    def _feed_hit(self, hit: Hit) -> None:
         """Record one hit.
 
         GDB reports a hit again when a signal or a fork interrupts its step over the breakpoint.
         Nothing else looks the same: between two calls lies a return, between two returns a call,
         and between two frees of an address the call that handed it out again.
         """
+        probe, function = self._probes[hit.probe]
+        # While breakpoints are put in or taken out, some are in before or after the others.
+        if self._phase not in probe.phases:
+            return
         if self._latest.get(hit.thread) == (hit.probe, hit.registers):
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
-        probe, function = self._probes[hit.probe]
         if probe.role is Role.RETURN:
-            stack_pointer, result = hit.registers[:2]
-            if probe.size_offset is not None:
-                self.ledger.return_unannounced(
-                    function,
-                    hit.time_ns,
-                    hit.thread,
-                    stack_pointer,
-                    result,
-                    usable_size(hit.stored),
-                    hit.position,
-                )
-                return
-            self.ledger.leave(
-                hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
-            )
-            return
-        if probe.role is Role.ESCAPE:
+            self._leave(probe, function, hit)
+        elif probe.role is Role.ESCAPE:
             self.ledger.escape(hit.thread, hit.registers[0])
-            return
+        else:
+            self._enter(probe, function, hit)
+
+    def _enter(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
         values: dict[int | None, int] = dict(zip(function.arguments, hit.registers[1:]))
         self.ledger.enter(
             probe.allocator,
@@ -66,3 +90,22 @@ class Replay:
             length=values.get(function.length, 0),
             flags=values.get(function.flags, 0),
         )
+
+    def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
+        stack_pointer, result = hit.registers[:2]
+        if probe.size_offset is None:
+            self.ledger.leave(
+                hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
+            )
+        elif self._announced and self._phase is Phase.ALL:
+            self.ledger.leave(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position)
+        else:
+            self.ledger.return_unannounced(
+                function,
+                hit.time_ns,
+                hit.thread,
+                stack_pointer,
+                result,
+                usable_size(hit.stored),
+                hit.position,
+            )

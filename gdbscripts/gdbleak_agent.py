@@ -9,7 +9,14 @@ The environment variable GDBLEAK_PLAN names a JSON file:
     lock, life   a file, and a descriptor, by which the guard learns of our death
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
-    probes       a list of {id, address, role, registers, out_register, size_offset}
+    breakpoint   the bytes of a breakpoint, in hexadecimal
+    probes       a list of {id, address, role, registers, out_register, size_offset, original,
+                 phases}
+
+GDB puts the breakpoints in once, and takes them out once. In between, `gdbleak-turn` writes the old
+bytes over them, and theirs back, while the target runs. GDB itself must not do that, or it forgets
+them: a process that is forked in the same moment would keep them in its copy of the memory, and
+die of them.
 """
 
 import json
@@ -19,7 +26,8 @@ import time
 
 import gdb
 
-OPENED, HIT = 2, 3
+PHASE, HIT = 2, 3
+ALL, NONE = 0, 3
 FRAME = struct.Struct("<BBHI")
 PAGE = 4096
 
@@ -38,6 +46,8 @@ class Recorder(object):
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.stack_bytes = stack_bytes
         self.inferior = None
+        self.memory = None
+        self.phase = ALL
         self.outs = {}
         self.stops = 0
         self.lost = 0
@@ -80,9 +90,30 @@ class Recorder(object):
         except gdb.MemoryError:
             return False
 
+    def turn(self, phase, probes, trap):
+        """Have the breakpoints of a phase in, and no others, while the target runs.
+
+        The phase holds from when all of them are in until the first is taken out.
+        """
+        before = {probe["id"] for probe in probes if self.phase in probe["phases"]}
+        after = {probe["id"] for probe in probes if phase in probe["phases"]}
+        if not after >= before:
+            self.mark(phase if after <= before else NONE)
+        for probe in probes:
+            code = trap if probe["id"] in after else bytearray.fromhex(probe["original"])
+            os.lseek(self.memory, probe["address"], os.SEEK_SET)
+            os.write(self.memory, code)
+        if not after <= before:
+            self.mark(phase)
+        self.phase = phase
+
+    def mark(self, phase):
+        self.append(PHASE, phase, struct.pack("<Q", now_ns()))
+
     def status(self):
         return {
             "now_ns": now_ns(),
+            "phase": self.phase,
             "stops": self.stops,
             "lost": self.lost,
             "write_error": self.write_error,
@@ -162,14 +193,14 @@ class Start(gdb.Command):
         began = now_ns()
         gdb.execute("attach %d" % self.plan["pid"], to_string=True)
         self.recorder.inferior = gdb.selected_inferior()
+        self.recorder.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
         for probe in self.plan["probes"]:
             Probe(self.recorder, probe)
         # Without it GDB would carry the breakpoints over into another program.
         gdb.execute("catch exec", to_string=True)
         gdb.execute("continue &", to_string=True)
-        opened = now_ns()
-        self.recorder.attach_pause_ns = opened - began
-        self.recorder.append(OPENED, 0, struct.pack("<Q", opened))
+        self.recorder.attach_pause_ns = now_ns() - began
+        self.recorder.mark(ALL)
 
 
 class Status(gdb.Command):
@@ -180,6 +211,23 @@ class Status(gdb.Command):
         self.recorder = recorder
 
     def invoke(self, argument, from_tty):
+        gdb.write(json.dumps(self.recorder.status()) + "\n")
+
+
+class Turn(gdb.Command):
+    """gdbleak-turn PHASE: have other breakpoints in from now on, and print the counts."""
+
+    def __init__(self, recorder, plan):
+        gdb.Command.__init__(self, "gdbleak-turn", gdb.COMMAND_USER)
+        self.recorder = recorder
+        self.probes = plan["probes"]
+        self.trap = bytearray.fromhex(plan["breakpoint"])
+
+    def invoke(self, argument, from_tty):
+        try:
+            self.recorder.turn(int(argument), self.probes, self.trap)
+        except OSError as error:  # the target ends, or runs another program now
+            self.recorder.last_error = "%s: %s" % (type(error).__name__, error)
         gdb.write(json.dumps(self.recorder.status()) + "\n")
 
 
@@ -219,6 +267,7 @@ def main():
     recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
     Start(recorder, plan)
     Status(recorder)
+    Turn(recorder, plan)
 
 
 main()

@@ -11,6 +11,7 @@ from gdbleak.architectures import X86_64
 from gdbleak.capture.debugger import Debugger
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe
 
 START_TIMEOUT_S = 60.0
@@ -24,6 +25,7 @@ class Status:
 
     now_ns: int
     """On the clock of the recording."""
+    phase: int
     stops: int
     lost: int
     """Hits that could not be recorded."""
@@ -71,6 +73,7 @@ class Agent:
             "life": life,
             "recording": str(recording.absolute()),
             "stack_bytes": stack_bytes,
+            "breakpoint": X86_64.breakpoint.hex(),
             "probes": [probe.to_json() for probe in probes],
         }
         try:
@@ -107,8 +110,19 @@ class Agent:
 
     def ask_status(self) -> None:
         """Ask for the counts without waiting for them; once is enough until they come."""
+        self._ask(_STATUS)
+
+    def ask_turn(self, phase: Phase) -> None:
+        """Ask for other breakpoints, unless something else was asked for that has not come yet.
+
+        What the status says of the phase tells whether they are in.
+        """
+        self._ask(f'-interpreter-exec console "gdbleak-turn {phase:d}"')
+
+    def _ask(self, command: str) -> None:
+        # One at a time: the console does not tell whose words are whose.
         if self._asked is None:
-            self._asked = self.debugger.ask(_STATUS)
+            self._asked = self.debugger.ask(command)
             self._asked_at = time.monotonic()
 
     def poll_status(self) -> Status | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
+from collections.abc import Collection
 from pathlib import Path
 
 from gdbleak.allocators import AllocatorFunction
+from gdbleak.blocks import Block
+from gdbleak.budget import Slowness
 from gdbleak.plan import Probe
-from gdbleak.recording import HIT, OPENED, Decoder, iter_frames
+from gdbleak.recording import Decoder, Hit, Turn, iter_frames
 from gdbleak.replay import Replay
 
 
@@ -27,7 +29,8 @@ class Tail:
         """Where the last whole frame ends, or the last that `max_events` admits."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._decoder = Decoder(probes)
-        self._replay = Replay(probes, functions)
+        self._replay = Replay(probes, functions, lambda _: None)
+        self._slowness = Slowness()
         self._max_events = max_events
         self._rest = b""
 
@@ -42,9 +45,14 @@ class Tail:
         return self._max_events is not None and self.events >= self._max_events
 
     @property
-    def outstanding(self) -> int:
+    def outstanding(self) -> Collection[Block]:
         """Blocks of the window that are alive."""
         return self._replay.ledger.outstanding
+
+    @property
+    def slowed_s(self) -> float:
+        """For how long the target was slowed, by the times of its stops."""
+        return self._slowness.total_ns / 1e9
 
     def read_all(self) -> None:
         """Take in everything that has been appended by now."""
@@ -56,15 +64,17 @@ class Tail:
         """Take in what has been appended since, or a part of it that takes no long time."""
         data = self._rest + os.pread(self._file, 1 << 18, self.position + len(self._rest))
         consumed = 0
-        for position, kind, probe, payload, length in iter_frames(data, 0, len(data)):
+        for frame in iter_frames(data, 0, len(data)):
             if self.full:
                 break
-            if kind == HIT:
-                hit = self._decoder.decode(data, position, payload, probe)
-                self._replay.feed(hit)
-            elif kind == OPENED:
-                (self.opened_ns,) = struct.unpack_from("<Q", data, payload)
-            consumed = payload + length
+            event = self._decoder.decode(data, *frame)
+            if event is not None:
+                self._replay.feed(event)
+            if isinstance(event, Hit):
+                self._slowness.add(event.time_ns)
+            elif isinstance(event, Turn) and self.opened_ns is None:
+                self.opened_ns = event.time_ns
+            consumed = frame[3] + frame[4]
         self.position += consumed
         self._rest = data[consumed:]
 

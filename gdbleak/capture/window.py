@@ -17,6 +17,7 @@ from typing import Any
 
 from gdbleak.allocator_search import Plan
 from gdbleak.bounds import bounded, check_bounds
+from gdbleak.budget import Schedule
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
@@ -30,6 +31,7 @@ from gdbleak.capture.tail import Tail
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
+from gdbleak.phases import Phase
 from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.report import Verification
@@ -53,6 +55,10 @@ class Limits:
     max_memory: int = bounded(512 << 20, 1 << 20)
     """How many bytes gdbleak and its GDB may hold resident, each."""
     stack_bytes: int = bounded(4096, 64, 1 << 20)
+    budget_percent: float = bounded(30.0, 0.1, 100)
+    """For which share of the time the target may be slowed."""
+    tail_s: float = bounded(0.0, 0, 86400)
+    """For how long after the window it is recorded what becomes of its blocks."""
 
     def __post_init__(self) -> None:
         """Check them.
@@ -70,6 +76,7 @@ class Progress:
 
     elapsed_s: float
     duration_s: float
+    """Of the window and its tail."""
     events: int
     events_per_s: float
     outstanding: int
@@ -232,6 +239,8 @@ class Window:
     ) -> EndedBy:
         """Wait for the first of the things that end a window."""
         limits, tail, debugger = self._limits, self._tail, agent.debugger
+        schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
+        phase = Phase.ALL
         next_progress = next_status = 0.0
         with selectors.DefaultSelector() as selector:
             selector.register(debugger, selectors.EVENT_READ)
@@ -250,11 +259,16 @@ class Window:
                     return EndedBy.MAX_EVENTS
                 if standstill.frozen_s(tail.position) * 1e3 > limits.max_pause_ms:
                     return EndedBy.MAX_PAUSE
-                if elapsed_s >= limits.duration_s:
+                if elapsed_s >= schedule.end_s:
                     return EndedBy.DURATION
+                slowed_s = max(tail.slowed_s, standstill.estimate(elapsed_s))
+                wanted = schedule.choose(elapsed_s, slowed_s)
+                if wanted is not phase:
+                    agent.ask_turn(wanted)
                 status = agent.poll_status()
                 if status:
                     self._keep(status)
+                    phase = Phase(status.phase)
                     if status.write_error:
                         return EndedBy.WRITE_FAILED
                 if elapsed_s >= next_status:
@@ -267,11 +281,11 @@ class Window:
                     self._on_progress(
                         Progress(
                             elapsed_s,
-                            limits.duration_s,
+                            schedule.end_s,
                             tail.events,
                             tail.events / elapsed_s,
-                            tail.outstanding,
-                            standstill.estimate(elapsed_s),
+                            len(tail.outstanding),
+                            slowed_s,
                         )
                     )
 

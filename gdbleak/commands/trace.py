@@ -48,6 +48,21 @@ class Trace:
             help="length of the window in seconds (default: 10)",
         )
         group.add_argument(
+            "--budget",
+            type=within(bounds_of(Limits, "budget_percent"), float),
+            default=Limits.budget_percent,
+            metavar="PERCENT",
+            help="slow the process for at most this share of the time (default: 30); above it, "
+            "record in short bursts and estimate; 100 records everything",
+        )
+        group.add_argument(
+            "--tail",
+            type=within(bounds_of(Limits, "tail_s"), float),
+            default=Limits.tail_s,
+            metavar="S",
+            help="after the window, watch for S more seconds which of its blocks are freed",
+        )
+        group.add_argument(
             "--max-events",
             type=within(bounds_of(Limits, "max_events"), int),
             metavar="N",
@@ -91,6 +106,8 @@ class Trace:
             report = trace(
                 options.pid,
                 options.duration,
+                budget_percent=options.budget,
+                tail_s=options.tail,
                 max_events=options.max_events,
                 max_pause_ms=options.max_pause,
                 max_memory=options.max_memory,

@@ -1,0 +1,88 @@
+"""When breakpoints may be in, so that a target is slowed for no more than its share of time. Pure.
+
+A leaky bucket: the target earns slowness as time goes by, and pays with what it was slowed. While
+there is something left, everything is recorded; a target that is slowed less than its budget allows
+never sees a gap. When it is used up the breakpoints come out until enough for a burst is earned.
+What is earned and not used does not last: a storm after a calm hour meets the same limit.
+"""
+
+from __future__ import annotations
+
+from gdbleak.phases import Phase
+
+STOP_NS = 250_000
+"""The most a stop is taken to cost: what one takes on a loaded host (benchmarks)."""
+
+BURST_S = 0.02
+"""For how long a target is slowed at once, when bursts are what it can be given."""
+
+CREDIT_S = 0.5
+"""What is earned in more time than this is lost."""
+
+
+class Slowness:
+    """For how long a target was slowed, by the times at which it was stopped."""
+
+    def __init__(self) -> None:
+        self.total_ns = 0
+        self._latest_ns = 0
+
+    def add(self, time_ns: int) -> None:
+        """Record a stop.
+
+        Between two that follow each other at once, the target has done little but wait; after one
+        that is followed by none for long, it has waited for the usual time.
+        """
+        self.total_ns += min(max(time_ns - self._latest_ns, 0), STOP_NS)
+        self._latest_ns = max(time_ns, self._latest_ns)
+
+
+class Schedule:
+    """Which breakpoints are to be in, from moment to moment of one window."""
+
+    def __init__(self, duration_s: float, tail_s: float, share: float) -> None:
+        """Begin.
+
+        Args:
+            duration_s: For how long blocks are recorded that are handed out.
+            tail_s: For how long after that it is recorded what becomes of them.
+            share: Of the time, from 0 to 1, in which the target may be slowed. With 1 everything is
+                recorded, with every breakpoint.
+
+        """
+        self.end_s = duration_s + tail_s
+        self._duration_s = duration_s
+        self._share = share
+        self._credit_s = share * CREDIT_S
+        self._elapsed_s = 0.0
+        self._slowed_s = 0.0
+        self._open = True
+        self._recording = Phase.ALL
+
+    @property
+    def samples(self) -> bool:
+        """Whether the budget has been used up once, so that not everything was recorded."""
+        return self._recording is Phase.FEWER
+
+    def choose(self, elapsed_s: float, slowed_s: float) -> Phase:
+        """Return which breakpoints are to be in now.
+
+        Args:
+            elapsed_s: Seconds since the window was opened.
+            slowed_s: For how many of them the target was slowed.
+
+        """
+        if self._share < 1:
+            earned_s = (elapsed_s - self._elapsed_s) * self._share
+            self._credit_s = min(
+                self._credit_s + earned_s - (slowed_s - self._slowed_s), self._share * CREDIT_S
+            )
+            self._elapsed_s, self._slowed_s = elapsed_s, slowed_s
+            if self._open and self._credit_s < 0:
+                self._open = False
+                self._recording = Phase.FEWER
+            elif self._credit_s >= min(BURST_S, self._share * CREDIT_S / 2):
+                self._open = True
+        if not self._open:
+            return Phase.NONE
+        return Phase.FREES if elapsed_s >= self._duration_s else self._recording
