@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from fake_gdb import FakeGdb
+from support.events import hits_of
 
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import (
     HEAD,
     HIT,
     MAGIC,
-    OPENED,
+    PHASE,
     VERSION,
     Recording,
     encode_json,
@@ -59,13 +60,13 @@ class Agent:
 
     def hits(self):
         """Return probe, thread, registers and stored value of every hit in the recording."""
-        hits = Recording(str(self.path)).iter_hits()
+        hits = hits_of(Recording(str(self.path)))
         return [(hit.probe, hit.thread, hit.registers, hit.stored) for hit in hits]
 
     def stacks(self):
         """Return the raw stack of every hit."""
         recording = Recording(str(self.path))
-        return [bytes(recording.stack(hit.position)[0]) for hit in recording.iter_hits()]
+        return [bytes(recording.stack(hit.position)[0]) for hit in hits_of(recording)]
 
 
 @pytest.fixture
@@ -91,9 +92,10 @@ def start(gdb, tmp_path, monkeypatch):
             }
             recording.write_bytes(MAGIC + encode_json(HEAD, {**values, "modules": []}))
         plan = {
-            "pid": 4242,
+            "pid": os.getpid(),
             "recording": str(recording),
             "stack_bytes": stack_bytes,
+            "breakpoint": "cc",
             "probes": [probe.to_json() for probe in PROBES],
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
@@ -116,7 +118,7 @@ def agent(start):
 
 def test_start_is_one_step(agent):
     assert agent.gdb.calls == [
-        "attach 4242",
+        f"attach {os.getpid()}",
         "selected_inferior",
         *(f"break *{probe.address:#x}" for probe in PROBES),
         "catch exec",
@@ -146,7 +148,7 @@ def test_times_do_not_go_back(agent):
     for _ in range(5):
         agent.gdb.hit(MALLOC, 7, rsp=BASE, rdi=1)
     recording = Recording(str(agent.path))
-    times = [recording.opened_ns, *(hit.time_ns for hit in recording.iter_hits())]
+    times = [recording.opened_ns, *(hit.time_ns for hit in hits_of(recording))]
     assert times == sorted(times)
 
 
@@ -273,7 +275,7 @@ def test_only_whole_frames_are_written(agent):
         agent.gdb.hit(MALLOC, size, rsp=BASE, rdi=size)
     data = agent.path.read_bytes()
     frames = list(iter_frames(data, len(MAGIC), len(data)))
-    assert [kind for _, kind, *_ in frames] == [HEAD, OPENED, HIT, HIT, HIT]
+    assert [kind for _, kind, *_ in frames] == [HEAD, PHASE, HIT, HIT, HIT]
     assert sum(frames[-1][3:]) == len(data)
 
 

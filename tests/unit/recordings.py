@@ -7,7 +7,7 @@ import struct
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.modules import Module
 from gdbleak.plan import Probe, Role
-from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, OPENED, VERSION, encode_json
+from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, PHASE, VERSION, encode_json
 
 PROGRAM = Module("/srv/program", 0x10000, 0x20000, 0x10000, "aa", None, "its file was deleted")
 MALLOC, MALLOC_RET, FREE = range(3)
@@ -43,8 +43,8 @@ def head(**values):
 
 
 def opened(time_ns):
-    """Return an OPENED frame."""
-    return FRAME.pack(OPENED, 0, 0, 8) + struct.pack("<Q", time_ns)
+    """Return an PHASE frame."""
+    return FRAME.pack(PHASE, 0, 0, 8) + struct.pack("<Q", time_ns)
 
 
 def hit(probe, time_ns, *values, thread=1, stack=b""):

@@ -18,6 +18,10 @@ P = PAGE_BYTES
 class Books(MappingLedger):
     """A ledger whose calls need no more than what a row is about."""
 
+    def __init__(self):
+        self.blocks = []
+        super().__init__(self.blocks.append)
+
     def map_pages(self, start, pages, flags=MAP_ANONYMOUS):
         self.map(A + start * P, pages * P, flags, 0, 1, 0)
 

@@ -13,6 +13,7 @@ from gdbleak.architectures import X86_64
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
 from gdbleak.modules import Module
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role, make_plan
 from gdbleak.proc import read_mappings
 
@@ -109,16 +110,43 @@ def test_entries_of_the_c_library(libc, plan):
     assert entries["posix_memalign"].out_register == "rdi"
 
 
-def test_plan_for_sizes_from_the_blocks(libc, plan):
-    """What takes only a size has no probe at its entry; the returns are the same."""
+@pytest.fixture(scope="module")
+def sized(libc):
+    """Return a function that makes a plan where sizes stand before the blocks."""
     module = Module(str(libc), BIAS, BIAS + 0x1000_0000, BIAS, None, str(libc))
-    short = make_plan(FAMILIES[0], module, ElfImage(str(libc)), X86_64, size_offset=-8)
-    entered = {probe.function for probe in short if probe.role is Role.ENTRY}
-    assert entered == {"realloc", "reallocarray", "posix_memalign", "free"}
+    image = ElfImage(str(libc))
+    return lambda **options: make_plan(
+        FAMILIES[0], module, image, X86_64, size_offset=-8, **options
+    )
+
+
+NOT_ONLY_SIZES = {"realloc", "reallocarray", "posix_memalign", "free"}
+
+
+def test_plan_for_sizes_from_the_blocks(sized, plan):
+    """What takes only a size has no probe at its entry; the returns are the same."""
+    short = sized(usable_sizes=True)
+    assert {probe.function for probe in short if probe.role is Role.ENTRY} == NOT_ONLY_SIZES
     assert exits(short) == exits(plan)
     assert {p.function for p in short if p.size_offset == -8} >= {"malloc", "calloc"}
     assert [p for p in short if p.size_offset is not None and p.role is not Role.RETURN] == []
-    assert {p.size_offset for p in short if p.function in entered} == {None}
+    assert {p.size_offset for p in short if p.function in NOT_ONLY_SIZES} == {None}
+
+
+def test_phases(sized, plan):
+    """Which probes are in: first all, then those without which nothing is known, then frees."""
+
+    def of(phase, role, probes):
+        return {p.function for p in probes if phase in p.phases and p.role is role}
+
+    probes = sized()
+    assert [p.address for p in probes] == [p.address for p in plan]
+    assert all(Phase.ALL in probe.phases and Phase.NONE not in probe.phases for probe in probes)
+    assert of(Phase.FEWER, Role.ENTRY, probes) == NOT_ONLY_SIZES
+    assert of(Phase.FEWER, Role.RETURN, probes) == of(Phase.ALL, Role.RETURN, probes)
+    assert of(Phase.FREES, Role.ENTRY, probes) == NOT_ONLY_SIZES - {"posix_memalign"}
+    assert of(Phase.FREES, Role.RETURN, probes) <= {"realloc", "reallocarray"}
+    assert all(Phase.FEWER in probe.phases for probe in plan)
 
 
 def test_ids_count_from_zero_and_addresses_are_distinct(plan):

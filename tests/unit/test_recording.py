@@ -12,12 +12,13 @@ import recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP
+from support.events import hits_of
 
 import gdbleak
 from gdbleak.api import _write_head
 from gdbleak.errors import FileError, RecordingError, WriteError
 from gdbleak.gdb_program import GdbProgram
-from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, OPENED, Hit, Recording, encode_json
+from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, PHASE, Hit, Recording, encode_json
 
 STACK = struct.pack("<QQ", 0x10123, 0)
 FRAMES = [
@@ -65,7 +66,7 @@ def test_round_trip(write):
     assert recording.end["ended_by"] == "duration"
     first = len(MAGIC) + len(FRAMES[0]) + len(FRAMES[1])
     second = first + len(FRAMES[2])
-    assert list(recording.iter_hits()) == [
+    assert list(hits_of(recording)) == [
         Hit(first, MALLOC, 1_001, 1, (SP, 10), 0),
         Hit(second, MALLOC_RET, 1_002, 1, (SP, 0xA0, 0xBB), 0),
         Hit(second + len(FRAMES[3]), FREE, 1_003, 2, (SP, 0xA0), 0),
@@ -76,12 +77,12 @@ def test_round_trip(write):
 
 def test_stored_value_is_the_last_of_a_return(write):
     path = write(MAGIC + FRAMES[0] + recordings.hit(MALLOC_RET, 5, SP, 0, 0, 0xCAFE))
-    (hit,) = Recording(path).iter_hits()
+    (hit,) = hits_of(Recording(path))
     assert (hit.stored, hit.registers) == (0xCAFE, (SP, 0, 0))
 
 
 def test_cut_at_every_byte(write):
-    hits = [hit[:2] for hit in Recording(write(DATA)).iter_hits()]
+    hits = [hit[:2] for hit in hits_of(Recording(write(DATA)))]
     ends = [len(MAGIC) + sum(map(len, FRAMES[: n + 1])) for n in range(len(FRAMES))]
     for size in range(len(DATA)):
         path = write(DATA[:size])
@@ -92,7 +93,7 @@ def test_cut_at_every_byte(write):
         recording = Recording(path)
         whole = sum(end <= size for end in ends[2:5])
         assert recording.end is None
-        assert [hit[:2] for hit in recording.iter_hits()] == hits[:whole]
+        assert [hit[:2] for hit in hits_of(recording)] == hits[:whole]
         assert recording.opened_ns == (1_000 if size >= ends[1] else None)
         assert (recording.modules_before, recording.modules_after) == ([recordings.PROGRAM], [])
 
@@ -141,7 +142,7 @@ DAMAGE = {
     ),
     "target is a list": recordings.head(target=[]),
     "resident set is a word": recordings.head(rss_before="x") + recordings.end(),
-    "opened is too short": FRAMES[0] + FRAME.pack(OPENED, 0, 0, 4) + b"abcd",
+    "opened is too short": FRAMES[0] + FRAME.pack(PHASE, 0, 0, 4) + b"abcd",
     "a hit is too short": FRAMES[0] + FRAME.pack(HIT, 0, MALLOC, 4) + b"abcd",
     "a hit of an unknown probe": FRAMES[0] + FRAME.pack(HIT, 0, 77, 32) + bytes(32),
     "end is no object": FRAMES[0] + raw_json(END, b"[1]"),
@@ -231,7 +232,7 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
     monkeypatch.setattr("gdbleak.recording.KEPT_BYTES", 3 * 4096)
     recording = Recording(path)
     for _ in range(2):
-        found = list(recording.iter_hits())
+        found = list(hits_of(recording))
         assert [hit.time_ns for hit in found] == list(range(40))
         for order in (found, found[::-1]):
             assert all(bytes(recording.stack(h.position)[0]) == stacks[h.time_ns] for h in order)

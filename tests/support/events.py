@@ -1,0 +1,10 @@
+"""What was recorded, taken apart."""
+
+from __future__ import annotations
+
+from gdbleak.recording import Hit, Recording
+
+
+def hits_of(recording: Recording) -> list[Hit]:
+    """Return the hits of a recording, in order."""
+    return [event for event in recording.iter_events() if isinstance(event, Hit)]
