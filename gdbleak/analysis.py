@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +14,19 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger import Ledger
 from gdbleak.modules import Module, ModuleMap
-from gdbleak.recording import EndedBy, Hit, Recording, reading
+from gdbleak.recording import EndedBy, Hit, Recording, Turn, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
     Frame,
     MemoryInfo,
     Report,
+    Sampling,
     Site,
     TargetInfo,
     Verification,
     WindowInfo,
 )
+from gdbleak.sampling import estimate, measure_sampling
 from gdbleak.stacks import CallStack, Unwinder
 
 SORTS = ("bytes", "count")
@@ -117,11 +119,14 @@ class Analysis:
         replay = Replay(recording.probes, recording.functions, blocks.append)
         called: set[int] = set()
         last_ns = 0
+        turns = []
         for event in recording.iter_events():
             replay.feed(event)
             last_ns = event.time_ns
             if isinstance(event, Hit):
                 called.add(event.probe)
+            elif isinstance(event, Turn):
+                turns.append(event)
         ledger = replay.ledger
         if ledger.usable_sizes:
             self.notes.append(_explain_sizes(ledger))
@@ -134,9 +139,16 @@ class Analysis:
             )
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
-        duration_s = (end_ns - opened_ns) / 1e9
+        closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+        duration_s = (closed_ns - opened_ns) / 1e9
+        pace = recording.head["pace"]
+        sampling = measure_sampling(
+            turns, closed_ns, ledger.allocations, pace["allocations_per_s"], pace["at_least"]
+        )
         tallies = self._tally(blocks, end_ns)
         sites = self._make_sites(tallies, end_ns, duration_s, resolve)
+        if sampling:
+            sites = tuple(replace(site, estimate=estimate(site, sampling)) for site in sites)
         return Report(
             target=TargetInfo(
                 **recording.head["target"], allocator=_name_allocators(recording, called)
@@ -156,8 +168,11 @@ class Analysis:
                 stops=end.get("stops"),
                 stopped_s=end.get("stopped_s"),
                 longest_pause_ms=end.get("longest_pause_ms"),
+                tail_s=(end_ns - closed_ns) / 1e9,
+                found_free=ledger.found_free,
+                sampling=sampling,
             ),
-            memory=_explain_memory(recording.head, end, ledger),
+            memory=_explain_memory(recording.head, end, _outstanding_bytes(ledger, sampling)),
             verification=Verification(
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
@@ -286,9 +301,15 @@ def _name_allocators(recording: Recording, called: set[int]) -> str:
     return ", ".join(names[number] for number in used or (0,))
 
 
-def _explain_memory(head: dict[str, Any], end: dict[str, Any], ledger: Ledger) -> MemoryInfo:
+def _outstanding_bytes(ledger: Ledger, sampling: Sampling | None) -> int:
+    recorded = sum(block.size for block in ledger.outstanding)
+    if sampling is None or not ledger.allocations:
+        return recorded
+    return round(recorded * sampling.allocations / ledger.allocations)
+
+
+def _explain_memory(head: dict[str, Any], end: dict[str, Any], outstanding: int) -> MemoryInfo:
     before, after = head.get("rss_before"), end.get("rss_after")
     if before is None or after is None:
         return MemoryInfo(before, after, None)
-    outstanding = sum(block.size for block in ledger.outstanding)
     return MemoryInfo(before, after, max(min(after - before, outstanding), 0))

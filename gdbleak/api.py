@@ -99,6 +99,8 @@ def trace(
                     "notes": plan.notes,
                     "rss_before": resident_set(pid),
                     "stack_bytes": stack_bytes,
+                    "duration_s": duration_s,
+                    "pace": {"allocations_per_s": None, "at_least": False},
                     "modules": [module.to_json() for module in modules],
                     "probes": [probe.to_json() for probe in plan.probes],
                 },

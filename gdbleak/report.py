@@ -30,6 +30,21 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a site has done in the whole of a window that was recorded in bursts."""
+
+    outstanding_bytes: int
+    outstanding_bytes_low: int
+    outstanding_bytes_high: int
+    """Between these two it is in 95 of 100 cases, as far as chance decided what was recorded."""
+    outstanding_count: int
+    allocated_bytes: int
+    allocated_count: int
+    freed_count: int
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
 class Site:
     """A distinct call stack that allocates, and what became of its blocks."""
 
@@ -52,6 +67,8 @@ class Site:
     """Innermost first; the allocator's own functions are not among them."""
     kind: str = "heap"
     """`heap`, `mapping` for anonymous memory of the kernel, or `file mapping`."""
+    estimate: Estimate | None = None
+    """None when everything was recorded; the numbers above are what was recorded."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,19 @@ class TargetInfo:
     allocator: str
     namespace_pid: int | None = None
     """Its PID as it knows it itself, in a container say; None when that is the same."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Of a window that was recorded in bursts: how much of it was."""
+
+    bursts: int
+    recorded_s: float
+    recorded_allocations: int
+    allocations: int
+    """How many there were, as estimated."""
+    at_least: bool
+    """True when there may have been more: the pace of the target was not, or not fully, known."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +124,12 @@ class WindowInfo:
     stopped_s: float | None
     """Time in which the target stood still; an estimate, see docs/how-it-works.md."""
     longest_pause_ms: float | None
+    tail_s: float = 0.0
+    """For how long after the window it was recorded what became of its blocks."""
+    found_free: int = 0
+    """Blocks that were found to be free although nobody was seen to free them."""
+    sampling: Sampling | None = None
+    """None when everything was recorded."""
 
 
 @dataclass(frozen=True)

@@ -89,13 +89,19 @@ def _show(name: str) -> str:
 
 
 def _numbers(site: Site) -> list[str]:
+    values = site.estimate or site
+    numbers = [
+        format_bytes(values.outstanding_bytes),
+        format_count(values.outstanding_count),
+        format_count(values.allocated_count),
+        format_count(values.freed_count),
+        format_bytes(values.bytes_per_s),
+    ]
+    if site.estimate:
+        numbers = [f"~{number}" for number in numbers]
     return [
         str(site.rank),
-        format_bytes(site.outstanding_bytes),
-        format_count(site.outstanding_count),
-        format_count(site.allocated_count),
-        format_count(site.freed_count),
-        format_bytes(site.bytes_per_s),
+        *numbers,
         "-" if site.oldest_s is None else format_seconds(site.oldest_s),
     ]
 
@@ -127,15 +133,15 @@ def _nothing_outstanding(report: Report) -> Line:
 
 def _not_shown(report: Report, top: int) -> Line:
     rest = report.leaking[top:]
-    size = format_bytes(sum(site.outstanding_bytes for site in rest))
+    size = format_bytes(sum((site.estimate or site).outstanding_bytes for site in rest))
+    if any(site.estimate for site in rest):
+        size = f"about {size}"
     stacks = _count(len(rest), "more call stack")
     return Line(f"{stacks} with {size} outstanding: see --top {len(report.leaking)}")
 
 
 def _stack(site: Site) -> Iterator[Line]:
-    size = format_bytes(site.outstanding_bytes)
-    blocks = _count(site.outstanding_count, "block" if site.kind == "heap" else site.kind)
-    yield Line(f"Stack {site.rank}: {size} in {blocks}", style="title")
+    yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
     texts = [_describe_in_stack(frame) for frame in site.frames]
     shown = 0
     for cycle in find_cycles(texts):
@@ -147,6 +153,15 @@ def _stack(site: Site) -> Iterator[Line]:
         yield Line("  ... deeper frames are unknown (see --stack-bytes, --max-frames)", indent=6)
     elif not site.frames:
         yield Line("  (no frame is known)")
+
+
+def _describe_size(site: Site) -> str:
+    noun = "block" if site.kind == "heap" else site.kind
+    recorded = f"{format_bytes(site.outstanding_bytes)} in {_count(site.outstanding_count, noun)}"
+    if site.estimate is None:
+        return recorded
+    low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
+    return f"{format_bytes(low)} to {format_bytes(high)}, estimated from {recorded}"
 
 
 def _describe_in_stack(frame: Frame) -> str:

@@ -20,6 +20,9 @@ COLUMNS = (
     "freed_count",
     "bytes_per_s",
     "oldest_s",
+    "estimated_bytes",
+    "estimated_bytes_low",
+    "estimated_bytes_high",
     "function",
     "file",
     "line",
@@ -54,6 +57,7 @@ def _row(site: Site) -> list[object]:
         site.freed_count,
         site.bytes_per_s,
         site.oldest_s,
+        *_estimate(site),
         _cell(caller.function),
         _cell(caller.file),
         caller.line,
@@ -61,6 +65,14 @@ def _row(site: Site) -> list[object]:
         str(site.truncated).lower(),
         _cell(" <- ".join(map(describe, site.frames))),
     ]
+
+
+def _estimate(site: Site) -> tuple[int | None, ...]:
+    estimate = site.estimate
+    if estimate is None:
+        return (None,) * 3
+    low, high = estimate.outstanding_bytes_low, estimate.outstanding_bytes_high
+    return (estimate.outstanding_bytes, low, high)
 
 
 def _cell(text: str | None) -> str:

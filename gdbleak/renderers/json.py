@@ -37,6 +37,7 @@ def _site(site: Site) -> dict[str, object]:
         "freed_count": site.freed_count,
         "bytes_per_s": site.bytes_per_s,
         "oldest_s": site.oldest_s,
+        "estimate": site.estimate and asdict(site.estimate),
         "function": site.caller.function if site.caller else None,
         "truncated": site.truncated,
         "frames": [_frame(frame) for frame in site.frames],

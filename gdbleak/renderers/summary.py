@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gdbleak.report import MemoryInfo, Report, WindowInfo
+from gdbleak.report import MemoryInfo, Report, Sampling, WindowInfo
 from gdbleak.text import Line, printable
-from gdbleak.units import format_bytes, format_percent, format_seconds
+from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
 
 _ENDED_BY = {
     "duration": "ended by its duration",
@@ -44,8 +44,10 @@ def _fact(label: str, value: str, alarm: bool = False) -> Line:
 
 def _recording(window: WindowInfo) -> list[Line]:
     ended_by = _ENDED_BY.get(window.ended_by, f"ended by {printable(window.ended_by)}")
+    tail = f" and a tail of {format_seconds(window.tail_s)}" if window.tail_s else ""
     facts = [
-        _fact("window", f"{format_seconds(window.duration_s)}, {ended_by}"),
+        _fact("window", f"{format_seconds(window.duration_s)}{tail}, {ended_by}"),
+        *_sampling(window.sampling),
         _fact("events", f"{window.events:,}"),
         _fact("allocations", f"{window.allocations:,}"),
         _fact(
@@ -60,11 +62,33 @@ def _recording(window: WindowInfo) -> list[Line]:
         facts.append(_fact("children", f"{window.children:,} started by the target, not traced"))
     if window.missed_frees:
         missed = f"{window.missed_frees:,} (an address came again without a free being seen)"
-        facts.append(_fact("missed frees", missed, alarm=True))
+        facts.append(_fact("missed frees", missed, alarm=window.sampling is None))
+    if window.found_free:
+        facts.append(_fact("found free", f"{window.found_free:,} (seen in memory between bursts)"))
     if window.lost_events:
         lost = f"{window.lost_events:,} LOST: counts above may be wrong by as many"
         facts.append(_fact("lost events", lost, alarm=True))
     return facts
+
+
+def _sampling(sampling: Sampling | None) -> list[Line]:
+    """Say that numbers in the table are estimates, and of how much they are."""
+    if sampling is None:
+        return []
+    recorded, total = sampling.recorded_allocations, sampling.allocations
+    bound = "at least" if sampling.at_least else "about"
+    share = format_percent(recorded, total) if total else "none"
+    seconds = format_seconds(sampling.recorded_s)
+    bursts = f"{sampling.bursts:,} burst{'' if sampling.bursts == 1 else 's'}"
+    return [
+        _fact(
+            "SAMPLED",
+            f"{recorded:,} of {bound} {format_count(total)} allocations ({share}), in {bursts} of"
+            f" {seconds} together; numbers with ~ are estimates for the whole window"
+            f"{', which are too low' if sampling.at_least else ''}",
+            alarm=False,
+        )
+    ]
 
 
 def _cost(window: WindowInfo) -> list[Line]:
