@@ -139,7 +139,9 @@ class Analysis:
             )
         opened_ns = recording.opened_ns or 0
         end_ns = end.get("end_ns") or max(last_ns, opened_ns)
-        closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+        closed_ns = end_ns
+        if recording.head["tail_s"]:
+            closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
         duration_s = (closed_ns - opened_ns) / 1e9
         pace = recording.head["pace"]
         sampling = measure_sampling(
@@ -302,7 +304,7 @@ def _name_allocators(recording: Recording, called: set[int]) -> str:
 
 
 def _outstanding_bytes(ledger: Ledger, sampling: Sampling | None) -> int:
-    recorded = sum(block.size for block in ledger.outstanding)
+    recorded = sum(block.size for block in ledger.outstanding.values())
     if sampling is None or not ledger.allocations:
         return recorded
     return round(recorded * sampling.allocations / ledger.allocations)

@@ -12,7 +12,9 @@ from typing import Any
 from gdbleak.allocator_search import find_allocators, plan_probes
 from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
-from gdbleak.capture.window import Limits, Progress, Window
+from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.looks import Looks, find_heap
+from gdbleak.capture.window import Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
@@ -100,12 +102,15 @@ def trace(
                     "rss_before": resident_set(pid),
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
+                    "tail_s": tail_s,
                     "pace": {"allocations_per_s": None, "at_least": False},
                     "modules": [module.to_json() for module in modules],
                     "probes": [probe.to_json() for probe in plan.probes],
                 },
             )
-            window = Window(target, plan, memory, recording, limits, on_progress)
+            heap = find_heap(pid, plan, memory)
+            looks = Looks(heap, recording) if heap else None
+            window = Window(target, plan, memory, recording, limits, looks, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:

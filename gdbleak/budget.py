@@ -9,9 +9,10 @@ What is earned and not used does not last: a storm after a calm hour meets the s
 from __future__ import annotations
 
 from gdbleak.phases import Phase
+from gdbleak.plan import Role
 
 STOP_NS = 250_000
-"""The most a stop is taken to cost: what one takes on a loaded host (benchmarks)."""
+"""What a stop is taken to cost until that was measured."""
 
 BURST_S = 0.02
 """For how long a target is slowed at once, when bursts are what it can be given."""
@@ -25,16 +26,24 @@ class Slowness:
 
     def __init__(self) -> None:
         self.total_ns = 0
+        self.stop_ns = STOP_NS
+        """What a stop costs."""
         self._latest_ns = 0
+        self._entered: int | None = None
 
-    def add(self, time_ns: int) -> None:
+    def add(self, time_ns: int, thread: int, role: Role) -> None:
         """Record a stop.
 
-        Between two that follow each other at once, the target has done little but wait; after one
-        that is followed by none for long, it has waited for the usual time.
+        Between two that follow each other at once, the target has done little but wait. After one
+        that is followed by none for long, it has waited for the usual time: that between the entry
+        of a function and its return, in which the allocator does next to nothing.
         """
-        self.total_ns += min(max(time_ns - self._latest_ns, 0), STOP_NS)
+        gap_ns = max(time_ns - self._latest_ns, 0)
+        if role is Role.RETURN and self._entered == thread:
+            self.stop_ns += (min(gap_ns, 4 * self.stop_ns) - self.stop_ns) // 16
+        self.total_ns += gap_ns if gap_ns < 2 * self.stop_ns else self.stop_ns
         self._latest_ns = max(time_ns, self._latest_ns)
+        self._entered = thread if role is Role.ENTRY else None
 
 
 class Schedule:

@@ -21,7 +21,7 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gdbleak.allocators import AllocatorFunction, MappingCall
@@ -89,9 +89,9 @@ class Ledger:
         self._admits = True
 
     @property
-    def outstanding(self) -> Collection[Block]:
-        """The blocks of the window that are in the heap now."""
-        return self._alive.values()
+    def outstanding(self) -> dict[int, Block]:
+        """The blocks of the window that are in the heap now, by address, the latest at the end."""
+        return self._alive
 
     def enter(
         self,
@@ -224,6 +224,7 @@ class Ledger:
         if unseen:
             unseen.freed_ns = time_ns
             self.missed_frees += 1
+            del self._alive[address]
         self._alive[address] = block
 
     def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:

@@ -54,6 +54,7 @@ class EndedBy(str, Enum):
     MAX_EVENTS = "max-events"
     MAX_PAUSE = "max-pause"
     MAX_MEMORY = "max-memory"
+    BUDGET = "budget"
     INTERRUPT = "interrupt"
     TERMINATE = "terminate"
     HANGUP = "hangup"

@@ -28,6 +28,11 @@ class Snapshot:
             page = self._pages[start] = self._read(start, PAGE_BYTES) if start >= 0 else b""
         return int.from_bytes(page[offset : offset + 8], "little")
 
+    def bytes(self, address: int) -> bytes:
+        """Return the eight bytes at an address in a page that was fetched; none if it was not."""
+        offset = address & PAGE_BYTES - 1
+        return self._pages.get(address - offset, b"")[offset : offset + 8]
+
     def is_readable(self, address: int) -> bool:
         """Return whether there is a word at an address."""
         self.word(address)

@@ -48,6 +48,7 @@ class Recorder(object):
         self.inferior = None
         self.memory = None
         self.phase = ALL
+        self.turn_error = None
         self.outs = {}
         self.stops = 0
         self.lost = 0
@@ -114,6 +115,7 @@ class Recorder(object):
         return {
             "now_ns": now_ns(),
             "phase": self.phase,
+            "turn_error": self.turn_error,
             "stops": self.stops,
             "lost": self.lost,
             "write_error": self.write_error,
@@ -226,8 +228,8 @@ class Turn(gdb.Command):
     def invoke(self, argument, from_tty):
         try:
             self.recorder.turn(int(argument), self.probes, self.trap)
-        except OSError as error:  # the target ends, or runs another program now
-            self.recorder.last_error = "%s: %s" % (type(error).__name__, error)
+        except OSError as error:
+            self.recorder.turn_error = error.strerror
         gdb.write(json.dumps(self.recorder.status()) + "\n")
 
 

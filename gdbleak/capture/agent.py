@@ -26,6 +26,8 @@ class Status:
     now_ns: int
     """On the clock of the recording."""
     phase: int
+    turn_error: str | None
+    """Why other breakpoints cannot be had in."""
     stops: int
     lost: int
     """Hits that could not be recorded."""

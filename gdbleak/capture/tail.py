@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 from gdbleak.allocators import AllocatorFunction
@@ -24,6 +23,7 @@ class Tail:
         functions: tuple[AllocatorFunction, ...],
         max_events: int | None,
     ) -> None:
+        self.probes = probes
         self.opened_ns: int | None = None
         self.position = path.stat().st_size
         """Where the last whole frame ends, or the last that `max_events` admits."""
@@ -45,8 +45,8 @@ class Tail:
         return self._max_events is not None and self.events >= self._max_events
 
     @property
-    def outstanding(self) -> Collection[Block]:
-        """Blocks of the window that are alive."""
+    def outstanding(self) -> dict[int, Block]:
+        """Blocks of the window that are alive, by address, the latest at the end."""
         return self._replay.ledger.outstanding
 
     @property
@@ -71,7 +71,7 @@ class Tail:
             if event is not None:
                 self._replay.feed(event)
             if isinstance(event, Hit):
-                self._slowness.add(event.time_ns)
+                self._slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
             elif isinstance(event, Turn) and self.opened_ns is None:
                 self.opened_ns = event.time_ns
             consumed = frame[3] + frame[4]

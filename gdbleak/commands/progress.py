@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gdbleak.capture.window import Progress
+from gdbleak.capture.limits import Progress
 from gdbleak.units import format_count
 
 
@@ -57,6 +57,7 @@ class ProgressLine:
                 f"  {format_count(round(progress.events_per_s))} events/s"
                 f"  {format_count(progress.outstanding)} outstanding"
                 f"  stopped {progress.stopped_s:.1f} s"
+                f"{', sampling' if progress.samples else ''}"
                 "  (Ctrl-C ends)"
             )
         elif not self._announced:

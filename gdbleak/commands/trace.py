@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gdbleak.api import trace
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.capture.window import Limits
+from gdbleak.capture.limits import Limits
 from gdbleak.commands.output import (
     Output,
     add_report_arguments,

@@ -11,6 +11,7 @@ _ENDED_BY = {
     "max-events": "ended by the event limit",
     "max-pause": "ended because the target stood still for too long",
     "max-memory": "ended because gdbleak or GDB used too much memory",
+    "budget": "ended because the breakpoints could not be taken out for a while",
     "interrupt": "ended by Ctrl-C",
     "terminate": "ended by SIGTERM",
     "hangup": "ended by SIGHUP",

@@ -1,0 +1,48 @@
+"""What bounds a window, and where one stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbleak.bounds import bounded, check_bounds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a window."""
+
+    duration_s: float = bounded(10.0, 0.001, 31 * 86400)
+    max_events: int | None = bounded(None, 1)
+    max_pause_ms: float = bounded(500.0, 250)
+    """How long the target may stand still at once."""
+    max_memory: int = bounded(512 << 20, 1 << 20)
+    """How many bytes gdbleak and its GDB may hold resident, each."""
+    stack_bytes: int = bounded(4096, 64, 1 << 20)
+    budget_percent: float = bounded(30.0, 0.1, 100)
+    """For which share of the time the target may be slowed."""
+    tail_s: float = bounded(0.0, 0, 31 * 86400)
+    """For how long after the window it is recorded what becomes of its blocks."""
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a window stands."""
+
+    elapsed_s: float
+    duration_s: float
+    """Of the window and its tail."""
+    events: int
+    events_per_s: float
+    outstanding: int
+    stopped_s: float
+    samples: bool
+    """Whether it is recorded in bursts, because of the budget."""

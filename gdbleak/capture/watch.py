@@ -1,0 +1,185 @@
+"""What happens while a window is open: breakpoints come and go, until something ends it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gdbleak.budget import Schedule
+from gdbleak.capture.agent import Agent, Status
+from gdbleak.capture.interruption import Interruption
+from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.looks import GLANCE_S, Looks
+from gdbleak.capture.standstill import Standstill
+from gdbleak.capture.tail import Tail
+from gdbleak.errors import WriteError
+from gdbleak.phases import Phase
+from gdbleak.proc import Memory, resident_set
+from gdbleak.recording import EndedBy
+from gdbleak.target import Target
+
+TICK_S = 0.01
+PROGRESS_S = 0.1
+STATUS_S = 0.2
+
+
+class Watch:
+    """Watches a target to which an agent is attached."""
+
+    def __init__(
+        self,
+        target: Target,
+        memory: Memory,
+        agent: Agent,
+        tail: Tail,
+        looks: Looks | None,
+        limits: Limits,
+    ) -> None:
+        """Begin to watch; the window has just been opened.
+
+        Args:
+            target: Who is watched.
+            memory: Of the target.
+            agent: Who is attached to it.
+            tail: Of the recording.
+            looks: Finds what was freed between bursts; None where that cannot be told from memory.
+            limits: What ends the window.
+
+        """
+        self._target = target
+        self._memory = memory
+        self._agent = agent
+        self._tail = tail
+        self._looks = looks
+        self._limits = limits
+        self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
+        self._standstill = Standstill(target.pid, agent.debugger.pid)
+        self._phase = Phase.ALL
+        self._began_s = time.monotonic()
+        self._next_progress_s = self._next_status_s = 0.0
+        self.latest: Status | None = None
+        """The agent's counts when it was asked last."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the window was opened."""
+        return time.monotonic() - self._began_s
+
+    @property
+    def stopped_s(self) -> float:
+        """For how many of them the target stood still, or did little but that."""
+        elapsed_s = self.elapsed_s
+        return min(max(self._tail.slowed_s, self._standstill.estimate(elapsed_s)), elapsed_s)
+
+    @property
+    def longest_freeze_s(self) -> float:
+        """The longest time for which a thread stood still without a stop being recorded."""
+        return self._standstill.longest_s
+
+    def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
+        """Wait for the first of the things that end a window.
+
+        Raises:
+            DebuggerFailedError: GDB is silent, or has ended.
+
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._agent.debugger, selectors.EVENT_READ)
+            selector.register(interruption, selectors.EVENT_READ)
+            while True:
+                try:
+                    self._wait(selector)
+                except WriteError:
+                    return EndedBy.WRITE_FAILED
+                self._standstill.sample()
+                self._agent.debugger.poll()
+                self._tail.read()
+                elapsed_s = self.elapsed_s
+                ended_by = (
+                    interruption.reason or self._find_end(elapsed_s) or self._steer(elapsed_s)
+                )
+                if ended_by:
+                    return ended_by
+                if elapsed_s >= self._next_progress_s:
+                    self._next_progress_s = elapsed_s + PROGRESS_S
+                    on_progress(self._describe(elapsed_s))
+
+    def _wait(self, selector: selectors.BaseSelector) -> None:
+        """Wait until something is said, or for a tick; between bursts, look at the heap."""
+        if self._phase is not Phase.NONE or not self._looks:
+            selector.select(TICK_S)
+            return
+        deadline_s = time.monotonic() + TICK_S
+        while not selector.select(GLANCE_S) and time.monotonic() < deadline_s:
+            now_ns = (self._tail.opened_ns or 0) + int(self.elapsed_s * 1e9)
+            self._looks.look(self._tail.outstanding, now_ns)
+
+    def _find_end(self, elapsed_s: float) -> EndedBy | None:
+        limits, debugger = self._limits, self._agent.debugger
+        told = _explain(debugger.events)
+        debugger.events.clear()
+        if told or self._runs_another_program():
+            return told or EndedBy.TARGET_EXEC
+        if self._tail.full:
+            return EndedBy.MAX_EVENTS
+        if self._standstill.frozen_s(self._tail.position) * 1e3 > limits.max_pause_ms:
+            return EndedBy.MAX_PAUSE
+        return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
+
+    def _steer(self, elapsed_s: float) -> EndedBy | None:
+        """Have the breakpoints in that the budget allows; return why that cannot go on."""
+        wanted = self._schedule.choose(elapsed_s, self._tail.slowed_s)
+        if wanted is not self._phase:
+            self._agent.ask_turn(wanted)
+        status = self._agent.poll_status()
+        if status:
+            self.latest = status
+            self._phase = Phase(status.phase)
+            if status.write_error:
+                return EndedBy.WRITE_FAILED
+            if status.turn_error:
+                return EndedBy.BUDGET
+        if elapsed_s >= self._next_status_s:
+            self._next_status_s = elapsed_s + STATUS_S
+            self._agent.ask_status()
+            sizes = (resident_set(pid) or 0 for pid in (os.getpid(), self._agent.debugger.pid))
+            if max(sizes) > self._limits.max_memory:
+                return EndedBy.MAX_MEMORY
+        return None
+
+    def _runs_another_program(self) -> bool:
+        """Notice that the target runs another program now.
+
+        GDB trips over the breakpoints of the old one before it can report that. The kernel tells
+        it by our view of the old memory, which has become empty.
+        """
+        if self._memory.read(self._tail.probes[0].address, 1):
+            return False
+        # A process that is ending has no memory at all.
+        return bool(resident_set(self._target.pid))
+
+    def _describe(self, elapsed_s: float) -> Progress:
+        tail = self._tail
+        return Progress(
+            elapsed_s,
+            self._schedule.end_s,
+            tail.events,
+            tail.events / elapsed_s,
+            len(tail.outstanding),
+            self.stopped_s,
+            self._schedule.samples,
+        )
+
+
+def _explain(events: list[dict[str, Any]]) -> EndedBy | None:
+    """Return the end that GDB's asynchronous records tell of."""
+    for event in events:
+        if event["message"] == "stopped":
+            reason = str(event["payload"].get("reason", ""))
+            if reason.startswith("exited"):
+                return EndedBy.TARGET_EXIT
+            return EndedBy.TARGET_EXEC if reason == "exec" else EndedBy.DEBUGGER_STOPPED
+    return None
