@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import json
 import os
 import runpy
@@ -13,6 +15,7 @@ import pytest
 from fake_gdb import FakeGdb
 from support.events import hits_of
 
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import (
     HEAD,
@@ -21,6 +24,7 @@ from gdbleak.recording import (
     PHASE,
     VERSION,
     Recording,
+    Turn,
     encode_json,
     iter_frames,
 )
@@ -83,12 +87,12 @@ def start(gdb, tmp_path, monkeypatch):
     """Return a function that loads the agent into the fake GDB and starts it."""
     recording = tmp_path / "recording"
 
-    def start(recording=recording, stack_bytes=STACK_BYTES):
+    def start(recording=recording, stack_bytes=STACK_BYTES, probes=PROBES):
         if recording.is_file() or not recording.exists():
             values = {
                 "version": VERSION,
                 "functions": [],
-                "probes": [probe.to_json() for probe in PROBES],
+                "probes": [probe.to_json() for probe in probes],
             }
             recording.write_bytes(MAGIC + encode_json(HEAD, {**values, "modules": []}))
         plan = {
@@ -96,7 +100,7 @@ def start(gdb, tmp_path, monkeypatch):
             "recording": str(recording),
             "stack_bytes": stack_bytes,
             "breakpoint": "cc",
-            "probes": [probe.to_json() for probe in PROBES],
+            "probes": [probe.to_json() for probe in probes],
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
         monkeypatch.setenv("GDBLEAK_PLAN", str(tmp_path / "plan.json"))
@@ -104,10 +108,10 @@ def start(gdb, tmp_path, monkeypatch):
         return Agent(gdb, recording)
 
     yield start
-    for command in gdb.commands.values():
-        if command.recorder.file >= 0:
-            os.close(command.recorder.file)
-            command.recorder.file = -1
+    for recorder in {command.recorder for command in gdb.commands.values()}:
+        os.close(recorder.file)
+        if recorder.memory is not None:
+            os.close(recorder.memory)
 
 
 @pytest.fixture
@@ -130,6 +134,74 @@ def test_start_is_one_step(agent):
 def test_window_opens_once_the_target_runs(agent):
     recording = Recording(str(agent.path))
     assert 0 < recording.opened_ns <= agent.status()["now_ns"]
+
+
+CODE = bytes(range(0x40, 0x50))
+"""What stands in the memory that breakpoints are written to."""
+
+IN_PHASES = {
+    0: (Phase.ALL,),
+    3: (Phase.ALL, Phase.FEWER),
+    8: (Phase.ALL, Phase.FEWER, Phase.FREES),
+}
+"""Offsets of breakpoints in it, and when they are in."""
+
+
+class Code:
+    """An agent whose breakpoints lie in the memory of this process."""
+
+    def __init__(self, start) -> None:
+        self.buffer = ctypes.create_string_buffer(CODE, len(CODE))
+        address = ctypes.addressof(self.buffer)
+        self.agent = start(
+            probes=[
+                Probe(
+                    *(id_, address + offset, "malloc", Role.ENTRY, ("rsp", "rdi"), None),
+                    original=CODE[offset : offset + 1].hex(),
+                    phases=phases,
+                )
+                for id_, (offset, phases) in enumerate(IN_PHASES.items())
+            ]
+        )
+        # GDB has put them in.
+        for offset in IN_PHASES:
+            self.buffer[offset] = b"\xcc"
+
+    def turn(self, phase):
+        """Have other breakpoints in; return what the controller is told."""
+        self.agent.gdb.commands["gdbleak-turn"].invoke(str(phase.value), False)
+        return json.loads(self.agent.gdb.calls.pop().partition(" ")[2])
+
+    def breakpoints(self):
+        """Return where breakpoints are, having looked that the rest is as it was."""
+        changed = {n for n, (now, was) in enumerate(zip(self.buffer.raw, CODE)) if now != was}
+        assert all(self.buffer.raw[offset] == 0xCC for offset in changed)
+        return changed
+
+    def phases(self):
+        """Return the phases that the recording tells of."""
+        events = Recording(str(self.agent.path)).iter_events()
+        return [event.phase for event in events if isinstance(event, Turn)]
+
+
+@pytest.mark.parametrize("before", Phase)
+@pytest.mark.parametrize("after", Phase)
+def test_turn(start, before, after):
+    """A phase begins when its last breakpoint is in, and ends before its first is taken out."""
+    code = Code(start)
+    code.turn(before)
+    status = code.turn(after)
+    assert (status["phase"], status["turn_error"]) == (after, None)
+    assert code.breakpoints() == {n for n, phases in IN_PHASES.items() if after in phases}
+    turns = [Phase.ALL, before, after]
+    assert code.phases() == [phase for phase, _ in itertools.groupby(turns)]
+
+
+def test_turn_tells_why_it_failed(start):
+    code = Code(start)
+    os.close(code.agent.recorder.memory)
+    assert code.turn(Phase.NONE)["turn_error"] == "Bad file descriptor"
+    code.agent.recorder.memory = os.open("/dev/null", os.O_RDWR)
 
 
 def test_entry(agent):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
-from gdbleak.recording import Hit
+from gdbleak.recording import Freed, Hit, Turn
 from gdbleak.replay import Replay
 
 A, B, SP = 0xA0, 0xB0, 0x7000
@@ -42,7 +45,7 @@ def replay(name, *calls):
     ],
 )
 def test_requested_size(name, arguments, result, stored, size):
-    (block,) = replay(name, (arguments, result, stored)).ledger.outstanding
+    (block,) = replay(name, (arguments, result, stored)).ledger.outstanding.values()
     assert (block.address, block.size, block.stack) == (A, size, 1000)
 
 
@@ -76,7 +79,7 @@ def test_recorded_arguments(name, arguments):
 @pytest.mark.parametrize(("name", "resize"), [("realloc", (A, 90)), ("reallocarray", (A, 9, 10))])
 def test_resized_block_is_the_first_argument(name, resize):
     first = (0, *resize[1:])
-    (block,) = replay(name, (first, A, 0), (resize, B, 0)).ledger.outstanding
+    (block,) = replay(name, (first, A, 0), (resize, B, 0)).ledger.outstanding.values()
     assert (block.address, block.size, block.reallocations) == (B, 90, 1)
 
 
@@ -99,3 +102,137 @@ def test_hit_that_gdb_reports_twice_counts_once():
     for number, (thread, pointer) in enumerate([(1, A), (1, A), (2, A), (1, A + 16)]):
         replay.feed(Hit(number, 0, number, thread, (SP, pointer), 0))
     assert (replay.events, replay.ledger.frees) == (3, 3)
+
+
+SIZED = (
+    Probe(0, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=(Phase.ALL,)),
+    Probe(1, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3", size_offset=-8),
+    Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=tuple(Phase)[:3]),
+    Probe(
+        3, 0x3000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55", phases=tuple(Phase)[:3]
+    ),
+    Probe(
+        4,
+        0x3010,
+        "realloc",
+        Role.RETURN,
+        ("rsp", "rax", "rbp"),
+        None,
+        "c3",
+        phases=tuple(Phase)[:3],
+    ),
+)
+WORD = 0x71
+"""Of a chunk with 104 usable bytes."""
+
+
+class Story:
+    """Events in a row, and the books of them."""
+
+    def __init__(self) -> None:
+        self.blocks = []
+        self.replay = Replay(SIZED, MALLOC_FAMILY, self.blocks.append)
+        self.ledger = self.replay.ledger
+        self._now = 0
+
+    def hit(self, probe, *registers, stored=0):
+        self._now += 1
+        self.replay.feed(Hit(self._now, probe, self._now, 1, (SP, *registers), stored))
+        return self
+
+    def turn(self, phase):
+        self._now += 1
+        self.replay.feed(Turn(self._now, phase))
+        return self
+
+    def call(self, size=10):
+        return self.hit(0, size)
+
+    def back(self, result):
+        return self.hit(1, result, 0, stored=WORD)
+
+    def free(self, pointer):
+        return self.hit(2, pointer)
+
+    def books(self):
+        """Return address and size of what is alive, and every count that is not 0."""
+        counts = {
+            name: getattr(self.ledger, name)
+            for name in (
+                *("allocations", "usable_sizes", "frees", "frees_of_older_blocks"),
+                *("missed_frees", "unfinished_calls", "found_free"),
+            )
+        }
+        alive = [(b.address, b.size) for b in self.ledger.outstanding.values()]
+        return alive, {name: count for name, count in counts.items() if count}
+
+
+def test_size_is_as_requested_while_calls_are_seen():
+    books = Story().call(10).back(A).books()
+    assert books == ([(A, 10)], {"allocations": 1})
+
+
+def test_return_at_the_opening_is_of_no_call():
+    assert Story().back(A).books() == ([], {})
+
+
+def test_size_stands_before_the_block_where_calls_are_not_seen():
+    books = Story().turn(Phase.FEWER).back(A).free(A).back(B).books()
+    assert books == ([(B, 104)], {"allocations": 2, "usable_sizes": 2, "frees": 1})
+
+
+def test_call_that_was_seen_keeps_its_size_when_calls_are_no_longer():
+    books = Story().call(10).turn(Phase.FEWER).back(A).back(B).books()
+    assert books == ([(A, 10), (B, 104)], {"allocations": 2, "usable_sizes": 1})
+
+
+def test_hits_while_breakpoints_go_in_and_out_are_nothing():
+    story = Story().turn(Phase.FEWER).back(A).turn(Phase.NONE)
+    assert story.back(B).free(A).call().books() == (
+        [(A, 104)],
+        {"allocations": 1, "usable_sizes": 1},
+    )
+
+
+def test_calls_under_way_are_forgotten_when_breakpoints_are_taken_out():
+    story = Story().call(10).turn(Phase.NONE).turn(Phase.FEWER).back(A)
+    assert story.books() == ([(A, 104)], {"allocations": 1, "usable_sizes": 1})
+
+
+def test_block_in_realloc_is_where_it_was_when_breakpoints_are_taken_out():
+    story = Story().call(10).back(A).hit(3, A, 20).turn(Phase.NONE)
+    assert story.books() == ([(A, 10)], {"allocations": 1})
+
+
+def test_address_that_comes_again_was_freed_between_bursts():
+    story = Story().call(10).back(A).turn(Phase.NONE).turn(Phase.FEWER).back(A)
+    assert story.books() == (
+        [(A, 104)],
+        {"allocations": 2, "usable_sizes": 1, "missed_frees": 1},
+    )
+
+
+def test_block_that_was_found_free():
+    story = Story().call(10).back(A).call(20).back(B)
+    born = [(block.address, block.born_ns) for block in story.blocks]
+    story.replay.feed(Freed(99, (born[0], (B, 1), (0xD0, 5))))
+    assert story.books() == ([(B, 20)], {"allocations": 2, "found_free": 1})
+    assert story.blocks[0].freed_ns == 99
+
+
+def test_tail_sees_blocks_end_and_none_begin():
+    story = Story().call(10).back(A).call(20).back(B).call(30).turn(Phase.FREES)
+    story.back(0xC0).call(30).back(0xC0)  # still in while the others are taken out
+    story.free(A).free(0xD0).hit(3, B, 40).hit(4, 0xE0, 0).hit(3, 0xF0, 50).hit(4, 0xF8, 0)
+    assert story.books() == (
+        [(0xE0, 40)],
+        {"allocations": 2, "frees": 3, "frees_of_older_blocks": 2},
+    )
+
+
+def test_plan_without_calls_takes_every_size_from_the_block():
+    probes = [probe for probe in SIZED if probe.phases != (Phase.ALL,)]
+    probes = [replace(probe, id=number) for number, probe in enumerate(probes)]
+    replay = Replay(probes, MALLOC_FAMILY, [].append)
+    replay.feed(Hit(1, 0, 1, 1, (SP, A, 0), WORD))
+    assert [block.size for block in replay.ledger.outstanding.values()] == [104]

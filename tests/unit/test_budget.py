@@ -1,0 +1,139 @@
+"""The budget is kept, whatever the target does; who costs less than it allows sees no gap."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdbleak.budget import CREDIT_S, STOP_NS, Schedule, Slowness
+from gdbleak.phases import Phase
+from gdbleak.plan import Role
+
+TICK_S = 0.01
+ENTRY, RETURN = Role.ENTRY, Role.RETURN
+
+
+def play(schedule, loads):
+    """Play a window, a tick at a time, and return the phases and the seconds slowed.
+
+    A load is the share of a tick in which the target is slowed when all breakpoints are in.
+    """
+    slowed_s = 0.0
+    phases = []
+    for tick, load in enumerate(loads):
+        phases.append(schedule.choose(tick * TICK_S, slowed_s))
+        slowed_s += TICK_S * load * (phases[-1] is not Phase.NONE)
+    return phases, slowed_s
+
+
+shares = st.floats(0.001, 0.999)
+
+
+@given(shares, st.lists(st.floats(0, 1), min_size=1, max_size=1500))
+def test_no_stretch_of_time_costs_more_than_the_budget(share, loads):
+    schedule = Schedule(1e9, 0, share)
+    costs = []
+    before = 0.0
+    for tick, load in enumerate(loads):
+        phase = schedule.choose(tick * TICK_S, before)
+        costs.append(TICK_S * load * (phase is not Phase.NONE))
+        before += costs[-1]
+    # A burst ends with the tick in which the budget is used up.
+    for first in range(0, len(costs), 97):
+        stretch = costs[first:]
+        assert sum(stretch) <= share * (TICK_S * len(stretch) + CREDIT_S) + 2 * TICK_S
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5])
+def test_a_busy_target_is_slowed_for_its_share(share):
+    phases, slowed_s = play(Schedule(1e9, 0, share), [1.0] * 10_000)
+    assert slowed_s == pytest.approx(100 * share, rel=0.05, abs=0.02)
+    bursts = sum(a is Phase.NONE and b is not a for a, b in zip(phases, phases[1:]))
+    assert bursts > 50
+
+
+@given(shares)
+def test_a_target_within_its_budget_sees_no_gap(share):
+    phases, _ = play(Schedule(1e9, 0, share), [share * 0.99] * 1000)
+    assert set(phases) == {Phase.ALL}
+
+
+def test_once_it_was_used_up_sizes_are_left_to_the_blocks():
+    schedule = Schedule(1e9, 0, 0.3)
+    assert not schedule.samples
+    phases, _ = play(schedule, [1.0] * 1000)
+    first_gap = phases.index(Phase.NONE)
+    assert set(phases[:first_gap]) == {Phase.ALL}
+    assert set(phases[first_gap:]) == {Phase.FEWER, Phase.NONE}
+    assert schedule.samples
+
+
+def test_a_calm_hour_earns_no_long_storm():
+    _, slowed_s = play(Schedule(1e9, 0, 0.1), [0.0] * 100_000 + [1.0] * 100)
+    assert slowed_s <= 0.1 * (1 + CREDIT_S) + 2 * TICK_S
+
+
+def test_with_all_of_the_time_everything_is_recorded():
+    phases, _ = play(Schedule(9.995, 5, 1.0), [1.0] * 1500)
+    assert phases == [Phase.ALL] * 1000 + [Phase.FREES] * 500
+
+
+def test_the_tail_is_slowed_for_its_share_too():
+    schedule = Schedule(4.995, 5, 0.2)
+    assert schedule.end_s == pytest.approx(9.995)
+    phases, slowed_s = play(schedule, [1.0] * 1000)
+    assert set(phases[500:]) == {Phase.FREES, Phase.NONE}
+    assert slowed_s == pytest.approx(2, rel=0.1)
+
+
+US = 1000
+
+
+def slowness(*stops):
+    """Return what was made of stops: microseconds since the last, thread, role."""
+    slowness = Slowness()
+    now = 10**15
+    slowness.add(now, 0, ENTRY)
+    first_ns = slowness.total_ns
+    for gap_us, thread, role in stops:
+        now += gap_us * US
+        slowness.add(now, thread, role)
+    slowness.total_ns -= first_ns
+    return slowness
+
+
+def test_the_first_stop_costs_what_stops_cost():
+    start = Slowness()
+    start.add(10**15, 1, ENTRY)
+    assert start.total_ns == STOP_NS
+
+
+def test_stops_without_pause_are_all_there_is():
+    assert slowness(*[(200, 1, ENTRY)] * 1000).total_ns == 1000 * 200 * US
+
+
+def test_stops_far_apart_cost_what_stops_cost():
+    assert slowness(*[(50_000, 1, ENTRY)] * 10).total_ns == 10 * STOP_NS
+
+
+@pytest.mark.parametrize("true_us", [30, 100, 400, 900])
+def test_cost_of_a_stop_is_learned_from_calls(true_us):
+    calls = [(50_000, 1, ENTRY), (true_us, 1, RETURN)] * 200
+    learned = slowness(*calls)
+    assert learned.stop_ns == pytest.approx(true_us * US, rel=0.05)
+    sparse = learned.total_ns
+    assert sparse == pytest.approx(400 * true_us * US, rel=0.3)
+
+
+def test_a_call_that_took_long_teaches_little():
+    calls = [(50_000, 1, ENTRY), (200, 1, RETURN)] * 200
+    assert slowness(*calls, (0, 1, ENTRY), (10**6, 1, RETURN)).stop_ns < 250 * US
+
+
+def test_calls_of_other_threads_teach_nothing():
+    assert slowness(*[(9, 1, ENTRY), (9, 2, RETURN)] * 100).stop_ns == STOP_NS
+
+
+def test_a_clock_that_goes_back_costs_nothing():
+    assert slowness((-500, 1, ENTRY), (500, 1, ENTRY)).total_ns <= 500 * US
