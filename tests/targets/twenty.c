@@ -1,7 +1,7 @@
 /* A busy program: 20 sites allocate about 10,000 blocks a second each, and free them a little later.
  * One of them, site_13, forgets every 20th.
  *
- *     busy LIVE WORK    each site holds LIVE blocks; between two allocations the thread works, for
+ *     twenty LIVE WORK    each site holds LIVE blocks; between two allocations the thread works, for
  *                       WORK rounds of a loop
  *
  * On SIGUSR1 it prints how many blocks were allocated and forgotten so far. */
