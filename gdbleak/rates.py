@@ -25,12 +25,12 @@ _RESOLVED = 0.25
 class Count:
     """What was counted of some functions."""
 
-    calls: tuple[int, ...]
-    """Of each of them."""
+    calls: tuple[float, ...]
+    """Of each of them; where threads stand for others, an estimate for all."""
     wall_s: float
     """For how long it was counted."""
     busy_s: float
-    """For how long the threads that were counted ran meanwhile."""
+    """For how long the threads that were counted ran meanwhile, and those they stand for."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,13 @@ def is_costly(count: Count, hit_s: float) -> bool:
     return sum(count.calls) * hit_s > _SMALL * count.wall_s
 
 
-def estimate(
-    sets: Sequence[SetCount], hit_s: float, cpu_per_s: float, all_threads: bool = True
-) -> Rate:
+def estimate(sets: Sequence[SetCount], hit_s: float, cpu_per_s: float) -> Rate:
     """Return the rate of a process that nobody counts.
 
     Args:
         sets: What was counted, one after the other.
         hit_s: What a counted call costs a thread of our own that makes it, in seconds.
         cpu_per_s: Seconds of processor time that the process takes in a second.
-        all_threads: False when only some threads were counted. The others are taken to allocate
-            as often in a second of their processor time as those do.
 
     """
     allocations = frees = 0.0
@@ -90,15 +86,13 @@ def estimate(
         count = each.together
         if not sum(count.calls):
             continue
-        if all_threads and not is_costly(count, hit_s):
+        if not is_costly(count, hit_s):
             # A thread with time to spare makes up for what the counting took, another does not.
             scale = 1 / (count.wall_s - sum(count.calls) * hit_s / 2)
         else:
             own_s, is_known = _own_time(each, hit_s)
             at_least |= not is_known
             scale = cpu_per_s / own_s
-            if all_threads:  # the counting has made none of them call more often
-                scale = max(scale, 1 / count.wall_s)
         for calls, allocates in zip(count.calls, each.allocates):
             allocations += calls * scale * allocates
             frees += calls * scale * (not allocates)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from itertools import zip_longest
 from pathlib import Path
 
 from gdbleak.allocator_search import Entry
@@ -34,8 +34,8 @@ _RARE = re.compile("align|valloc|array|cfree|nothrow|allocx$|map|brk$")
 def measure_rate(pid: int, entries: Sequence[Entry], duration_s: float = 0.2) -> Rate:
     """Count a process's calls of its allocator for a moment.
 
-    Up to twelve functions are counted, of the 64 threads that are busiest. Nothing is raised when
-    that cannot be done: the rate has a reason then.
+    Up to twelve functions are counted, in up to 64 threads: of more, the busiest, and some that
+    stand for the others. Nothing is raised when that cannot be done: the rate has a reason then.
 
     Args:
         pid: The process. The kernel asks for the same permission as for attaching to it.
@@ -63,7 +63,7 @@ class _Pilot:
         self._pid = pid
         self._hit_s = measure_cost()
         self._cost_s = 0.0
-        self._threads, self._all_threads = _choose_threads(pid)
+        self._weights = _choose_threads(pid)
         self._began_s = time.monotonic()
 
     def run(self, sets: Sequence[Sequence[Entry]], duration_s: float) -> Rate:
@@ -77,17 +77,19 @@ class _Pilot:
         # what it would have done.
         cpu_s = _cpu_time(self._pid) - cpu_s - self._cost_s / 2
         elapsed_s = time.monotonic() - self._began_s
-        return estimate(counts, self._hit_s, cpu_s / elapsed_s, self._all_threads)
+        return estimate(counts, self._hit_s, cpu_s / elapsed_s)
 
     def _count(self, entries: Sequence[Entry], until_s: float) -> SetCount:
+        addresses = [entry.address for entry in entries]
+        counters: list[tuple[CallCounter, float]] = []
         with ExitStack() as stack:
-            counters = [
-                stack.enter_context(closing(counter))
-                for counter in self._iter_counters([entry.address for entry in entries])
-            ]
+            for thread, weight in self._weights.items():
+                with suppress(ProcessLookupError):  # it has ended
+                    counter = stack.enter_context(closing(CallCounter(thread, addresses)))
+                    counters.append((counter, weight))
             if not counters:
-                raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-            together = _Meter(counters)
+                raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+            together = _Meter(counters, len(entries))
             alone: _Meter | None = None
             meter, slice_s = together, _SHORT_S
             while True:
@@ -100,61 +102,64 @@ class _Pilot:
                 slice_s = _SHORT_S if pause_s else min(2 * slice_s, _LONG_S, left_s)
                 if is_costly(together.count, self._hit_s):
                     calls = together.count.calls
-                    alone = alone or _Meter(counters, calls.index(max(calls)))
+                    alone = alone or _Meter(counters, len(entries), calls.index(max(calls)))
                     meter = alone if meter is together else together
         allocates = tuple(entry.function.allocates for entry in entries)
         return SetCount(allocates, together.count, alone.count if alone else None)
-
-    def _iter_counters(self, addresses: Sequence[int]) -> Iterator[CallCounter]:
-        for thread in self._threads:
-            try:
-                yield CallCounter(thread, addresses)
-            except OSError as error:
-                if error.errno != errno.ESRCH:  # it has ended
-                    raise
 
 
 class _Meter:
     """Adds up what is counted, of one function of each counter or of all."""
 
-    def __init__(self, counters: Sequence[CallCounter], alone: int | None = None) -> None:
+    def __init__(
+        self,
+        counters: Sequence[tuple[CallCounter, float]],
+        functions: int,
+        alone: int | None = None,
+    ) -> None:
         self._counters = counters
         self._alone = alone
-        self.count = Count((), 0, 0)
+        self.count = Count((0.0,) * functions, 0, 0)
 
     def count_for(self, duration_s: float) -> int:
         """Count for a moment; return how many calls there were."""
-        for counter in self._counters:
+        for counter, _ in self._counters:
             counter.start(self._alone)
         began_s = time.monotonic()
         time.sleep(duration_s)
-        counted_s = time.monotonic() - began_s
-        for counter in self._counters:
+        wall_s = self.count.wall_s + time.monotonic() - began_s
+        for counter, _ in self._counters:
             counter.stop()
-        readings = [counter.take() for counter in self._counters]
-        calls = [sum(column) for column in zip(*(reading.calls for reading in readings))]
-        before = self.count
-        self.count = Count(
-            tuple(map(sum, zip_longest(before.calls, calls, fillvalue=0))),
-            before.wall_s + counted_s,
-            before.busy_s + sum(reading.busy_s for reading in readings),
-        )
-        return sum(calls)
+        hits, busy_s, calls = 0, self.count.busy_s, list(self.count.calls)
+        for counter, weight in self._counters:
+            reading = counter.take()
+            hits += sum(reading.calls)
+            busy_s += weight * reading.busy_s
+            calls = [sum_ + weight * n for sum_, n in zip(calls, reading.calls)]
+        self.count = Count(tuple(calls), wall_s, busy_s)
+        return hits
 
 
-def _choose_threads(pid: int) -> tuple[list[int], bool]:
-    """Return the threads to count, the busiest where they are many, and whether they are all."""
+def _choose_threads(pid: int) -> dict[int, float]:
+    """Return threads to count, and how many each stands for."""
     threads = list_threads(pid)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(
         list(Path("/proc/self/fd").iterdir())
     )
-    limit = max(1, min(_THREADS, (files - _SPARE_FILES) // REGISTERS))
+    limit = max(2, min(_THREADS, (files - _SPARE_FILES) // (REGISTERS + 1)))
     if len(threads) <= limit:
-        return threads, True
+        return dict.fromkeys(threads, 1.0)
     before = {thread: _cpu_time(thread, is_thread=True) for thread in threads}
     time.sleep(_CHOICE_S)
     busy = {thread: _cpu_time(thread, is_thread=True) - before[thread] for thread in threads}
-    return sorted(threads, key=lambda thread: busy[thread], reverse=True)[:limit], False
+    random.shuffle(threads)
+    threads.sort(key=lambda thread: busy[thread], reverse=True)
+    busiest, others = threads[: limit // 2], threads[limit // 2 :]
+    sample = random.sample(others, limit - len(busiest))
+    return {
+        **dict.fromkeys(busiest, 1.0),
+        **dict.fromkeys(sample, len(others) / len(sample)),
+    }
 
 
 def _cpu_time(task: int, is_thread: bool = False) -> float:
