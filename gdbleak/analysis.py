@@ -14,6 +14,7 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger import Ledger
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.rates import Rate
 from gdbleak.recording import EndedBy, Hit, Recording, Turn, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
@@ -143,10 +144,8 @@ class Analysis:
         if recording.head["tail_s"]:
             closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
         duration_s = (closed_ns - opened_ns) / 1e9
-        pace = recording.head["pace"]
-        sampling = measure_sampling(
-            turns, closed_ns, ledger.allocations, pace["allocations_per_s"], pace["at_least"]
-        )
+        rate = Rate(**recording.head["rate"])
+        sampling = measure_sampling(turns, closed_ns, ledger.allocations, rate)
         tallies = self._tally(blocks, end_ns)
         sites = self._make_sites(tallies, end_ns, duration_s, resolve)
         if sampling:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
+from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
+from gdbleak.cost import describe
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
@@ -89,6 +91,7 @@ def trace(
             order = read_search_order(pid, memory)
             allocators = find_allocators(modules, order, selection)
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
+            rate = measure_rate(pid, plan.entries)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,
@@ -103,14 +106,23 @@ def trace(
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
                     "tail_s": tail_s,
-                    "pace": {"allocations_per_s": None, "at_least": False},
+                    "rate": asdict(rate),
                     "modules": [module.to_json() for module in modules],
                     "probes": [probe.to_json() for probe in plan.probes],
                 },
             )
             heap = find_heap(pid, plan, memory)
             looks = Looks(heap, recording) if heap else None
-            window = Window(target, plan, memory, recording, limits, looks, on_progress)
+            forecast = describe(rate, selection.usable_sizes, budget_percent)
+            window = Window(
+                target,
+                plan,
+                memory,
+                recording,
+                limits,
+                looks,
+                lambda progress: on_progress(replace(progress, forecast=forecast)),
+            )
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:

@@ -96,7 +96,7 @@ class Sampling:
     allocations: int
     """How many there were, as estimated."""
     at_least: bool
-    """True when there may have been more: the pace of the target was not, or not fully, known."""
+    """True when there may have been more: the rate of the target was not, or not fully, known."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import sqrt
 
+from gdbleak.rates import Rate
 from gdbleak.recording import Turn
 from gdbleak.report import Estimate, Sampling, Site
 
@@ -13,20 +14,19 @@ _Z = 1.96
 
 
 def measure_sampling(
-    turns: Iterable[Turn], end_ns: int, allocations: int, per_s: float | None, at_least: bool
+    turns: Iterable[Turn], end_ns: int, allocations: int, rate: Rate
 ) -> Sampling | None:
     """Return what share of a window was recorded; None when all of it was.
 
     A target that is slowed allocates less in a second than it does between bursts. So where its
-    pace was measured before the window, that tells how much there was to see; without it, the share
+    rate was measured before the window, that tells how much there was to see; without it, the share
     of time does, and there was at least as much.
 
     Args:
         turns: What breakpoints were in, from when on.
         end_ns: When the window ended, its tail aside.
         allocations: How many were recorded.
-        per_s: How many a second there are when nobody slows the target, if that is known.
-        at_least: Whether there are more.
+        rate: How many there are in a second when nobody slows the target, if that is known.
 
     """
     first_ns = since_ns = recorded_ns = bursts = 0
@@ -43,13 +43,13 @@ def measure_sampling(
         return None
     duration_ns = end_ns - first_ns
     by_time = allocations * duration_ns / recorded_ns if recorded_ns else 0.0
-    by_pace = (per_s or 0.0) * duration_ns / 1e9
+    by_rate = rate.allocations_per_s * duration_ns / 1e9
     return Sampling(
         bursts=bursts,
         recorded_s=recorded_ns / 1e9,
         recorded_allocations=allocations,
-        allocations=round(max(by_time, by_pace)),
-        at_least=at_least or by_pace < by_time,
+        allocations=round(max(by_time, by_rate)),
+        at_least=rate.at_least or by_rate < by_time,
     )
 
 

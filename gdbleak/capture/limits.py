@@ -44,5 +44,7 @@ class Progress:
     events_per_s: float
     outstanding: int
     stopped_s: float
-    samples: bool
+    samples: bool = False
     """Whether it is recorded in bursts, because of the budget."""
+    forecast: str = ""
+    """How often the target allocates, and what recording all of it costs."""

@@ -58,7 +58,8 @@ class ProgressLine:
                 f"  {format_count(progress.outstanding)} outstanding"
                 f"  stopped {progress.stopped_s:.1f} s"
                 f"{', sampling' if progress.samples else ''}"
-                "  (Ctrl-C ends)"
+                "  (Ctrl-C ends)",
+                progress.forecast,
             )
         elif not self._announced:
             self._announced = True
@@ -66,10 +67,13 @@ class ProgressLine:
                 f"gdbleak: tracing process {self._pid} for {progress.duration_s:g} s"
                 " (Ctrl-C ends the window early)\n"
             )
+            if progress.forecast:
+                sys.stderr.write(f"gdbleak: {progress.forecast}\n")
             sys.stderr.flush()
 
-    def _draw(self, text: str) -> None:
-        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+    def _draw(self, *lines: str) -> None:
+        text = Text("\n".join(filter(None, lines)), no_wrap=True, overflow="ellipsis")
+        self._live.update(text, refresh=True)
 
 
 def _takes_text() -> bool:

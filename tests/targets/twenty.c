@@ -1,8 +1,8 @@
-/* A busy program: 20 sites allocate about 10,000 blocks a second each, and free them a little later.
- * One of them, site_13, forgets every 20th.
+/* 20 sites that allocate all the time, and free what they have allocated a little later. One of them,
+ * site_13, forgets every 20th block.
  *
  *     twenty LIVE WORK    each site holds LIVE blocks; between two allocations the thread works, for
- *                       WORK rounds of a loop
+ *                         WORK rounds of a loop
  *
  * On SIGUSR1 it prints how many blocks were allocated and forgotten so far. */
 #include <signal.h>

@@ -38,6 +38,9 @@ def head(**values):
         "stack_bytes": 4096,
         "modules": [PROGRAM.to_json()],
         "probes": [probe.to_json() for probe in PROBES],
+        "duration_s": 10.0,
+        "tail_s": 0.0,
+        "rate": {"allocations_per_s": 0.0, "frees_per_s": 0.0, "at_least": False, "reason": "no"},
     }
     return encode_json(HEAD, {**usual, **values})
 

@@ -8,11 +8,13 @@ from gdbleak.report import (
     Frame,
     MemoryInfo,
     Report,
+    Sampling,
     Site,
     TargetInfo,
     Verification,
     WindowInfo,
 )
+from gdbleak.sampling import estimate
 
 HOSTILE = (
     "=cmd|' /C calc'!A0 `tick` a\\|b [bold red]x[/] <script>\x1b[2J\x07\r\n\t\x7f\x9b31m"
@@ -244,7 +246,32 @@ def _nothing_known() -> Report:
     )
 
 
+def _sampled() -> Report:
+    sampling = Sampling(
+        bursts=291,
+        recorded_s=5.98,
+        recorded_allocations=12_345,
+        allocations=5_940_000,
+        at_least=False,
+    )
+    made = many_sites()
+    return replace(
+        made,
+        window=replace(
+            WINDOW,
+            tail_s=5.0,
+            missed_frees=41,
+            found_free=9_411,
+            sampling=sampling,
+            duration_s=30.0,
+        ),
+        sites=tuple(replace(site, estimate=estimate(site, sampling)) for site in made.sites),
+        notes=("the sizes of 12,001 blocks are those that glibc reserved for them",),
+    )
+
+
 SAMPLES = {
+    "sampled": _sampled(),
     "empty": report(window=replace(WINDOW, events=0, allocations=0, frees=0, stops=0)),
     "nothing-outstanding": report(
         site(

@@ -9,7 +9,7 @@ import pytest
 import gdbleak
 from gdbleak.analysis import ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.capture.window import Limits
+from gdbleak.capture.limits import Limits
 from gdbleak.errors import UsageError
 
 NAN = float("nan")

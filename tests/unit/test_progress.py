@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from gdbleak.capture.window import Progress
+from gdbleak.capture.limits import Progress
 from gdbleak.commands.progress import ProgressLine
 
 PROGRESS = Progress(
@@ -18,8 +19,11 @@ PROGRESS = Progress(
 def test_said_once_where_there_is_no_terminal(capsys):
     with ProgressLine(4711) as line:
         for _ in range(3):
-            line.show(PROGRESS)
-    said = "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
+            line.show(replace(PROGRESS, forecast="90 allocations/s"))
+    said = (
+        "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
+        "gdbleak: 90 allocations/s\n"
+    )
     assert capsys.readouterr() == ("", said)
 
 
@@ -51,6 +55,14 @@ def test_drawn_on_a_terminal(terminal):
         drawn = terminal.getvalue()
     for words in ["2.5 of 10 s", "4,123 events/s", "1,234 outstanding", "stopped 0.5 s", "Ctrl-C"]:
         assert words in drawn
+
+
+def test_drawn_with_what_it_costs(terminal):
+    with ProgressLine(4711) as line:
+        line.show(replace(PROGRESS, samples=True, forecast="90 allocations/s"))
+        drawn = terminal.getvalue()
+    assert "stopped 0.5 s, sampling" in drawn
+    assert "\n90 allocations/s" in drawn
 
 
 def test_said_once_on_a_terminal_that_cannot_draw(terminal, monkeypatch, capsys):

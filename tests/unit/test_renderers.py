@@ -60,7 +60,9 @@ def test_every_format_renders_every_report(name: str, sample: Report) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-@pytest.mark.parametrize("shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding"])
+@pytest.mark.parametrize(
+    "shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding", "sampled"]
+)
 def test_golden(name: str, shape: str, width: int) -> None:
     compare_with_golden(name, shape, width)
 
@@ -254,7 +256,7 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
             re.MULTILINE,
         )
     }
-    made = json.loads(render("json", SAMPLES["many-sites"]))
+    made = json.loads(render("json", SAMPLES["sampled"]))
     assert documented == dict(_fields_of_schema(SCHEMA))
     assert list(documented) == list(dict.fromkeys(_fields_of_output(made)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gdbleak.phases import Phase
+from gdbleak.rates import Rate, unknown
 from gdbleak.recording import Turn
 from gdbleak.report import Sampling, Site
 from gdbleak.sampling import estimate, measure_sampling
@@ -29,38 +30,38 @@ def turns(*changes):
     ],
 )
 def test_a_window_without_a_gap_was_recorded_whole(changes):
-    assert measure_sampling(turns(*changes), 15 * S, 100, 1e6, at_least=False) is None
+    assert measure_sampling(turns(*changes), 15 * S, 100, Rate(1e6, 0)) is None
 
 
 BURSTS = [(5, ALL), (6, NONE), (9, FEWER), (9.5, NONE), (12, FEWER), (12.5, NONE), (16, FREES)]
 
 
 def test_what_was_recorded():
-    sampling = measure_sampling(turns(*BURSTS), 15 * S, 100, None, at_least=False)
+    sampling = measure_sampling(turns(*BURSTS), 15 * S, 100, unknown(""))
     assert sampling == Sampling(3, 2.0, 100, 500, at_least=True)
 
 
 def test_a_burst_that_the_end_cuts_off():
-    sampling = measure_sampling(turns((5, ALL), (6, NONE), (14, FEWER)), 15 * S, 10, None, False)
+    sampling = measure_sampling(turns((5, ALL), (6, NONE), (14, FEWER)), 15 * S, 10, unknown(""))
     assert (sampling.bursts, sampling.recorded_s) == (2, 2.0)
 
 
 @pytest.mark.parametrize(
     ("per_s", "more", "expected"),
     [
-        (None, False, (500, True)),  # the share of the time is all that is known
+        (0.0, False, (500, True)),  # the share of the time is all that is known
         (1000.0, False, (10_000, False)),
         (1000.0, True, (10_000, True)),
         (10.0, False, (500, True)),  # it has allocated more than that since
     ],
 )
 def test_how_much_there_was(per_s, more, expected):
-    sampling = measure_sampling(turns(*BURSTS), 15 * S, 100, per_s, more)
+    sampling = measure_sampling(turns(*BURSTS), 15 * S, 100, Rate(per_s, 0, more))
     assert (sampling.allocations, sampling.at_least) == expected
 
 
 def test_nothing_recorded():
-    sampling = measure_sampling(turns(*BURSTS), 15 * S, 0, None, at_least=False)
+    sampling = measure_sampling(turns(*BURSTS), 15 * S, 0, unknown(""))
     assert sampling.allocations == 0
     assert estimate(site(0, 0), sampling).outstanding_count == 0
 
