@@ -100,6 +100,7 @@ class Analysis:
     modules: ModuleMap
     options: ReportOptions
     notes: list[str] = field(default_factory=list)
+    _tallies: dict[_Key, _Tally] = field(default_factory=dict)
 
     def make_report(self, resolve: Resolver) -> Report:
         """Compute the report.
@@ -116,8 +117,7 @@ class Analysis:
 
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording
-        blocks: list[Block] = []
-        replay = Replay(recording.probes, recording.functions, blocks.append)
+        replay = Replay(recording.probes, recording.functions, self._add)
         called: set[int] = set()
         last_ns = 0
         turns = []
@@ -132,6 +132,7 @@ class Analysis:
         if ledger.usable_sizes:
             self.notes.append(_explain_sizes(ledger))
         ledger.close()
+        survivors = ledger.survivors
         end = recording.end or {}
         if end.get("stop_signal") and end["verification"]["state_after"] == "T":
             self.notes.append(
@@ -146,8 +147,9 @@ class Analysis:
         duration_s = (closed_ns - opened_ns) / 1e9
         rate = Rate(**recording.head["rate"])
         sampling = measure_sampling(turns, closed_ns, ledger.allocations, rate)
-        tallies = self._tally(blocks, end_ns)
-        sites = self._make_sites(tallies, end_ns, duration_s, resolve)
+        for block in survivors:
+            self._add(block, end_ns)
+        sites = self._make_sites(self._tallies, end_ns, duration_s, resolve)
         if sampling:
             sites = tuple(replace(site, estimate=estimate(site, sampling)) for site in sites)
         return Report(
@@ -181,22 +183,23 @@ class Analysis:
             notes=(*recording.head["notes"], *self.notes),
         )
 
-    def _tally(self, blocks: Iterable[Block], end_ns: int) -> dict[_Key, _Tally]:
+    def _add(self, block: Block, end_ns: int = 0) -> None:
+        """Add a block to its site: one that was freed at once, so that it need not be kept."""
         options = self.options
-        unwinder = Unwinder(self.modules, self._open_image, options.max_frames)
-        tallies: dict[_Key, _Tally] = {}
-        for block in blocks:
-            if block.size < options.min_size:
-                continue
-            if options.max_size is not None and block.size > options.max_size:
-                continue
-            stack, registers = self.recording.stack(block.stack)
-            call_stack = unwinder.unwind(stack, registers["rsp"], registers)
-            if block.kind != HEAP and self._is_allocators_own(call_stack):
-                continue
-            tally = tallies.setdefault((call_stack, block.kind), _Tally())
-            tally.add(block, end_ns, options.older_ms * 1e6)
-        return tallies
+        if block.size < options.min_size:
+            return
+        if options.max_size is not None and block.size > options.max_size:
+            return
+        stack, registers = self.recording.stack(block.stack)
+        call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
+        if block.kind != HEAP and self._is_allocators_own(call_stack):
+            return
+        tally = self._tallies.setdefault((call_stack, block.kind), _Tally())
+        tally.add(block, end_ns, options.older_ms * 1e6)
+
+    @cached_property
+    def _unwinder(self) -> Unwinder:
+        return Unwinder(self.modules, self._open_image, self.options.max_frames)
 
     def _is_allocators_own(self, stack: CallStack) -> bool:
         """Whether an allocator made a mapping, for its own use, in no call that is recorded."""

@@ -1,9 +1,10 @@
 """When breakpoints may be in, so that a target is slowed for no more than its share of time. Pure.
 
-A leaky bucket: the target earns slowness as time goes by, and pays with what it was slowed. While
-there is something left, everything is recorded; a target that is slowed less than its budget allows
-never sees a gap. When it is used up the breakpoints come out until enough for a burst is earned.
-What is earned and not used does not last: a storm after a calm hour meets the same limit.
+A leaky bucket: the target earns slowness as time goes by, and pays with what it was slowed. One
+that is slowed less than its budget allows never sees a gap. When everything is used up, what tells
+only sizes is left out; when it is used up again, the breakpoints are in for bursts, each as long as
+what was earned since the last. What is earned and not used does not last: a storm after a calm hour
+meets the same limit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ STOP_NS = 250_000
 BURST_S = 0.02
 """For how long a target is slowed at once, when bursts are what it can be given."""
 
-CREDIT_S = 0.5
+CREDIT_S = 0.4
 """What is earned in more time than this is lost."""
 
 
@@ -62,36 +63,40 @@ class Schedule:
         self.end_s = duration_s + tail_s
         self._duration_s = duration_s
         self._share = share
-        self._credit_s = share * CREDIT_S
+        self._full_s = self._credit_s = share * CREDIT_S
         self._elapsed_s = 0.0
         self._slowed_s = 0.0
-        self._open = True
         self._recording = Phase.ALL
+        self.samples = False
+        """Whether the breakpoints are in for bursts only."""
+        self._is_burst = True
 
-    @property
-    def samples(self) -> bool:
-        """Whether the budget has been used up once, so that not everything was recorded."""
-        return self._recording is Phase.FEWER
-
-    def choose(self, elapsed_s: float, slowed_s: float) -> Phase:
+    def choose(self, elapsed_s: float, slowed_s: float, armed: bool) -> Phase:
         """Return which breakpoints are to be in now.
 
         Args:
             elapsed_s: Seconds since the window was opened.
-            slowed_s: For how many of them the target was slowed.
+            slowed_s: For how many of them the target was slowed, as far as its stops tell.
+            armed: Whether breakpoints have been in since the last time this was asked.
 
         """
         if self._share < 1:
-            earned_s = (elapsed_s - self._elapsed_s) * self._share
-            self._credit_s = min(
-                self._credit_s + earned_s - (slowed_s - self._slowed_s), self._share * CREDIT_S
-            )
-            self._elapsed_s, self._slowed_s = elapsed_s, slowed_s
-            if self._open and self._credit_s < 0:
-                self._open = False
-                self._recording = Phase.FEWER
-            elif self._credit_s >= min(BURST_S, self._share * CREDIT_S / 2):
-                self._open = True
-        if not self._open:
+            self._settle(elapsed_s, slowed_s, armed)
+        if not self._is_burst:
             return Phase.NONE
         return Phase.FREES if elapsed_s >= self._duration_s else self._recording
+
+    def _settle(self, elapsed_s: float, slowed_s: float, armed: bool) -> None:
+        passed_s = elapsed_s - self._elapsed_s
+        # In a burst, what the stops do not tell may be slowness too: on a crowded host, say.
+        paid_s = armed * passed_s if self.samples else slowed_s - self._slowed_s
+        self._credit_s = min(self._credit_s + passed_s * self._share - paid_s, self._full_s)
+        self._elapsed_s, self._slowed_s = elapsed_s, slowed_s
+        if self._is_burst and self._credit_s < 0:
+            if self._recording is Phase.ALL:
+                self._recording = Phase.FEWER
+                self._credit_s = self._full_s
+            else:
+                self.samples, self._is_burst = True, False
+        elif self._credit_s >= min(BURST_S, self._full_s / 2):
+            self._is_burst = True

@@ -65,9 +65,9 @@ class _Free(NamedTuple):
 class Ledger:
     """The books of one window. Feed it in the order of the recording, then call `close`."""
 
-    def __init__(self, keep: Callable[[Block], None]) -> None:
-        """Begin the books; every block handed out in the window is given to `keep` at its birth."""
-        self.mappings = MappingLedger(keep)
+    def __init__(self, retire: Callable[[Block], None]) -> None:
+        """Begin the books; every block of the window is given to `retire` when it was freed."""
+        self.mappings = MappingLedger(retire)
         self.allocations = 0
         """Blocks of the heap handed out in the window."""
         self.usable_sizes = 0
@@ -85,7 +85,9 @@ class Ledger:
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
         self._freeing: dict[int, _Free] = {}
-        self._keep = keep
+        self._retire = retire
+        self._displaced: list[Block] = []
+        """Blocks that were to be put back, and found others at their addresses."""
         self._admits = True
 
     @property
@@ -196,7 +198,7 @@ class Ledger:
             block = self._alive.get(address)
             if block and block.born_ns == born_ns:
                 del self._alive[address]
-                block.freed_ns = time_ns
+                self._bury(block, time_ns)
                 self.found_free += 1
 
     def close(self) -> None:
@@ -205,6 +207,15 @@ class Ledger:
         for call in self._calls.values():
             self._put_back(call)
         self._calls.clear()
+
+    @property
+    def survivors(self) -> list[Block]:
+        """The blocks of the window, of the heap and others, that are not freed."""
+        in_calls = (call.block for call in self._calls.values() if call.block)
+        return [
+            *(*self._alive.values(), *self._displaced, *in_calls),
+            *self.mappings.survivors,
+        ]
 
     def _hand_out(self, call: Call, address: int, time_ns: int, thread: int, stack: int) -> None:
         block = call.block
@@ -219,10 +230,9 @@ class Ledger:
                 return
             block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0, HEAP)
             self.allocations += 1
-            self._keep(block)
         unseen = self._alive.get(address)
         if unseen:
-            unseen.freed_ns = time_ns
+            self._bury(unseen, time_ns)
             self.missed_frees += 1
             del self._alive[address]
         self._alive[address] = block
@@ -251,13 +261,17 @@ class Ledger:
     def _end(self, block: Block | None, time_ns: int) -> None:
         self.frees += 1
         if block:
-            block.freed_ns = time_ns
+            self._bury(block, time_ns)
         else:
             self.frees_of_older_blocks += 1
 
+    def _bury(self, block: Block, time_ns: int) -> None:
+        block.freed_ns = time_ns
+        self._retire(block)
+
     def _put_back(self, call: Call) -> None:
-        if call.block:
-            self._alive.setdefault(call.block.address, call.block)
+        if call.block and self._alive.setdefault(call.block.address, call.block) is not call.block:
+            self._displaced.append(call.block)
 
     def _abandon(self, thread: int, call: Call, tail_call: bool) -> None:
         del self._calls[thread]

@@ -28,14 +28,19 @@ class _Piece(NamedTuple):
 class MappingLedger:
     """The books of the mappings that were made in one window."""
 
-    def __init__(self, keep: Callable[[Block], None]) -> None:
-        """Begin the books; every mapping made in the window is given to `keep` at its birth."""
+    def __init__(self, retire: Callable[[Block], None]) -> None:
+        """Begin the books; a mapping of the window is given to `retire` when all of it has gone."""
         self.admits = True
         """Whether new mappings are recorded."""
-        self._keep = keep
+        self._retire = retire
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._break: int | None = None
+
+    @property
+    def survivors(self) -> list[Block]:
+        """The mappings of the window of which something is left."""
+        return [*{id(piece.block): piece.block for piece in self._pieces}.values()]
 
     def map(
         self, start: int, length: int, flags: int, time_ns: int, thread: int, stack: int
@@ -112,7 +117,6 @@ class MappingLedger:
             return
         size = end - start
         block = Block(start, size, size, time_ns, None, thread, stack, 0, kind)
-        self._keep(block)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:
@@ -135,6 +139,7 @@ class MappingLedger:
         block.size -= by
         if not block.size:
             block.freed_ns = time_ns
+            self._retire(block)
 
     def _take(self, start: int, end: int) -> list[_Piece]:
         """Take a range of addresses out of the books; return the pieces that lie in it."""

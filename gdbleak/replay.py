@@ -21,18 +21,18 @@ class Replay:
         self,
         probes: Iterable[Probe],
         functions: Iterable[AllocatorFunction],
-        keep: Callable[[Block], None],
+        retire: Callable[[Block], None],
     ) -> None:
         """Begin.
 
         Args:
             probes: Of the recording.
             functions: What their functions mean.
-            keep: Is given every block that is handed out.
+            retire: Is given every block of the window when it was freed.
 
         """
         by_name = {function.name: function for function in functions}
-        self.ledger = Ledger(keep)
+        self.ledger = Ledger(retire)
         self.events = 0
         """Calls and returns."""
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}

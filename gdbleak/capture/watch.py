@@ -131,7 +131,8 @@ class Watch:
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
-        wanted = self._schedule.choose(elapsed_s, self._tail.slowed_s)
+        armed = self._phase is not Phase.NONE
+        wanted = self._schedule.choose(elapsed_s, self._tail.slowed_s, armed)
         if wanted is not self._phase:
             self._agent.ask_turn(wanted)
         status = self._agent.poll_status()

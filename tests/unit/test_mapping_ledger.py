@@ -19,17 +19,28 @@ class Books(MappingLedger):
     """A ledger whose calls need no more than what a row is about."""
 
     def __init__(self):
-        self.blocks = []
-        super().__init__(self.blocks.append)
+        self._gone = []
+        self._calls = 0
+        super().__init__(self._gone.append)
+
+    @property
+    def blocks(self):
+        """Every mapping that was made, in the order of the calls that made it."""
+        return sorted([*self._gone, *self.survivors], key=lambda block: block.stack)
+
+    def count(self):
+        """Return the number of the next call."""
+        self._calls += 1
+        return self._calls
 
     def map_pages(self, start, pages, flags=MAP_ANONYMOUS):
-        self.map(A + start * P, pages * P, flags, 0, 1, 0)
+        self.map(A + start * P, pages * P, flags, 0, 1, self.count())
 
     def unmap_pages(self, start, pages):
         self.unmap(A + start * P, pages * P, 1)
 
     def remap_pages(self, old, old_pages, new, new_pages):
-        self.remap(A + old * P, old_pages * P, A + new * P, new_pages * P, 2, 1, 0)
+        self.remap(A + old * P, old_pages * P, A + new * P, new_pages * P, 2, 1, self.count())
 
     def pages(self):
         """Return how many pages are left of each mapping."""
@@ -77,8 +88,8 @@ def test_rule(calls, pages):
 
 def test_length_is_rounded_up_to_whole_pages():
     books = Books()
-    books.map(A, 1, MAP_ANONYMOUS, 0, 1, 0)
-    books.map(A + P, P + 1, MAP_ANONYMOUS, 0, 1, 0)
+    books.map(A, 1, MAP_ANONYMOUS, 0, 1, 1)
+    books.map(A + P, P + 1, MAP_ANONYMOUS, 0, 1, 2)
     books.unmap(A + P, 1, 1)
     assert books.pages() == [1, 1]
 
@@ -93,10 +104,10 @@ def test_kind():
 def test_break():
     books = Books()
     books.set_break(A, 0, 1, 0)  # where it was is not known
-    books.set_break(A + 100, 0, 1, 0)
-    books.move_break(A + 100, 50, 0, 1, 0)
-    books.move_break(A + 150, -70, 0, 1, 0)
-    books.set_break(A + 90, 0, 1, 0)
+    books.set_break(A + 100, 0, 1, 1)
+    books.move_break(A + 100, 50, 0, 1, 2)
+    books.move_break(A + 150, -70, 0, 1, 3)
+    books.set_break(A + 90, 0, 1, 4)
     assert [block.size for block in books.blocks] == [80, 0, 10]
 
 

@@ -214,7 +214,7 @@ def test_address_that_comes_again_was_freed_between_bursts():
 
 def test_block_that_was_found_free():
     story = Story().call(10).back(A).call(20).back(B)
-    born = [(block.address, block.born_ns) for block in story.blocks]
+    born = [(block.address, block.born_ns) for block in story.ledger.survivors]
     story.replay.feed(Freed(99, (born[0], (B, 1), (0xD0, 5))))
     assert story.books() == ([(B, 20)], {"allocations": 2, "found_free": 1})
     assert story.blocks[0].freed_ns == 99
