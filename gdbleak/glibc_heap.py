@@ -164,8 +164,8 @@ class _Look:
         starts = [start for start, _ in free]
         freed = set()
         for block in blocks:
-            index = bisect_right(starts, block) - 1
-            if index >= 0 and block < free[index][1]:
+            index = bisect_right(starts, block + SIZE_OFFSET) - 1
+            if index >= 0 and block + SIZE_OFFSET < free[index][1]:
                 freed.add(block)
         return freed
 

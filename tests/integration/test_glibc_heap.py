@@ -43,6 +43,15 @@ def covered(blocks, memory):
     return found
 
 
+def escaped(blocks, found, memory):
+    """Return the free blocks that were not found with no block of the program in their place.
+
+    In that of a few stands what libc has taken for itself: a tcache, a stack, a buffer of stdio.
+    """
+    free = {address for address, size in blocks.items() if not size}
+    return free - covered(blocks, memory) - found
+
+
 def data_of_libc(pid):
     mappings = read_mappings(pid)
     path = next(
@@ -60,7 +69,9 @@ def test_every_free_block_is_found_and_no_other(start):
     assert len(free) > 5000
     with Memory(target.pid) as memory:
         heap = Heap(memory.read, data_of_libc(target.pid))
-        assert free - covered(blocks, memory) <= heap.find_freed(blocks) <= free
+        found = heap.find_freed(blocks)
+        assert found <= free
+        assert len(escaped(blocks, found, memory)) < 10
 
         target.ask("more")
         later = read_blocks(file)
@@ -69,8 +80,9 @@ def test_every_free_block_is_found_and_no_other(start):
         hidden = covered(later, memory)
         assert found & used == set()
         new = {address for address in later if blocks.get(address) and not later[address]}
-        assert len(new & hidden & found) > 100
-        assert new - hidden <= found
+        assert len(new) > 3000
+        assert len(new & hidden & found) > len(new & hidden) // 2
+        assert len(escaped(later, found, memory)) < 10
 
 
 def test_without_the_data_of_libc_less_is_found_and_nothing_wrong(start):
