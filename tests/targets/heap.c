@@ -141,19 +141,31 @@ static void *churn(void *argument)
     return NULL;
 }
 
-/* A block that is resized where it stands: nobody else is in this arena. */
+static void resize_in_place(void *block, size_t size)
+{
+    uintptr_t at = (uintptr_t)block;
+    void *same = realloc(block, size);
+    if ((uintptr_t)same != at)
+        abort();
+    memset(same, 0, size);
+}
+
+/* Blocks that are resized where they stand: nobody else is in this arena. */
 static void *resize(void *argument)
 {
     (void)argument;
-    void *block = take(40000), *guard = take(100);
+    enum { RESIZED = 64, SMALL = 5000, LARGE = 40000 };
+    void *blocks[RESIZED];
+    for (int i = 0; i < RESIZED; i++) {
+        blocks[i] = take(LARGE);
+        take(100); /* not merged with the next one when it is cut */
+    }
     pthread_barrier_wait(&done);
     for (;;) {
-        void *same = realloc(block, 100);
-        memset(same, 0, 100);
-        same = realloc(same, 40000);
-        if (same != block || !guard)
-            abort();
-        memset(same, 0, 40000);
+        for (int i = 0; i < RESIZED; i++)
+            resize_in_place(blocks[i], SMALL);
+        for (int i = 0; i < RESIZED; i++)
+            resize_in_place(blocks[i], LARGE);
     }
     return NULL;
 }
