@@ -35,12 +35,11 @@ Read = Callable[[int, int], bytes]
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 _BATCH = 4096
 """So many blocks are looked at with one snapshot, which takes up to two pages for each."""
-_DATA_LIMIT = 16 << 20
+_DATA_LIMIT = 1 << 20
 _HEAPS_LIMIT = 16
 _CACHES_LIMIT = 256
-_CHUNKS_LIMIT = 50_000
+_CHUNKS_LIMIT = 20_000
 """So many chunks on lists are looked at, of either kind: more take longer than they are worth."""
-_LOOKS = 2
 _WEAK_LOOKS = 8
 """How often one sees a list of which nothing but its links says that its blocks are free.
 
@@ -64,11 +63,11 @@ class Heap:
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
         """Return which of these blocks are free, by their addresses as malloc returned them."""
         asked = {block for block in blocks if block in _ADDRESSES}
-        freed = asked
-        for _ in range(_LOOKS):
-            look = _Look(self._read, self._data, self._chunks)
-            freed = look.find_freed(freed)
-            self._chunks |= look.chunks
+        first = _Look(self._read, self._data, self._chunks)
+        freed = first.find_freed(asked)
+        second = _Look(self._read, self._data, self._chunks)
+        freed = second.find_freed(freed, first.free)
+        self._chunks |= first.chunks
         self._chunks &= asked - freed
         return freed
 
@@ -102,14 +101,16 @@ class _Look:
         """Blocks that look like chunks in use."""
         self._second_words: Counter[int] = Counter()
         self._heaps: set[int] = set()
-        self._free: list[Range] = []
+        self.free: set[Range] = set()
+        """Start and end of the memory in which blocks were found."""
 
-    def find_freed(self, blocks: set[int]) -> set[int]:
+    def find_freed(self, blocks: set[int], chunks: set[Range] | None = None) -> set[int]:
+        """Return those of the blocks that are free; of chunks in bins only `chunks`, if given."""
         ordered = sorted(blocks)
         freed: set[int] = set()
         for first in range(0, len(ordered), _BATCH):
             freed |= self._find_marked(ordered[first : first + _BATCH])
-        return freed | self._find_listed(blocks - freed)
+        return freed | self._find_listed(blocks - freed, chunks)
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
         """Return those that are free by what stands before, in and behind them."""
@@ -128,10 +129,10 @@ class _Look:
                 if _is_mapped_for_itself(memory, block, size):
                     self.chunks.add(block)
             elif found := _find_binned(memory, block, size):
-                self._free.append(found)
+                self.free.add(found)
                 freed.add(block)
             elif is_cached(memory, block, self._marks):
-                self._free.append((block - 16, block - 16 + (size & ~FLAGS)))
+                self.free.add((block - 16, block - 16 + (size & ~FLAGS)))
                 freed.add(block)
             else:
                 self._note(memory, block, size)
@@ -147,26 +148,30 @@ class _Look:
             if size & NON_MAIN_ARENA:
                 self._heaps.add(block >> 26)
 
-    def _find_listed(self, blocks: set[int]) -> set[int]:
+    def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
         """Return those that lie in what the arenas and the caches of threads hold free."""
         if not blocks:
             return set()
         memory = Snapshot(self._read)
         arenas = self._find_arenas(memory)
         free = [top for arena in arenas if (top := find_top(memory, arena))]
-        binned = chain.from_iterable(iter_binned(memory, arena) for arena in arenas)
-        free += islice(binned, _CHUNKS_LIMIT)
+        if chunks is None:
+            binned = chain.from_iterable(iter_binned(memory, arena) for arena in arenas)
+            free += islice(binned, _CHUNKS_LIMIT)
+        else:
+            free += (chunk for chunk in chunks if is_binned(memory, chunk[0], chunk[1] - chunk[0]))
         sure, unsure = self._find_linked(memory, arenas)
         for _ in range(_WEAK_LOOKS - 1):
             if unsure:
                 unsure &= self._find_linked(Snapshot(self._read), arenas)[1]
-        free = sorted({*free, *sure, *unsure, *self._free})
+        free = sorted({*free, *sure, *unsure, *self.free})
         starts = [start for start, _ in free]
         freed = set()
         for block in blocks:
             index = bisect_right(starts, block + SIZE_OFFSET) - 1
             if index >= 0 and block + SIZE_OFFSET < free[index][1]:
                 freed.add(block)
+                self.free.add(free[index])
         return freed
 
     def _find_linked(self, memory: Snapshot, arenas: list[Arena]) -> tuple[set[Range], set[Range]]:

@@ -16,9 +16,10 @@ from gdbleak.proc import Memory, read_mappings
 def start(build_target, start_target, home):
     """Return a function that starts targets/heap.c: its target and the file that it writes."""
 
-    def start(way):
+    def start(way, tcache_count=7):
         file = home / "blocks"
-        return start_target(build_target("heap.c"), way, file), file
+        tunable = f"GLIBC_TUNABLES=glibc.malloc.tcache_count={tcache_count}"
+        return start_target("env", tunable, build_target("heap.c"), way, file), file
 
     return start
 
@@ -62,8 +63,9 @@ def data_of_libc(pid):
     return find_data(mappings, path)
 
 
-def test_every_free_block_is_found_and_no_other(start):
-    target, file = start("still")
+@pytest.mark.parametrize("tcache_count", [7, 0], ids=["tcache", "as before 2.26"])
+def test_every_free_block_is_found_and_no_other(start, tcache_count):
+    target, file = start("still", tcache_count)
     blocks = read_blocks(file)
     free = {address for address, size in blocks.items() if not size}
     assert len(free) > 5000
