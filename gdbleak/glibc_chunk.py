@@ -10,8 +10,13 @@ from __future__ import annotations
 SIZE_OFFSET = -8
 """Where the word is, from the block."""
 
-_FLAGS = 7
-_IS_MMAPPED = 2
+PREV_INUSE = 1
+IS_MMAPPED = 2
+NON_MAIN_ARENA = 4
+FLAGS = 7
+SMALLEST_CHUNK = 32
+LARGEST_CHUNK = 1 << 40
+"""No chunk is as large, but the words of a program are."""
 
 
 def usable_size(word: int) -> int:
@@ -21,4 +26,14 @@ def usable_size(word: int) -> int:
     104
 
     """
-    return max((word & ~_FLAGS) - (16 if word & _IS_MMAPPED else 8), 0)
+    return max((word & ~FLAGS) - (16 if word & IS_MMAPPED else 8), 0)
+
+
+def is_size(word: int) -> bool:
+    """Return whether a chunk can have this word as its size, flags included.
+
+    >>> is_size(0x71), is_size(0x79)
+    (True, False)
+
+    """
+    return SMALLEST_CHUNK <= word < LARGEST_CHUNK and not word & 8

@@ -1,168 +1,246 @@
-"""Which blocks of glibc's malloc are free now, told from the memory of a process that runs.
+"""Which blocks of glibc's malloc are free, told from the memory of a process that runs. Pure.
 
-A block that is said to be free is free: several words must agree on it, read twice, of which
-no two can be as they are while the block is in use. One that is not found may be free all the
-same. A block that is freed and handed out again at the same address is in use.
+Whoever is said to be free is free: several words say so, which cannot all be as they are while the
+block is in use, and say so again when they are read again. Who is not said to be free may be free
+all the same. A block that was freed and whose address was handed out again is in use.
+
+The states of a free block, and what tells them:
+
+- on a list of its arena, or a part of a larger chunk there: `gdbleak.glibc_lists`;
+- behind the last block of its arena: `gdbleak.glibc_arena.find_top`;
+- in the cache of a thread: `gdbleak.glibc_tcache`;
+- in memory that is no longer mapped;
+- within a block that was handed out since: the word before it, which was the size of a chunk when
+  it was looked at before, no longer is one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from itertools import chain, islice
 from struct import unpack
 
-from gdbleak.glibc_arena import (
-    Arena,
-    arena_of_heap,
-    arenas_around,
-    find_arenas,
-    find_top,
-    first_chunks,
-    is_listed,
-    iter_binned,
-    iter_fast,
-)
-from gdbleak.glibc_tcache import has_key, iter_cached, random_words
-from gdbleak.snapshot import Snapshot
+from gdbleak.glibc_arena import Arena, arenas_of_heap, find_arenas, find_top, iter_first_blocks
+from gdbleak.glibc_chunk import FLAGS, IS_MMAPPED, NON_MAIN_ARENA, PREV_INUSE, SIZE_OFFSET, is_size
+from gdbleak.glibc_lists import Range, SingleList, is_binned, iter_binned, iter_fast_bins
+from gdbleak.glibc_tcache import is_cached, random_words, read_cache
+from gdbleak.proc import Mapping
+from gdbleak.snapshot import PAGE_BYTES, Snapshot
+
+Read = Callable[[int, int], bytes]
+"""Returns the bytes at an address, fewer where unmapped memory begins: Memory.read."""
 
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 _BATCH = 4096
-_DATA_LIMIT = 16 << 20
-_FLAGS = 7
-_IS_MMAPPED = 2
-_NON_MAIN_ARENA = 4
-_PREV_INUSE = 1
-_HEAPS_ASKED = 16
-_CACHES_LIMIT = 1024
+"""So many blocks are looked at with one snapshot, which takes up to two pages for each."""
+_DATA_LIMIT = 1 << 20
+_HEAPS_LIMIT = 16
+_CACHES_LIMIT = 256
+_CHUNKS_LIMIT = 20_000
+"""So many chunks on lists are looked at, of either kind: more take longer than they are worth."""
+_WEAK_LOOKS = 8
+"""How often one sees a list of which nothing but its links says that its blocks are free.
+
+Somebody may take a block from the list, write to it what looks like a link and put it back, again
+and again. To be misled, every look has to fall in between.
+"""
 
 
 class Heap:
     """The heap of one process.
 
-    `read(address, size)` returns fewer bytes where unmapped memory begins, as Memory.read does.
-    `data` is the range of libc's writable data, from RELRO to the end of its .bss: without it
-    nothing is known of the main arena unless other arenas lead to it.
+    `data` is where the writable data of libc lies (`find_data`). Without it the main arena is
+    found only if another arena leads to it, and little of the tcaches.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], data: tuple[int, int] | None) -> None:
+    def __init__(self, read: Read, data: tuple[int, int] | None) -> None:
         self._read = read
         self._data = data
-        self._keys: frozenset[bytes] | None = None
+        self._chunks: set[int] = set()
+        self._marks: dict[bytes, int] | None = None
 
     def find_cached(self, blocks: Collection[int]) -> set[int]:
-        """Return which of these addresses are marked as lying in the cache of a thread.
+        """Return which of these blocks lie in the cache of a thread, by its mark alone.
 
-        That takes no longer than reading a word of each, and finds the blocks that were freed just
+        That takes little longer than reading a word of each. It finds blocks that were freed just
         now; most of them are handed out again in another moment.
         """
-        if self._keys is None:
-            start, end = self._data or (0, 0)
-            words = _words(self._read(start, min(end - start, _DATA_LIMIT)) if end > start else b"")
-            self._keys = frozenset(key.to_bytes(8, "little") for key in random_words(words))
+        if self._marks is None:
+            marks = random_words(_read_words(self._read, self._data))
+            self._marks = {mark.to_bytes(8, "little"): mark for mark in marks}
         memory = Snapshot(self._read)
         memory.fetch(blocks)
-        marked = [block for block in blocks if memory.bytes(block + 8) in self._keys]
-        keys = {int.from_bytes(key, "little") for key in self._keys}
-        return {block for block in marked if has_key(memory, block, keys)}
+        marked = [block for block in blocks if memory.bytes(block + 8) in self._marks]
+        return {block for block in marked if is_cached(memory, block, {*self._marks.values()})}
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
-        """Return which of these addresses, as malloc returned them, are those of free blocks."""
-        freed = {block for block in blocks if block in _ADDRESSES}
-        for _ in range(2):
-            freed = _Look(self._read, self._data).find_freed(freed)
+        """Return which of these blocks are free, by their addresses as malloc returned them."""
+        asked = {block for block in blocks if block in _ADDRESSES}
+        first = _Look(self._read, self._data, self._chunks)
+        freed = first.find_freed(asked)
+        second = _Look(self._read, self._data, self._chunks)
+        freed = second.find_freed(freed, first.free)
+        self._chunks |= first.chunks
+        self._chunks &= asked - freed
         return freed
+
+
+def find_data(mappings: Iterable[Mapping], path: str) -> tuple[int, int] | None:
+    """Return the range of the writable data of a file, with the .bss that the kernel maps behind.
+
+    None if it has none, or is not mapped.
+    """
+    found: tuple[int, int] | None = None
+    for mapping in mappings:
+        own = mapping.path == path and "w" in mapping.permissions
+        if found and mapping.start == found[1] and (own or not mapping.path):
+            found = found[0], mapping.end
+        elif own:
+            found = mapping.start, mapping.end
+    return found
+
+
+def _read_words(read: Read, data: tuple[int, int] | None) -> tuple[int, ...]:
+    if not data:
+        return ()
+    found = read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+    return unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
 
 
 class _Look:
     """One look at the heap."""
 
-    def __init__(self, read: Callable[[int, int], bytes], data: tuple[int, int] | None) -> None:
+    def __init__(self, read: Read, data: tuple[int, int] | None, known: set[int]) -> None:
         self._read = read
-        start, end = data or (0, 0)
-        self._data = read(start, min(end - start, _DATA_LIMIT)) if end > start else b""
-        self._data_start = start
+        self._start = data[0] if data else 0
+        self._words = _read_words(read, data)
+        self._marks = random_words(self._words)
+        self._known = known
+        self.chunks: set[int] = set()
+        """Blocks that look like chunks in use."""
+        self._second_words: Counter[int] = Counter()
+        self._heaps: set[int] = set()
+        self.free: set[Range] = set()
+        """Start and end of the memory in which blocks were found."""
 
-    def find_freed(self, blocks: set[int]) -> set[int]:
+    def find_freed(self, blocks: set[int], chunks: set[Range] | None = None) -> set[int]:
+        """Return those of the blocks that are free; of chunks in bins only `chunks`, if given."""
         ordered = sorted(blocks)
         freed: set[int] = set()
         for first in range(0, len(ordered), _BATCH):
             freed |= self._find_marked(ordered[first : first + _BATCH])
-        return freed | self._find_listed([block for block in ordered if block not in freed])
+        return freed | self._find_listed(blocks - freed, chunks)
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
-        """Return those that are free by what stands in and behind them."""
+        """Return those that are free by what stands before, in and behind them."""
         memory = Snapshot(self._read)
-        memory.fetch(block - 8 for block in blocks)
-        memory.fetch(blocks)
-        size = {block: memory.word(block - 8) for block in blocks}
-        memory.fetch(block + (size[block] & ~_FLAGS) for block in blocks if size[block] < 1 << 40)
-        keys = random_words(_words(self._data))
-        freed = set()
-        unreadable = set()
-        for block in blocks:
-            if not size[block]:
-                if not memory.is_readable(block - 8):
+        memory.fetch(block + SIZE_OFFSET for block in blocks)
+        sizes = [(block, memory.word(block + SIZE_OFFSET)) for block in blocks]
+        memory.fetch(block + (size & ~FLAGS) for block, size in sizes if is_size(size))
+        freed, unreadable = set(), set()
+        for block, size in sizes:
+            if not is_size(size):
+                if block in self._known:
+                    freed.add(block)
+                if not size and not memory.is_readable(block + SIZE_OFFSET):
                     unreadable.add(block)
-            elif not size[block] & _IS_MMAPPED and (
-                _is_merged(memory, block, size[block] & ~_FLAGS) or has_key(memory, block, keys)
-            ):
+            elif size & IS_MMAPPED:
+                if _is_mapped_for_itself(memory, block, size):
+                    self.chunks.add(block)
+            elif found := _find_binned(memory, block, size):
+                self.free.add(found)
                 freed.add(block)
-        return freed | unreadable if self._lives(blocks) else set()
+            elif is_cached(memory, block, self._marks):
+                self.free.add((block - 16, block - 16 + (size & ~FLAGS)))
+                freed.add(block)
+            else:
+                self._note(memory, block, size)
+        # Of a process that has ended nothing can be read.
+        anchor = self._start or next((at for at in blocks if at not in unreadable), 0)
+        return freed | unreadable if self._read(anchor, 8) else set()
 
-    def _lives(self, blocks: list[int]) -> bool:
-        """Whether the process has not ended: of one that has, nothing can be read."""
-        if self._data:
-            return bool(self._read(self._data_start, 8))
-        return any(self._read(block, 8) for block in blocks)
+    def _note(self, memory: Snapshot, block: int, size: int) -> None:
+        behind = memory.word(block + (size & ~FLAGS) + SIZE_OFFSET)
+        if is_size(behind) and behind & PREV_INUSE:
+            self.chunks.add(block)
+            self._second_words[memory.word(block + 8)] += 1
+            if size & NON_MAIN_ARENA:
+                self._heaps.add(block >> 26)
 
-    def _find_listed(self, blocks: list[int]) -> set[int]:
-        """Return those that lie in what the arenas and the caches of threads list as free."""
+    def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
+        """Return those that lie in what the arenas and the caches of threads hold free."""
         if not blocks:
             return set()
         memory = Snapshot(self._read)
-        memory.fetch(block - 8 for block in blocks)
-        arenas = self._find_arenas(memory, blocks)
-        ranges: list[tuple[int, int]] = []
-        single: set[int] = set()
-        for arena in arenas:
-            top = find_top(memory, arena)
-            ranges += [top] if top else []
-            ranges += iter_binned(memory, arena)
-            single.update(chunk + 16 for chunk in iter_fast(memory, arena))
-        caches = {chunk + 16 for chunk in first_chunks(memory, arenas)}
-        caches.update(memory.word(block + 8) for block in blocks)
-        for cache in sorted(caches)[:_CACHES_LIMIT]:
-            single.update(iter_cached(memory, cache))
-        ranges.sort()
-        starts = [start for start, _ in ranges]
-        freed = single & set(blocks)
+        arenas = self._find_arenas(memory)
+        free = [top for arena in arenas if (top := find_top(memory, arena))]
+        if chunks is None:
+            binned = chain.from_iterable(iter_binned(memory, arena) for arena in arenas)
+            free += islice(binned, _CHUNKS_LIMIT)
+        else:
+            free += (chunk for chunk in chunks if is_binned(memory, chunk[0], chunk[1] - chunk[0]))
+        sure, unsure = self._find_linked(memory, arenas)
+        for _ in range(_WEAK_LOOKS - 1):
+            if unsure:
+                unsure &= self._find_linked(Snapshot(self._read), arenas)[1]
+        free = sorted({*free, *sure, *unsure, *self.free})
+        starts = [start for start, _ in free]
+        freed = set()
         for block in blocks:
-            index = bisect_right(starts, block) - 1
-            if index >= 0 and block < ranges[index][1]:
+            index = bisect_right(starts, block + SIZE_OFFSET) - 1
+            if index >= 0 and block + SIZE_OFFSET < free[index][1]:
                 freed.add(block)
+                self.free.add(free[index])
         return freed
 
-    def _find_arenas(self, memory: Snapshot, blocks: list[int]) -> list[Arena]:
-        if arenas := find_arenas(memory, self._data, self._data_start):
+    def _find_linked(self, memory: Snapshot, arenas: list[Arena]) -> tuple[set[Range], set[Range]]:
+        """Return the chunks on lists that are linked one way: those of sound and of weak links."""
+        fast: list[SingleList] = []
+        left = _CHUNKS_LIMIT
+        for arena in arenas:
+            for found in iter_fast_bins(memory, arena, left):
+                fast.append(found)
+                left -= len(found.blocks)
+        sure: set[Range] = set()
+        unsure: set[Range] = set()
+        protects = any(found.ends and found.protected for found in fast)
+        for found in fast:
+            if found.protected:
+                sure |= found.ranges
+            elif not protects:
+                unsure |= found.ranges
+        caches = set(iter_first_blocks(memory, arenas))
+        caches.update(word for word, _ in self._second_words.most_common(_CACHES_LIMIT))
+        for address in caches:
+            if address in _ADDRESSES and (cache := read_cache(memory, address)):
+                if cache.marked:
+                    sure |= cache.ranges
+                else:
+                    unsure |= cache.ranges
+        return sure, unsure
+
+    def _find_arenas(self, memory: Snapshot) -> list[Arena]:
+        if arenas := find_arenas(memory, self._words, self._start):
             return arenas
-        asked = {
-            block & -(64 << 20) for block in blocks if memory.word(block - 8) & _NON_MAIN_ARENA
-        }
-        for heap in sorted(asked)[:_HEAPS_ASKED]:
-            arena = arena_of_heap(memory, heap)
-            if arena and (arenas := arenas_around(memory, arena)):
+        for heap in sorted(self._heaps)[:_HEAPS_LIMIT]:
+            if arenas := arenas_of_heap(memory, heap << 26):
                 return arenas
         return []
 
 
-def _words(data: bytes) -> tuple[int, ...]:
-    return unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
+def _find_binned(memory: Snapshot, block: int, size: int) -> Range | None:
+    """Return the chunk in a bin that a block is, or is the last part of."""
+    end = block - 16 + (size & ~FLAGS)
+    if memory.word(end + 8) & PREV_INUSE:
+        return None
+    whole = memory.word(end)
+    if size & ~FLAGS <= whole <= end and is_binned(memory, end - whole, whole):
+        return end - whole, end
+    return None
 
 
-def _is_merged(memory: Snapshot, block: int, size: int) -> bool:
-    """Whether a block is a chunk on a bin's list, or the last part of one."""
-    behind = block - 16 + size
-    if size % 16 or memory.word(behind + 8) & _PREV_INUSE:
-        return False
-    whole = memory.word(behind)
-    return size <= whole <= behind and is_listed(memory, behind - whole, whole)
+def _is_mapped_for_itself(memory: Snapshot, block: int, size: int) -> bool:
+    before = memory.word(block - 16)
+    return not (block - 16 - before) % PAGE_BYTES and not (before + (size & ~FLAGS)) % PAGE_BYTES

@@ -1,73 +1,83 @@
-"""The caches that threads keep of freed chunks, in glibc's malloc since 2.26.
+"""The caches that threads keep of freed blocks, in glibc's malloc since 2.26. Pure.
 
-Source: `tcache_perthread_struct` and `tcache_entry` in malloc/malloc.c. A block in a cache names
-the next one in its first word, since 2.32 mixed with its own address, and in its second word, since
-2.29, the cache itself, or, since 2.34, a random number that stands in libc's data.
+Source: `tcache_perthread_struct`, `tcache_entry`, `tcache_get` and `tcache_key` in malloc/malloc.c,
+glibc 2.26 to 2.41. A block in a cache links to the next with its first word. Its second word is its
+mark: since 2.29 the address of the cache, since 2.34 a random number that stands in libc's data
+and is taken off before a block is handed out. Until 2.28 there is no mark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from gdbleak.glibc_chunk import FLAGS
+from gdbleak.glibc_lists import Range, follow
 from gdbleak.snapshot import Snapshot
 
 _BINS = 64
 _LARGEST_CHUNK = 16 * (_BINS + 1)
-_FLAGS = 7
-_LAYOUTS = {0x250: 1, 0x290: 2}
-"""Size of the chunk that holds one: bytes of each of its counts (2 since glibc 2.30)."""
+_COUNT_BYTES = {0x250: 1, 0x290: 2}  # by size of the chunk: until 2.29, since 2.30
+_RANDOM = range(1 << 48, (1 << 64) - (1 << 48))
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What lies in one cache."""
+
+    ranges: set[Range]
+    """Start and end of the chunks."""
+    marked: bool
+    """False: only links say that they are free, which the same words of a program could say."""
 
 
 def random_words(words: Iterable[int]) -> set[int]:
-    """Return those that may be the key of tcaches: they are no address and no small number."""
-    return {word for word in words if 1 << 48 <= word < (1 << 64) - (1 << 48)}
+    """Return those that may be the mark of glibc 2.34: no address and no small number."""
+    return {word for word in words if word in _RANDOM}
 
 
-def has_key(memory: Snapshot, block: int, keys: set[int]) -> bool:
-    """Return whether a block is marked with one of the keys, and linked as in a tcache.
-
-    malloc clears the mark before it hands out the block.
-    """
-    key = memory.word(block + 8)
-    if key not in keys:
+def is_cached(memory: Snapshot, block: int, marks: set[int]) -> bool:
+    """Return whether a block has one of these random marks and is linked as in a cache."""
+    mark = memory.word(block + 8)
+    if mark not in marks:
         return False
-    size = memory.word(block - 8) & ~_FLAGS
+    size = memory.word(block - 8) & ~FLAGS
     following = memory.word(block) ^ block >> 12
     return size <= _LARGEST_CHUNK and (
         not following
         or (
             following % 16 == 0
-            and memory.word(following + 8) == key
-            and memory.word(following - 8) & ~_FLAGS == size
+            and memory.word(following + 8) == mark
+            and memory.word(following - 8) & ~FLAGS == size
         )
     )
 
 
-def iter_cached(memory: Snapshot, cache: int) -> Iterator[int]:
-    """Yield the blocks of a tcache at an address; none if it does not look like one.
+def read_cache(memory: Snapshot, address: int) -> Cache | None:
+    """Return what lies in the cache at an address; None if it does not look like one.
 
-    A list counts only as a whole: as many blocks as it is said to have, all of its size, and
-    marked alike: with the cache, with nothing (in which case one read proves little) or with
-    the same number.
+    Of a list either all blocks count or none: there are as many as the cache says.
     """
-    count_bytes = _LAYOUTS.get(memory.word(cache - 8) & ~_FLAGS) if cache % 16 == 0 else None
+    size = 0 if address % 16 else memory.word(address - 8) & ~FLAGS
+    count_bytes = _COUNT_BYTES.get(size)
     if not count_bytes:
-        return
+        return None
+    ranges: set[Range] = set()
+    protected = False
     for number in range(_BINS):
-        at = cache + number * count_bytes
+        first = memory.word(address + _BINS * count_bytes + 8 * number)
+        at = address + number * count_bytes
         count = memory.word(at & -8) >> (at & 7) * 8 & (1 << 8 * count_bytes) - 1
-        block = memory.word(cache + _BINS * count_bytes + 8 * number)
-        yield from _walk(memory, block, count, 16 * (number + 2))
-
-
-def _walk(memory: Snapshot, block: int, count: int, size: int) -> list[int]:
-    blocks: list[int] = []
-    while block:
-        if len(blocks) == count or block % 16 or memory.word(block - 8) & ~_FLAGS != size:
-            return []
-        blocks.append(block)
-        link = memory.word(block)
-        hidden = link ^ block >> 12
-        plain = not link or (link % 16 == 0 and memory.word(link - 8) & ~_FLAGS == size)
-        block = link if plain else hidden
-    return blocks if len(blocks) == count else []
+        if first and count:
+            found = follow(memory, first, 16 * (number + 2), 0, count)
+            if found.ends and len(found.blocks) == count:
+                ranges |= found.ranges
+                protected |= found.protected
+    marks = {memory.word(start + 24) for start, _ in ranges}
+    if len(marks) == 1 and random_words(marks):
+        return Cache(ranges, marked=True)
+    if address in marks:
+        # A block without the mark was taken after the list had been read.
+        own = {found for found in ranges if memory.word(found[0] + 24) == address}
+        return Cache(own, marked=True)
+    return Cache(ranges, marked=False) if count_bytes == 1 and not protected else None

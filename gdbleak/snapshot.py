@@ -1,4 +1,4 @@
-"""Memory of a running process, read page by page, each page once.
+"""The memory of a running process as it was read: page by page, and each page once. Pure.
 
 Two pages are of two moments, so what they say together may never have been true at once.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 PAGE_BYTES = 4096
-_RUN_PAGES = 256
-_GAP_PAGES = 4
+_RUN_BYTES = 1 << 20
+_GAP_BYTES = 4 * PAGE_BYTES
+"""Reading this much for nothing takes no longer than another read."""
 
 
 class Snapshot:
@@ -17,16 +18,19 @@ class Snapshot:
 
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
         self._read = read
-        self._pages: dict[int, bytes] = {}
+        self._pages: dict[int, memoryview] = {}
 
     def word(self, address: int) -> int:
         """Return the 64-bit word at an address, a multiple of 8; 0 where none can be read."""
-        offset = address & PAGE_BYTES - 1
-        start = address - offset
-        page = self._pages.get(start)
+        page = self._pages.get(address >> 12)
         if page is None:
-            page = self._pages[start] = self._read(start, PAGE_BYTES) if start >= 0 else b""
-        return int.from_bytes(page[offset : offset + 8], "little")
+            self._fetch_run([address >> 12])
+            page = self._pages[address >> 12]
+        try:
+            value: int = page[(address & PAGE_BYTES - 1) >> 3]
+        except IndexError:
+            return 0
+        return value
 
     def bytes(self, address: int) -> bytes:
         """Return the eight bytes at an address in a page that was fetched; none if it was not."""
@@ -36,30 +40,33 @@ class Snapshot:
     def is_readable(self, address: int) -> bool:
         """Return whether there is a word at an address."""
         self.word(address)
-        offset = address & PAGE_BYTES - 1
-        return len(self._pages[address - offset]) >= offset + 8
+        return len(self._pages[address >> 12]) > (address & PAGE_BYTES - 1) >> 3
 
     def fetch(self, addresses: Iterable[int]) -> None:
-        """Read the pages of many addresses at once, neighbours in one read."""
-        wanted = sorted({address & -PAGE_BYTES for address in addresses} - self._pages.keys())
+        """Read the pages of many addresses, neighbours in one read."""
+        pages = sorted({address >> 12 for address in addresses} - self._pages.keys())
         first = 0
-        for index, page in enumerate(wanted):
-            last = index + 1 == len(wanted)
+        for index, page in enumerate(pages, 1):
             if (
-                last
-                or wanted[index + 1] - page > _GAP_PAGES * PAGE_BYTES
-                or wanted[index + 1] - wanted[first] >= _RUN_PAGES * PAGE_BYTES
+                index == len(pages)
+                or (pages[index] - page) * PAGE_BYTES > _GAP_BYTES
+                or (pages[index] - pages[first]) * PAGE_BYTES >= _RUN_BYTES
             ):
-                self._fetch_run(wanted[first : index + 1])
-                first = index + 1
+                self._fetch_run(pages[first:index])
+                first = index
 
     def _fetch_run(self, pages: list[int]) -> None:
         while pages:
             start = pages[0]
-            data = self._read(start, pages[-1] + PAGE_BYTES - start)
-            for page in pages:
-                if page > start and page - start >= len(data):
-                    break
-                self._pages[page] = data[page - start : page - start + PAGE_BYTES]
-            # Behind a page that cannot be read there may be others that can.
-            pages = [page for page in pages if page not in self._pages]
+            size = (pages[-1] + 1 - start) * PAGE_BYTES
+            data = self._read(start * PAGE_BYTES, size) if start >= 0 else b""
+            words = memoryview(data[: len(data) & -8]).cast("Q")
+            self._pages[start] = words[: PAGE_BYTES >> 3]
+            rest = []
+            for page in pages[1:]:
+                offset = (page - start) * PAGE_BYTES >> 3
+                if offset < len(words):
+                    self._pages[page] = words[offset : offset + (PAGE_BYTES >> 3)]
+                else:  # behind a page that cannot be read there may be others that can
+                    rest.append(page)
+            pages = rest

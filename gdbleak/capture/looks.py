@@ -15,7 +15,7 @@ from pathlib import Path
 from gdbleak.allocator_search import Plan
 from gdbleak.blocks import Block
 from gdbleak.errors import WriteError
-from gdbleak.glibc_heap import Heap
+from gdbleak.glibc_heap import Heap, find_data
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.recording import Freed, encode_freed
 
@@ -39,14 +39,7 @@ def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
     allocators = [a for a in plan.allocators if any(f.mapping is None for f in a.functions)]
     if len(allocators) != 1 or not allocators[0].is_glibc:
         return None
-    module = allocators[0].module
-    data: tuple[int, int] | None = None
-    for mapping in read_mappings(pid):
-        if data and mapping.start == data[1] and not mapping.inode:  # .bss
-            data = data[0], mapping.end
-        elif "w" in mapping.permissions and module.start <= mapping.start < module.end:
-            data = (data or (mapping.start, 0))[0], mapping.end
-    return Heap(memory.read, data)
+    return Heap(memory.read, find_data(read_mappings(pid), allocators[0].module.path))
 
 
 class Looks:

@@ -1,9 +1,11 @@
-/* Brings blocks into every state that glibc's malloc knows, and tells which are in use.
+/* Brings blocks into every state that glibc's malloc knows, and writes which are in use to a file:
+ * in the order of the calls a line "ADDRESS SIZE" for each block handed out, "ADDRESS 0" for each given
+ * back. Says "ready" and does nothing until its stdin is closed.
  *
- * "still": says "ready", then a line "used ADDRESS" or "freed ADDRESS" for what was done last at each
- * address, in order, then "end", and stands still until its stdin is closed.
- * "churn": the same of blocks that stay in use, while other threads allocate, resize, fill and free
- * without end.
+ * "still FILE": threads, each with its arena, one of which has ended. On a line from stdin frees more,
+ * takes larger blocks instead, writes the file again and says "done".
+ * "churn FILE": the file tells of blocks that stay in use while other threads allocate, resize, fill and
+ * free without end.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,29 +15,33 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 3, EVENTS = 1 << 20, MANY = 4000, FREED = 1 };
+enum { THREADS = 3, EVENTS = 1 << 20, MANY = 4000 };
 
-static uintptr_t events[EVENTS];
+static struct event {
+    void *block;
+    size_t size;
+} events[EVENTS];
 static atomic_uint count;
 static pthread_barrier_t done;
 static char output[1 << 16];
+static const char *path;
 
-static void note(void *block, int freed)
+static void note(void *block, size_t size)
 {
-    events[atomic_fetch_add(&count, 1)] = (uintptr_t)block | freed;
+    events[atomic_fetch_add(&count, 1)] = (struct event){block, size};
 }
 
 static void *take(size_t size)
 {
-    void *block = malloc(size);
+    void *block = malloc(++size);
     memset(block, 0xa5, size);
-    note(block, 0);
+    note(block, size);
     return block;
 }
 
 static void give(void *block)
 {
-    note(block, FREED);
+    note(block, 0);
     free(block);
 }
 
@@ -52,9 +58,9 @@ static void alternate(size_t size, int number, int run)
 
 static void fill(unsigned seed)
 {
-    for (size_t size = 24; size <= 1032; size += 16)
+    for (size_t size = 23; size <= 1031; size += 16)
         alternate(size, 14, 1); /* tcache */
-    for (size_t size = 24; size <= 120; size += 16)
+    for (size_t size = 23; size <= 119; size += 16)
         alternate(size, 60, 1); /* fast bins */
     for (size_t size = 200; size < 6000; size += 136)
         alternate(size, 30, 1); /* unsorted, then small and large bins */
@@ -95,10 +101,20 @@ static void *fill_and_go(void *seed)
     return NULL;
 }
 
+/* What the lists of free blocks look like, in blocks that are in use. */
 struct node {
     struct node *next;
     uintptr_t size;
 };
+
+static void *kept[MANY];
+
+static void link_to(struct node *node, size_t size, unsigned *seed)
+{
+    int other = rand_r(seed) % MANY;
+    node->next = other % 4 ? kept[other] : NULL;
+    node->size = (size + 8 + 15) & ~15ul;
+}
 
 static void *churn(void *argument)
 {
@@ -120,47 +136,104 @@ static void *churn(void *argument)
             free(slots[i]);
             slots[i] = malloc(size);
         }
-        /* What the lists of free blocks look like, in blocks that are in use. */
-        struct node *node = slots[i];
-        node->next = slots[rand_r(&seed) % SLOTS];
-        node->size = (size + 8 + 15) & ~15u;
+        link_to(slots[i], size, &seed);
     }
     return NULL;
 }
 
-static void tell(void)
+static void resize_in_place(void *block, size_t size)
 {
-    unsigned told = count;
-    puts("ready");
-    for (unsigned i = 0; i < told; i++)
-        printf("%s %lx\n", events[i] & FREED ? "freed" : "used", events[i] & ~(uintptr_t)FREED);
-    puts("end");
+    uintptr_t at = (uintptr_t)block;
+    void *same = realloc(block, size);
+    if ((uintptr_t)same != at)
+        abort();
+    memset(same, 0, size);
+}
+
+/* Blocks that are resized where they stand: nobody else is in this arena. */
+static void *resize(void *argument)
+{
+    (void)argument;
+    enum { RESIZED = 64, SMALL = 5000, LARGE = 40000 };
+    void *blocks[RESIZED];
+    for (int i = 0; i < RESIZED; i++) {
+        blocks[i] = take(LARGE);
+        take(100); /* not merged with the next one when it is cut */
+    }
+    pthread_barrier_wait(&done);
+    for (;;) {
+        for (int i = 0; i < RESIZED; i++)
+            resize_in_place(blocks[i], SMALL);
+        for (int i = 0; i < RESIZED; i++)
+            resize_in_place(blocks[i], LARGE);
+    }
+    return NULL;
+}
+
+static void tell(const char *word)
+{
+    FILE *file = fopen(path, "w");
+    for (unsigned i = 0; i < count; i++)
+        fprintf(file, "%p %zu\n", events[i].block, events[i].size);
+    fclose(file);
+    puts(word);
     fflush(stdout);
+}
+
+static void stand_still(void)
+{
+    pthread_t thread;
+    pthread_barrier_init(&done, NULL, THREADS + 1);
+    pthread_create(&thread, NULL, fill_and_go, (void *)99);
+    pthread_join(thread, NULL);
+    for (uintptr_t i = 1; i <= THREADS; i++)
+        pthread_create(&thread, NULL, fill_and_stay, (void *)i);
+    fill(42);
+    for (int i = 0; i < MANY; i++)
+        kept[i] = take(i % 500);
+    pthread_barrier_wait(&done);
+    tell("ready");
+    char line[80];
+    while (fgets(line, sizeof line, stdin)) {
+        for (int i = 0; i < MANY; i++)
+            if (i % 20)
+                give(kept[i]);
+        for (int i = 0; i < MANY / 20; i++)
+            take(3000);
+        tell("done");
+    }
+}
+
+static void churn_on(void)
+{
+    pthread_t thread;
+    unsigned seed = 5;
+    pthread_barrier_init(&done, NULL, 2);
+    pthread_create(&thread, NULL, resize, NULL);
+    pthread_barrier_wait(&done);
+    for (int i = 0; i < MANY; i++) {
+        size_t size = (i % 8 ? i % 200 : i) + sizeof(struct node);
+        kept[i] = take(size);
+        link_to(kept[i], size, &seed);
+    }
+    for (uintptr_t i = 1; i <= THREADS; i++)
+        pthread_create(&thread, NULL, churn, (void *)i);
+    tell("ready");
+    while (getchar() != EOF)
+        ;
 }
 
 int main(int arguments, char **argument)
 {
-    (void)arguments;
-    pthread_t thread;
+    if (arguments != 3)
+        return 2;
+    static char input[80];
+    setvbuf(stdin, input, _IOFBF, sizeof input);
     setvbuf(stdout, output, _IOFBF, sizeof output);
-    int still = !strcmp(argument[1], "still");
-    if (still) {
-        pthread_barrier_init(&done, NULL, THREADS + 1);
-        pthread_create(&thread, NULL, fill_and_go, (void *)99);
-        pthread_join(thread, NULL);
-        for (uintptr_t i = 1; i <= THREADS; i++)
-            pthread_create(&thread, NULL, fill_and_stay, (void *)i);
-        fill(42);
-        pthread_barrier_wait(&done);
-    } else {
-        for (int i = 0; i < MANY; i++)
-            take(i % 8 ? i % 200 : i);
-        for (uintptr_t i = 1; i <= THREADS; i++)
-            pthread_create(&thread, NULL, churn, (void *)i);
-    }
-    tell();
-    char byte;
-    while (read(0, &byte, 1) > 0)
-        ;
+    path = argument[2];
+    if (strcmp(argument[1], "still"))
+        churn_on();
+    else
+        stand_still();
     _exit(0);
 }

@@ -12,7 +12,12 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
 PURE = [
     "blocks",
+    "glibc_arena",
     "glibc_chunk",
+    "glibc_heap",
+    "glibc_lists",
+    "glibc_tcache",
+    "snapshot",
     "ledger",
     "mapping_ledger",
     "replay",
