@@ -39,6 +39,15 @@ class Allocator:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """Where a recorded function begins."""
+
+    address: int
+    """Run-time address."""
+    function: AllocatorFunction
+
+
+@dataclass(frozen=True)
 class Plan:
     """Where to set breakpoints in a process."""
 
@@ -57,6 +66,19 @@ class Plan:
             for function in allocator.functions:
                 known.setdefault(function.name, function)
         return tuple(function for name, function in known.items() if name in used)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Where the functions of the probes begin, also those that have no probe there."""
+        entries: dict[int, Entry] = {}
+        for number, allocator in enumerate(self.allocators):
+            used = {probe.function for probe in self.probes if probe.allocator == number}
+            symbols = allocator.image.find_functions(used)
+            for function in allocator.functions:
+                if function.name in used:
+                    address = symbols[function.name].address + allocator.module.bias
+                    entries.setdefault(address, Entry(address, function))
+        return tuple(entries.values())
 
 
 def find_allocators(

@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass
 
 from gdbleak.allocator_search import count_escapes, find_allocators, plan_probes
+from gdbleak.capture.pilot import measure_rate
+from gdbleak.cost import describe
 from gdbleak.errors import GdbleakError
 from gdbleak.gdb_program import find_gdb
 from gdbleak.link_map import read_search_order
@@ -92,7 +94,12 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             try:
                 modules = reader.read(read_mappings(pid))
                 order = read_search_order(pid, memory)
-                plan = plan_probes(find_allocators(modules, order, selection), memory)
+                plan = plan_probes(
+                    find_allocators(modules, order, selection),
+                    memory,
+                    usable_sizes=selection.usable_sizes,
+                )
+                rate = measure_rate(pid, plan.entries)
             finally:
                 reader.close()
     except GdbleakError as error:
@@ -108,6 +115,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
+    findings.append(Finding(describe(rate, selection.usable_sizes)))
     for module in modules:
         if module.file is None:
             findings.append(

@@ -33,6 +33,8 @@ PURE = [
     "analysis",
     "report",
     "selection",
+    "rates",
+    "cost",
     "units",
     "text",
     *(f"renderers.{path.stem}" for path in (PACKAGE / "renderers").glob("*.py")),
