@@ -16,20 +16,20 @@ from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
-from gdbleak.cost import describe
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, read_state, resident_set
+from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
 from gdbleak.selection import Selection
 from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
 
-__all__ = ["Limits", "Progress", "ReportOptions", "load", "trace"]
+__all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
 
 
 def trace(
@@ -46,6 +46,7 @@ def trace(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
+    on_rate: Callable[[Rate], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
     """Record what a process allocates and frees for a while, and report what stays.
@@ -67,6 +68,7 @@ def trace(
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
+        on_rate: Called before the window with how often the process allocates.
         on_progress: Called about ten times a second during the window.
 
     Raises:
@@ -92,6 +94,7 @@ def trace(
             allocators = find_allocators(modules, order, selection)
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
             rate = measure_rate(pid, plan.entries)
+            on_rate(rate)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,
@@ -113,16 +116,7 @@ def trace(
             )
             heap = find_heap(pid, plan, memory)
             looks = Looks(heap, recording) if heap else None
-            forecast = describe(rate, selection.usable_sizes, budget_percent)
-            window = Window(
-                target,
-                plan,
-                memory,
-                recording,
-                limits,
-                looks,
-                lambda progress: on_progress(replace(progress, forecast=forecast)),
-            )
+            window = Window(target, plan, memory, recording, limits, looks, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:

@@ -31,7 +31,7 @@ def load_of(rate: Rate, usable_sizes: bool = False, stop_s: float = STOP_S) -> f
 def describe(
     rate: Rate,
     usable_sizes: bool = False,
-    budget_percent: float | None = None,
+    budget_percent: float = 100,
     stop_s: float = STOP_S,
 ) -> str:
     """Say how often a process allocates, and what recording all of it would cost.
@@ -39,7 +39,7 @@ def describe(
     Args:
         rate: Of the process.
         usable_sizes: Whether allocations are recorded at their return alone.
-        budget_percent: At most this share of the time is spent in stops; None when all is recorded.
+        budget_percent: For at most this share of the time it is slowed; with 100 all is recorded.
         stop_s: What a stop takes, in seconds.
 
     """
@@ -55,7 +55,7 @@ def describe(
         cost = f"halt it for {about} {_round(100 * load)} % of the time"
     text = f"{'more than ' if rate.at_least else ''}{_round(rate.allocations_per_s)} allocations/s"
     text += f": recording all would {cost}"
-    if budget_percent is not None and 100 * load > budget_percent:
+    if 100 * load > budget_percent < 100:
         text += f"; sampling within {budget_percent:g} %"
     return text
 

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 
 from gdbleak.allocator_search import count_escapes, find_allocators, plan_probes
+from gdbleak.capture.limits import Limits
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.cost import describe
 from gdbleak.errors import GdbleakError
@@ -115,7 +116,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
-    findings.append(Finding(describe(rate, selection.usable_sizes)))
+    findings.append(Finding(describe(rate, selection.usable_sizes, Limits.budget_percent)))
     for module in modules:
         if module.file is None:
             findings.append(

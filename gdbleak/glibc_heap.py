@@ -59,7 +59,7 @@ class Heap:
         self._read = read
         self._data = data
         self._chunks: set[int] = set()
-        self._marks: dict[bytes, int] | None = None
+        self._marks: set[int] | None = None
 
     def find_cached(self, blocks: Collection[int]) -> set[int]:
         """Return which of these blocks lie in the cache of a thread, by its mark alone.
@@ -68,12 +68,10 @@ class Heap:
         now; most of them are handed out again in another moment.
         """
         if self._marks is None:
-            marks = random_words(_read_words(self._read, self._data))
-            self._marks = {mark.to_bytes(8, "little"): mark for mark in marks}
+            self._marks = random_words(_read_words(self._read, self._data))
         memory = Snapshot(self._read)
         memory.fetch(blocks)
-        marked = [block for block in blocks if memory.bytes(block + 8) in self._marks]
-        return {block for block in marked if is_cached(memory, block, {*self._marks.values()})}
+        return {block for block in blocks if is_cached(memory, block, self._marks)}
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
         """Return which of these blocks are free, by their addresses as malloc returned them."""

@@ -32,11 +32,6 @@ class Snapshot:
             return 0
         return value
 
-    def bytes(self, address: int) -> bytes:
-        """Return the eight bytes at an address in a page that was fetched; none if it was not."""
-        offset = address & PAGE_BYTES - 1
-        return self._pages.get(address - offset, b"")[offset : offset + 8]
-
     def is_readable(self, address: int) -> bool:
         """Return whether there is a word at an address."""
         self.word(address)

@@ -46,5 +46,3 @@ class Progress:
     stopped_s: float
     samples: bool = False
     """Whether it is recorded in bursts, because of the budget."""
-    forecast: str = ""
-    """How often the target allocates, and what recording all of it costs."""

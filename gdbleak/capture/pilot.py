@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import re
 import resource
 import time
@@ -17,15 +16,16 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from gdbleak.allocator_search import Entry
+from gdbleak.capture.busy_threads import Demand, choose_threads, read_cpu_time
 from gdbleak.capture.perf_counter import REGISTERS, CallCounter, explain, measure_cost
-from gdbleak.proc import list_threads
 from gdbleak.rates import Count, Rate, SetCount, estimate, is_costly, unknown
 
 _THREADS = 64
 _SETS = 3
 _SHARE = 0.05
-_SHORT_S, _LONG_S = 0.001, 0.01
-_CHOICE_S = 0.02
+_SHORT_S, _LONG_S = 0.0005, 0.01
+_LATE_S = 0.1
+_LEAST_S = 1e-6
 _SPARE_FILES = 64
 _RARE = re.compile("align|valloc|array|cfree|nothrow|allocx$|map|brk$")
 """Functions that are counted after the others, because few programs call them often."""
@@ -63,21 +63,23 @@ class _Pilot:
         self._pid = pid
         self._hit_s = measure_cost()
         self._cost_s = 0.0
-        self._weights = _choose_threads(pid)
+        self._weights = choose_threads(pid, _find_limit())
+        self._demand = Demand(pid, self._weights)
         self._began_s = time.monotonic()
 
     def run(self, sets: Sequence[Sequence[Entry]], duration_s: float) -> Rate:
-        """Count one set after the other, the first for half of the time."""
-        cpu_s = _cpu_time(self._pid)
+        """Count one set after the other, the first for most of the time."""
+        cpu_s = read_cpu_time(self._pid)
         counts = []
         for number, entries in enumerate(sets):
-            share = 1 if len(sets) == 1 else 0.5 + 0.5 * number / (len(sets) - 1)
+            share = 1 if len(sets) == 1 else 0.75 + 0.25 * number / (len(sets) - 1)
             counts.append(self._count(entries, self._began_s + share * duration_s))
-        # A thread that has time to spare pays for the counting with processor time, another with
-        # what it would have done.
-        cpu_s = _cpu_time(self._pid) - cpu_s - self._cost_s / 2
+        cpu_s = read_cpu_time(self._pid) - cpu_s
+        is_busy = self._demand.is_busy()
+        if not is_busy:  # it has paid for the counting with time that it had to spare
+            cpu_s -= self._cost_s
         elapsed_s = time.monotonic() - self._began_s
-        return estimate(counts, self._hit_s, cpu_s / elapsed_s)
+        return estimate(counts, self._hit_s, max(cpu_s, _LEAST_S) / elapsed_s, is_busy)
 
     def _count(self, entries: Sequence[Entry], until_s: float) -> SetCount:
         addresses = [entry.address for entry in entries]
@@ -96,10 +98,12 @@ class _Pilot:
                 self._cost_s += meter.count_for(slice_s) * self._hit_s
                 pause_s = max(0, self._began_s + self._cost_s / _SHARE - time.monotonic())
                 left_s = until_s - time.monotonic()
+                if left_s < -_LATE_S:
+                    break
                 if pause_s >= left_s and (alone or not is_costly(together.count, self._hit_s)):
                     break
                 time.sleep(min(pause_s, max(left_s, 0)))
-                slice_s = _SHORT_S if pause_s else min(2 * slice_s, _LONG_S, left_s)
+                slice_s = _SHORT_S if pause_s else min(2 * slice_s, _LONG_S, max(left_s, _SHORT_S))
                 if is_costly(together.count, self._hit_s):
                     calls = together.count.calls
                     alone = alone or _Meter(counters, len(entries), calls.index(max(calls)))
@@ -123,13 +127,15 @@ class _Meter:
 
     def count_for(self, duration_s: float) -> int:
         """Count for a moment; return how many calls there were."""
+        began_s = time.monotonic()
         for counter, _ in self._counters:
             counter.start(self._alone)
-        began_s = time.monotonic()
+        started_s = time.monotonic()
         time.sleep(duration_s)
-        wall_s = self.count.wall_s + time.monotonic() - began_s
+        stopping_s = time.monotonic()
         for counter, _ in self._counters:
             counter.stop()
+        wall_s = self.count.wall_s + (stopping_s + time.monotonic() - began_s - started_s) / 2
         hits, busy_s, calls = 0, self.count.busy_s, list(self.count.calls)
         for counter, weight in self._counters:
             reading = counter.take()
@@ -140,34 +146,8 @@ class _Meter:
         return hits
 
 
-def _choose_threads(pid: int) -> dict[int, float]:
-    """Return threads to count, and how many each stands for."""
-    threads = list_threads(pid)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(
-        list(Path("/proc/self/fd").iterdir())
-    )
-    limit = max(2, min(_THREADS, (files - _SPARE_FILES) // (REGISTERS + 1)))
-    if len(threads) <= limit:
-        return dict.fromkeys(threads, 1.0)
-    before = {thread: _cpu_time(thread, is_thread=True) for thread in threads}
-    time.sleep(_CHOICE_S)
-    busy = {thread: _cpu_time(thread, is_thread=True) - before[thread] for thread in threads}
-    random.shuffle(threads)
-    threads.sort(key=lambda thread: busy[thread], reverse=True)
-    busiest, others = threads[: limit // 2], threads[limit // 2 :]
-    sample = random.sample(others, limit - len(busiest))
-    return {
-        **dict.fromkeys(busiest, 1.0),
-        **dict.fromkeys(sample, len(others) / len(sample)),
-    }
-
-
-def _cpu_time(task: int, is_thread: bool = False) -> float:
-    """Return the processor time of a process or thread in seconds, 0 when it is gone.
-
-    The clock of a process has the number that clock_getcpuclockid(3) returns; Linux builds those of
-    threads alike.
-    """
-    with suppress(OSError):
-        return time.clock_gettime(~task << 3 | (4 if is_thread else 0) | 2)
-    return 0.0
+def _find_limit() -> int:
+    """Return in how many threads calls can be counted, by how many files may be open."""
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    free = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - used - _SPARE_FILES
+    return max(2, min(_THREADS, free // (REGISTERS + 1)))

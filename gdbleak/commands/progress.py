@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from gdbleak.capture.limits import Progress
+from gdbleak.cost import describe, load_of
+from gdbleak.rates import Rate
 from gdbleak.units import format_count
 
 
@@ -24,6 +26,7 @@ class ProgressLine:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._draws = self._console.is_terminal and not self._console.is_dumb_terminal
         self._announced = False
+        self._forecast = ""
 
     def __enter__(self) -> ProgressLine:
         if self._draws:
@@ -39,6 +42,16 @@ class ProgressLine:
     ) -> None:
         with suppress(OSError):  # the terminal has been closed
             self._live.stop()
+
+    def announce(self, rate: Rate, usable_sizes: bool, budget_percent: float) -> None:
+        """Say what the window will cost: where nothing is drawn, only when the budget matters."""
+        self._forecast = describe(rate, usable_sizes, budget_percent)
+        with suppress(OSError):
+            if self._draws:
+                self._draw(f"attaching to process {self._pid}")
+            elif load_of(rate, usable_sizes) * 100 > budget_percent and _takes_text():
+                sys.stderr.write(f"gdbleak: {self._forecast}\n")
+                sys.stderr.flush()
 
     def show(self, progress: Progress) -> None:
         """Show where the window stands.
@@ -56,10 +69,8 @@ class ProgressLine:
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
                 f"  {format_count(round(progress.events_per_s))} events/s"
                 f"  {format_count(progress.outstanding)} outstanding"
-                f"  stopped {progress.stopped_s:.1f} s"
-                f"{', sampling' if progress.samples else ''}"
-                "  (Ctrl-C ends)",
-                progress.forecast,
+                f"  stopped {progress.stopped_s:.1f} s{', sampling' if progress.samples else ''}"
+                "  (Ctrl-C ends)"
             )
         elif not self._announced:
             self._announced = True
@@ -67,13 +78,11 @@ class ProgressLine:
                 f"gdbleak: tracing process {self._pid} for {progress.duration_s:g} s"
                 " (Ctrl-C ends the window early)\n"
             )
-            if progress.forecast:
-                sys.stderr.write(f"gdbleak: {progress.forecast}\n")
             sys.stderr.flush()
 
-    def _draw(self, *lines: str) -> None:
-        text = Text("\n".join(filter(None, lines)), no_wrap=True, overflow="ellipsis")
-        self._live.update(text, refresh=True)
+    def _draw(self, line: str) -> None:
+        text = "\n".join(filter(None, (line, self._forecast)))
+        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 def _takes_text() -> bool:

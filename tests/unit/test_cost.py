@@ -31,7 +31,7 @@ def test_stops(usable_sizes, stops, load):
         (Rate(0, 0), 30, "no allocations while it was measured"),
         (Rate(2.345, 2), 30, "2.3 allocations/s: {} halt it for about 0.1 % of the time"),
         (Rate(0, 1000), 30, "0 allocations/s: {} halt it for about 15 % of the time"),
-        (Rate(1234, 1234), None, "1,200 allocations/s: {} halt it for about 56 % of the time"),
+        (Rate(1234, 1234), 100, "1,200 allocations/s: {} halt it for about 56 % of the time"),
         (Rate(1234, 1234), 60, "1,200 allocations/s: {} halt it for about 56 % of the time"),
         (
             Rate(1234, 1234),
@@ -45,7 +45,7 @@ def test_stops(usable_sizes, stops, load):
         ),
         (
             Rate(5e6, 5e6, at_least=True),
-            None,
+            100,
             "more than 5,000,000 allocations/s: {} slow it more than 2,300 times",
         ),
         (unknown("its threads have ended"), 30, "not measured: its threads have ended"),

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from gdbleak.capture.limits import Progress
 from gdbleak.commands.progress import ProgressLine
+from gdbleak.rates import Rate, unknown
 
 PROGRESS = Progress(
     elapsed_s=2.51, duration_s=10, events=9, events_per_s=4123.4, outstanding=1234, stopped_s=0.52
@@ -19,11 +20,8 @@ PROGRESS = Progress(
 def test_said_once_where_there_is_no_terminal(capsys):
     with ProgressLine(4711) as line:
         for _ in range(3):
-            line.show(replace(PROGRESS, forecast="90 allocations/s"))
-    said = (
-        "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
-        "gdbleak: 90 allocations/s\n"
-    )
+            line.show(PROGRESS)
+    said = "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
     assert capsys.readouterr() == ("", said)
 
 
@@ -57,12 +55,30 @@ def test_drawn_on_a_terminal(terminal):
         assert words in drawn
 
 
-def test_drawn_with_what_it_costs(terminal):
+def test_cost_is_drawn(terminal):
     with ProgressLine(4711) as line:
-        line.show(replace(PROGRESS, samples=True, forecast="90 allocations/s"))
-        drawn = terminal.getvalue()
-    assert "stopped 0.5 s, sampling" in drawn
-    assert "\n90 allocations/s" in drawn
+        line.announce(Rate(180_000, 180_000), usable_sizes=False, budget_percent=30)
+        said = (
+            "\n180,000 allocations/s: recording all would slow it about 82 times; sampling within"
+        )
+        assert f"process 4711{said}" in terminal.getvalue()
+        line.show(replace(PROGRESS, samples=True))
+        assert f"stopped 0.5 s, sampling  (Ctrl-C ends){said}" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (Rate(180_000, 179_500), "gdbleak: 180,000 allocations/s: recording all would slow it "),
+        (Rate(100, 100), ""),
+        (unknown("no idea"), ""),
+    ],
+)
+def test_cost_is_said_where_it_is_high(capsys, rate, said):
+    with ProgressLine(4711) as line:
+        line.announce(rate, usable_sizes=False, budget_percent=30)
+    out, err = capsys.readouterr()
+    assert (out, err[: len(said)], err.count("\n")) == ("", said, bool(said))
 
 
 def test_said_once_on_a_terminal_that_cannot_draw(terminal, monkeypatch, capsys):
