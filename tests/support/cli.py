@@ -113,9 +113,13 @@ class Cli:
         return self.start(*arguments, **options).finish()
 
     def start_trace(self, pid: int, *options: object) -> Running:
-        """Start a trace that lasts until the test ends it, and wait until its window is open."""
+        """Start a trace that lasts until the test ends it, and wait until its window is open.
+
+        Unless the options say otherwise it records everything, whatever that costs.
+        """
         running = self.start(
-            "trace", pid, "--older", 0, "--format", "json", "--duration", 600, *options
+            *("trace", pid, "--older", 0, "--format", "json", "--duration", 600),
+            *("--budget", 100, *options),
         )
         running.wait_for_window()
         return running

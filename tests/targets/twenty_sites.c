@@ -1,11 +1,12 @@
 /* 20 sites that allocate all the time, and free what they have allocated a little later. One of them,
- * site_13, forgets every 20th block.
+ * site_13, forgets a block now and then.
  *
- *     twenty LIVE WORK    each site holds LIVE blocks; between two allocations the thread works, for
- *                         WORK rounds of a loop
+ *     twenty_sites LIVE WORK RARELY
  *
- * On SIGUSR1 it prints how many blocks were allocated and forgotten so far. */
-#include <signal.h>
+ * Each site holds LIVE blocks. Between two allocations the thread works, for WORK rounds of a loop.
+ * site_13 forgets one of RARELY blocks. For each line that it reads, it prints how many blocks were
+ * allocated and forgotten so far. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #define MOST 4096
 
 static volatile unsigned long allocated, forgotten;
-static unsigned live, work;
+static unsigned live, work, rarely;
 static unsigned long seed = 88172645463325252UL;
 
 struct ring {
@@ -38,7 +39,7 @@ static void hold(int number, void *block)
     struct ring *ring = &rings[number];
 
     memset(block, number, 16);
-    if (number == 13 && next_random() % 20 == 0) {
+    if (number == 13 && next_random() % rarely == 0) {
         forgotten++;
         return;
     }
@@ -62,23 +63,30 @@ static void (*const sites[SITES])(void) = {
     site_10, site_11, site_12, site_13, site_14, site_15, site_16, site_17, site_18, site_19,
 };
 
-static void print(int number)
+static void *answer(void *unused)
 {
     char line[64];
-    int length = snprintf(line, sizeof line, "%lu %lu\n", allocated, forgotten);
 
-    (void)number;
-    if (write(1, line, (size_t)length) != length)
-        _exit(1);
+    while (read(0, line, sizeof line) > 0) {
+        int length = snprintf(line, sizeof line, "%lu %lu\n", allocated, forgotten);
+        if (write(1, line, (size_t)length) != length)
+            break;
+    }
+    exit(0);
+    return unused;
 }
 
 int main(int count, char **arguments)
 {
-    if (count != 3)
+    pthread_t thread;
+
+    if (count != 4)
         return 2;
-    live = (unsigned)atoi(arguments[1]) % MOST + 1;
+    live = (unsigned)atoi(arguments[1]) % MOST;
     work = (unsigned)atoi(arguments[2]);
-    signal(SIGUSR1, print);
+    rarely = (unsigned)atoi(arguments[3]);
+    if (pthread_create(&thread, NULL, answer, NULL))
+        return 1;
     puts("ready");
     fflush(stdout);
     for (;;) {

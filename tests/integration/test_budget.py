@@ -1,0 +1,133 @@
+"""A target is slowed for a share of the time: what is recorded of it, and that it is unharmed."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from support.processes import wait_until
+
+import gdbleak
+from gdbleak.recording import Recording, Turn
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+
+def numbers(line):
+    return [int(word) for word in line.split()]
+
+
+@pytest.fixture(scope="module")
+def twenty_sites(build_target):
+    """Return the command of 20 busy sites, one of which forgets each fifth block."""
+    return build_target("twenty_sites.c", "-pthread"), "20", "20000", "5"
+
+
+def test_busy_target_is_sampled_and_the_leak_comes_first(cli, start_target, twenty_sites):
+    target = start_target(*twenty_sites)
+    trace = cli.start("trace", target.pid, *("--budget", 10, "--duration", 15, "--format", "json"))
+    report = trace.finish().report
+
+    sampling = report["window"]["sampling"]
+    assert sampling["bursts"] > 10
+    assert sampling["recorded_allocations"] == report["window"]["allocations"]
+    assert sampling["allocations"] > 2 * sampling["recorded_allocations"]
+    assert report["window"]["found_free"] > 0
+    first = report["sites"][0]
+    assert first["function"] == "site_13"
+    estimate = first["estimate"]
+    low, most, high = (estimate[f"outstanding_bytes{which}"] for which in ("_low", "", "_high"))
+    assert 0 < low < most < high
+    assert most > first["outstanding_bytes"]
+    assert any("reserved" in note for note in report["notes"])
+    assert report["verification"]["ok"] is True
+    allocated, forgotten = numbers(target.ask(""))
+    assert allocated > forgotten > 0
+
+
+def test_whole_budget_records_everything(cli, start_target, twenty_sites):
+    target = start_target(*twenty_sites)
+    trace = cli.start_trace(target.pid)
+    before, _ = numbers(target.ask(""))
+    wait_until(lambda: numbers(target.ask(""))[0] > before + 1000, "a thousand allocations")
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    assert report["window"]["sampling"] is None
+    assert report["window"]["allocations"] >= 1000
+    assert (report["window"]["missed_frees"], report["window"]["found_free"]) == (0, 0)
+    assert report["notes"] == []
+
+
+def test_calm_target_is_recorded_whole(cli, start_target, build_target):
+    """What its blocks were asked for, too."""
+    puppet = start_target(build_target("puppet.c"))
+    trace = cli.start_trace(puppet.pid, "--budget", 30)
+    for _ in range(5):
+        puppet.ask("leak 3")
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    assert report["window"]["sampling"] is None
+    (site,) = report["sites"]
+    assert (site["outstanding_count"], site["outstanding_bytes"]) == (15, 1500)
+    assert site["estimate"] is None
+
+
+def test_children_started_between_bursts_never_meet_a_breakpoint(
+    cli, start_target, build_target, tmp_path
+):
+    """GDB takes all breakpoints out of a child's copy of the memory, in or not at that moment."""
+    target = start_target(build_target("forks.c"))
+    saved = tmp_path.with_suffix(".gdbleak")
+    trace = cli.start_trace(target.pid, "--budget", 3, "--save", saved)
+
+    def turns():
+        events = Recording(str(saved)).iter_events()
+        return sum(isinstance(event, Turn) for event in events)
+
+    wait_until(lambda: turns() > 100, "breakpoints have come and gone", deadline_s=120)
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    started, failed = numbers(target.ask(""))
+    assert (started > 100, failed) == (True, 0)
+    assert report["window"]["children"] > 100
+    assert report["verification"]["ok"] is True
+    target.assert_as_found()
+
+
+def test_tail_sees_blocks_end_and_none_begin(start_target, build_target):
+    """What is freed after the window is not outstanding; what is allocated then is no block."""
+    keeper = start_target(build_target("keeper.c"))
+    told = []
+
+    def tell(progress):
+        if not told:
+            told.append("window")
+            assert keeper.ask("keep 6") == "kept 6"
+        elif progress.elapsed_s > 1.2 and len(told) == 1:
+            told.append("tail")
+            assert keeper.ask("drop 4") == "dropped 4"
+            assert keeper.ask("keep 9") == "kept 9"
+
+    report = gdbleak.trace(
+        keeper.pid,
+        duration_s=1,
+        tail_s=2,
+        options=gdbleak.ReportOptions(older_ms=0),
+        on_progress=tell,
+    )
+    assert told == ["window", "tail"]
+    assert (report.window.duration_s, report.window.ended_by) == (1.0, "duration")
+    assert report.window.tail_s >= 2
+    (site,) = report.leaking
+    assert (site.allocated_count, site.freed_count, site.outstanding_count) == (6, 4, 2)
+    assert report.window.frees == 4
+    assert report.verification.ok is True
+
+
+@pytest.mark.parametrize("share", ["0", "100.1", "-5", "all", "nan"])
+def test_share_that_is_none(cli, start_target, build_target, share):
+    puppet = start_target(build_target("puppet.c"))
+    result = cli.run("trace", puppet.pid, "--budget", share)
+    assert result.exit_code == 2
+    assert "--budget" in result.stderr
+    assert result.stderr.count("\n") <= 3
