@@ -11,7 +11,7 @@ from __future__ import annotations
 from gdbleak.rates import Rate
 
 STOP_S = 150e-6
-"""What a stop takes, with waking up a thread on another processor. `benchmarks/cost.py` measures
+"""What a stop takes, with waking up a thread on another processor. `make bench` measures
 it: 0.1 to 0.4 ms, by the machine and by where the threads run."""
 
 
