@@ -61,7 +61,10 @@ class Heap:
         self._chunks: set[int] = set()
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
-        """Return which of these blocks are free, by their addresses as malloc returned them."""
+        """Return which of these blocks are free, by their addresses as malloc returned them.
+
+        Of blocks of another allocator it tells only that their memory is no longer mapped.
+        """
         asked = {block for block in blocks if block in _ADDRESSES}
         first = _Look(self._read, self._data, self._chunks)
         freed = first.find_freed(asked)
