@@ -36,11 +36,8 @@ def random_words(words: Iterable[int]) -> set[int]:
     return {word for word in words if word in _RANDOM}
 
 
-def is_cached(memory: Snapshot, block: int, marks: set[int]) -> bool:
-    """Return whether a block has one of these random marks and is linked as in a cache."""
-    mark = memory.word(block + 8)
-    if mark not in marks:
-        return False
+def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
+    """Return whether a block that has a random mark is linked as in a cache."""
     size = memory.word(block - 8) & ~FLAGS
     following = memory.word(block) ^ block >> 12
     return size <= _LARGEST_CHUNK and (
