@@ -74,7 +74,10 @@ class Heap:
         return {block for block in blocks if is_cached(memory, block, self._marks)}
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
-        """Return which of these blocks are free, by their addresses as malloc returned them."""
+        """Return which of these blocks are free, by their addresses as malloc returned them.
+
+        Of blocks of another allocator it tells only that their memory is no longer mapped.
+        """
         asked = {block for block in blocks if block in _ADDRESSES}
         first = _Look(self._read, self._data, self._chunks)
         freed = first.find_freed(asked)
@@ -147,25 +150,30 @@ class _Look:
             elif size & IS_MMAPPED:
                 if _is_mapped_for_itself(memory, block, size):
                     self.chunks.add(block)
-            elif found := _find_binned(memory, block, size):
+            elif found := self._find_chunk(memory, block, size):
                 self.free.add(found)
                 freed.add(block)
-            elif is_cached(memory, block, self._marks):
-                self.free.add((block - 16, block - 16 + (size & ~FLAGS)))
-                freed.add(block)
-            else:
-                self._note(memory, block, size)
         # Of a process that has ended nothing can be read.
         anchor = self._start or next((at for at in blocks if at not in unreadable), 0)
         return freed | unreadable if self._read(anchor, 8) else set()
 
-    def _note(self, memory: Snapshot, block: int, size: int) -> None:
-        behind = memory.word(block + (size & ~FLAGS) + SIZE_OFFSET)
-        if is_size(behind) and behind & PREV_INUSE:
+    def _find_chunk(self, memory: Snapshot, block: int, size: int) -> Range | None:
+        """Return the free chunk that a block is, or is the last part of; note the others."""
+        start, end = block - 16, block - 16 + (size & ~FLAGS)
+        behind = memory.word(end + 8)
+        if not behind & PREV_INUSE:
+            whole = memory.word(end)
+            binned = end - start <= whole <= end and is_binned(memory, end - whole, whole)
+            return (end - whole, end) if binned else None
+        mark = memory.word(block + 8)
+        if mark in self._marks and is_cached(memory, block, mark):
+            return start, end
+        if is_size(behind):
             self.chunks.add(block)
-            self._second_words[memory.word(block + 8)] += 1
+            self._second_words[mark] += 1
             if size & NON_MAIN_ARENA:
                 self._heaps.add(block >> 26)
+        return None
 
     def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
         """Return those that lie in what the arenas and the caches of threads hold free."""
@@ -226,17 +234,6 @@ class _Look:
             if arenas := arenas_of_heap(memory, heap << 26):
                 return arenas
         return []
-
-
-def _find_binned(memory: Snapshot, block: int, size: int) -> Range | None:
-    """Return the chunk in a bin that a block is, or is the last part of."""
-    end = block - 16 + (size & ~FLAGS)
-    if memory.word(end + 8) & PREV_INUSE:
-        return None
-    whole = memory.word(end)
-    if size & ~FLAGS <= whole <= end and is_binned(memory, end - whole, whole):
-        return end - whole, end
-    return None
 
 
 def _is_mapped_for_itself(memory: Snapshot, block: int, size: int) -> bool:

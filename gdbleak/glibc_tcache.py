@@ -36,11 +36,8 @@ def random_words(words: Iterable[int]) -> set[int]:
     return {word for word in words if word in _RANDOM}
 
 
-def is_cached(memory: Snapshot, block: int, marks: set[int]) -> bool:
-    """Return whether a block has one of these random marks and is linked as in a cache."""
-    mark = memory.word(block + 8)
-    if mark not in marks:
-        return False
+def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
+    """Return whether a block that has a random mark is linked as in a cache."""
     size = memory.word(block - 8) & ~FLAGS
     following = memory.word(block) ^ block >> 12
     return size <= _LARGEST_CHUNK and (
@@ -56,28 +53,34 @@ def is_cached(memory: Snapshot, block: int, marks: set[int]) -> bool:
 def read_cache(memory: Snapshot, address: int) -> Cache | None:
     """Return what lies in the cache at an address; None if it does not look like one.
 
-    Of a list either all blocks count or none: there are as many as the cache says.
+    Of a list all blocks count or none: there are as many as the cache says, all marked alike.
     """
     size = 0 if address % 16 else memory.word(address - 8) & ~FLAGS
     count_bytes = _COUNT_BYTES.get(size)
     if not count_bytes:
         return None
-    ranges: set[Range] = set()
-    protected = False
+    own: set[Range] = set()
+    unmarked: set[Range] = set()
+    by_mark: dict[int, set[Range]] = {}
     for number in range(_BINS):
         first = memory.word(address + _BINS * count_bytes + 8 * number)
         at = address + number * count_bytes
         count = memory.word(at & -8) >> (at & 7) * 8 & (1 << 8 * count_bytes) - 1
-        if first and count:
-            found = follow(memory, first, 16 * (number + 2), 0, count)
-            if found.ends and len(found.blocks) == count:
-                ranges |= found.ranges
-                protected |= found.protected
-    marks = {memory.word(start + 24) for start, _ in ranges}
-    if len(marks) == 1 and random_words(marks):
-        return Cache(ranges, marked=True)
-    if address in marks:
-        # A block without the mark was taken after the list had been read.
-        own = {found for found in ranges if memory.word(found[0] + 24) == address}
+        if not first or not count:
+            continue
+        found = follow(memory, first, 16 * (number + 2), 0, count)
+        if not found.ends or len(found.blocks) != count:
+            continue
+        marks = {memory.word(block + 8) for block in found.blocks}
+        if marks == {address}:
+            own |= found.ranges
+        elif found.protected and len(marks) == 1 and random_words(marks):
+            by_mark.setdefault(marks.pop(), set()).update(found.ranges)
+        elif not found.protected and count_bytes == 1:
+            unmarked |= found.ranges
+    if own:
         return Cache(own, marked=True)
-    return Cache(ranges, marked=False) if count_bytes == 1 and not protected else None
+    if by_mark:
+        # A list that was read while it changed may end in any other word.
+        return Cache(max(by_mark.values(), key=len), marked=True)
+    return Cache(unmarked, marked=False)

@@ -226,6 +226,15 @@ def test_a_tcache_list_that_is_longer_than_its_count():
     assert glibc.find_freed() == set()
 
 
+@pytest.mark.parametrize("version", ["2.30", "2.32", "2.34"])
+def test_a_tcache_list_in_which_a_block_has_no_mark(version):
+    count_bytes, protects, mark = TCACHES[version]
+    glibc = Glibc()
+    glibc.put_in_tcache(glibc.chunks[3:9:2], HEAP + 16, count_bytes, protects, mark)
+    glibc.image.put(glibc.chunks[5] + 24, 0)
+    assert glibc.find_freed() == set()
+
+
 def test_blocks_mapped_for_themselves_are_free_once_they_are_not_mapped(glibc):
     for start in (MAPPED, MAPPED + 0x40000):
         glibc.image.map(start, start + 0x2000)
