@@ -12,6 +12,7 @@ from typing import Any
 from gdbleak.allocator_search import find_allocators, plan_probes
 from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
+from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Limits, Progress, Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
@@ -19,13 +20,14 @@ from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, read_mappings, read_state, resident_set
+from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
 from gdbleak.selection import Selection
 from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
 
-__all__ = ["Limits", "Progress", "ReportOptions", "load", "trace"]
+__all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
 
 
 def trace(
@@ -40,6 +42,7 @@ def trace(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
+    on_rate: Callable[[Rate], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
     """Record what a process allocates and frees for a while, and report what stays.
@@ -58,6 +61,7 @@ def trace(
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
+        on_rate: Called before the window with how often the process allocates.
         on_progress: Called about ten times a second during the window.
 
     Raises:
@@ -80,6 +84,7 @@ def trace(
             order = read_search_order(pid, memory)
             allocators = find_allocators(modules, order, selection)
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
+            on_rate(measure_rate(pid, plan.entries))
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,

@@ -12,7 +12,12 @@ from rich.live import Live
 from rich.text import Text
 
 from gdbleak.capture.window import Progress
+from gdbleak.cost import describe, load_of
+from gdbleak.rates import Rate
 from gdbleak.units import format_count
+
+_MUCH = 0.3
+"""Seconds of stops in a second of the process, from which on its user should know before."""
 
 
 class ProgressLine:
@@ -39,6 +44,16 @@ class ProgressLine:
     ) -> None:
         with suppress(OSError):  # the terminal has been closed
             self._live.stop()
+
+    def announce(self, rate: Rate, usable_sizes: bool = False) -> None:
+        """Say what the window will cost: where nothing is drawn, only when that is much."""
+        sentence = describe(rate, usable_sizes)
+        with suppress(OSError):
+            if self._draws:
+                self._draw(f"attaching to process {self._pid}: {sentence}")
+            elif load_of(rate, usable_sizes) > _MUCH and _takes_text():
+                sys.stderr.write(f"gdbleak: {sentence}\n")
+                sys.stderr.flush()
 
     def show(self, progress: Progress) -> None:
         """Show where the window stands.

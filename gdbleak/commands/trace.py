@@ -98,6 +98,7 @@ class Trace:
                 selection=selected,
                 options=report_options(options),
                 save=options.save,
+                on_rate=lambda rate: line.announce(rate, selected.usable_sizes),
                 on_progress=line.show,
             )
         output.show(report)

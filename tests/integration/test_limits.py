@@ -95,8 +95,8 @@ def test_saved_recording_is_removed_in_mid_window(cli, worker, tmp_path):
 
 
 def assert_gone(result):
-    """Assert that the file that is gone is named, in two lines, after the line of progress."""
+    """Assert that the file that is gone is named, in two lines, after those of progress."""
     assert (result.exit_code, result.stdout) == (5, ""), result.stderr
-    _, cause, cure = result.stderr.splitlines()
+    *_, cause, cure = result.stderr.splitlines()
     assert "recording" in cause
     assert cure.startswith("  try: ")

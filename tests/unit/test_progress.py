@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gdbleak.capture.window import Progress
 from gdbleak.commands.progress import ProgressLine
+from gdbleak.rates import Rate, unknown
 
 PROGRESS = Progress(
     elapsed_s=2.51, duration_s=10, events=9, events_per_s=4123.4, outstanding=1234, stopped_s=0.52
@@ -51,6 +52,29 @@ def test_drawn_on_a_terminal(terminal):
         drawn = terminal.getvalue()
     for words in ["2.5 of 10 s", "4,123 events/s", "1,234 outstanding", "stopped 0.5 s", "Ctrl-C"]:
         assert words in drawn
+
+
+def test_cost_is_drawn_before_the_window(terminal):
+    with ProgressLine(4711) as line:
+        line.announce(Rate(100, 100))
+        assert "process 4711: 100 allocations/s: recording all would halt" in terminal.getvalue()
+        line.announce(unknown("no idea"))
+        assert "process 4711: not measured: no idea" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (Rate(180_000, 179_500), "gdbleak: 180,000 allocations/s: recording all would slow it "),
+        (Rate(100, 100), ""),
+        (unknown("no idea"), ""),
+    ],
+)
+def test_cost_is_said_where_it_is_high(capsys, rate, said):
+    with ProgressLine(4711) as line:
+        line.announce(rate)
+    out, err = capsys.readouterr()
+    assert (out, err[: len(said)], err.count("\n")) == ("", said, bool(said))
 
 
 def test_said_once_on_a_terminal_that_cannot_draw(terminal, monkeypatch, capsys):
