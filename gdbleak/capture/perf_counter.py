@@ -153,7 +153,7 @@ def explain(error: OSError) -> str:
     return f"this machine has no debug registers to count with ({error.strerror})"
 
 
-def measure_cost(calls: int = 200, rounds: int = 5) -> float:
+def measure_cost(calls: int = 50, rounds: int = 16) -> float:
     """Return for how long one counted call holds up a thread, in seconds.
 
     It is measured on a thread of our own, since it is some microseconds in a virtual machine and

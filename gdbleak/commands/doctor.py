@@ -18,7 +18,8 @@ class Doctor:
     summary = "say what would stop a trace on this host, or of one process"
     description = (
         "Check this host, and a process when its PID is given, for everything that would stop a "
-        "trace. Nothing is attached to. The exit status is 0 when nothing was found."
+        "trace. Of a process it is also said how often it allocates, and what recording that would "
+        "cost. Nothing is attached to. The exit status is 0 when nothing was found."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
