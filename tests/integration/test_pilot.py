@@ -86,7 +86,7 @@ def test_known_rate(measure, threads, rate, spin):
     assert measured.reason is None
     assert measured.allocations_per_s < truth * FAR
     assert measured.allocations_per_s > truth / FAR or measured.at_least
-    assert measured.frees_per_s == pytest.approx(measured.allocations_per_s, rel=0.2)
+    assert measured.frees_per_s == pytest.approx(measured.allocations_per_s, rel=0.5)
 
 
 @pytest.mark.usefixtures("needs_counters")
