@@ -11,8 +11,8 @@ from __future__ import annotations
 from gdbleak.rates import Rate
 
 STOP_S = 150e-6
-"""What a stop takes, with waking up a thread on another processor. `make bench` measures
-it: 0.1 to 0.4 ms, by the machine and by where the threads run."""
+"""What a stop is taken to last, with waking up a thread on another processor. It is not measured on
+the host: stops take 0.1 to 0.4 ms, by the machine and by where the threads run."""
 
 
 def stops_per_s(rate: Rate, usable_sizes: bool = False) -> float:

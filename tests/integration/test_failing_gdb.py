@@ -55,7 +55,7 @@ def test_target_goes_on(cli, build_target, start_target, make_gdb, command, how)
     result = cli.run("trace", target.pid, env={"GDBLEAK_GDB": str(make_gdb(command, how))})
 
     assert (result.exit_code, result.stdout) == (4, "")
-    cause, cure = result.stderr.splitlines()
+    *_, cause, cure = result.stderr.splitlines()
     assert ("could not trace" in cause, "gdbleak doctor" in cure) == (True, True)
     assert ("Cannot do that" in cause) == (how == "refused"), cause
     target.assert_as_found()

@@ -86,7 +86,7 @@ def test_known_rate(measure, threads, rate, spin):
     assert measured.reason is None
     assert measured.allocations_per_s < truth * FAR
     assert measured.allocations_per_s > truth / FAR or measured.at_least
-    assert measured.frees_per_s == pytest.approx(measured.allocations_per_s, rel=0.2)
+    assert measured.frees_per_s == pytest.approx(measured.allocations_per_s, rel=0.5)
 
 
 @pytest.mark.usefixtures("needs_counters")
@@ -175,3 +175,12 @@ def test_doctor_says_what_a_recording_would_cost(cli, build_target, start_target
     line = cli.run("doctor", target.pid).stdout.splitlines()[-1]
     assert line.startswith("ok       more than ")
     assert " allocations/s: recording all would slow it more than " in line
+
+
+@pytest.mark.usefixtures("needs_counters", "needs_ptrace")
+def test_trace_says_before_its_window_what_that_costs(cli, build_target, start_target):
+    target = start_target(build_target("busy.c"), "1", "0", "0")
+    result = cli.run("trace", target.pid, "--duration", "0.5")
+    cost, tracing, *_ = result.stderr.splitlines()
+    assert (result.exit_code, "allocations/s: recording all would slow it" in cost) == (0, True)
+    assert "tracing process" in tracing

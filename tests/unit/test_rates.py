@@ -91,7 +91,7 @@ def paced(calls, alone, busy_s=0.02):
         ("makes up for a part", paced(2000, 2400), 0.2, 30_000, False),
         ("seems to make up for more", paced(2000, 1900), 0.1, 20_000, False),
         ("is held up", paced(3571, 4167, busy_s=0.05), 0.5, 50_000, False),
-        ("nothing else to see", SetCount(PAIR, Count((2000, 2000), 0.1, 0.009)), 0.1, 20_000, True),
+        ("nothing else to see", SetCount(PAIR, Count((2000, 2000), 0.1, 0.009)), 0.1, 15_000, True),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
