@@ -71,7 +71,11 @@ class Heap:
             self._marks = random_words(_read_words(self._read, self._data))
         memory = Snapshot(self._read)
         memory.fetch(blocks)
-        return {block for block in blocks if is_cached(memory, block, self._marks)}
+        return {
+            block
+            for block in blocks
+            if (mark := memory.word(block + 8)) in self._marks and is_cached(memory, block, mark)
+        }
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
         """Return which of these blocks are free, by their addresses as malloc returned them.

@@ -21,7 +21,7 @@ from gdbleak.recording import Freed, encode_freed
 
 GLANCE_S = 0.002
 ROUND_S = 0.05
-INSPECTION_S = 0.5
+INSPECTION_S = 0.2
 """How often each kind of look is taken at most."""
 
 YOUNG_NS = 2_000_000_000

@@ -199,6 +199,18 @@ def test_tcaches(version):
     assert glibc.find_freed() == blocks_of(free)
 
 
+def test_a_glance_sees_what_has_the_random_mark():
+    glibc = Glibc()
+    free = glibc.chunks[3:40:7]
+    glibc.image.put(DATA + 0x2008, KEY)
+    glibc.put_in_tcache(free, HEAP + 16, *TCACHES["2.34"])
+    glibc.image.put(glibc.chunks[50] + 16, glibc.chunks[6] + 16, KEY)  # linked to none of its kind
+    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    assert heap.find_cached(glibc.blocks) == blocks_of(free)
+    assert heap.find_cached([]) == set()
+    assert Heap(glibc.image.read, None).find_cached(glibc.blocks) == set()
+
+
 @pytest.mark.parametrize("version", ["2.29", "2.30", "2.32", "2.34"])
 def test_the_tcache_of_a_thread_that_shares_its_arena(version):
     count_bytes, protects, mark = TCACHES[version]
