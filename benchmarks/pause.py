@@ -2,10 +2,11 @@
 
     python benchmarks/pause.py [ROUNDS]
 
-Beside gdbleak: `gdb -p PID -batch -ex detach`, which does nothing but attach and detach, and the same
-time without a tracer. All rows in one run, in turn. The debug information is real: one object file of
-many types and functions is linked in two hundred times. The slow disk is this host's, limited to
-SLOW_READS a second for the tools by a control group, with an empty page cache; it takes root.
+Beside gdbleak: `gdb -p PID -batch -ex detach`, which does nothing but attach and detach, and the
+same time without a tracer; all in turn, in one run. The debug information is real: an object file
+of many types and functions is linked in two hundred times. The slow disk is this host's, with an
+empty page cache, limited to SLOW_READS a second by a control group for whoever traces. It takes
+root.
 """
 
 from __future__ import annotations
