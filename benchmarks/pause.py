@@ -107,25 +107,22 @@ def build_with_libraries(folder: Path) -> Path:
 def slow_disk(folder: Path) -> Iterator[None]:
     """Empty the page cache, and limit how often we and our children may read from the disk."""
     device = folder.stat().st_dev
-    # A partition cannot be limited, its disk can.
-    path = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
-    path = path.parent if (path / "partition").exists() else path
-    disk = (path / "dev").read_text().strip()
-    first = Path("/sys/fs/cgroup/blkio")
-    root, limit, text = (
-        (first, "blkio.throttle.read_iops_device", f"{disk} {SLOW_READS}")
-        if first.exists()
-        else (Path("/sys/fs/cgroup"), "io.max", f"{disk} riops={SLOW_READS}")
-    )
+    disk = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+    if (disk / "partition").exists():  # only the whole can be limited
+        disk = disk.parent
+    number = (disk / "dev").read_text().strip()
+    root, limit = Path("/sys/fs/cgroup"), ("io.max", f"{number} riops={SLOW_READS}")
+    if (root / "blkio").exists():  # control groups of the first version
+        root = root / "blkio"
+        limit = ("blkio.throttle.read_iops_device", f"{number} {SLOW_READS}")
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    # Of the second version there is only one, which names no controller.
+    paths = {name: path for line in lines for _, name, path in [line.split(":", 2)]}
+    before = root / paths["blkio" if root.name == "blkio" else ""].lstrip("/")
     group = root / f"gdbleak-{os.getpid()}"
-    before = root / next(
-        line.split(":", 2)[2].strip("/")
-        for line in Path("/proc/self/cgroup").read_text().splitlines()
-        if line.split(":")[1] in ("blkio", "")[: 1 if first.exists() else 2]
-    )
     group.mkdir()
     try:
-        (group / limit).write_text(text)
+        (group / limit[0]).write_text(limit[1])
         (group / "cgroup.procs").write_text(str(os.getpid()))
         os.sync()
         Path("/proc/sys/vm/drop_caches").write_text("1")

@@ -55,17 +55,26 @@ def rehearse():
         probe.delete()
         gdb.execute("delete", to_string=True)
     except gdb.error:  # what it was will be seen when it happens with the target
+        kill()
+    os.close(ending)
+    wait_for(pid)
+
+
+def kill():
+    try:
+        gdb.execute("kill", to_string=True)
+    except gdb.error:  # GDB is not attached to it
         return
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.close(ending)
-        wait_for(pid)
 
 
 def wait_for(pid):
+    """End the stand-in, unless GDB has ended it and waited for it."""
     try:
-        os.waitpid(pid, 0)
-    except OSError:  # GDB has
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended or os.WIFSTOPPED(status):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    except OSError:  # it is no child of ours any more
         return
 
 

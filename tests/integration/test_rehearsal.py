@@ -1,0 +1,99 @@
+"""The process on which GDB rehearses never outlives it, wherever the rehearsal ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import psutil
+import pytest
+from support.processes import lives, wait_until
+
+from gdbleak.gdb_program import SAFE_OPTIONS, script_path
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+# Run inside GDB before the rehearsal: at the given command it does what is given, before or after.
+SABOTAGE = """
+import os
+execute, set_breakpoint = gdb.execute, gdb.Breakpoint
+
+def die():
+    os.kill(os.getpid(), 9)
+
+def fail():
+    raise gdb.error("Cannot do that.")
+
+def execute_or_not(command, **options):
+    if command.startswith("attach"):
+        open("{stand_in}", "w").write(command.split()[1])
+    if command.startswith("{command}") and not {after}:
+        {how}()
+    execute(command, **options)
+    if command.startswith("{command}"):
+        {how}()
+
+gdb.execute = execute_or_not
+"""
+COMMANDS = ("attach", "catch", "continue", "detach", "delete")
+
+
+@pytest.fixture
+def rehearse(tmp_path):
+    """Return a function that lets GDB rehearse, and returns how GDB ended and the stand-in."""
+
+    def run(how, command="", after=False):
+        sabotage, stand_in = tmp_path / "sabotage.py", tmp_path / "stand-in"
+        text = SABOTAGE.format(stand_in=stand_in, how=how, command=command, after=after)
+        sabotage.write_text(text)
+        ended = subprocess.run(
+            [
+                *("gdb", *SAFE_OPTIONS, "-iex", "set mi-async on", "--interpreter=mi2", "-batch"),
+                *("-x", sabotage, "-x", script_path("gdbleak_rehearsal.py")),
+                *("-ex", "python print('inferior', gdb.selected_inferior().pid)"),
+                *("-ex", "python print('breakpoints', gdb.breakpoints())"),
+                *("-ex", "python print(execute('info breakpoints', to_string=True))"),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            timeout=60,
+        )
+        return ended, int(stand_in.read_text())
+
+    return run
+
+
+def assert_gone(pid):
+    wait_until(
+        lambda: not psutil.pid_exists(pid) or not lives(psutil.Process(pid)), "the stand-in ended"
+    )
+
+
+def test_nothing_is_left_of_it(rehearse):
+    ended, stand_in = rehearse("id", command="none")
+
+    assert "inferior 0" in ended.stdout
+    assert "breakpoints ()" in ended.stdout
+    assert "No breakpoints" in ended.stdout
+    assert_gone(stand_in)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stand_in_ends_with_a_gdb_that_is_killed(rehearse, command, after):
+    ended, stand_in = rehearse("die", command, after)
+
+    assert ended.returncode == -signal.SIGKILL
+    assert_gone(stand_in)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stand_in_ends_when_the_rehearsal_fails(rehearse, command, after):
+    ended, stand_in = rehearse("fail", command, after)
+
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert_gone(stand_in)
