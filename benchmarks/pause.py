@@ -5,8 +5,10 @@
 Beside gdbleak: `gdb -p PID -batch -ex detach`, which does nothing but attach and detach, and the
 same time without a tracer; all in turn, in one run. The debug information is real: an object file
 of many types and functions is linked in two hundred times. The slow disk is this host's, with an
-empty page cache, limited to SLOW_READS a second by a control group for whoever traces. It takes
-root.
+empty page cache, limited to SLOW_READS a second by a control group for whoever traces.
+
+It takes root, also for this: the tools have precedence over whatever else the host does, and the
+watched program has precedence over the tools, so that a gap is a halt and no wait for a processor.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class Watcher:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            preexec_fn=lambda: take_precedence(2),
         )
         self.pid = self._process.pid
         self._answer()
@@ -64,6 +67,11 @@ class Watcher:
     def _answer(self) -> bytes:
         assert self._process.stdout
         return self._process.stdout.readline()
+
+
+def take_precedence(level: int) -> None:
+    """Run before every process of a lower level."""
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(level))
 
 
 def build(folder: Path, name: str, *objects: object) -> Path:
@@ -146,6 +154,7 @@ def cells(values: list[float]) -> tuple[str, str]:
 def main(rounds: int) -> None:
     """Measure and print."""
     rows = []
+    take_precedence(1)
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name).resolve()
         plain = build(folder, "plain")
@@ -159,7 +168,10 @@ def main(rounds: int) -> None:
             (f"disk of {SLOW_READS} reads/s", plain, 1, 0),
         ]
         for shape, program, threads, rate in shapes:
-            quiet, peer, ours, reported = [], [], [], []
+            quiet: list[float] = []
+            peer: list[float] = []
+            ours: list[float] = []
+            reported: list[float] = []
             slow = shape.startswith("disk")
 
             def trace(pid: int, reported: list[float] = reported) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 
@@ -16,7 +15,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 # Run inside GDB before the rehearsal: at the given command it does what is given, before or after.
 SABOTAGE = """
-import os
 execute, set_breakpoint = gdb.execute, gdb.Breakpoint
 
 def die():
