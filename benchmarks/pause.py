@@ -74,7 +74,7 @@ def take_precedence(level: int) -> None:
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(level))
 
 
-def build(folder: Path, name: str, *objects: object) -> Path:
+def build(folder: Path, name: str, *objects: Path) -> Path:
     """Compile the watcher, with something linked to it."""
     program = folder / name
     source = HERE / "watch.c"
