@@ -78,7 +78,16 @@ def build(folder: Path, name: str, *objects: Path) -> Path:
     """Compile the watcher, with something linked to it."""
     program = folder / name
     source = HERE / "watch.c"
-    command = ["cc", "-O2", "-pthread", "-o", program, source, "-Wl,--no-as-needed", *objects]
+    command: list[str | Path] = [
+        "cc",
+        "-O2",
+        "-pthread",
+        "-o",
+        program,
+        source,
+        "-Wl,--no-as-needed",
+        *objects,
+    ]
     subprocess.run(command, check=True)
     return program
 

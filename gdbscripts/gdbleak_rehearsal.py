@@ -46,24 +46,26 @@ def rehearse():
         pid, ending = start_stand_in()
     except OSError:  # there is no room for another process: then without
         return
+    probes = []
     try:
         gdb.execute("attach %d" % pid, to_string=True)
-        probe = gdb.Breakpoint("*$pc", internal=True)
+        probes.append(gdb.Breakpoint("*$pc", internal=True))
         gdb.execute("catch exec", to_string=True)
         gdb.execute("continue &", to_string=True)
         gdb.execute("detach", to_string=True)
-        probe.delete()
-        gdb.execute("delete", to_string=True)
     except gdb.error:  # what it was will be seen when it happens with the target
-        kill()
+        attempt("kill")
+    for probe in probes:
+        probe.delete()
+    attempt("delete")
     os.close(ending)
     wait_for(pid)
 
 
-def kill():
+def attempt(command):
     try:
-        gdb.execute("kill", to_string=True)
-    except gdb.error:  # GDB is not attached to it
+        gdb.execute(command, to_string=True)
+    except gdb.error:  # there is nothing to do it to
         return
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 
@@ -24,12 +25,14 @@ def fail():
     raise gdb.error("Cannot do that.")
 
 def execute_or_not(command, **options):
-    if command.startswith("attach"):
+    rehearsing = "Probe" not in globals()  # the agent has defined that
+    if rehearsing and command.startswith("attach"):
         open("{stand_in}", "w").write(command.split()[1])
-    if command.startswith("{command}") and not {after}:
+    here = rehearsing and command.startswith("{command}")
+    if here and not {after}:
         {how}()
     execute(command, **options)
-    if command.startswith("{command}"):
+    if here:
         {how}()
 
 gdb.execute = execute_or_not
@@ -38,17 +41,28 @@ COMMANDS = ("attach", "catch", "continue", "detach", "delete")
 
 
 @pytest.fixture
-def rehearse(tmp_path):
+def sabotage(tmp_path):
+    """Return a function that writes a script for GDB which makes a rehearsal end early."""
+
+    def write(how, command, after):
+        script, stand_in = tmp_path / "sabotage.py", tmp_path / "stand-in"
+        text = SABOTAGE.format(stand_in=stand_in, how=how, command=command, after=after)
+        script.write_text(text)
+        return script
+
+    return write
+
+
+@pytest.fixture
+def rehearse(sabotage, tmp_path):
     """Return a function that lets GDB rehearse, and returns how GDB ended and the stand-in."""
 
     def run(how, command="", after=False):
-        sabotage, stand_in = tmp_path / "sabotage.py", tmp_path / "stand-in"
-        text = SABOTAGE.format(stand_in=stand_in, how=how, command=command, after=after)
-        sabotage.write_text(text)
+        script = sabotage(how, command, after)
         ended = subprocess.run(
             [
                 *("gdb", *SAFE_OPTIONS, "-iex", "set mi-async on", "--interpreter=mi2", "-batch"),
-                *("-x", sabotage, "-x", script_path("gdbleak_rehearsal.py")),
+                *("-x", script, "-x", script_path("gdbleak_rehearsal.py")),
                 *("-ex", "python print('inferior', gdb.selected_inferior().pid)"),
                 *("-ex", "python print('breakpoints', gdb.breakpoints())"),
                 *("-ex", "python print(execute('info breakpoints', to_string=True))"),
@@ -59,7 +73,7 @@ def rehearse(tmp_path):
             start_new_session=True,
             timeout=60,
         )
-        return ended, int(stand_in.read_text())
+        return ended, int((tmp_path / "stand-in").read_text())
 
     return run
 
@@ -95,3 +109,22 @@ def test_stand_in_ends_when_the_rehearsal_fails(rehearse, command, after):
 
     assert "Traceback" not in ended.stdout + ended.stderr
     assert_gone(stand_in)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_rehearsal_that_fails_does_no_harm(
+    build_target, cli, sabotage, start_target, tmp_path, command, after
+):
+    target, gdb = start_target(build_target("puppet.c")), tmp_path / "gdb"
+    script = sabotage("fail", command, after)
+    gdb.write_text(f'#!/bin/sh\nexec {shutil.which("gdb")} -x {script} "$@"\n')
+    gdb.chmod(0o755)
+    trace = cli.start_trace(target.pid, env={"GDBLEAK_GDB": str(gdb)})
+    target.ask("leak 3")
+    trace.send(signal.SIGINT)
+
+    report = trace.finish().report
+    assert (report["window"]["ended_by"], report["window"]["allocations"]) == ("interrupt", 3)
+    assert report["verification"]["ok"] is True
+    assert_gone(int((tmp_path / "stand-in").read_text()))
