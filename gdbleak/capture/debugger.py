@@ -22,7 +22,7 @@ from typing import Any
 from pygdbmi import gdbmiparser
 
 from gdbleak.errors import DebuggerFailedError
-from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
+from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
 
 # Beside the options for safety. No symbols and no libraries are read, so that the pause of the
 # target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
@@ -48,6 +48,8 @@ _OPTIONS = (
 
 
 END_TIMEOUT_S = 10.0
+
+_DT_DEBUG = 21
 
 # GDB tells of these in words alone.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
@@ -102,7 +104,9 @@ class Debugger:
         self._process = subprocess.Popen(
             [
                 *(gdb.path, *SAFE_OPTIONS, *_OPTIONS, "--interpreter=mi2"),
-                *("-iex", "set sysroot empty", "-iex", "exec-file blank", "-x", script),
+                *("-iex", "set sysroot empty", "-iex", "set debug-file-directory empty"),
+                *("-iex", "set libthread-db-search-path empty", "-iex", "exec-file blank"),
+                *("-x", script_path("gdbleak_rehearsal.py"), "-x", script),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -239,14 +243,30 @@ class Debugger:
 
 
 def _write_blank_program(path: Path, machine: int) -> None:
-    """Write the smallest ELF program: a header and one segment, nothing to run or to read.
+    """Write an ELF program of nothing but a dynamic section that says "no list of libraries".
 
+    There GDB looks first for the dynamic linker's list (DT_DEBUG), and then does without it: it
+    would read each of its entries in the moment of the attach, and look for each library's file.
+    The section lies where no process has memory, because GDB prefers the memory to the file.
     Layout: System V ABI, chapters 4 and 5.
     """
-    address, size = 0x400000, 120
+    address, names = 1 << 62, b"\0.dynamic\0.shstrtab\0"
+    dynamic = struct.pack("<4Q", _DT_DEBUG, 0, 0, 0)
+    head, segment, section = 64, 56, 64
+    at_dynamic = head + segment
+    at_names = at_dynamic + len(dynamic)
+    size = at_names + len(names)
     path.write_bytes(
         b"\x7fELF\x02\x01\x01"
         + bytes(9)
-        + struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, address, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+        + struct.pack("<HHIQQQI", 2, machine, 1, address, head, size, 0)
+        + struct.pack("<HHHHHH", head, segment, 1, section, 3, 2)
         + struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
+        + dynamic
+        + names
+        + bytes(section)
+        + struct.pack(
+            "<IIQQQQIIQQ", 1, 6, 2, address + at_dynamic, at_dynamic, len(dynamic), 0, 0, 8, 16
+        )
+        + struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at_names, len(names), 0, 0, 1, 0)
     )

@@ -112,7 +112,7 @@ class Cli:
         """Run `gdbleak ARGUMENTS` to its end."""
         return self.start(*arguments, **options).finish()
 
-    def start_trace(self, pid: int, *options: object) -> Running:
+    def start_trace(self, pid: int, *options: object, **how: Any) -> Running:
         """Start a trace that lasts until the test ends it, and wait until its window is open.
 
         Unless the options say otherwise it records everything, whatever that costs.
@@ -120,6 +120,7 @@ class Cli:
         running = self.start(
             *("trace", pid, "--older", 0, "--format", "json", "--duration", 600),
             *("--budget", 100, *options),
+            **how,
         )
         running.wait_for_window()
         return running
