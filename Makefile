@@ -9,8 +9,6 @@ help: ## List the targets
 .venv/for-demo: packages = demo
 .venv/for-test: extras = [test]
 .venv/for-check: extras = [test,check]
-.venv/for-bench: extras =
-.venv/for-bench: packages = bench
 .venv/for-real: extras = [test]
 .venv/for-real: packages = real
 .venv/for-%: packages = test
@@ -35,9 +33,6 @@ torture: .venv/for-test ## Run the long versions of the tests of safety, and mea
 	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
 	$(BIN)/python benchmarks/survival.py
 
-bench: .venv/for-bench ## Measure what a trace costs, beside other tools
-	$(BIN)/python benchmarks/bench.py
-
 check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -52,4 +47,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-real torture bench check wheel clean
+.PHONY: help venv demo test test-real torture check wheel clean
