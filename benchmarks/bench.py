@@ -28,7 +28,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1, help="how often each is run (default: 1)")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each is run (default: 2)")
     parser.add_argument(
         "--seconds", type=int, default=3, help="how long each run is (default: 3, at least 2)"
     )

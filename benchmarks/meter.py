@@ -28,7 +28,7 @@ class Tool:
         """(when, seconds of processor time so far)"""
         self.peak_bytes = 0
         self._ended = Event()
-        with open(folder / "tool.log", "w") as log:
+        with (folder / "tool.log").open("w") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,

@@ -21,7 +21,10 @@ class Returned(gdb.FinishBreakpoint):
 
     def stop(self):
         live[int(gdb.parse_and_eval("$rax"))] = self.size
-        return time.time() > end
+        if time.time() > end:
+            return True
+        gdb.post_event(self.delete)  # GDB deletes only those that stop
+        return False
 
     def out_of_scope(self):
         pass
@@ -42,6 +45,6 @@ class Free(gdb.Breakpoint):
 gdb.execute("set pagination off")
 breakpoints = [Malloc("malloc"), Free("free")]
 gdb.execute("continue")
-for breakpoint in breakpoints:
-    breakpoint.delete()
+for point in breakpoints:
+    point.delete()
 gdb.execute("detach")
