@@ -11,6 +11,8 @@ help: ## List the targets
 .venv/for-check: extras = [test,check]
 .venv/for-real: extras = [test]
 .venv/for-real: packages = real
+.venv/for-bench: extras =
+.venv/for-bench: packages = bench
 .venv/for-%: packages = test
 .venv/for-%: pyproject.toml .ci/setup
 	.ci/setup $(packages)
@@ -33,6 +35,9 @@ torture: .venv/for-test ## Run the long versions of the tests of safety, and mea
 	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
 	$(BIN)/python benchmarks/survival.py
 
+bench: .venv/for-bench ## Measure what watching costs: gdbleak, its peers, and the least possible
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
 check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -47,4 +52,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-real torture check wheel clean
+.PHONY: help venv demo test test-real torture bench check wheel clean

@@ -1,44 +1,74 @@
-/* One thread that allocates and frees without pause, and watches the clock for gaps.
- * Prints a line a second: pairs done, seconds, longest gap in milliseconds. Ends on SIGTERM. */
-#include <signal.h>
+/* Threads that allocate and free without pause, and watch the clock for gaps.
+ *     pairs [THREADS]
+ * Prints a line every tenth of a second: the clock, pairs done by all threads, seconds, and the
+ * longest gap that any of them saw, in milliseconds. Ends on SIGTERM. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-static volatile sig_atomic_t running = 1;
+enum { LINE_NS = 100 * 1000 * 1000, MAX_THREADS = 256 };
 
-static void stop(int number)
-{
-    (void)number;
-    running = 0;
-}
+/* A cache line each, so that the threads share nothing but the allocator. */
+static struct {
+    _Alignas(64) atomic_long pairs;
+    atomic_long longest_ns;
+} seen[MAX_THREADS];
+static int threads = 1;
 
-static double now(void)
+static long now_ns(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+    return time.tv_sec * 1000000000L + time.tv_nsec;
 }
 
-int main(void)
+static void print_line(long began, long time)
 {
-    double began = now(), last = began, longest = 0;
-    long pairs = 0;
+    static long pairs_before;
+    long pairs = 0, longest = 0;
+    for (int i = 0; i < threads; i++) {
+        long gap = atomic_exchange(&seen[i].longest_ns, 0);
+        longest = gap > longest ? gap : longest;
+        pairs += atomic_load(&seen[i].pairs);
+    }
+    printf("%.6f %ld %.6f %.3f\n", (double)time / 1e9, pairs - pairs_before,
+           (double)(time - began) / 1e9, (double)longest / 1e6);
+    fflush(stdout);
+    pairs_before = pairs;
+}
 
-    signal(SIGTERM, stop);
-    while (running) {
+static void *work(void *argument)
+{
+    long mine = (char *)argument - (char *)NULL;
+    long began = now_ns(), last = began, pairs = 0;
+    for (;;) {
         void *volatile block = malloc(100);
         free(block);
-        pairs++;
-        double time = now();
-        if (time - last > longest)
-            longest = time - last;
+        atomic_store_explicit(&seen[mine].pairs, ++pairs, memory_order_relaxed);
+        long time = now_ns();
+        if (time - last > atomic_load_explicit(&seen[mine].longest_ns, memory_order_relaxed))
+            atomic_store_explicit(&seen[mine].longest_ns, time - last, memory_order_relaxed);
         last = time;
-        if (time - began >= 1) {
-            printf("%ld %.6f %.3f\n", pairs, time - began, longest * 1e3);
-            fflush(stdout);
-            began = time, longest = 0, pairs = 0;
+        if (mine == 0 && time - began >= LINE_NS) {
+            print_line(began, time);
+            began = time;
         }
     }
-    return 0;
+    return NULL;
+}
+
+int main(int count, char **arguments)
+{
+    if (count > 1)
+        threads = atoi(arguments[1]);
+    if (threads < 1 || threads > MAX_THREADS)
+        return 2;
+    for (long i = 1; i < threads; i++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, work, (char *)NULL + i))
+            return 1;
+    }
+    work(NULL);
 }

@@ -1,0 +1,118 @@
+"""What is compared: each way to watch the allocations of a process, by its command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from gdbleak.allocator_search import find_allocators, plan_probes
+from gdbleak.link_map import read_search_order
+from gdbleak.modules import ModuleReader
+from gdbleak.plan import Role
+from gdbleak.proc import Memory, read_mappings
+from gdbleak.selection import Selection
+
+NAIVE = Path(__file__).with_name("naive_gdb.py")
+MODES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("--usable-sizes",),
+)
+"""Options of `gdbleak trace`, a row of the table each."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a tool is told."""
+
+    pid: int
+    seconds: float
+    folder: Path
+    """Where the programs of `targets` are, and where a tool may leave files."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A row of the table."""
+
+    name: str
+    command: Callable[[Job], list[str]] | None = None
+    """How to start it on a process; None: there is nothing to start."""
+    program: str | None = None
+    """What has to be installed."""
+    wrapper: tuple[str, ...] = ()
+    """How the target's own command begins, for a tool that must be there from the start."""
+    traces: bool = True
+    """Whether it stays attached, for the seconds it is told; else it runs until SIGINT."""
+    threads: int = 1 << 16
+    """How many threads it can follow."""
+    serves: bool = True
+    """Whether it is tried on redis too."""
+
+
+def raw_stop(kind: str) -> Callable[[Job], list[str]]:
+    """Return the command of the raw loop."""
+
+    def command(job: Job) -> list[str]:
+        places = [hex(address) for address in find_stops(job.pid)]
+        return [str(job.folder / "raw_stop"), kind, str(job.pid), f"{job.seconds:.0f}", *places]
+
+    return command
+
+
+def find_stops(pid: int) -> list[int]:
+    """Return where malloc returns and free begins in a process."""
+    with Memory(pid) as memory:
+        reader = ModuleReader(pid, memory)
+        try:
+            modules = reader.read(read_mappings(pid))
+            found = find_allocators(modules, read_search_order(pid, memory), Selection())
+            return [
+                probe.address
+                for probe in plan_probes(found, memory, usable_sizes=False).probes
+                if (probe.function, probe.role) in {("malloc", Role.RETURN), ("free", Role.ENTRY)}
+            ]
+        finally:
+            reader.close()
+
+
+def naive(job: Job) -> list[str]:
+    """Return the command of the obvious GDB script."""
+    begin = ["gdb", "-nx", "-batch", "-p", str(job.pid)]
+    return [*begin, "-ex", f"python SECONDS = {job.seconds}", "-x", str(NAIVE)]
+
+
+def heaptrack(job: Job) -> list[str]:
+    """Return the command of heaptrack, which injects a library."""
+    return ["heaptrack", "-o", str(job.folder / "heaptrack"), "-p", str(job.pid)]
+
+
+def gdbleak(options: tuple[str, ...]) -> Callable[[Job], list[str]]:
+    """Return the command of gdbleak with some options."""
+
+    def command(job: Job) -> list[str]:
+        begin = [sys.executable, "-m", "gdbleak", "trace", str(job.pid)]
+        return [*begin, "--duration", str(job.seconds), *options]
+
+    return command
+
+
+RAW = "raw ptrace, int3 + step"
+"""The row that says what one stop costs."""
+UNTRACED = "untraced"
+PEERS = (
+    Peer(UNTRACED),
+    Peer(RAW, raw_stop("int3"), threads=1, serves=False),
+    Peer("raw ptrace, hardware", raw_stop("hardware"), threads=1, serves=False),
+    Peer("obvious GDB script", naive, "gdb", serves=False),
+    Peer("heaptrack, attached", heaptrack, "heaptrack", traces=False),
+    Peer("valgrind, from the start", None, "valgrind", ("valgrind", "-q"), serves=False),
+    *(Peer(" ".join(("gdbleak", *options)), gdbleak(options), "gdb") for options in MODES),
+)
+
+
+def missing(peer: Peer) -> bool:
+    """Return whether a peer's program is not installed."""
+    return peer.program is not None and which(peer.program) is None

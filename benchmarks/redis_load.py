@@ -1,0 +1,119 @@
+"""Redis under its own benchmark: throughput and latency, with and without a tool."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from subprocess import DEVNULL
+
+from figures import spread
+from meter import Tool
+from peers import Job, Peer
+from runs import CPUS, READY_S, RunError
+from targets import on, wait_until
+
+REDIS_HEADS = ("", "requests/s", "p50 ms", "p99 ms", "max ms")
+SERVERS = ("redis-server", "redis-check-rdb")
+"""One program: which it is depends on the name it is started under."""
+FIRST = 500
+WINDOW = 4
+"""The window is so many times as long as the load: the tool has to be there all the time."""
+
+
+class RedisMissingError(Exception):
+    """Redis or its benchmark is not installed."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What redis-benchmark says of one load; times in milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    longest: float
+
+
+def measure_redis(peer: Peer, seconds: float, folder: Path) -> Load:
+    """Put load on a redis for about so many seconds, with a tool attached.
+
+    Raises:
+        RedisMissingError: there is none.
+        RunError: the tool failed, or ended too early.
+
+    """
+    server = next(filter(None, map(which, SERVERS)), None)
+    if server is None or which("redis-benchmark") is None:
+        raise RedisMissingError("no redis-server or redis-benchmark (package redis-tools)")
+    socket = folder / "redis.socket"
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
+    with ExitStack() as stack:
+        redis = subprocess.Popen(
+            ["redis-server", *options],
+            executable=server,
+            cwd=folder,
+            stdout=DEVNULL,
+            start_new_session=True,
+        )
+        stack.callback(redis.wait)
+        stack.callback(redis.kill)
+        if not wait_until(socket.exists, READY_S):
+            raise RunError("redis did not start")
+        if peer.command is None:
+            return grow(socket, seconds)
+        command = peer.command(Job(redis.pid, WINDOW * seconds, folder))
+        tool = stack.enter_context(Tool([*on(CPUS), *command], redis.pid, folder))
+        wait_until(lambda: bool(tool.traced) or tool.process.poll() is not None, READY_S)
+        if not peer.traces:
+            wait_until(lambda: not tool.is_tracing(), READY_S)
+        result = grow(socket, seconds)
+        if not tool.traced or tool.is_tracing() != peer.traces:
+            raise RunError(f"{peer.name}: was not there all the time")
+        return result
+
+
+def grow(socket: Path, seconds: float) -> Load:
+    """Put more and more load on a server until it takes about so long; return the last."""
+    count = FIRST
+    while True:
+        start = time.monotonic()
+        result = put_load(socket, count)
+        took = time.monotonic() - start
+        if took > seconds / 2:
+            return result
+        count *= int(min(20, max(2, seconds / took)))
+
+
+def put_load(socket: Path, count: int) -> Load:
+    """Send so many SETs of new values from 20 clients."""
+    command = ["redis-benchmark", "-s", str(socket), "-t", "set", "-n", str(count), "-c", "20"]
+    text = subprocess.run(
+        [*on(CPUS), *command, "-r", "10000", "-d", "100", "--csv"],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=DEVNULL,
+        text=True,
+    ).stdout
+    [row] = csv.DictReader(text.splitlines())
+    return Load(
+        float(row["rps"]),
+        float(row["p50_latency_ms"]),
+        float(row["p99_latency_ms"]),
+        float(row["max_latency_ms"]),
+    )
+
+
+def redis_row(name: str, loads: list[Load]) -> tuple[str, ...]:
+    """Return a row under REDIS_HEADS."""
+    return (
+        name,
+        spread([load.rate for load in loads]),
+        spread([load.p50 for load in loads]),
+        spread([load.p99 for load in loads]),
+        spread([load.longest for load in loads]),
+    )
