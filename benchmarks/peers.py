@@ -17,8 +17,10 @@ from gdbleak.selection import Selection
 
 NAIVE = Path(__file__).with_name("naive_gdb.py")
 MODES: tuple[tuple[str, ...], ...] = (
-    (),
-    ("--usable-sizes",),
+    ("--budget", "100"),
+    ("--budget", "100", "--usable-sizes"),
+    ("--budget", "30"),
+    ("--budget", "10"),
 )
 """Options of `gdbleak trace`, a row of the table each."""
 
