@@ -10,13 +10,15 @@ The environment variable GDBLEAK_PLAN names a JSON file:
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
     breakpoint   the bytes of a breakpoint, in hexadecimal
+    sentinel     the id of a probe whose breakpoint only GDB takes out, or null
     probes       a list of {id, address, role, registers, out_register, size_offset, original,
                  phases}
 
 GDB puts the breakpoints in once, and takes them out once. In between, `gdbleak-turn` writes the old
 bytes over them, and theirs back, while the target runs. GDB itself must not do that, or it forgets
 them: a process that is forked in the same moment would keep them in its copy of the memory, and
-die of them.
+die of them. Where GDB has taken them out itself, for a child of vfork that shares the memory, none
+may be written. One that is never written over, the sentinel, tells that.
 """
 
 import json
@@ -39,14 +41,43 @@ def now_ns():
     return int(clock() * 1e9)
 
 
+class Code(object):
+    """The code of the target, where it holds breakpoints."""
+
+    def __init__(self, plan):
+        self.probes = plan["probes"]
+        self.trap = bytes(bytearray.fromhex(plan["breakpoint"]))
+        self.sentinel = plan["sentinel"]
+        self.memory = None
+
+    def wanted(self, phase):
+        """Return the ids of the probes whose breakpoints are in, in a phase."""
+        return {probe["id"] for probe in self.probes if phase in probe["phases"]}
+
+    def has_breakpoints(self):
+        """Whether GDB has put its breakpoints in, and not taken them out for a child of vfork."""
+        if self.sentinel is None:
+            return True
+        os.lseek(self.memory, self.probes[self.sentinel]["address"], os.SEEK_SET)
+        return os.read(self.memory, len(self.trap)) == self.trap
+
+    def put(self, wanted):
+        """Write the breakpoints of some probes in, and those of all others over."""
+        for probe in self.probes:
+            if probe["id"] != self.sentinel:
+                original = bytearray.fromhex(probe["original"])
+                os.lseek(self.memory, probe["address"], os.SEEK_SET)
+                os.write(self.memory, self.trap if probe["id"] in wanted else original)
+
+
 class Recorder(object):
     """The open recording, and the counts the controller asks for."""
 
-    def __init__(self, path, stack_bytes):
+    def __init__(self, path, stack_bytes, code):
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.stack_bytes = stack_bytes
+        self.code = code
         self.inferior = None
-        self.memory = None
         self.phase = ALL
         self.turn_error = None
         self.outs = {}
@@ -91,19 +122,18 @@ class Recorder(object):
         except gdb.MemoryError:
             return False
 
-    def turn(self, phase, probes, trap):
+    def turn(self, phase):
         """Have the breakpoints of a phase in, and no others, while the target runs.
 
-        The phase holds from when all of them are in until the first is taken out.
+        The phase holds from when all of them are in until the first is taken out. There is no turn
+        while GDB has taken them out.
         """
-        before = {probe["id"] for probe in probes if self.phase in probe["phases"]}
-        after = {probe["id"] for probe in probes if phase in probe["phases"]}
+        before, after = self.code.wanted(self.phase), self.code.wanted(phase)
+        if after and not self.code.has_breakpoints():
+            return
         if not after >= before:
             self.mark(phase if after <= before else NONE)
-        for probe in probes:
-            code = trap if probe["id"] in after else bytearray.fromhex(probe["original"])
-            os.lseek(self.memory, probe["address"], os.SEEK_SET)
-            os.write(self.memory, code)
+        self.code.put(after)
         if not after <= before:
             self.mark(phase)
         self.phase = phase
@@ -133,6 +163,7 @@ class Probe(gdb.Breakpoint):
         gdb.Breakpoint.__init__(self, "*0x%x" % plan["address"], internal=True)
         self.recorder = recorder
         self.probe = plan["id"]
+        self.phases = plan["phases"]
         self.returns = plan["role"] == "return"
         self.size_offset = plan.get("size_offset")
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
@@ -144,7 +175,10 @@ class Probe(gdb.Breakpoint):
         began = now_ns()
         recorder.stops += 1
         try:
-            self.record(began)
+            if recorder.phase in self.phases:
+                self.record(began)
+            else:  # after a vfork, GDB puts in again what it had put in first
+                recorder.code.put(recorder.code.wanted(recorder.phase))
         except BaseException as error:  # GDB leaves the target stopped when this escapes
             recorder.lost += 1
             recorder.last_error = "%s: %s" % (type(error).__name__, error)
@@ -195,7 +229,7 @@ class Start(gdb.Command):
         began = now_ns()
         gdb.execute("attach %d" % self.plan["pid"], to_string=True)
         self.recorder.inferior = gdb.selected_inferior()
-        self.recorder.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
+        self.recorder.code.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
         for probe in self.plan["probes"]:
             Probe(self.recorder, probe)
         # Without it GDB would carry the breakpoints over into another program.
@@ -219,15 +253,13 @@ class Status(gdb.Command):
 class Turn(gdb.Command):
     """gdbleak-turn PHASE: have other breakpoints in from now on, and print the counts."""
 
-    def __init__(self, recorder, plan):
+    def __init__(self, recorder):
         gdb.Command.__init__(self, "gdbleak-turn", gdb.COMMAND_USER)
         self.recorder = recorder
-        self.probes = plan["probes"]
-        self.trap = bytearray.fromhex(plan["breakpoint"])
 
     def invoke(self, argument, from_tty):
         try:
-            self.recorder.turn(int(argument), self.probes, self.trap)
+            self.recorder.turn(int(argument))
         except OSError as error:
             self.recorder.turn_error = error.strerror
         gdb.write(json.dumps(self.recorder.status()) + "\n")
@@ -265,11 +297,11 @@ def hold_lock(path, life):
 def main():
     with open(os.environ["GDBLEAK_PLAN"]) as file:
         plan = json.load(file)
-    recorder = Recorder(plan["recording"], plan["stack_bytes"])
+    recorder = Recorder(plan["recording"], plan["stack_bytes"], Code(plan))
     recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
     Start(recorder, plan)
     Status(recorder)
-    Turn(recorder, plan)
+    Turn(recorder)
 
 
 main()

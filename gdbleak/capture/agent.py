@@ -12,7 +12,7 @@ from gdbleak.capture.debugger import Debugger
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.phases import Phase
-from gdbleak.plan import Probe
+from gdbleak.plan import Probe, find_sentinel
 
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0
@@ -69,12 +69,14 @@ class Agent:
         self._asked: int | None = None
         self._asked_at = 0.0
         plan = folder / "plan.json"
+        sentinel = find_sentinel(probes)
         values = {
             "pid": pid,
             "lock": str(folder / "lock"),
             "life": life,
             "recording": str(recording.absolute()),
             "stack_bytes": stack_bytes,
+            "sentinel": sentinel and sentinel.id,
             "breakpoint": X86_64.breakpoint.hex(),
             "probes": [probe.to_json() for probe in probes],
         }

@@ -87,7 +87,7 @@ def start(gdb, tmp_path, monkeypatch):
     """Return a function that loads the agent into the fake GDB and starts it."""
     recording = tmp_path / "recording"
 
-    def start(recording=recording, stack_bytes=STACK_BYTES, probes=PROBES):
+    def start(recording=recording, stack_bytes=STACK_BYTES, probes=PROBES, sentinel=None):
         if recording.is_file() or not recording.exists():
             values = {
                 "version": VERSION,
@@ -100,6 +100,7 @@ def start(gdb, tmp_path, monkeypatch):
             "recording": str(recording),
             "stack_bytes": stack_bytes,
             "breakpoint": "cc",
+            "sentinel": sentinel,
             "probes": [probe.to_json() for probe in probes],
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
@@ -110,8 +111,8 @@ def start(gdb, tmp_path, monkeypatch):
     yield start
     for recorder in {command.recorder for command in gdb.commands.values()}:
         os.close(recorder.file)
-        if recorder.memory is not None:
-            os.close(recorder.memory)
+        if recorder.code.memory is not None:
+            os.close(recorder.code.memory)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ IN_PHASES = {
 class Code:
     """An agent whose breakpoints lie in the memory of this process."""
 
-    def __init__(self, start) -> None:
+    def __init__(self, start, sentinel=None) -> None:
         self.buffer = ctypes.create_string_buffer(CODE, len(CODE))
         address = ctypes.addressof(self.buffer)
         self.agent = start(
@@ -161,7 +162,8 @@ class Code:
                     phases=phases,
                 )
                 for id_, (offset, phases) in enumerate(IN_PHASES.items())
-            ]
+            ],
+            sentinel=sentinel,
         )
         # GDB has put them in.
         for offset in IN_PHASES:
@@ -197,11 +199,45 @@ def test_turn(start, before, after):
     assert code.phases() == [phase for phase, _ in itertools.groupby(turns)]
 
 
+def test_turn_leaves_the_sentinel_in(start):
+    code = Code(start, sentinel=0)
+    code.turn(Phase.NONE)
+    assert code.breakpoints() == {0}
+    code.turn(Phase.FREES)
+    assert code.breakpoints() == {0, 8}
+
+
+def test_nothing_is_put_in_while_gdb_has_taken_all_out(start):
+    """A child of vfork, which nobody traces, runs in the same memory."""
+    code = Code(start, sentinel=0)
+    for offset in IN_PHASES:
+        code.buffer[offset] = CODE[offset : offset + 1]
+    assert code.turn(Phase.FEWER)["phase"] == Phase.ALL
+    assert code.turn(Phase.NONE)["phase"] == Phase.NONE
+    assert code.turn(Phase.FEWER)["phase"] == Phase.NONE
+    assert code.breakpoints() == set()
+    assert code.phases() == [Phase.ALL, Phase.NONE]
+    code.buffer[0] = b"\xcc"
+    assert code.turn(Phase.FEWER)["phase"] == Phase.FEWER
+
+
+@pytest.mark.parametrize("phase", [Phase.FEWER, Phase.NONE])
+def test_what_gdb_has_put_in_again_is_taken_out_at_the_first_hit(start, phase):
+    code = Code(start)
+    code.turn(phase)
+    for offset in IN_PHASES:
+        code.buffer[offset] = b"\xcc"
+    assert code.agent.gdb.hit(0, 7, rsp=BASE, rdi=1) is False
+    assert code.breakpoints() == {n for n, phases in IN_PHASES.items() if phase in phases}
+    assert code.agent.hits() == []
+    assert (code.agent.status()["stops"], code.agent.status()["lost"]) == (1, 0)
+
+
 def test_turn_tells_why_it_failed(start):
     code = Code(start)
-    os.close(code.agent.recorder.memory)
+    os.close(code.agent.recorder.code.memory)
     assert code.turn(Phase.NONE)["turn_error"] == "Bad file descriptor"
-    code.agent.recorder.memory = os.open("/dev/null", os.O_RDWR)
+    code.agent.recorder.code.memory = os.open("/dev/null", os.O_RDWR)
 
 
 def test_entry(agent):

@@ -72,11 +72,15 @@ def test_calm_target_is_recorded_whole(cli, start_target, build_target):
     assert site["estimate"] is None
 
 
+@pytest.mark.parametrize("how", [(), ("vfork",)], ids=["fork", "vfork"])
 def test_children_started_between_bursts_never_meet_a_breakpoint(
-    cli, start_target, build_target, tmp_path
+    cli, start_target, build_target, tmp_path, how
 ):
-    """GDB takes all breakpoints out of a child's copy of the memory, in or not at that moment."""
-    target = start_target(build_target("forks.c"))
+    """GDB takes all breakpoints out of a child's copy of the memory, in or not at that moment.
+
+    A child of vfork runs in the memory of its parent: none may be written into it meanwhile.
+    """
+    target = start_target(build_target("forks.c", "-Wno-clobbered"), *how)
     saved = tmp_path.with_suffix(".gdbleak")
     trace = cli.start_trace(target.pid, "--budget", 3, "--save", saved)
 

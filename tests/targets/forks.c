@@ -1,5 +1,6 @@
-/* Starts one child after the other, each of which allocates, and prints for each line that it reads how
- * many there were and how many did not end as they should. It allocates much itself. */
+/* Starts one child after the other, each of which allocates, by fork, or by vfork if there is an argument.
+ * Prints for each line that it reads how many there were and how many did not end as they should. It
+ * allocates much itself. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,9 @@ static void allocate(int times)
     }
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    (void)arguments;
     struct pollfd input = {.fd = 0, .events = POLLIN};
     char line[64];
     unsigned long started = 0, failed = 0;
@@ -30,9 +32,9 @@ int main(void)
     for (;;) {
         int status = 0;
         allocate(50);
-        pid_t child = fork();
+        pid_t child = count > 1 ? vfork() : fork();
         if (child == 0) {
-            allocate(100);
+            allocate(2000);
             _exit(7);
         }
         started++;

@@ -14,7 +14,7 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
 from gdbleak.modules import Module
 from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role, make_plan
+from gdbleak.plan import Probe, Role, find_sentinel, make_plan
 from gdbleak.proc import read_mappings
 
 BIAS = 0x7F00_0000_0000
@@ -131,6 +131,15 @@ def test_plan_for_sizes_from_the_blocks(sized, plan):
     assert {p.function for p in short if p.size_offset == -8} >= {"malloc", "calloc"}
     assert [p for p in short if p.size_offset is not None and p.role is not Role.RETURN] == []
     assert {p.size_offset for p in short if p.function in NOT_ONLY_SIZES} == {None}
+
+
+def test_sentinel_is_of_the_function_that_is_called_least(plan):
+    sentinel = find_sentinel(plan)
+    assert (sentinel.function, sentinel.role) == ("pvalloc", Role.ENTRY)
+    others = [p for p in plan if p.function not in ("pvalloc", "valloc")]
+    assert find_sentinel(others).function == "reallocarray"
+    often = [p for p in plan if p.function in ("malloc", "free", "posix_memalign")]
+    assert find_sentinel(often) is None
 
 
 def test_phases(sized, plan):
