@@ -115,7 +115,7 @@ def trace(
                 },
             )
             heap = find_heap(pid, plan, memory)
-            looks = Looks(heap, recording) if heap else None
+            looks = Looks(pid, heap, recording) if heap else None
             window = Window(target, plan, memory, recording, limits, looks, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))

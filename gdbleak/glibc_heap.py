@@ -19,6 +19,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from itertools import chain, islice
 from struct import unpack
 
@@ -59,7 +60,14 @@ class Heap:
         self._read = read
         self._data = data
         self._chunks: set[int] = set()
-        self._marks: set[int] | None = None
+
+    @cached_property
+    def marks(self) -> set[int]:
+        """What stands in the second word of each block in the cache of a thread, since glibc 2.34.
+
+        Empty where there is no such mark, or it is not known. There may be other words among them.
+        """
+        return random_words(_read_words(self._read, self._data))
 
     def find_cached(self, blocks: Collection[int]) -> set[int]:
         """Return which of these blocks lie in the cache of a thread, by its mark alone.
@@ -67,14 +75,12 @@ class Heap:
         That takes little longer than reading a word of each. It finds blocks that were freed just
         now; most of them are handed out again in another moment.
         """
-        if self._marks is None:
-            self._marks = random_words(_read_words(self._read, self._data))
         memory = Snapshot(self._read)
         memory.fetch(blocks)
         return {
             block
             for block in blocks
-            if (mark := memory.word(block + 8)) in self._marks and is_cached(memory, block, mark)
+            if (mark := memory.word(block + 8)) in self.marks and is_cached(memory, block, mark)
         }
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
 from gdbleak.allocator_search import Plan
 from gdbleak.blocks import Block
+from gdbleak.capture.words import WORD_BYTES, Words
 from gdbleak.errors import WriteError
 from gdbleak.glibc_heap import Heap, find_data
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.recording import Freed, encode_freed
 
-GLANCE_S = 0.002
+GLANCE_S = 0.001
 ROUND_S = 0.05
 INSPECTION_S = 0.2
 """How often each kind of look is taken at most."""
 
-YOUNG_NS = 2_000_000_000
-"""A block that was glanced at for this long, and never found free, is not likely to be."""
+GLANCED = 1000
+"""At how many of the latest blocks one glances: one that was glanced at for long, and never found
+free, is not likely to be."""
 
 INSPECTED = 1000
 """At how many blocks one inspection looks: nothing else is done meanwhile."""
 
-SHARE = 0.1
-"""Of the time, how much is spent on each kind of look at most."""
+GLANCE_SHARE, SHARE = 0.1, 0.03
+"""Of the time, how much is spent on glances at most, and on each other kind of look."""
 
 
 def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
@@ -45,19 +47,22 @@ def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
 class Looks:
     """Looks at the blocks of one target, and notes in its recording which are free.
 
-    There are three kinds of look: a glance at the blocks of the last two seconds, a round of all of
-    them, and, for what a glance does not see, an inspection of some.
+    There are three kinds of look: a glance at the latest blocks, a round of all of them, and, for
+    what these do not see, an inspection of some.
     """
 
-    def __init__(self, heap: Heap, recording: Path) -> None:
+    def __init__(self, pid: int, heap: Heap, recording: Path) -> None:
+        self._pid = pid
         self._heap = heap
         self._recording = recording
-        kinds = ((INSPECTION_S, self._inspect), (ROUND_S, self._go_round), (GLANCE_S, self._glance))
-        self._kinds = [(pause_s, find, 0.0) for pause_s, find in kinds]
+        self._born: dict[int, int] = {}
+        """When the blocks that are glanced at were handed out, by their addresses."""
+        self._words: Words | None = None
+        self._glance_due_s = self._round_due_s = self._inspection_due_s = 0.0
         self._inspected = 0
 
     def look(self, blocks: dict[int, Block], now_ns: int) -> None:
-        """Take the look that is due, if one is.
+        """Take the look that is due, if one is, and prepare to glance.
 
         Args:
             blocks: Those that seem to be in use by their addresses, the latest at the end.
@@ -68,35 +73,53 @@ class Looks:
 
         """
         began_s = time.monotonic()
-        for number, (pause_s, find, due_s) in enumerate(self._kinds):
-            if began_s < due_s:
-                continue
-            freed = [(address, blocks[address].born_ns) for address in find(blocks, now_ns)]
-            if freed:
-                self._note(Freed(now_ns, tuple(freed)))
-            due_s = began_s + max(pause_s, (time.monotonic() - began_s) / SHARE)
-            self._kinds[number] = pause_s, find, due_s
+        freed: set[int] = set()
+        if began_s >= self._inspection_due_s:
+            freed = self._inspect(blocks)
+            self._inspection_due_s = _next_time(began_s, INSPECTION_S, SHARE)
+        elif began_s >= self._round_due_s:
+            freed = self._heap.find_cached(blocks.keys())
+            self._round_due_s = _next_time(began_s, ROUND_S, SHARE)
+        self._note(now_ns, {address: blocks[address].born_ns for address in freed})
+        latest = islice(reversed(blocks.values()), GLANCED)
+        born = {block.address: block.born_ns for block in latest if block.address not in freed}
+        if born != self._born and self._heap.marks:
+            self._born = born
+            self._words = Words(self._pid, (address + WORD_BYTES for address in born))
+
+    def glance(self, now_ns: int) -> None:
+        """Glance at the blocks that `look` has prepared, unless that is not due.
+
+        Raises:
+            WriteError: the recording cannot be written on.
+
+        """
+        began_s = time.monotonic()
+        if self._words is None or began_s < self._glance_due_s:
             return
+        marks = self._heap.marks
+        try:
+            words = self._words.read()
+        except OSError:  # on this kernel there are only the other kinds
+            self._words = None
+            return
+        marked = [address - WORD_BYTES for address, word in words.items() if word in marks]
+        if marked:
+            freed = self._heap.find_cached(marked)
+            self._note(now_ns, {address: self._born[address] for address in freed})
+        self._glance_due_s = _next_time(began_s, GLANCE_S, GLANCE_SHARE)
 
-    def _glance(self, blocks: dict[int, Block], now_ns: int) -> set[int]:
-        latest = reversed(blocks.values())
-        young = takewhile(lambda block: now_ns - block.born_ns < YOUNG_NS, latest)
-        return self._heap.find_cached([block.address for block in young])
-
-    def _go_round(self, blocks: dict[int, Block], now_ns: int) -> set[int]:
-        del now_ns
-        return self._heap.find_cached(blocks.keys())
-
-    def _inspect(self, blocks: dict[int, Block], now_ns: int) -> set[int]:
-        del now_ns
+    def _inspect(self, blocks: dict[int, Block]) -> set[int]:
         if self._inspected >= len(blocks):
             self._inspected = 0
         some = [*islice(blocks, self._inspected, self._inspected + INSPECTED)]
         self._inspected += len(some)
         return self._heap.find_freed(some)
 
-    def _note(self, freed: Freed) -> None:
-        frame = encode_freed(freed)
+    def _note(self, now_ns: int, freed: dict[int, int]) -> None:
+        if not freed:
+            return
+        frame = encode_freed(Freed(now_ns, tuple(freed.items())))
         file = os.open(self._recording, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
             # The agent appends too: in one piece, or what it writes would lie in between.
@@ -106,3 +129,8 @@ class Looks:
             raise WriteError(f"cannot write the recording: {error.strerror}") from error
         finally:
             os.close(file)
+
+
+def _next_time(began_s: float, pause_s: float, share: float) -> float:
+    """Return when the next look of a kind is due, after one that has just ended."""
+    return began_s + max(pause_s, (time.monotonic() - began_s) / share)

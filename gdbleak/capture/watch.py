@@ -113,9 +113,14 @@ class Watch:
             selector.select(TICK_S)
             return
         deadline_s = time.monotonic() + TICK_S
+        self._looks.look(self._tail.outstanding, self._now_ns)
         while not selector.select(GLANCE_S) and time.monotonic() < deadline_s:
-            now_ns = (self._tail.opened_ns or 0) + int(self.elapsed_s * 1e9)
-            self._looks.look(self._tail.outstanding, now_ns)
+            self._looks.glance(self._now_ns)
+
+    @property
+    def _now_ns(self) -> int:
+        """The time on the clock of the recording."""
+        return (self._tail.opened_ns or 0) + int(self.elapsed_s * 1e9)
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         limits, debugger = self._limits, self._agent.debugger
