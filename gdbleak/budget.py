@@ -1,10 +1,10 @@
 """When breakpoints may be in, so that a target is slowed for no more than its share of time. Pure.
 
 A leaky bucket: the target earns slowness as time goes by, and pays with what it was slowed. One
-that is slowed less than its budget allows never sees a gap. When everything is used up, what tells
-only sizes is left out; when it is used up again, the breakpoints are in for bursts, each as long as
-what was earned since the last. What is earned and not used does not last: a storm after a calm hour
-meets the same limit.
+that is slowed less than its budget allows never sees a gap. When it owes too much, what tells only
+sizes is left out; when it owes twice as much, it is left alone until it has paid, and from then on
+the breakpoints are in for bursts, each as long as what was earned since the last. What is earned
+and not used does not last: a storm after a calm hour meets the same limit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ STOP_NS = 250_000
 BURST_S = 0.02
 """For how long a target is slowed at once, when bursts are what it can be given."""
 
-CREDIT_S = 0.4
-"""What is earned in more time than this is lost."""
+CREDIT_S = 0.2
+"""What is earned in this time is the most that a target may have, or owe before it is helped."""
 
 
 class Slowness:
@@ -63,7 +63,8 @@ class Schedule:
         self.end_s = duration_s + tail_s
         self._duration_s = duration_s
         self._share = share
-        self._full_s = self._credit_s = share * CREDIT_S
+        self._full_s = share * CREDIT_S
+        self._credit_s = 0.0
         self._elapsed_s = 0.0
         self._slowed_s = 0.0
         self._recording = Phase.ALL
@@ -92,11 +93,11 @@ class Schedule:
         paid_s = armed * passed_s if self.samples else slowed_s - self._slowed_s
         self._credit_s = min(self._credit_s + passed_s * self._share - paid_s, self._full_s)
         self._elapsed_s, self._slowed_s = elapsed_s, slowed_s
-        if self._is_burst and self._credit_s < 0:
-            if self._recording is Phase.ALL:
-                self._recording = Phase.FEWER
-                self._credit_s = self._full_s
-            else:
-                self.samples, self._is_burst = True, False
+        if self.samples and self._credit_s < 0:
+            self._is_burst = False
+        elif self._credit_s < -self._full_s:
+            self.samples, self._is_burst = True, False
+        elif self._credit_s < -self._full_s / 2:
+            self._recording = Phase.FEWER
         elif self._credit_s >= min(BURST_S, self._full_s / 2):
             self._is_burst = True

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -64,12 +64,14 @@ class ProgressLine:
                 self._show(progress)
 
     def _show(self, progress: Progress) -> None:
+        events_per_s = format_count(round(progress.events_per_s))
+        pace = "sampling" if progress.samples else f"{events_per_s} events/s"
         if self._draws:
             self._draw(
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
-                f"  {format_count(round(progress.events_per_s))} events/s"
+                f"  {pace}"
                 f"  {format_count(progress.outstanding)} outstanding"
-                f"  stopped {progress.stopped_s:.1f} s{', sampling' if progress.samples else ''}"
+                f"  stopped {progress.stopped_s:.1f} s"
                 "  (Ctrl-C ends)"
             )
         elif not self._announced:
@@ -81,8 +83,8 @@ class ProgressLine:
             sys.stderr.flush()
 
     def _draw(self, line: str) -> None:
-        text = "\n".join(filter(None, (line, self._forecast)))
-        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        lines = Text(line, no_wrap=True, overflow="ellipsis"), Text(self._forecast)
+        self._live.update(Group(*filter(None, lines)), refresh=True)
 
 
 def _takes_text() -> bool:

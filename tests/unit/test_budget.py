@@ -38,10 +38,16 @@ def test_no_stretch_of_time_costs_more_than_the_budget(share, loads):
     schedule = Schedule(1e9, 0, share)
     phases, _ = play(schedule, loads)
     costs = [TICK_S * load * (phase is not Phase.NONE) for load, phase in zip(loads, phases)]
-    # A burst ends with the tick in which the budget is used up; the first time is used up twice.
+    # A burst ends with the tick in which the budget is used up.
     for first in range(0, len(costs), 97):
         stretch = costs[first:]
-        assert sum(stretch) <= share * (TICK_S * len(stretch) + 2 * CREDIT_S) + 3 * TICK_S
+        assert sum(stretch) <= share * (TICK_S * len(stretch) + 3 * CREDIT_S) + 3 * TICK_S
+
+
+@given(shares, st.floats(0, 1))
+def test_little_is_owed_at_the_end(share, load):
+    _, slowed_s = play(Schedule(1e9, 0, share), [load] * 200)
+    assert slowed_s <= share * (2 + CREDIT_S) + 2 * TICK_S
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5])

@@ -63,7 +63,9 @@ def test_cost_is_drawn(terminal):
         )
         assert f"process 4711{said}" in terminal.getvalue()
         line.show(replace(PROGRESS, samples=True))
-        assert f"stopped 0.5 s, sampling  (Ctrl-C ends){said}" in terminal.getvalue()
+        drawn = terminal.getvalue()
+        assert "2.5 of 10 s  sampling  1,234 outstanding  stopped 0.5 s  (Ctrl-C ends)" in drawn
+        assert drawn.count(said) == 2
 
 
 @pytest.mark.parametrize(
