@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from recordings import MALLOC_RET, PROBES, SP, free, head, hit, malloc, opened
@@ -69,3 +70,23 @@ def test_damage_ends_it(follow):
     tail, _ = follow(malloc(1, 0x10, 8, 0x400), struct.pack("<BBHI", 99, 0, 0, 0), free(2, 0x10))
     tail.read_all()
     assert (tail.events, len(tail.outstanding)) == (2, 1)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_window(follow):
+    """Blocks that were freed are let go of."""
+    pairs = (
+        frame
+        for number in range(20_000)
+        for frame in (malloc(3 * number, 0x1000, 8, 0x400), free(3 * number + 2, 0x1000))
+    )
+    tail, _ = follow(opened(0), *pairs)
+    tail.read()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tail.read_all()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert tail.events == 60_000
+    assert after - before < 100_000
