@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from gdbleak.blocks import HEAP, Block
 from gdbleak.bounds import bounded, check_bounds
@@ -18,6 +17,7 @@ from gdbleak.rates import Rate
 from gdbleak.recording import EndedBy, Hit, Recording, Turn, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
+    Estimate,
     Frame,
     MemoryInfo,
     Report,
@@ -27,8 +27,9 @@ from gdbleak.report import (
     Verification,
     WindowInfo,
 )
-from gdbleak.sampling import estimate, measure_sampling
+from gdbleak.sampling import choose_scale, estimate, measure_sampling
 from gdbleak.stacks import CallStack, Unwinder
+from gdbleak.tally import Tally
 
 SORTS = ("bytes", "count")
 
@@ -71,28 +72,6 @@ class ReportOptions:
 
 
 @dataclass
-class _Tally:
-    """What is added up for a call stack."""
-
-    outstanding_bytes: int = 0
-    outstanding_count: int = 0
-    allocated_bytes: int = 0
-    allocated_count: int = 0
-    freed_count: int = 0
-    oldest_ns: int | None = None
-
-    def add(self, block: Block, end_ns: int, older_ns: float) -> None:
-        self.allocated_bytes += block.allocated_bytes
-        self.allocated_count += 1
-        if block.freed_ns is not None:
-            self.freed_count += 1
-        elif end_ns - block.born_ns >= older_ns:
-            self.outstanding_bytes += block.size
-            self.outstanding_count += 1
-            self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
-
-
-@dataclass
 class Analysis:
     """A recording on its way to a report."""
 
@@ -100,7 +79,7 @@ class Analysis:
     modules: ModuleMap
     options: ReportOptions
     notes: list[str] = field(default_factory=list)
-    _tallies: dict[_Key, _Tally] = field(default_factory=dict)
+    _tallies: dict[_Key, Tally] = field(default_factory=dict)
 
     def make_report(self, resolve: Resolver) -> Report:
         """Compute the report.
@@ -146,12 +125,14 @@ class Analysis:
             closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
         duration_s = (closed_ns - opened_ns) / 1e9
         rate = Rate(**recording.head["rate"])
-        sampling = measure_sampling(turns, closed_ns, ledger.allocations, rate)
+        calls = ledger.allocations + ledger.resizes
+        sampling = measure_sampling(turns, closed_ns, calls, rate)
         for block in survivors:
             self._add(block, end_ns)
-        sites = self._make_sites(self._tallies, end_ns, duration_s, resolve)
+        estimates: dict[_Key, Estimate] = {}
         if sampling:
-            sites = tuple(replace(site, estimate=estimate(site, sampling)) for site in sites)
+            sampling, estimates = self._estimate(sampling, end_ns - opened_ns, duration_s)
+        sites = self._make_sites(estimates, end_ns, duration_s, resolve)
         return Report(
             target=TargetInfo(
                 **recording.head["target"], allocator=_name_allocators(recording, called)
@@ -175,7 +156,7 @@ class Analysis:
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
-            memory=_explain_memory(recording.head, end, _outstanding_bytes(ledger, sampling)),
+            memory=_explain_memory(*self._resident, _sum_up(ledger, sites)),
             verification=Verification(
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
@@ -194,7 +175,7 @@ class Analysis:
         call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
         if block.kind != HEAP and self._is_allocators_own(call_stack):
             return
-        tally = self._tallies.setdefault((call_stack, block.kind), _Tally())
+        tally = self._tallies.setdefault((call_stack, block.kind), Tally())
         tally.add(block, end_ns, options.older_ms * 1e6)
 
     @cached_property
@@ -248,20 +229,45 @@ class Analysis:
             self.notes.append(f"no unwinding through {module.path}: {error}")
         return None
 
+    def _estimate(
+        self, sampling: Sampling, observed_ns: int, duration_s: float
+    ) -> tuple[Sampling, dict[_Key, Estimate]]:
+        """Return what a recorded block stands for, and what that makes of each site.
+
+        What counts is blocks that get old: as old as half of the time allows, so that there are
+        some that had the time.
+        """
+        age_ns = observed_ns / 2
+        samples = {key: tally.sample() for key, tally in self._tallies.items()}
+        before, after = self._resident
+        growth = None if before is None or after is None else max(after - before, 0)
+        scale = choose_scale(sampling, samples.values(), age_ns, growth)
+        sampling = replace(sampling, scale=scale)
+        return sampling, {
+            key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
+        }
+
+    @property
+    def _resident(self) -> tuple[int | None, int | None]:
+        """Resident set before and after the window."""
+        return self.recording.head.get("rss_before"), (self.recording.end or {}).get("rss_after")
+
     def _make_sites(
         self,
-        tallies: dict[_Key, _Tally],
+        estimates: dict[_Key, Estimate],
         end_ns: int,
         duration_s: float,
         resolve: Resolver,
     ) -> tuple[Site, ...]:
-        def order(entry: tuple[_Key, _Tally]) -> tuple[int, ...]:
-            (stack, _), tally = entry
-            sizes = (tally.outstanding_bytes, tally.outstanding_count)
+        def order(entry: tuple[_Key, Tally]) -> tuple[int, ...]:
+            (stack, kind), tally = entry
+            values = estimates.get((stack, kind), tally)
+            sizes = (values.outstanding_bytes, values.outstanding_count)
             first, second = sizes if self.options.sort == "bytes" else sizes[::-1]
             return -first, -second, -tally.allocated_bytes, *stack.addresses
 
         wrappers = Wrappers(self.options.skip)
+        tallies = self._tallies
         frames_of = resolve({address for stack, _ in tallies for address in stack.addresses})
         sites = []
         for rank, ((stack, kind), tally) in enumerate(sorted(tallies.items(), key=order), start=1):
@@ -281,6 +287,7 @@ class Analysis:
                     truncated=stack.truncated,
                     frames=frames,
                     kind=kind,
+                    estimate=estimates.get((stack, kind)),
                 )
             )
         return tuple(sites)
@@ -305,15 +312,13 @@ def _name_allocators(recording: Recording, called: set[int]) -> str:
     return ", ".join(names[number] for number in used or (0,))
 
 
-def _outstanding_bytes(ledger: Ledger, sampling: Sampling | None) -> int:
-    recorded = sum(block.size for block in ledger.outstanding.values())
-    if sampling is None or not ledger.allocations:
-        return recorded
-    return round(recorded * sampling.allocations / ledger.allocations)
+def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:
+    """Return how many bytes of the heap stay: as estimated, where it was sampled."""
+    estimates = [site.estimate.outstanding_bytes for site in sites if site.estimate]
+    return sum(estimates or (block.size for block in ledger.outstanding.values()))
 
 
-def _explain_memory(head: dict[str, Any], end: dict[str, Any], outstanding: int) -> MemoryInfo:
-    before, after = head.get("rss_before"), end.get("rss_after")
+def _explain_memory(before: int | None, after: int | None, outstanding: int) -> MemoryInfo:
     if before is None or after is None:
         return MemoryInfo(before, after, None)
     return MemoryInfo(before, after, max(min(after - before, outstanding), 0))

@@ -8,6 +8,9 @@ HEAP = "heap"
 MAPPING = "mapping"
 FILE_MAPPING = "file mapping"
 
+LAST_SHARE = 0.25
+"""Of a burst, the part whose blocks are its last."""
+
 
 @dataclass
 class Block:
@@ -18,6 +21,8 @@ class Block:
         "allocated_bytes",
         "born_ns",
         "freed_ns",
+        "is_last",
+        "is_older",
         "kind",
         "reallocations",
         "size",
@@ -39,3 +44,7 @@ class Block:
     reallocations: int
     kind: str
     """HEAP, or how its memory was mapped."""
+    is_older: bool
+    """It existed before it was recorded, and was resized since."""
+    is_last: bool
+    """It was handed out at the end of a burst: if it was freed at once, nobody could see that."""

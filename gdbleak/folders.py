@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -16,16 +17,20 @@ def private_folder() -> Iterator[Path]:
     """Make a folder for files that GDB reads, and remove it in the end.
 
     Raises:
-        WriteError: everybody may rename what is in the folder around it.
+        WriteError: there is no folder around it, or everybody may rename what is in that.
         OSError: it cannot be made.
 
     """
-    around = Path(tempfile.gettempdir())
-    mode = around.stat().st_mode
+    # Not `gettempdir` alone: where TMPDIR is full, it would silently take another.
+    around = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    try:
+        mode = around.stat().st_mode
+    except OSError as error:
+        raise WriteError(f"cannot use TMPDIR, {around}: {error.strerror}") from error
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise WriteError(
             f"everybody may replace files in {around}",
             f"`chmod +t {around}`, or set TMPDIR to a folder of your own",
         )
-    with tempfile.TemporaryDirectory(prefix="gdbleak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gdbleak-", dir=around) as folder:
         yield Path(folder)

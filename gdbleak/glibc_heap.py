@@ -69,19 +69,31 @@ class Heap:
         """
         return random_words(_read_words(self._read, self._data))
 
-    def find_cached(self, blocks: Collection[int]) -> set[int]:
-        """Return which of these blocks lie in the cache of a thread, by its mark alone.
+    @cached_property
+    def main_arena(self) -> Arena | None:
+        """The arena of the heap that grows by brk; None if it was not found."""
+        words = _read_words(self._read, self._data)
+        start = self._data[0] if self._data else 0
+        return next(iter(find_arenas(Snapshot(self._read), words, start)), None)
+
+    def find_quickly(self, blocks: Collection[int]) -> set[int]:
+        """Return which of these blocks lie in the cache of a thread, or behind all that is in use.
 
         That takes little longer than reading a word of each. It finds blocks that were freed just
         now; most of them are handed out again in another moment.
         """
         memory = Snapshot(self._read)
         memory.fetch(blocks)
-        return {
+        found = {
             block
             for block in blocks
             if (mark := memory.word(block + 8)) in self.marks and is_cached(memory, block, mark)
         }
+        if self.main_arena:
+            tops = [find_top(Snapshot(self._read), self.main_arena) for _ in range(2)]
+            starts, ends = zip(*(top or (0, 0) for top in tops))
+            found.update(block for block in blocks if max(starts) < block < min(ends))
+        return found
 
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
         """Return which of these blocks are free, by their addresses as malloc returned them.

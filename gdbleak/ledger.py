@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gdbleak.allocators import AllocatorFunction, MappingCall
-from gdbleak.blocks import HEAP, Block
+from gdbleak.blocks import HEAP, LAST_SHARE, Block
 from gdbleak.mapping_ledger import MappingLedger
 from gdbleak.phases import Phase
 
@@ -70,6 +70,8 @@ class Ledger:
         self.mappings = MappingLedger(retire)
         self.allocations = 0
         """Blocks of the heap handed out in the window."""
+        self.resizes = 0
+        """Times that one of them was resized."""
         self.usable_sizes = 0
         """How many of them have a size that was read from before the block."""
         self.found_free = 0
@@ -89,6 +91,7 @@ class Ledger:
         self._displaced: list[Block] = []
         """Blocks that were to be put back, and found others at their addresses."""
         self._admits = True
+        self._burst_ns = 0
 
     @property
     def outstanding(self) -> dict[int, Block]:
@@ -181,8 +184,9 @@ class Ledger:
             self._abandon(thread, call, tail_call=True)
             self._escaped[thread] = stack_pointer
 
-    def turn(self, phase: Phase) -> None:
+    def turn(self, phase: Phase, time_ns: int) -> None:
         """Record that other breakpoints are in from now on."""
+        admitted = self._admits
         self._admits = self.mappings.admits = phase.admits
         for thread, call in [*self._calls.items()]:
             if not phase.sees(call.function):
@@ -191,6 +195,17 @@ class Ledger:
         if phase is Phase.NONE:
             self._escaped.clear()
             self._freeing.clear()
+            if admitted:
+                self._mark_last(time_ns - (time_ns - self._burst_ns) * LAST_SHARE)
+        elif not admitted:
+            self._burst_ns = time_ns
+
+    def _mark_last(self, since_ns: float) -> None:
+        for block in reversed(self._alive.values()):
+            if block.born_ns >= since_ns:
+                block.is_last = True
+            elif not block.reallocations:  # the others are not in the order of their births
+                return
 
     def find_free(self, blocks: Iterable[tuple[int, int]], time_ns: int) -> None:
         """Record that blocks, by address and time of birth, are free though nobody freed them."""
@@ -222,13 +237,29 @@ class Ledger:
         if block:
             block.allocated_bytes += max(call.size - block.size, 0)
             block.reallocations += 1
+            self.resizes += 1
             block.address, block.size = address, call.size
         else:
             if call.pointer:
                 self._end(None, time_ns)
             if not self._admits:
                 return
-            block = Block(address, call.size, call.size, time_ns, None, thread, stack, 0, HEAP)
+            is_older = bool(call.pointer)
+            block = Block(
+                *(
+                    address,
+                    call.size,
+                    call.size,
+                    time_ns,
+                    None,
+                    thread,
+                    stack,
+                    0,
+                    HEAP,
+                    is_older,
+                    False,
+                )
+            )
             self.allocations += 1
         unseen = self._alive.get(address)
         if unseen:

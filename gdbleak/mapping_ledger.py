@@ -116,7 +116,7 @@ class MappingLedger:
         if not self.admits:
             return
         size = end - start
-        block = Block(start, size, size, time_ns, None, thread, stack, 0, kind)
+        block = Block(start, size, size, time_ns, None, thread, stack, 0, kind, False, False)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:

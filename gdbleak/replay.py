@@ -45,15 +45,15 @@ class Replay:
         if isinstance(event, Hit):
             self._feed_hit(event)
         elif isinstance(event, Turn):
-            self._turn(event.phase)
+            self._turn(event)
         elif isinstance(event, Freed):
             self.ledger.find_free(event.blocks, event.time_ns)
 
-    def _turn(self, phase: Phase) -> None:
-        self._phase = phase
+    def _turn(self, turn: Turn) -> None:
+        phase = self._phase = turn.phase
         if phase is Phase.NONE:
             self._latest.clear()
-        self.ledger.turn(phase)
+        self.ledger.turn(phase, turn.time_ns)
 
     def _feed_hit(self, hit: Hit) -> None:
         """Record one hit.

@@ -34,13 +34,10 @@ class Estimate:
     """What a site has done in the whole of a window that was recorded in bursts."""
 
     outstanding_bytes: int
+    """As much of what stays as the growth of the resident set allows, between these two:"""
     outstanding_bytes_low: int
     outstanding_bytes_high: int
-    """Between these two it is in 95 of 100 cases, as far as chance decided what was recorded."""
     outstanding_count: int
-    allocated_bytes: int
-    allocated_count: int
-    freed_count: int
     bytes_per_s: float
 
 
@@ -92,11 +89,16 @@ class Sampling:
 
     bursts: int
     recorded_s: float
-    recorded_allocations: int
-    allocations: int
-    """How many there were, as estimated."""
-    at_least: bool
-    """True when there may have been more: the rate of the target was not, or not fully, known."""
+    recorded_calls: int
+    """Calls that allocate or resize."""
+    calls: int | None
+    """How many there were, by the rate that was measured before the window; None without one."""
+    scale: float
+    """What a recorded block is taken to stand for, between these two:"""
+    scale_low: float
+    """By the share of the time that was recorded."""
+    scale_high: float
+    """By the share of the calls, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -172,4 +174,4 @@ class Report:
     @property
     def leaking(self) -> tuple[Site, ...]:
         """Sites with outstanding blocks, in the order of the report."""
-        return tuple(site for site in self.sites if site.outstanding_count)
+        return tuple(site for site in self.sites if (site.estimate or site).outstanding_count)

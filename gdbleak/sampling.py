@@ -1,31 +1,58 @@
-"""From what was recorded in bursts to what happened in the whole window. Pure."""
+"""From what was recorded in bursts to what happened in the whole window. Pure.
+
+A burst is slow motion: a thread that allocates all the time gets done in it what it usually does
+in a moment, while what a clock brings about goes on at its own pace. So a recorded block stands for
+some number of others between two bounds: by the share of the time that was recorded, and by the
+share of the calls. Nothing in the recording tells where between them. What does is the resident
+set: what stays has to be somewhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import sqrt
 
+from gdbleak.blocks import LAST_SHARE
 from gdbleak.rates import Rate
 from gdbleak.recording import Turn
-from gdbleak.report import Estimate, Sampling, Site
+from gdbleak.report import Estimate, Sampling
+from gdbleak.survival import survival
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
 
+_LAST_TOO = 1 / (1 - LAST_SHARE)
+"""The last blocks of each burst do not count as alive: the others stand for them too."""
 
-def measure_sampling(
-    turns: Iterable[Turn], end_ns: int, allocations: int, rate: Rate
-) -> Sampling | None:
+
+@dataclass(frozen=True)
+class Sample:
+    """What was recorded of a site in bursts."""
+
+    freed: Sequence[int]
+    """Ages in nanoseconds at which blocks were freed, or found to be."""
+    alive: Sequence[int]
+    """Ages in nanoseconds of the others, but for the last of each burst."""
+    block_bytes: float
+    """Of a block, on average."""
+    older_count: int
+    older_bytes: int
+    """Blocks that existed before they were recorded: these stand for nobody but themselves."""
+
+    def remaining(self, age_ns: float) -> float:
+        """Return how many of the recorded blocks reach an age."""
+        share = survival(self.freed, self.alive, age_ns)
+        return share * (len(self.freed) + len(self.alive))
+
+
+def measure_sampling(turns: Iterable[Turn], end_ns: int, calls: int, rate: Rate) -> Sampling | None:
     """Return what share of a window was recorded; None when all of it was.
-
-    A target that is slowed allocates less in a second than it does between bursts. So where its
-    rate was measured before the window, that tells how much there was to see; without it, the share
-    of time does, and there was at least as much.
 
     Args:
         turns: What breakpoints were in, from when on.
         end_ns: When the window ended, its tail aside.
-        allocations: How many were recorded.
+        calls: How many calls that allocate were recorded.
         rate: How many there are in a second when nobody slows the target, if that is known.
 
     """
@@ -42,37 +69,57 @@ def measure_sampling(
     if not missed:
         return None
     duration_ns = end_ns - first_ns
-    by_time = allocations * duration_ns / recorded_ns if recorded_ns else 0.0
-    by_rate = rate.allocations_per_s * duration_ns / 1e9
+    by_time = duration_ns / max(recorded_ns, 1)
+    by_calls = rate.allocations_per_s * duration_ns / 1e9 / max(calls, 1)
     return Sampling(
         bursts=bursts,
         recorded_s=recorded_ns / 1e9,
-        recorded_allocations=allocations,
-        allocations=round(max(by_time, by_rate)),
-        at_least=rate.at_least or by_rate < by_time,
+        recorded_calls=calls,
+        calls=round(calls * by_calls) if by_calls > by_time else None,
+        scale=by_time,
+        scale_low=by_time,
+        scale_high=max(by_time, by_calls),
     )
 
 
-def estimate(site: Site, sampling: Sampling) -> Estimate:
-    """Return what a site has done in the whole window, by what was recorded of it.
+def choose_scale(
+    sampling: Sampling, samples: Iterable[Sample], age_ns: float, growth: int | None
+) -> float:
+    """Return what a recorded block is taken to stand for.
 
-    The interval is that of a count that happened to be recorded: each block is, or is not,
-    independently of the others. Source: Garwood's interval for a Poisson count, as approximated by
-    Byar (N. Breslow and N. Day, Statistical Methods in Cancer Research II, 1987, page 69).
+    Args:
+        sampling: Of the window.
+        samples: Of its sites.
+        age_ns: The age that blocks have to reach to count.
+        growth: Bytes by which the resident set grew; None when that is not known.
+
     """
-    scale = sampling.allocations / max(sampling.recorded_allocations, 1)
-    count = site.outstanding_count
-    low, high = 0.0, (count + 1) * (1 - 1 / (9 * (count + 1)) + _Z / (3 * sqrt(count + 1))) ** 3
-    if count:
-        low = count * (1 - 1 / (9 * count) - _Z / (3 * sqrt(count))) ** 3
-    size = scale * site.outstanding_bytes / max(count, 1)
+    stays = sum(sample.remaining(age_ns) * sample.block_bytes for sample in samples) * _LAST_TOO
+    if growth is None or stays <= 0:
+        return sampling.scale_low
+    return min(max(growth / stays, sampling.scale_low), sampling.scale_high)
+
+
+def estimate(sample: Sample, sampling: Sampling, age_ns: float, duration_s: float) -> Estimate:
+    """Return what of a site's memory stays in the whole window, by what was recorded of it.
+
+    Its bounds hold both doubts: what a recorded block stands for, and what chance does to a count.
+    Source of the latter: Garwood's interval for a Poisson count, as approximated by Byar (N.
+    Breslow and N. Day, Statistical Methods in Cancer Research II, 1987, page 69).
+    """
+    count = sample.remaining(age_ns)
+    more = count + 1
+    low, high = 0.0, more * (1 - 1 / (9 * more) + _Z / (3 * sqrt(more))) ** 3
+    if count > 0:
+        low = max(count * (1 - 1 / (9 * count) - _Z / (3 * sqrt(count))) ** 3, 0.0)
+
+    def in_bytes(blocks: float) -> int:
+        return round(blocks * _LAST_TOO * sample.block_bytes) + sample.older_bytes
+
     return Estimate(
-        outstanding_bytes=round(scale * site.outstanding_bytes),
-        outstanding_bytes_low=round(size * low),
-        outstanding_bytes_high=round(size * high),
-        outstanding_count=round(scale * count),
-        allocated_bytes=round(scale * site.allocated_bytes),
-        allocated_count=round(scale * site.allocated_count),
-        freed_count=round(scale * site.freed_count),
-        bytes_per_s=scale * site.bytes_per_s,
+        outstanding_bytes=in_bytes(sampling.scale * count),
+        outstanding_bytes_low=in_bytes(sampling.scale_low * low),
+        outstanding_bytes_high=in_bytes(sampling.scale_high * high),
+        outstanding_count=round(sampling.scale * count * _LAST_TOO) + sample.older_count,
+        bytes_per_s=in_bytes(sampling.scale * count) / duration_s if duration_s else 0.0,
     )

@@ -46,6 +46,11 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
+def format_factor(factor: float) -> str:
+    """Return a factor with two digits at least."""
+    return f"{factor:,.{1 if factor < 9.95 else 0}f}"
+
+
 def format_percent(part: float, whole: float) -> str:
     """Return a share, or a question mark where there is no whole to have a share of."""
     return f"{100 * part / whole:.1f} %" if whole else "?"

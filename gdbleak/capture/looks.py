@@ -25,6 +25,9 @@ ROUND_S = 0.05
 INSPECTION_S = 0.2
 """How often each kind of look is taken at most."""
 
+HEAP_BYTES = 1 << 30
+"""What lies further behind the end of the main arena belongs to others."""
+
 GLANCED = 1000
 """At how many of the latest blocks one glances: one that was glanced at for long, and never found
 free, is not likely to be."""
@@ -58,6 +61,8 @@ class Looks:
         self._born: dict[int, int] = {}
         """When the blocks that are glanced at were handed out, by their addresses."""
         self._words: Words | None = None
+        self._top = 0
+        """Where the end of the main arena is told; 0 when it was not found."""
         self._glance_due_s = self._round_due_s = self._inspection_due_s = 0.0
         self._inspected = 0
 
@@ -78,14 +83,17 @@ class Looks:
             freed = self._inspect(blocks)
             self._inspection_due_s = _next_time(began_s, INSPECTION_S, SHARE)
         elif began_s >= self._round_due_s:
-            freed = self._heap.find_cached(blocks.keys())
+            freed = self._heap.find_quickly(blocks.keys())
             self._round_due_s = _next_time(began_s, ROUND_S, SHARE)
         self._note(now_ns, {address: blocks[address].born_ns for address in freed})
         latest = islice(reversed(blocks.values()), GLANCED)
         born = {block.address: block.born_ns for block in latest if block.address not in freed}
-        if born != self._born and self._heap.marks:
+        if born != self._born:
             self._born = born
-            self._words = Words(self._pid, (address + WORD_BYTES for address in born))
+            arena = self._heap.main_arena
+            self._top = arena.top if arena else 0
+            seconds = [address + WORD_BYTES for address in born]
+            self._words = Words(self._pid, [*seconds, self._top] if self._top else seconds)
 
     def glance(self, now_ns: int) -> None:
         """Glance at the blocks that `look` has prepared, unless that is not due.
@@ -97,15 +105,17 @@ class Looks:
         began_s = time.monotonic()
         if self._words is None or began_s < self._glance_due_s:
             return
-        marks = self._heap.marks
         try:
             words = self._words.read()
         except OSError:  # on this kernel there are only the other kinds
             self._words = None
             return
-        marked = [address - WORD_BYTES for address, word in words.items() if word in marks]
-        if marked:
-            freed = self._heap.find_cached(marked)
+        marks, top = self._heap.marks, words.get(self._top, 0)
+        suspects = [at - WORD_BYTES for at, word in words.items() if word in marks]
+        if top:
+            suspects += [address for address in self._born if top < address < top + HEAP_BYTES]
+        if suspects:
+            freed = self._heap.find_quickly(suspects) & self._born.keys()
             self._note(now_ns, {address: self._born[address] for address in freed})
         self._glance_due_s = _next_time(began_s, GLANCE_S, GLANCE_SHARE)
 

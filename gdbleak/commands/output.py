@@ -175,10 +175,17 @@ class Output:
         if not self._path:
             sys.stdout.write(text)
             return
+        path = Path(self._path)
         try:
-            Path(self._path).write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise WriteError(f"cannot write {self._path}: {error.strerror}") from error
+            if path.is_file():  # half a report is none
+                path.unlink()
+            # It took a window to make it.
+            sys.stdout.write(text)
+            raise WriteError(
+                f"cannot write {self._path}: {error.strerror}; the report went to standard output"
+            ) from error
 
     def _choose(self, options: argparse.Namespace) -> Renderer:
         terminal = not self._path and sys.stdout.isatty()

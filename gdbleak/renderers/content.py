@@ -90,18 +90,14 @@ def _show(name: str) -> str:
 
 def _numbers(site: Site) -> list[str]:
     values = site.estimate or site
-    numbers = [
-        format_bytes(values.outstanding_bytes),
-        format_count(values.outstanding_count),
-        format_count(values.allocated_count),
-        format_count(values.freed_count),
-        format_bytes(values.bytes_per_s),
-    ]
-    if site.estimate:
-        numbers = [f"~{number}" for number in numbers]
+    mark = "~" if site.estimate else ""
     return [
         str(site.rank),
-        *numbers,
+        mark + format_bytes(values.outstanding_bytes),
+        mark + format_count(values.outstanding_count),
+        format_count(site.allocated_count),
+        format_count(site.freed_count),
+        mark + format_bytes(values.bytes_per_s),
         "-" if site.oldest_s is None else format_seconds(site.oldest_s),
     ]
 
@@ -161,7 +157,7 @@ def _describe_size(site: Site) -> str:
     if site.estimate is None:
         return recorded
     low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
-    return f"{format_bytes(low)} to {format_bytes(high)}, estimated from {recorded}"
+    return f"between {format_bytes(low)} and {format_bytes(high)}; recorded {recorded}"
 
 
 def _describe_in_stack(frame: Frame) -> str:

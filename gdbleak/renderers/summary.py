@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdbleak.report import MemoryInfo, Report, Sampling, WindowInfo
 from gdbleak.text import Line, printable
-from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
+from gdbleak.units import format_bytes, format_count, format_factor, format_percent, format_seconds
 
 _ENDED_BY = {
     "duration": "ended by its duration",
@@ -76,27 +76,31 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
     """Say that numbers in the table are estimates, and of how much they are."""
     if sampling is None:
         return []
-    recorded, total = sampling.recorded_allocations, sampling.allocations
-    bound = "at least" if sampling.at_least else "about"
-    share = format_percent(recorded, total) if total else "none"
-    seconds = format_seconds(sampling.recorded_s)
+    of, share = "", ""
+    if sampling.calls is not None:
+        of = f" of about {format_count(sampling.calls)}"
+        share = f" ({format_percent(sampling.recorded_calls, sampling.calls)})"
     bursts = f"{sampling.bursts:,} burst{'' if sampling.bursts == 1 else 's'}"
     return [
         _fact(
             "SAMPLED",
-            f"{recorded:,} of {bound} {format_count(total)} allocations ({share}), in {bursts} of"
-            f" {seconds} together; numbers with ~ are estimates for the whole window"
-            f"{', which are too low' if sampling.at_least else ''}",
-            alarm=False,
-        )
+            f"{sampling.recorded_calls:,}{of} calls that allocate{share}, in {bursts} of"
+            f" {format_seconds(sampling.recorded_s)} together: to keep to --budget",
+        ),
+        _fact(
+            "estimates",
+            f"numbers with ~; a recorded block stands for {format_factor(sampling.scale_low)} to"
+            f" {format_factor(sampling.scale_high)} others, and {format_factor(sampling.scale)} is"
+            " what the growth of the resident set allows (docs/budget.md)",
+        ),
     ]
 
 
 def _cost(window: WindowInfo) -> list[Line]:
     stops = "unknown" if window.stops is None else f"{window.stops:,}"
     if window.stopped_s is not None:
-        share = format_percent(window.stopped_s, window.duration_s)
-        stops += f"; target stopped for {format_seconds(window.stopped_s)} ({share} of the window)"
+        share = format_percent(window.stopped_s, window.duration_s + window.tail_s)
+        stops += f"; target stopped for {format_seconds(window.stopped_s)} ({share} of the time)"
     pause = window.longest_pause_ms
     longest = "unknown" if pause is None else format_seconds(pause / 1000)
     return [_fact("stops", stops), _fact("longest pause", longest)]

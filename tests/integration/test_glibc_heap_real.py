@@ -72,7 +72,7 @@ def test_every_free_block_is_found_and_no_other(start, tcache_count):
     with Memory(target.pid) as memory:
         heap = Heap(memory.read, data_of_libc(target.pid))
         found = heap.find_freed(blocks)
-        assert heap.find_cached(blocks) <= found <= free
+        assert heap.find_quickly(blocks) <= found <= free
         assert len(escaped(blocks, found, memory)) < 10
 
         target.ask("more")
@@ -107,7 +107,7 @@ def test_what_stays_in_use_is_never_taken_for_free(start):
         heap = Heap(memory.read, data_of_libc(target.pid))
         while time.monotonic() < end:
             assert heap.find_freed(blocks) == set()
-            assert heap.find_cached(blocks) == set()
+            assert heap.find_quickly(blocks) == set()
             reads += 1
     assert reads > 1
     assert target.process.poll() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gdbleak.report import (
+    Estimate,
     Frame,
     MemoryInfo,
     Report,
@@ -14,7 +15,7 @@ from gdbleak.report import (
     Verification,
     WindowInfo,
 )
-from gdbleak.sampling import estimate
+from gdbleak.sampling import Sample, estimate
 
 HOSTILE = (
     "=cmd|' /C calc'!A0 `tick` a\\|b [bold red]x[/] <script>\x1b[2J\x07\r\n\t\x7f\x9b31m"
@@ -250,11 +251,19 @@ def _sampled() -> Report:
     sampling = Sampling(
         bursts=291,
         recorded_s=5.98,
-        recorded_allocations=12_345,
-        allocations=5_940_000,
-        at_least=False,
+        recorded_calls=12_345,
+        calls=5_940_000,
+        scale=40.25,
+        scale_low=5.01,
+        scale_high=481.2,
     )
     made = many_sites()
+
+    def estimated(site: Site) -> Estimate:
+        alive = [9_000_000_000] * site.outstanding_count
+        size = site.outstanding_bytes / max(site.outstanding_count, 1)
+        return estimate(Sample([], alive, size, 0, 0), sampling, 15_000_000_000, 30.0)
+
     return replace(
         made,
         window=replace(
@@ -265,7 +274,7 @@ def _sampled() -> Report:
             sampling=sampling,
             duration_s=30.0,
         ),
-        sites=tuple(replace(site, estimate=estimate(site, sampling)) for site in made.sites),
+        sites=tuple(replace(site, estimate=estimated(site)) for site in made.sites),
         notes=("the sizes of 12,001 blocks are those that glibc reserved for them",),
     )
 

@@ -206,9 +206,15 @@ def test_a_glance_sees_what_has_the_random_mark():
     glibc.put_in_tcache(free, HEAP + 16, *TCACHES["2.34"])
     glibc.image.put(glibc.chunks[50] + 16, glibc.chunks[6] + 16, KEY)  # linked to none of its kind
     heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
-    assert heap.find_cached(glibc.blocks) == blocks_of(free)
-    assert heap.find_cached([]) == set()
-    assert Heap(glibc.image.read, None).find_cached(glibc.blocks) == set()
+    assert heap.find_quickly(glibc.blocks) == blocks_of(free)
+    assert heap.find_quickly([]) == set()
+    assert Heap(glibc.image.read, None).find_quickly(glibc.blocks) == set()
+
+
+def test_a_glance_sees_what_top_has_taken_back(glibc):
+    glibc.put_top(glibc.chunks[90])
+    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    assert heap.find_quickly(glibc.blocks) == blocks_of(glibc.chunks[90:])
 
 
 @pytest.mark.parametrize("version", ["2.29", "2.30", "2.32", "2.34"])

@@ -23,6 +23,7 @@ class MarkedHeap:
 
     def __init__(self, count: int) -> None:
         self.marks = {MARK}
+        self.main_arena = None
         self.hidden: set[int] = set()
         """Blocks that are free, which only an inspection sees."""
         self._buffer = ctypes.create_string_buffer(count * BLOCK_BYTES)
@@ -35,11 +36,11 @@ class MarkedHeap:
     def _second(self, address: int) -> ctypes.c_uint64:
         return ctypes.c_uint64.from_address(address + 8)
 
-    def find_cached(self, blocks):
+    def find_quickly(self, blocks):
         return {block for block in blocks if self._second(block).value == MARK}
 
     def find_freed(self, blocks):
-        return self.find_cached(blocks) | self.hidden.intersection(blocks)
+        return self.find_quickly(blocks) | self.hidden.intersection(blocks)
 
 
 class Scene:
@@ -50,7 +51,7 @@ class Scene:
         recordings.write(path, recordings.head(), recordings.opened(5))
         self.heap = MarkedHeap(count)
         self.blocks = {
-            address: Block(address, 8, 8, number, None, 1, 0, 0, HEAP)
+            address: Block(address, 8, 8, number, None, 1, 0, 0, HEAP, False, False)
             for number, address in enumerate(self.heap.addresses)
         }
         self.looks = Looks(os.getpid(), self.heap, path)

@@ -236,3 +236,15 @@ def test_plan_without_calls_takes_every_size_from_the_block():
     replay = Replay(probes, MALLOC_FAMILY, [].append)
     replay.feed(Hit(1, 0, 1, 1, (SP, A, 0), WORD))
     assert [block.size for block in replay.ledger.outstanding.values()] == [104]
+
+
+def test_last_blocks_of_a_burst_are_marked():
+    """Their frees fall behind it: who they are is told by their births alone."""
+    story = Story().turn(Phase.NONE).turn(Phase.FEWER)
+    for number in range(1, 9):
+        story.back(0x1000 * number)
+    story.turn(Phase.NONE)
+    last = [0x7000, 0x8000]
+    assert [block.address for block in story.ledger.survivors if block.is_last] == last
+    story.turn(Phase.FEWER).back(0x9000).turn(Phase.FREES)
+    assert [block.address for block in story.ledger.survivors if block.is_last] == last
