@@ -170,8 +170,10 @@ class Recording:
         try:
             with Path(path).open("rb") as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise RecordingError(f"cannot read {path}: {_reason(error)}") from error
+        except OSError as error:
+            raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:  # an empty file cannot be mapped
+            raise RecordingError(f"{path} is empty") from error
         if self._data[: len(MAGIC)] != MAGIC:
             raise RecordingError(f"{path} is no recording of gdbleak")
         with reading(path):
@@ -252,7 +254,3 @@ def reading(path: str) -> Iterator[None]:
         struct.error,
     ) as error:
         raise RecordingError(f"{path} is damaged: {error!r}") from error
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
