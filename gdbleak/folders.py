@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -17,20 +18,24 @@ def private_folder() -> Iterator[Path]:
     """Make a folder for files that GDB reads, and remove it in the end.
 
     Raises:
-        WriteError: there is no folder around it, or everybody may rename what is in that.
-        OSError: it cannot be made.
+        WriteError: it cannot be made, or everybody may rename what is in the folder around it.
 
     """
     # Not `gettempdir` alone: where TMPDIR is full, it would silently take another.
-    around = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    around = os.environ.get("TMPDIR")
     try:
-        mode = around.stat().st_mode
+        around = around or tempfile.gettempdir()
+        mode = Path(around).stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise WriteError(
+                f"everybody may replace files in {around}",
+                f"`chmod +t {around}`, or set TMPDIR to a folder of your own",
+            )
+        folder = Path(tempfile.mkdtemp(prefix="gdbleak-", dir=around))
     except OSError as error:
-        raise WriteError(f"cannot use TMPDIR, {around}: {error.strerror}") from error
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise WriteError(
-            f"everybody may replace files in {around}",
-            f"`chmod +t {around}`, or set TMPDIR to a folder of your own",
-        )
-    with tempfile.TemporaryDirectory(prefix="gdbleak-", dir=around) as folder:
-        yield Path(folder)
+        where = around or "a folder for temporary files"
+        raise WriteError(f"cannot write in {where}: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

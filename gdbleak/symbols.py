@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gdbleak.errors import WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
 from gdbleak.modules import Module, ModuleMap
@@ -120,7 +121,7 @@ class Symbolizer:
                     process.kill()
                     process.wait()
                 return list(_iter_answers(folder / "answer.json")), failure
-        except OSError as error:  # no room for the folder, or GDB is gone
+        except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
             return [], f"GDB could not be run: {error}"
 
 

@@ -30,15 +30,14 @@ def test_busy_target_is_sampled_and_the_leak_comes_first(cli, start_target, twen
 
     sampling = report["window"]["sampling"]
     assert sampling["bursts"] > 10
-    assert sampling["recorded_allocations"] == report["window"]["allocations"]
-    assert sampling["allocations"] > 2 * sampling["recorded_allocations"]
+    assert sampling["recorded_calls"] == report["window"]["allocations"]
+    assert 2 < sampling["scale_low"] <= sampling["scale"] <= sampling["scale_high"]
     assert report["window"]["found_free"] > 0
     first = report["sites"][0]
     assert first["function"] == "site_13"
     estimate = first["estimate"]
     low, most, high = (estimate[f"outstanding_bytes{which}"] for which in ("_low", "", "_high"))
     assert 0 < low < most < high
-    assert most > first["outstanding_bytes"]
     assert any("reserved" in note for note in report["notes"])
     assert report["verification"]["ok"] is True
     allocated, forgotten = numbers(target.ask(""))

@@ -179,7 +179,7 @@ def test_whatever_gdb_does_every_address_has_a_frame(
 def test_no_room_for_the_request(
     make_symbolizer: Callable[[str], Symbolizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    monkeypatch.setenv("TMPDIR", "/nowhere")
     symbolizer = make_symbolizer("exit 0")
     assert symbolizer.resolve([0x1010]) == {0x1010: (Frame(0x1010, "/bin/program", 0x10),)}
     assert "GDB could not be run" in symbolizer.notes[0]
