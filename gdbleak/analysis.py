@@ -13,6 +13,7 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger import Ledger
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.phases import Phase
 from gdbleak.rates import Rate
 from gdbleak.recording import EndedBy, Hit, Recording, Turn, reading
 from gdbleak.replay import Replay
@@ -124,6 +125,10 @@ class Analysis:
         if recording.head["tail_s"]:
             closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
         duration_s = (closed_ns - opened_ns) / 1e9
+        if any(turn.phase is Phase.NONE and turn.time_ns >= closed_ns for turn in turns):
+            self.notes.append(
+                "in the tail, frees were recorded in bursts only, to keep to --budget"
+            )
         rate = Rate(**recording.head["rate"])
         calls = ledger.allocations + ledger.resizes
         sampling = measure_sampling(turns, closed_ns, calls, rate)

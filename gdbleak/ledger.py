@@ -197,7 +197,7 @@ class Ledger:
             self._freeing.clear()
             if admitted:
                 self._mark_last(time_ns - (time_ns - self._burst_ns) * LAST_SHARE)
-        elif not admitted:
+        elif not (admitted and self._burst_ns):  # the first one begins with the window
             self._burst_ns = time_ns
 
     def _mark_last(self, since_ns: float) -> None:

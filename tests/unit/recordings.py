@@ -6,6 +6,7 @@ import struct
 
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.modules import Module
+from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, PHASE, VERSION, encode_json
 
@@ -14,7 +15,10 @@ MALLOC, MALLOC_RET, FREE = range(3)
 PROBES = (
     Probe(MALLOC, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55"),
     Probe(MALLOC_RET, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
-    Probe(FREE, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+    Probe(
+        *(FREE, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+        phases=(Phase.ALL, Phase.FEWER, Phase.FREES),
+    ),
 )
 SP = 0x7000
 
@@ -48,6 +52,11 @@ def head(**values):
 def opened(time_ns):
     """Return an PHASE frame."""
     return FRAME.pack(PHASE, 0, 0, 8) + struct.pack("<Q", time_ns)
+
+
+def turn(time_ns, phase):
+    """Return the PHASE frame of other breakpoints."""
+    return FRAME.pack(PHASE, 0, phase, 8) + struct.pack("<Q", time_ns)
 
 
 def hit(probe, time_ns, *values, thread=1, stack=b""):

@@ -8,6 +8,7 @@ from recordings import PROGRAM, free, malloc
 
 from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.modules import ModuleMap
+from gdbleak.phases import Phase
 from gdbleak.recording import Recording
 from gdbleak.report import Frame, MemoryInfo, Verification
 
@@ -204,3 +205,62 @@ def test_module_whose_file_is_damaged_is_noted(make_report, tmp_path):
         malloc(6 * S, 0xA0, 100, PROGRAM.start + 1), modules=[PROGRAM.from_json(values)]
     )
     assert "/srv/program" in report.notes[0]
+
+
+def test_tail(make_report):
+    """It belongs to no rate, and its end is the end of every age."""
+    head = recordings.head(duration_s=6.0, tail_s=4.0)
+    report = make_report(
+        malloc(6 * S, 0xA0, 100, ONE),
+        malloc(7 * S, 0xB0, 200, ONE),
+        recordings.turn(11 * S, Phase.FREES),
+        free(12 * S, 0xA0),
+        head=head,
+    )
+    assert (report.window.duration_s, report.window.tail_s) == (6.0, 4.0)
+    assert sites(report, "outstanding_bytes", "bytes_per_s", "oldest_s") == [(200, 200 / 6, 8.0)]
+    assert (report.window.sampling, report.notes) == (None, ())
+
+
+def test_tail_in_bursts_is_noted(make_report):
+    report = make_report(
+        recordings.turn(11 * S, Phase.FREES),
+        recordings.turn(12 * S, Phase.NONE),
+        head=recordings.head(duration_s=6.0, tail_s=4.0),
+    )
+    assert report.window.sampling is None
+    assert report.notes == ("in the tail, frees were recorded in bursts only, to keep to --budget",)
+
+
+def sampled(make_report, growth):
+    """Make the report of a queue, which is found to be freed in time, and a leak, in bursts."""
+    frames = []
+    for second in range(5, 15):
+        start = second * S + 1000 * (second > 5)
+        frames.append(recordings.turn(start, Phase.ALL))
+        for number in range(8):
+            frames.append(malloc(start + number * 1000, 0x1000 + 64 * number, 100, ONE))
+        frames.append(malloc(start + 8000, 0x100000 + 0x1000 * second, 50, TWO))
+        # A quarter of a burst is its last part; what was born in it does not count.
+        frames.append(recordings.turn(start + S // 5, Phase.NONE))
+    rate = {"allocations_per_s": 900.0, "frees_per_s": 0.0, "at_least": False, "reason": None}
+    head = recordings.head(rate=rate, rss_before=1_000_000)
+    return make_report(*frames, head=head, rss_after=1_000_000 + growth)
+
+
+@pytest.mark.parametrize(
+    ("growth", "scale"), [(0, 5.0), (10**9, 100.0), (6000, 6000 / (10 * 50 * 4 / 3))]
+)
+def test_sampled_window(make_report, growth, scale):
+    report = sampled(make_report, growth)
+    sampling = report.window.sampling
+    assert (sampling.recorded_calls, sampling.calls) == (90, 9000)
+    assert sampling.recorded_s == pytest.approx(2)
+    assert sampling.scale == pytest.approx(scale)
+    # Of the queue more was outstanding; nothing of it stays.
+    leak, queue = report.sites
+    assert (leak.caller.function, queue.caller.function) == ("two", "one")
+    assert (leak.outstanding_bytes, queue.outstanding_bytes) == (500, 800)
+    assert queue.estimate.outstanding_count == 0
+    assert leak.estimate.outstanding_count == round(10 * 4 / 3 * scale)
+    assert report.leaking == (leak,)
