@@ -25,7 +25,7 @@ SOURCE = Path(__file__).parents[1] / "tests/targets/twenty_sites.c"
 LIVE, WORK, RARELY = 100, 18_000, 20
 LEAK = "site_13"
 CALM_S = 3.0
-HEADS = ("first", "its blocks", "next", "SAMPLED", "estimated", "true", "throughput")
+HEADS = ("first", "its bytes", "next", "calls", "estimated", "scale", "true", "throughput")
 
 
 class Count(NamedTuple):
@@ -79,10 +79,11 @@ def run(program: Path, seconds: float, budget: float) -> tuple[object, ...]:
     assert sampling
     return (
         first.caller.function,
-        first.outstanding_count,
-        second.outstanding_count,
-        f"{sampling.recorded_allocations:,} of {sampling.allocations:,}",
-        first.estimate.outstanding_count,
+        f"{first.estimate.outstanding_bytes:,}",
+        f"{second.estimate.outstanding_bytes:,}" if second.estimate else "",
+        f"{sampling.recorded_calls:,}",
+        f"{first.estimate.outstanding_count:,}",
+        f"{sampling.scale_low:,.0f} to {sampling.scale_high:,.0f}: {sampling.scale:,.0f}",
         marks[-1].forgotten - marks[0].forgotten,
         marks[-1].rate_since(marks[0]) / calm.rate_since(before),
     )
