@@ -8,7 +8,8 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 
-PAGE_BYTES = 4096
+from gdbleak.snapshot import PAGE_BYTES
+
 WORD_BYTES = 8
 GAP_PAGES = 4
 """To read so many pages for nothing takes no longer than another range."""

@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from gdbleak.capture.words import GAP_PAGES, PAGE_BYTES, RANGES, Words
+from gdbleak.capture.words import GAP_PAGES, RANGES, Words
+from gdbleak.snapshot import PAGE_BYTES
 
 PAGES = 64
 
