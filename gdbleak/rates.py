@@ -62,11 +62,6 @@ class Rate:
     reason: str | None = None
     """Why nothing is known; the rates are then 0."""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether anything was measured."""
-        return self.reason is None
-
 
 def unknown(reason: str) -> Rate:
     """Return a rate that was not measured."""

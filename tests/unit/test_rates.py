@@ -108,4 +108,4 @@ def test_what_is_costly(calls, expected):
 
 def test_unknown():
     assert unknown("why") == Rate(0, 0, reason="why")
-    assert (unknown("why").is_known, Rate(0, 0).is_known) == (False, True)
+    assert (unknown("why").reason, Rate(0, 0).reason) == ("why", None)
