@@ -14,6 +14,7 @@ from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
+from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
@@ -21,7 +22,7 @@ from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
-from gdbleak.proc import Memory, read_mappings, read_state, resident_set
+from gdbleak.proc import Memory, memory_status, read_mappings, read_state, resident_set
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
@@ -106,6 +107,7 @@ def trace(
                     "functions": [function.to_json() for function in plan.functions],
                     "notes": plan.notes,
                     "rss_before": resident_set(pid),
+                    "memory": memory_status(pid),
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
                     "tail_s": tail_s,
@@ -115,8 +117,9 @@ def trace(
                 },
             )
             heap = find_heap(pid, plan, memory)
-            looks = Looks(pid, heap, recording) if heap else None
-            window = Window(target, plan, memory, recording, limits, looks, on_progress)
+            notebook = Notebook(recording)
+            looks = Looks(pid, heap, notebook) if heap else None
+            window = Window(target, plan, memory, recording, limits, looks, notebook, on_progress)
             try:
                 window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:
