@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbleak.callers import Wrappers, find_caller
 from gdbleak.report import Estimate, Frame, Site, Verdict
 from gdbleak.stacks import CallStack
 from gdbleak.tally import Tally
-from gdbleak.turnover import Sizes, Turnover
+from gdbleak.turnover import Turnover
 from gdbleak.verdicts import judge, urgency
 
 Key = tuple[CallStack, str]
@@ -28,8 +28,8 @@ class SiteMaker:
     resolve: Resolver
     duration_s: float
     end_ns: int
-    older_frees: Sizes
-    """Blocks from before the window that were freed in it, by the class of their size."""
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -61,9 +61,9 @@ class SiteMaker:
     def _judge(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
     ) -> dict[Key, Verdict]:
-        turnover = Turnover(self.older_frees, (tally.classes for tally in tallies.values()))
+        turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
         return {
-            key: judge(tally.story(turnover.share(tally.classes), sampled=key in estimates))
+            key: judge(tally.story(turnover.room(tally.came), sampled=key in estimates))
             for key, tally in tallies.items()
         }
 
