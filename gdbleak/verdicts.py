@@ -19,6 +19,9 @@ from gdbleak.units import format_bytes, format_count, format_factor, format_seco
 FEW = 3
 """Fewer old blocks say nothing; less than twice as many are a suspicion."""
 
+MANY = 1000
+"""After so many others, even two blocks that are old are a suspicion."""
+
 FREED_LATE = 0.1
 """Of a leak's blocks that get old, at most this share is freed."""
 
@@ -133,6 +136,16 @@ class _Facts:
         return blocks[(number + 1) * QUARTER] - blocks[number * QUARTER]
 
     @property
+    def usual_life(self) -> str:
+        """How long those that were freed lived at most, but for one in a hundred."""
+        return format_seconds(sorted(self.story.freed)[int(self.freed * 0.99)] / 1e9)
+
+    @property
+    def outlives(self) -> bool:
+        """Whether all blocks that got old live far longer than many others did."""
+        return self.freed >= MANY and max(self.story.freed) < self.old_ns / 10
+
+    @property
     def flow(self) -> list[float]:
         """How many more blocks came than went in each quarter, older ones of their size included.
 
@@ -195,6 +208,8 @@ def _find(facts: _Facts) -> Iterator[tuple[Word, str]]:
         yield Word.GROWING, growth
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
+    if len(facts.parts()) >= 2 and facts.outlives and not story.sampled:
+        yield Word.SUSPECT, f"{_describe_few(facts)}, which lived within {facts.usual_life}"
     yield from _judge_flow(facts)
     if facts.freed and not (facts.old and facts.never_freed):
         yield Word.CHURN, _describe_freed(facts)
@@ -307,11 +322,8 @@ def _describe_kept(facts: _Facts) -> str:
     if not facts.freed:
         return f"0 of {count:,} freed, up to {format_seconds(max(story.alive) / 1e9)} old"
     share, _ = _lasting(story)
-    lived = sorted(story.freed)[int(facts.freed * 0.99)] / 1e9
     percent = _percent(share.value) if share else "?"
-    return (
-        f"{percent} of {format_count(count)} never freed, the others within {format_seconds(lived)}"
-    )
+    return f"{percent} of {format_count(count)} never freed, the others within {facts.usual_life}"
 
 
 def _describe_freed(facts: _Facts) -> str:
@@ -326,7 +338,7 @@ def _describe_few(facts: _Facts) -> str:
     count = facts.alive
     blocks = f"{count:,} block{'' if count == 1 else 's'}"
     if facts.freed and facts.old:
-        return f"{len(facts.old):,} of {facts.freed + count:,} blocks are older than the others get"
+        return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
     if count >= FEW and not facts.old:
         return f"{blocks}, none older than {format_seconds(facts.old_ns / 1e9)}"
     return blocks
