@@ -21,6 +21,7 @@ from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
+from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, memory_status, read_mappings, read_state, resident_set
 from gdbleak.rates import Rate
@@ -96,6 +97,7 @@ def trace(
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
             rate = measure_rate(pid, plan.entries)
             on_rate(rate)
+            limit = find_limit(pid)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,
@@ -108,6 +110,7 @@ def trace(
                     "notes": plan.notes,
                     "rss_before": resident_set(pid),
                     "memory": memory_status(pid),
+                    "limit": limit and asdict(limit),
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
                     "tail_s": tail_s,
