@@ -28,7 +28,7 @@ def host(tmp_path):
         for folder in ("self", "42"):
             (proc / folder).mkdir(parents=True)
         (proc / "42/cgroup").write_text(membership)
-        (proc / "self/mountinfo").write_text(mounts.format(tmp_path))
+        (proc / "self/mountinfo").write_text(mounts.replace("{}", str(tmp_path)))
         (proc / "meminfo").write_text(meminfo)
         for path, files in groups.items():
             (tmp_path / path).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from gdbleak.verdicts import Word, judge, urgency
 S = 10**9
 OPENED_S, WINDOW_S, SIZE = 100.0, 20.0, 100
 CLOSED_S = OPENED_S + WINDOW_S
+KIND = size_class(SIZE)
 SPAN = Span(int(OPENED_S * S), int(CLOSED_S * S), int(CLOSED_S * S))
 
 
@@ -25,7 +26,7 @@ def block(born_ns, died_ns=None, size=SIZE, **changes):
     return made
 
 
-def judge_lives(lives, kind=size_class(SIZE), sampled=False):
+def judge_lives(lives, kind=KIND, sampled=False):
     """Return the verdict on a site whose blocks live from and until so many seconds."""
     tally, older = Tally(SPAN), {}
     for born_s, died_s in lives:
@@ -66,7 +67,7 @@ def queue(come, go, start_s):
 
 STORIES = {
     "every block": ("leak", lambda r: [(at, None) for at in births(30, 0, r)]),
-    "one in three seconds": ("leak", lambda r: [(at, None) for at in births(1 / 3, 0)]),
+    "one in three seconds": ("leak", lambda _: [(at, None) for at in births(1 / 3, 0)]),
     "one in a hundred": (
         "leak",
         lambda r: [
@@ -81,23 +82,23 @@ STORIES = {
         ],
     ),
     "from the middle on": ("leak", lambda r: [(at, None) for at in births(20, 106, r)]),
-    "in clumps": ("leak", lambda r: [(at, None) for at in births(1 / 4, 100.5) for _ in range(30)]),
+    "in clumps": ("leak", lambda _: [(at, None) for at in births(1 / 4, 100.5) for _ in range(30)]),
     "beside blocks that live for a while": (
         "leak",
         lambda r: [(at, None if r.random() < 0.1 else at + 3) for at in births(50, 90, r)],
     ),
-    "three of them": ("leak?", lambda r: [(at, None) for at in (101, 105, 109, 118)]),
+    "three of them": ("leak?", lambda _: [(at, None) for at in (101, 105, 109, 118)]),
     "two among thousands": (
         "leak?",
-        lambda r: [(at, at + 0.001) for at in births(200, 100)] + [(103, None), (111, None)],
+        lambda _: [(at, at + 0.001) for at in births(200, 100)] + [(103, None), (111, None)],
     ),
-    "two": ("too few", lambda r: [(101, None), (111, None)]),
-    "all at once": ("too few", lambda r: [(108 + n / 1000, None) for n in range(50)]),
-    "all of them young": ("too few", lambda r: [(at, None) for at in births(20, 117)]),
+    "two": ("too few", lambda _: [(101, None), (111, None)]),
+    "all at once": ("too few", lambda _: [(108 + n / 1000, None) for n in range(50)]),
+    "all of them young": ("too few", lambda _: [(at, None) for at in births(20, 117)]),
     "filled early": ("cache?", lambda r: [(at, None) for at in births(50, 100, r) if at < 103]),
     "filled late": ("cache?", lambda r: [(at, None) for at in births(50, 100, r) if at < 113]),
     "filled, and then replaced": ("cache?", lambda r: fifo(births(50, 100, r), 400)),
-    "once at the start": ("cache?", lambda r: [(100.1 + n / 1e4, None) for n in range(300)]),
+    "once at the start": ("cache?", lambda _: [(100.1 + n / 1e4, None) for n in range(300)]),
     "ever fewer": ("cache?", lambda r: [(100 + r.expovariate(1 / 4), None) for _ in range(300)]),
     "full for long": ("turnover?", lambda r: fifo(births(20, 40, r), 500)),
     "expire after the window": ("turnover?", lambda r: [(a, a + 30) for a in births(20, 0, r)]),
@@ -121,11 +122,11 @@ STORIES = {
     ),
     "a backlog that is worked off": (
         "churn",
-        lambda r: [(101 + n / 500, 102 + n / 20) for n in range(200)],
+        lambda _: [(101 + n / 500, 102 + n / 20) for n in range(200)],
     ),
-    "a queue that grows, new": ("growing", lambda r: queue(60, 40, 99.5)),
-    "a queue that grows, older": ("growing", lambda r: queue(60, 40, 70)),
-    "a queue that grows, old": ("growing", lambda r: queue(60, 40, 0)),
+    "a queue that grows, new": ("growing", lambda _: queue(60, 40, 99.5)),
+    "a queue that grows, older": ("growing", lambda _: queue(60, 40, 70)),
+    "a queue that grows, old": ("growing", lambda _: queue(60, 40, 0)),
 }
 
 
