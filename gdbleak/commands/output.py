@@ -15,6 +15,7 @@ from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UsageError, WriteError
 from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
 from gdbleak.report import Report
+from gdbleak.verdicts import Word
 
 Number = TypeVar("Number", int, float)
 
@@ -101,6 +102,14 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="--skip each line of FILE; those that begin with # are comments",
     )
     group.add_argument(
+        "--fail-on",
+        type=_words,
+        default=(),
+        metavar="VERDICT",
+        help="return 6 if a call stack has this verdict, such as `leak`; several with commas: "
+        f"{', '.join(word.value for word in Word)}",
+    )
+    group.add_argument(
         "--format",
         choices=tuple(FORMATS),
         help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
@@ -111,6 +120,15 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report to FILE instead; the format follows .txt, .md, .csv or .json",
     )
+
+
+def _words(text: str) -> tuple[Word, ...]:
+    known = [word.value for word in Word]
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+    return tuple(map(Word, words))
 
 
 def _glob(text: str) -> str:
@@ -149,6 +167,10 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
     )
 
 
+FOUND = 6
+"""Exit status when a verdict of --fail-on was found."""
+
+
 class Output:
     """Where a report goes, checked before anything is done for it."""
 
@@ -161,9 +183,15 @@ class Output:
 
         """
         self._path: str | None = options.output
+        self._fail_on: tuple[Word, ...] = options.fail_on
         if self._path:
             check_writable(self._path)
         self._renderer = self._choose(options)
+
+    def status(self, report: Report) -> int:
+        """Return the exit status that the user has asked for, by the verdicts of a report."""
+        found = {site.verdict.word for site in report.leaking if site.verdict}
+        return FOUND if found.intersection(self._fail_on) else 0
 
     def show(self, report: Report) -> None:
         """Write the report.

@@ -18,6 +18,12 @@ class Report:
         "by their build-id, are not used."
     )
 
+    examples = """\
+  gdbleak report leak.gdbleak --top 3
+  gdbleak report leak.gdbleak --older 5000 --min-size 1k --sort count
+  gdbleak report leak.gdbleak -o leak.json
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("recording", metavar="RECORDING", help="file written by --save")
@@ -26,5 +32,6 @@ class Report:
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         output = Output(options)
-        output.show(load(options.recording, options=report_options(options)))
-        return 0
+        report = load(options.recording, options=report_options(options))
+        output.show(report)
+        return output.status(report)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gdbleak.api import trace
-from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.commands.output import (
     Output,
@@ -18,6 +18,7 @@ from gdbleak.commands.output import (
 )
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.selection import add_selection_arguments, selection
+from gdbleak.commands.target import add_process_argument, choose_process
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 
@@ -34,11 +35,15 @@ class Trace:
         "docs/safety.md."
     )
 
+    examples = """\
+  gdbleak trace 4711                    watch process 4711 for ten seconds
+  gdbleak trace redis-server --duration 60 --save leak.gdbleak
+  gdbleak trace 4711 --fail-on leak -o leak.json
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument(
-            "pid", metavar="PID", type=within(Bounds(1), int), help="the process to trace"
-        )
+        add_process_argument(parser, "trace")
         group = parser.add_argument_group("the window")
         group.add_argument(
             "--duration",
@@ -98,13 +103,14 @@ class Trace:
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         output, selected = Output(options), selection(options)
+        pid = choose_process(options.process, "trace")
         if options.save:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
                 raise UsageError("-o and --save name the same file", "choose two")
-        with ProgressLine(options.pid) as line:
+        with ProgressLine(pid) as line:
             report = trace(
-                options.pid,
+                pid,
                 options.duration,
                 budget_percent=options.budget,
                 tail_s=options.tail,
@@ -122,4 +128,6 @@ class Trace:
         if report.window.ended_by == EndedBy.WRITE_FAILED:
             raise WriteError("the recording could not be written on: its disk is full")
         failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
-        return 1 if failed or report.verification.ok is False else 0
+        if failed or report.verification.ok is False:
+            return 1
+        return output.status(report)
