@@ -221,7 +221,11 @@ class Recording:
         self.opened_ns: int | None = None
         self.end: dict[str, Any] | None = None
         """The END frame; None when the recording is cut off."""
+        self.last_ns = 0
+        """When the last event was."""
         for _, kind, _, payload, length in self._iter_frames():
+            if kind not in (HEAD, END):
+                (self.last_ns,) = _U64.unpack_from(self._data, payload)
             if kind == PHASE and self.opened_ns is None:
                 (self.opened_ns,) = _U64.unpack_from(self._data, payload)
             elif kind == END:
