@@ -14,7 +14,7 @@ from gdbleak.recording import EndedBy, Recording
 from gdbleak.report import Report, Verification
 
 SHARE = 0.2
-"""Of the time, how much is spent on snapshots at most: each reads the recording from its start."""
+"""Of the processor's time, how much snapshots take at most: each reads the recording from its start."""
 
 
 class Snapshots:
@@ -68,11 +68,11 @@ class Snapshots:
         return self._report(recording, elapsed_s) if elapsed_s >= self._due_s else None
 
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
-        began_s = time.monotonic()
+        began_s = time.process_time()
         modules = ModuleMap(self._subject.modules)
         analysis = Analysis(recording, modules, self._subject.options)
         report = analysis.make_report(self._names.resolve)
-        ended_s = time.monotonic()
+        spent_s = time.process_time() - began_s
         self._due_s = (elapsed_s // self._interval_s + 1) * self._interval_s
-        self._rested_s = ended_s + (ended_s - began_s) * (1 / SHARE - 1)
+        self._rested_s = time.monotonic() + spent_s * (1 / SHARE - 1)
         return report
