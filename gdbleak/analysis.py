@@ -37,7 +37,7 @@ from gdbleak.stacks import Unwinder
 from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
-SORTS = ("bytes", "count")
+SORTS = ("verdict", "bytes", "count")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class ReportOptions:
     max_size: int | None = bounded(None, 0)
     older_ms: float = bounded(500.0, 0)
     """Only blocks at least this old at the end of the window count as outstanding."""
-    sort: str = "bytes"
-    """By outstanding `bytes` or `count`."""
+    sort: str = "verdict"
+    """By `verdict`, and for equal ones by outstanding bytes; or by these `bytes`, or `count`."""
     max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
     """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""

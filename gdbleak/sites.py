@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gdbleak.callers import Wrappers, find_caller
-from gdbleak.report import Estimate, Frame, Site
+from gdbleak.report import Estimate, Frame, Site, Verdict
 from gdbleak.stacks import CallStack
 from gdbleak.tally import Tally
 from gdbleak.turnover import Sizes, Turnover
-from gdbleak.verdicts import judge
+from gdbleak.verdicts import judge, urgency
 
 Key = tuple[CallStack, str]
 """What makes a site: where memory was handed out, and of which kind."""
@@ -23,7 +23,7 @@ class SiteMaker:
     """Makes sites, in an order."""
 
     sort: str
-    """By outstanding `bytes` or `count`."""
+    """By `verdict` first, and by outstanding `bytes` or `count`."""
     wrappers: Wrappers
     resolve: Resolver
     duration_s: float
@@ -42,19 +42,30 @@ class SiteMaker:
 
         """
 
-        def order(entry: tuple[Key, Tally]) -> tuple[int, ...]:
-            key, tally = entry
-            values = estimates.get(key, tally)
-            sizes = (values.outstanding_bytes, values.outstanding_count)
-            first, second = sizes if self.sort == "bytes" else sizes[::-1]
-            return -first, -second, -tally.allocated_bytes, *key[0].addresses
+        verdicts = self._judge(tallies, estimates)
 
-        turnover = Turnover(self.older_frees, (tally.classes for tally in tallies.values()))
+        def order(key: Key) -> tuple[int, ...]:
+            values = estimates.get(key, tallies[key])
+            sizes = (values.outstanding_bytes, values.outstanding_count)
+            first, second = sizes[::-1] if self.sort == "count" else sizes
+            urgent = urgency(verdicts[key]) if self.sort == "verdict" else 0
+            allocated = tallies[key].allocated_bytes
+            return urgent, -first, -second, -allocated, *key[0].addresses
+
         frames_of = self.resolve({address for stack, _ in tallies for address in stack.addresses})
         return tuple(
-            self._make(rank, key, tally, estimates.get(key), turnover, frames_of)
-            for rank, (key, tally) in enumerate(sorted(tallies.items(), key=order), start=1)
+            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key], frames_of)
+            for rank, key in enumerate(sorted(tallies, key=order), start=1)
         )
+
+    def _judge(
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+    ) -> dict[Key, Verdict]:
+        turnover = Turnover(self.older_frees, (tally.classes for tally in tallies.values()))
+        return {
+            key: judge(tally.story(turnover.share(tally.classes), sampled=key in estimates))
+            for key, tally in tallies.items()
+        }
 
     def _make(
         self,
@@ -62,14 +73,13 @@ class SiteMaker:
         key: Key,
         tally: Tally,
         estimate: Estimate | None,
-        turnover: Turnover,
+        verdict: Verdict,
         frames_of: Mapping[int, tuple[Frame, ...]],
     ) -> Site:
         stack, kind = key
         frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
         oldest_ns = tally.oldest_ns
         size = tally.outstanding_bytes
-        sampled = estimate is not None
         return Site(
             rank=rank,
             outstanding_bytes=size,
@@ -84,6 +94,6 @@ class SiteMaker:
             frames=frames,
             kind=kind,
             estimate=estimate,
-            verdict=judge(tally.story(0.0 if sampled else turnover.share(tally.classes), sampled)),
+            verdict=verdict,
             history=tally.bytes.totals(),
         )

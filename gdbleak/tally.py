@@ -122,7 +122,7 @@ class Tally:
             blocks=self.blocks.totals(),
             sizes=self.bytes.totals(),
             growth=growth,
-            replaced=replaced,
+            replaced=0.0 if sampled else replaced,
             window_ns=self.span.window_ns,
             observed_ns=self.span.observed_ns,
             sampled=sampled,

@@ -47,6 +47,22 @@ class Word(str, Enum):
     FEW = "too few"
 
 
+def urgency(verdict: Verdict | None) -> int:
+    """Return a number that is the smaller the sooner somebody should look at the site."""
+    return _URGENCY[Word(verdict.word)] if verdict else len(_URGENCY)
+
+
+_URGENCY = {
+    Word.LEAK: 0,
+    Word.GROWING: 0,
+    Word.SUSPECT: 1,
+    Word.FEW: 2,
+    Word.CACHE: 3,
+    Word.TURNOVER: 3,
+    Word.CHURN: 4,
+}
+
+
 @dataclass(frozen=True)
 class Growth:
     """What became of the blocks of a site that were resized and are not freed."""
@@ -190,6 +206,8 @@ def _judge_old(facts: _Facts) -> Iterator[tuple[Word, str]]:
     kept = _describe_kept(facts)
     if story.sampled:
         yield Word.SUSPECT, f"{kept}; of a sample"
+    if len(facts.parts()) == 1:
+        yield Word.FEW, f"{kept}; they came all at once"
     if story.replaced >= REPLACED[0]:
         yield (
             Word.TURNOVER,

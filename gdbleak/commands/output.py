@@ -54,7 +54,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "--sort",
         choices=SORTS,
         default=ReportOptions.sort,
-        help="order by outstanding bytes or by number of blocks (default: bytes)",
+        help="order by verdict, leaks first, and then by outstanding bytes; or by bytes, or number "
+        "of blocks, alone (default: verdict)",
     )
     group.add_argument(
         "--older",

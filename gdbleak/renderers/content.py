@@ -16,8 +16,8 @@ from gdbleak.report import Frame, Report, Site
 from gdbleak.text import Line, cut, fold, printable
 from gdbleak.units import format_bytes, format_count, format_seconds
 
-COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Oldest", "Caller")
-"""Headers above the cells of `rows`; all but the last stand above numbers."""
+COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Caller")
+"""Headers above the cells of `rows`; all but the last two stand above numbers."""
 
 _GAP = "  "
 _LIMIT = 200
@@ -98,7 +98,7 @@ def _numbers(site: Site) -> list[str]:
         format_count(site.allocated_count),
         format_count(site.freed_count),
         mark + format_bytes(values.bytes_per_s),
-        "-" if site.oldest_s is None else format_seconds(site.oldest_s),
+        site.verdict.word if site.verdict else "-",
     ]
 
 
@@ -138,6 +138,8 @@ def _not_shown(report: Report, top: int) -> Line:
 
 def _stack(site: Site) -> Iterator[Line]:
     yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
+    if site.verdict:
+        yield Line(f"  {site.verdict.word}: {site.verdict.evidence}", indent=4)
     texts = [_describe_in_stack(frame) for frame in site.frames]
     shown = 0
     for cycle in find_cycles(texts):

@@ -37,7 +37,7 @@ class PlainRenderer:
         return tabulate(
             [COLUMNS, ["-" * len(header) for header in COLUMNS], *cells],
             tablefmt="plain",
-            colalign=["right"] * (len(COLUMNS) - 1) + ["left"],
+            colalign=["right"] * (len(COLUMNS) - 2) + ["left", "left"],
             disable_numparse=True,
         )
 
