@@ -40,5 +40,9 @@ class Names:
         known = self._known
         return {at: known.get(at) or (locate(at, self._modules),) for at in wanted}
 
+    def cancel(self) -> None:
+        """Read no more."""
+        self._symbolizer.cancel()
+
     def _read(self, addresses: set[int]) -> None:
         self._known = {**self._known, **self._symbolizer.resolve(addresses)}

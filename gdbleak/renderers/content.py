@@ -42,7 +42,7 @@ def heading(report: Report) -> Line:
 
 def rows(sites: Iterable[Site]) -> list[list[str]]:
     """Return the rows of the table of sites, one cell for each of `COLUMNS`."""
-    return [[*_numbers(site), _describe_caller(site)] for site in sites]
+    return [[*_numbers(site), describe_caller(site)] for site in sites]
 
 
 def fold_callers(rows: list[list[str]], width: int) -> list[list[str]]:
@@ -60,7 +60,7 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
         yield _not_shown(report, top)
     for site in report.leaking[:top]:
         yield Line("")
-        yield from _stack(site)
+        yield from stack_lines(site)
     yield Line("")
     yield from summary(report)
 
@@ -102,7 +102,8 @@ def _numbers(site: Site) -> list[str]:
     ]
 
 
-def _describe_caller(site: Site) -> str:
+def describe_caller(site: Site) -> str:
+    """Return whose blocks they are, in one line."""
     return _prefix(site) + _name_caller(site)
 
 
@@ -136,7 +137,8 @@ def _not_shown(report: Report, top: int) -> Line:
     return Line(f"{stacks} with {size} outstanding: see --top {len(report.leaking)}")
 
 
-def _stack(site: Site) -> Iterator[Line]:
+def stack_lines(site: Site) -> Iterator[Line]:
+    """Yield a call stack, below a title that says what it holds."""
     yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
     if site.verdict:
         yield Line(f"  {site.verdict.word}: {site.verdict.evidence}", indent=4)
