@@ -11,6 +11,7 @@ from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
 from gdbleak.capture.limits import Limits
 from gdbleak.errors import UsageError
+from gdbleak.follow.events import Events
 from gdbleak.follow.live import Live
 from gdbleak.follow.tables import Tables
 from gdbleak.follow.terminal import PATH, Terminal
@@ -47,6 +48,11 @@ def add_watching_arguments(parser: argparse.ArgumentParser) -> None:
         help="show what is outstanding on a full screen, until q or Ctrl-C end the window, for at "
         "most 600 s unless --duration says otherwise",
     )
+    group.add_argument(
+        "--events",
+        action="store_true",
+        help="write a line for every allocation and every free as it comes",
+    )
 
 
 def duration_s(options: argparse.Namespace) -> float:
@@ -67,11 +73,17 @@ def view(options: argparse.Namespace) -> View | None:
     """
     if options.count and not options.interval:
         raise UsageError("--count counts the tables of --interval", "add --interval S")
+    ways = {"--live": options.live, "--interval": options.interval, "--events": options.events}
+    chosen = [name for name, value in ways.items() if value]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} are different ways to look", "choose one")
     if options.live:
-        if options.interval:
-            raise UsageError("--live and --interval are two ways to look", "choose one")
         return _live(options)
-    return _tables(options) if options.interval else None
+    if options.interval:
+        return _tables(options)
+    if options.events:
+        return _events(options)
+    return None
 
 
 def _live(options: argparse.Namespace) -> Live:
@@ -91,17 +103,29 @@ def _live(options: argparse.Namespace) -> Live:
         modes = terminal.read_modes()
     finally:
         terminal.close()
-    return Live(options.pid, options.budget, modes, color="NO_COLOR" not in os.environ)
+    sort = "blocks" if options.sort == "count" else options.sort
+    return Live(options.pid, options.budget, sort, modes, color="NO_COLOR" not in os.environ)
+
+
+def _events(options: argparse.Namespace) -> Events:
+    _check_format(options, "--events", ("table", "plain"))
+    return Events()
+
+
+def _check_format(options: argparse.Namespace, name: str, formats: tuple[str, ...]) -> None:
+    """Check that standard output is not to be two things at once."""
+    if options.format and not options.output and options.format not in formats:
+        raise UsageError(
+            f"{name} writes text to standard output, where it would garble {options.format}",
+            "add -o FILE, which the report then goes to",
+        )
 
 
 def _tables(options: argparse.Namespace) -> Tables:
-    """Return the tables; a format for programs is written as it is, where nothing else is."""
-    name = None if options.output else options.format
-    if name not in (None, "table", "plain", "json"):
-        raise UsageError(
-            f"--interval writes tables, not {name}", f"add -o FILE, for the report at the end"
-        )
-    if name == "json":
+    """Return the tables; JSON is written as such, one document after the other."""
+    _check_format(options, "--interval", ("table", "plain", "json"))
+    if options.format == "json" and not options.output:
+        name = options.format
         return Tables(options.interval, make_renderer(name, top=0, width=None, color=False), False)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return Tables(options.interval, InterimRenderer(options.top, width), True)

@@ -66,6 +66,8 @@ class Live:
 
     pid: int
     budget_percent: float
+    sort: str
+    """How the screen is sorted in the beginning, one of `gdbleak.follow.screen.SORTS`."""
     modes: Modes
     """How the terminal was set before."""
     color: bool
@@ -98,7 +100,7 @@ class Live:
     def _run(
         self, subject: Subject, lifeline: Lifeline, terminal: Terminal, reports: Reports
     ) -> None:
-        screen = Screen(self.pid, self.budget_percent)
+        screen = Screen(self.pid, self.budget_percent, sort=self.sort)
         report: Report | None = None
         heard_s = drawn_s = time.monotonic()
         said: Progress | None = None
@@ -141,7 +143,8 @@ class Live:
             width=width,
             height=height,
             force_terminal=True,
-            color_system="standard" if self.color else None,
+            color_system="standard",
+            no_color=not self.color,
             legacy_windows=False,
         )
         lines = []

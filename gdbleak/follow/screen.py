@@ -14,9 +14,9 @@ from gdbleak.report import Report, Site
 from gdbleak.text import printable
 from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
 
-HELP = "q end  p pause  sort: v verdict b bytes n blocks g growth o oldest  up/down, enter: stack"
+HELP = "q end  p pause  v verdict b bytes n blocks g growth o oldest  up/down/enter stack"
 
-_SORTS = {"v": "verdict", "b": "bytes", "n": "blocks", "g": "growth", "o": "oldest"}
+SORTS = {"v": "verdict", "b": "bytes", "n": "blocks", "g": "growth", "o": "oldest"}
 _HEADERS = ("Bytes", "Blocks", "Growth/s", "Oldest", "Verdict", "Trend")
 _LEFT_OUT = ("Oldest", "Trend", "Blocks", "Verdict")
 """What a narrow terminal has no room for, in this order."""
@@ -86,8 +86,8 @@ class Screen:
 
     def press(self, key: str, report: Report | None) -> None:
         """Do what a key asks for; those that mean nothing do nothing."""
-        if key in _SORTS:
-            self.sort = _SORTS[key]
+        if key in SORTS:
+            self.sort = SORTS[key]
         elif key == "p":
             self.paused = not self.paused
         elif report and key in ("up", "down", "enter"):
@@ -190,8 +190,9 @@ class Screen:
                         _Row(Text(f"    {part}"), number)
                         for part in line.fold(width - 4).splitlines()
                     ]
-        titles = {header: header for header in _HEADERS}
-        return Text(join(titles, "Caller"), "bold"), rows
+        header = Text(join({header: header for header in _HEADERS}, "Caller"), "bold")
+        header.highlight_words([self.sort.capitalize()], "underline")
+        return header, rows
 
     def _cells(self, report: Report, site: Site) -> dict[str, str]:
         values, mark = (site.estimate, "~") if site.estimate else (site, "")
