@@ -20,10 +20,10 @@ from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
+from gdbleak.folders import private_folder
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
-from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again

@@ -8,8 +8,8 @@ import shutil
 import sys
 
 from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
 from gdbleak.capture.limits import Limits
+from gdbleak.commands.output import within
 from gdbleak.errors import UsageError
 from gdbleak.follow.events import Events
 from gdbleak.follow.live import Live

@@ -157,9 +157,7 @@ class Screen:
         self._top = max(min(self._top, places[0], len(rows) - room), 0)
         yield from (row.text for row in rows[self._top : self._top + room])
 
-    def _rows(
-        self, report: Report, sites: Sequence[Site], width: int
-    ) -> tuple[Text, list[_Row]]:
+    def _rows(self, report: Report, sites: Sequence[Site], width: int) -> tuple[Text, list[_Row]]:
         cells = [self._cells(report, site) for site in sites]
         widths = {
             header: max(len(header), *(len(row[header]) for row in cells)) for header in _HEADERS
@@ -170,7 +168,9 @@ class Screen:
 
         def join(row: dict[str, str], caller: str) -> str:
             numbers = (
-                row[header].ljust(size) if header in ("Verdict", "Trend") else row[header].rjust(size)
+                row[header].ljust(size)
+                if header in ("Verdict", "Trend")
+                else row[header].rjust(size)
                 for header, size in widths.items()
             )
             return "  ".join((*numbers, caller))
@@ -190,9 +190,9 @@ class Screen:
                         _Row(Text(f"    {part}"), number)
                         for part in line.fold(width - 4).splitlines()
                     ]
-        header = Text(join({header: header for header in _HEADERS}, "Caller"), "bold")
-        header.highlight_words([self.sort.capitalize()], "underline")
-        return header, rows
+        titles = Text(join({header: header for header in _HEADERS}, "Caller"), "bold")
+        titles.highlight_words([self.sort.capitalize()], "underline")
+        return titles, rows
 
     def _cells(self, report: Report, site: Site) -> dict[str, str]:
         values, mark = (site.estimate, "~") if site.estimate else (site, "")

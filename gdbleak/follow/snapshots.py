@@ -14,7 +14,7 @@ from gdbleak.recording import EndedBy, Recording
 from gdbleak.report import Report, Verification
 
 SHARE = 0.2
-"""Of the processor's time, how much snapshots take at most: each reads the recording from its start."""
+"""Of a processor's time, how much snapshots take: each reads the recording from its start."""
 
 
 class Snapshots:

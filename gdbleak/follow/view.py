@@ -36,8 +36,9 @@ class Subject:
 class View(Protocol):
     """A way to look at a window while it is open; it is pickled, to be run elsewhere."""
 
-    patience_s: float | None
-    """How long after the window it may go on; None for as long as its reader takes."""
+    @property
+    def patience_s(self) -> float | None:
+        """How long after the window it may go on; None for as long as its reader takes."""
 
     def run(self, subject: Subject, lifeline: Lifeline) -> None:
         """Show it, until the lifeline says that the window has ended."""

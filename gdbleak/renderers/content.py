@@ -22,6 +22,8 @@ COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Cal
 _GAP = "  "
 _LIMIT = 200
 """Characters of any name; what is in the middle of a longer one is cut out."""
+_BLOCKS = 20
+"""How many blocks of a site are shown at most."""
 _FUNCTION_IN_CELL = 60
 _FUNCTION_IN_STACK = 100
 """Characters from which on the name of a function loses arguments."""
@@ -153,6 +155,22 @@ def stack_lines(site: Site) -> Iterator[Line]:
         yield Line("  ... deeper frames are unknown (see --stack-bytes, --max-frames)", indent=6)
     elif not site.frames:
         yield Line("  (no frame is known)")
+    yield from _blocks(site)
+
+
+def _blocks(site: Site) -> Iterator[Line]:
+    """Yield the blocks that were asked for, and how many there are beside them."""
+    shown = site.blocks[:_BLOCKS]
+    if not shown:
+        return
+    sizes = [format_bytes(block.size) for block in shown]
+    width = max(map(len, sizes))
+    yield Line("  outstanding blocks, the oldest first:")
+    for block, size in zip(shown, sizes):
+        yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
+    more = site.outstanding_count - len(shown)
+    if more:
+        yield Line(f"    ... {_count(more, 'more block')}: JSON lists {len(site.blocks):,} in all")
 
 
 def _describe_size(site: Site) -> str:
