@@ -14,7 +14,7 @@ from gdbleak.report import Report, Site
 from gdbleak.text import printable
 from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
 
-HELP = "q end  p pause  v verdict b bytes n blocks g growth o oldest  up/down/enter stack"
+HELP = "q end  p pause  sort v verdict b bytes n blocks g growth o oldest  enter stack"
 
 SORTS = {"v": "verdict", "b": "bytes", "n": "blocks", "g": "growth", "o": "oldest"}
 _HEADERS = ("Bytes", "Blocks", "Growth/s", "Oldest", "Verdict", "Trend")
