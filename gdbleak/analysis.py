@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,8 +84,8 @@ class Analysis:
     _tallies: dict[Key, Tally] = field(default_factory=dict)
     _growth: dict[int, Series] = field(default_factory=dict)
     """Of the blocks that were resized and not added yet, by their identity."""
-    _older_frees: Counter[int] = field(default_factory=Counter)
-    """Blocks from before the window that were freed in it, after its first quarter."""
+    _older_frees: dict[int, list[int]] = field(default_factory=dict)
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
 
     def make_report(self, resolve: Resolver) -> Report:
         """Compute the report.
@@ -199,8 +198,10 @@ class Analysis:
         self._growth.setdefault(id(block), Series()).add(self._span.part(time_ns), by)
 
     def _free_older(self, size: int, time_ns: int) -> None:
-        if QUARTER <= self._span.part(time_ns) < PARTS:
-            self._older_frees[size_class(size) if size else UNKNOWN] += 1
+        part = self._span.part(time_ns)
+        if part < PARTS:
+            kind = size_class(size) if size else UNKNOWN
+            self._older_frees.setdefault(kind, [0] * 4)[part // QUARTER] += 1
 
     def _add(self, block: Block) -> None:
         """Add a block to its site: one that was freed at once, so that it need not be kept."""

@@ -11,6 +11,9 @@ PARTS = 32
 
 QUARTER = PARTS // 4
 
+OLD_SHARE = 0.25
+"""A block is old when it has lived for this share of the time in which it was watched."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -31,6 +34,10 @@ class Span:
     def observed_ns(self) -> int:
         """Length of the window and its tail."""
         return self.end_ns - self.opened_ns
+
+    def is_old(self, born_ns: int) -> bool:
+        """Whether a block that was there when the window closed had got old by then."""
+        return self.closed_ns - born_ns >= self.window_ns * OLD_SHARE
 
     def part(self, time_ns: int) -> int:
         """Return in which part of the window something happened, from 0; `PARTS` in the tail.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -11,7 +11,7 @@ from gdbleak.callers import Wrappers, find_caller
 from gdbleak.report import Estimate, Frame, OutstandingBlock, Site, Verdict
 from gdbleak.stacks import CallStack
 from gdbleak.tally import Tally
-from gdbleak.turnover import Sizes, Turnover
+from gdbleak.turnover import Turnover
 from gdbleak.verdicts import judge, urgency
 
 Key = tuple[CallStack, str]
@@ -30,8 +30,8 @@ class SiteMaker:
     resolve: Resolver
     duration_s: float
     end_ns: int
-    older_frees: Sizes
-    """Blocks from before the window that were freed in it, by the class of their size."""
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
     """How many outstanding blocks of each site are listed."""
 
@@ -65,9 +65,9 @@ class SiteMaker:
     def _judge(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
     ) -> dict[Key, Verdict]:
-        turnover = Turnover(self.older_frees, (tally.classes for tally in tallies.values()))
+        turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
         return {
-            key: judge(tally.story(turnover.share(tally.classes), sampled=key in estimates))
+            key: judge(tally.story(turnover.room(tally.came), sampled=key in estimates))
             for key, tally in tallies.items()
         }
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
 
 from gdbleak.blocks import HEAP, Block
-from gdbleak.history import PARTS, QUARTER, Series, Span
+from gdbleak.history import PARTS, Series, Span
 from gdbleak.sampling import Sample
-from gdbleak.turnover import size_class
+from gdbleak.turnover import NO_ROOM, Came, Room
 from gdbleak.verdicts import Growth, Story
 
 
@@ -33,8 +32,7 @@ class Tally:
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
     blocks: Series = field(default_factory=Series)
-    classes: Counter[int] = field(default_factory=Counter)
-    """By how many blocks of each class of sizes there are more, after the first quarter."""
+    came: Came = field(default_factory=Came)
     resized: Series = field(default_factory=Series)
     """How much those have grown that were resized, and got half as old as the window."""
     resized_blocks: int = 0
@@ -85,8 +83,8 @@ class Tally:
             self.blocks.add(went, 0 if block.is_older else -1)
             self.bytes.add(went, -block.net_bytes)
         if block.kind == HEAP and not block.is_older:
-            kind = size_class(block.size)
-            self.classes[kind] += (came >= QUARTER) - (went is not None and QUARTER <= went < PARTS)
+            if went is None or went == PARTS:
+                self.came.add(block.size, self.span.is_old(block.born_ns))
 
     def _add_resized(self, block: Block, growth: Series) -> None:
         self.resized.merge(growth)
@@ -107,11 +105,11 @@ class Tally:
             self.older_bytes,
         )
 
-    def story(self, replaced: float, sampled: bool) -> Story:
+    def story(self, room: Room, sampled: bool) -> Story:
         """Return what is needed to judge.
 
         Args:
-            replaced: For which share of `classes` older blocks have made room.
+            room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
 
         """
@@ -124,7 +122,7 @@ class Tally:
             blocks=self.blocks.totals(),
             sizes=self.bytes.totals(),
             growth=growth,
-            replaced=0.0 if sampled else replaced,
+            room=NO_ROOM if sampled else room,
             window_ns=self.span.window_ns,
             observed_ns=self.span.observed_ns,
             sampled=sampled,

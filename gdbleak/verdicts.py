@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from enum import Enum
 from math import comb, sqrt
 
-from gdbleak.history import PARTS, QUARTER
+from gdbleak.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.report import Verdict
 from gdbleak.survival import Share, estimate_survival
+from gdbleak.turnover import Room
 from gdbleak.units import format_bytes, format_count, format_factor, format_seconds
-
-OLD_SHARE = 0.25
-"""A block is old when it has lived for this share of the time in which it was watched."""
 
 FEW = 3
 """Fewer old blocks say nothing; less than twice as many are a suspicion."""
 
+MANY = 1000
+"""After so many others, even two blocks that are old are a suspicion."""
+
 FREED_LATE = 0.1
 """Of a leak's blocks that get old, at most this share is freed."""
 
-REPLACED = 0.8, 0.2
-"""From the first share of older blocks on that are freed, blocks are replaced; below the second
-one, they pile up."""
+REPLACED = 0.6, 0.2
+"""From the first share on, blocks take the place of older ones; below the second, they pile up."""
 
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
@@ -89,8 +89,8 @@ class Story:
     sizes: tuple[int, ...]
     """How many bytes these had."""
     growth: Growth | None
-    replaced: float
-    """Which share of the blocks that came, older ones of their size have made room for."""
+    room: Room
+    """How much of what has come older blocks of the same sizes have made room for."""
     window_ns: int
     observed_ns: int
     """With the tail."""
@@ -134,6 +134,29 @@ class _Facts:
         """Return by how many blocks the site grew in a quarter of the window, from 0."""
         blocks = (0, *self.story.blocks)
         return blocks[(number + 1) * QUARTER] - blocks[number * QUARTER]
+
+    @property
+    def usual_life(self) -> str:
+        """How long those that were freed lived at most, but for one in a hundred."""
+        return format_seconds(sorted(self.story.freed)[int(self.freed * 0.99)] / 1e9)
+
+    @property
+    def outlives(self) -> bool:
+        """Whether all blocks that got old live far longer than many others did."""
+        return self.freed >= MANY and max(self.story.freed) < self.old_ns / 10
+
+    @property
+    def flow(self) -> list[float]:
+        """How many more blocks came than went in each quarter, older ones of their size included.
+
+        These may be others' blocks: the site is given its share of them.
+        """
+        return [self.quarter(n) - self.story.room.quarters[n] for n in range(4)]
+
+    @property
+    def falls(self) -> bool:
+        """Whether far more blocks went than came in a quarter."""
+        return -min(self.flow) > max(3 * sqrt(self.story.blocks[-1]), self.story.blocks[-1] / 4)
 
     @property
     def never_freed(self) -> bool:
@@ -185,6 +208,8 @@ def _find(facts: _Facts) -> Iterator[tuple[Word, str]]:
         yield Word.GROWING, growth
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
+    if len(facts.parts()) >= 2 and facts.outlives and not story.sampled:
+        yield Word.SUSPECT, f"{_describe_few(facts)}, which lived within {facts.usual_life}"
     yield from _judge_flow(facts)
     if facts.freed and not (facts.old and facts.never_freed):
         yield Word.CHURN, _describe_freed(facts)
@@ -208,17 +233,14 @@ def _judge_old(facts: _Facts) -> Iterator[tuple[Word, str]]:
         yield Word.SUSPECT, f"{kept}; of a sample"
     if len(facts.parts()) == 1:
         yield Word.FEW, f"{kept}; they came all at once"
-    if story.replaced >= REPLACED[0]:
-        yield (
-            Word.TURNOVER,
-            f"{kept}; but as many older blocks of this size are freed as new ones come",
-        )
-    if story.replaced >= REPLACED[1]:
-        share = round(100 * story.replaced)
-        yield (
-            Word.GROWING,
-            f"{kept}; +{rate}/s, and older blocks of this size make room for {share} % of that",
-        )
+    if _is_replaced(story):
+        yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
+    if facts.falls:
+        yield Word.CHURN, "many are freed at once, now and then"
+    if story.room.share >= REPLACED[1]:
+        word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
+        share = round(100 * story.room.share)
+        yield word, f"{kept}; +{rate}/s; older blocks of this size made room for {share} % of them"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts()) < FEW:
         yield Word.SUSPECT, f"{kept}; {len(facts.old):,} blocks are few"
     yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
@@ -229,12 +251,12 @@ def _judge_flow(facts: _Facts) -> Iterator[tuple[Word, str]]:
     story = facts.story
     if story.sampled:
         return
-    first, *later = (facts.quarter(number) for number in range(4))
-    grown = sum(later) * (1 - story.replaced)
+    first, *later = facts.flow
+    grown = sum(later)
     came = story.window_ns / 1e9 * 0.75
     if (
-        min(later) > 0
-        and min(later) > max(first, *later) * LEVEL
+        min(later) > max(first, *later) / 2
+        and not story.room.suffices
         and grown > max(3 * sqrt(story.blocks[-1]), 2 * FEW)
         and facts.freed_late
     ):
@@ -248,12 +270,19 @@ def _judge_flow(facts: _Facts) -> Iterator[tuple[Word, str]]:
     if (
         at_half >= FEW
         and abs(at_end - at_half) <= LEVEL * at_half
+        and max(story.blocks) <= (1 + LEVEL) * at_end
         and lasting is not None
         and lasting.value > LEVEL
     ):
         full = next(n for n, blocks in enumerate(story.blocks, 1) if blocks >= 0.9 * at_end)
         seconds = format_seconds(full / PARTS * story.window_ns / 1e9)
         yield Word.CACHE, f"filled in the first {seconds}, as many freed as come since"
+
+
+def _is_replaced(story: Story) -> bool:
+    """Whether older blocks have made room for all that has come."""
+    room = story.room
+    return room.suffices and room.share >= REPLACED[0] and room.at_least >= REPLACED[1]
 
 
 def _describe_growth(story: Story) -> str | None:
@@ -293,11 +322,8 @@ def _describe_kept(facts: _Facts) -> str:
     if not facts.freed:
         return f"0 of {count:,} freed, up to {format_seconds(max(story.alive) / 1e9)} old"
     share, _ = _lasting(story)
-    lived = sorted(story.freed)[int(facts.freed * 0.99)] / 1e9
     percent = _percent(share.value) if share else "?"
-    return (
-        f"{percent} of {format_count(count)} never freed, the others within {format_seconds(lived)}"
-    )
+    return f"{percent} of {format_count(count)} never freed, the others within {facts.usual_life}"
 
 
 def _describe_freed(facts: _Facts) -> str:
@@ -312,7 +338,7 @@ def _describe_few(facts: _Facts) -> str:
     count = facts.alive
     blocks = f"{count:,} block{'' if count == 1 else 's'}"
     if facts.freed and facts.old:
-        return f"{len(facts.old):,} of {facts.freed + count:,} blocks are older than the others get"
+        return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
     if count >= FEW and not facts.old:
         return f"{blocks}, none older than {format_seconds(facts.old_ns / 1e9)}"
     return blocks

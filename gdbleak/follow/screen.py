@@ -24,6 +24,8 @@ _CALLER_WIDTH = 24
 """Characters of a caller that there has to be room for beside all of them."""
 _BARS, _PLAIN_BARS = " ▁▂▃▄▅▆▇█", " ._-=+*%#"
 _BAR_COUNT = 8
+_LATE_S = 3.0
+"""From which age on it is said how old the report is."""
 _VERDICT_STYLES = {"leak": "red", "leak?": "red", "growing": "yellow"}
 
 _Key = tuple[str, tuple[int, ...]]
@@ -132,6 +134,9 @@ class Screen:
                 sign = "-" if rss < before else "+"
                 change = f"{sign}{format_bytes(abs(rss - before))}"
                 state += f"   resident set {format_bytes(rss)} ({change})"
+            behind_s = progress.elapsed_s - report.window.duration_s
+            if behind_s > _LATE_S and not self.paused:
+                state += f"   table of {format_seconds(behind_s)} ago"
         yield Text(state)
         cost = (
             f"{format_count(progress.stops)} stops, slowed"

@@ -67,6 +67,8 @@ def test_head(screen):
     title, state, cost, *_ = draw(screen)
     assert title == "fibonacci (pid 4242), glibc 2.36"
     assert state.startswith("12.5 s of 10 min   99 blocks outstanding   resident set")
+    assert "ago" not in state
+    assert "table of 10.0 s ago" in draw(screen, progress=replace(PROGRESS, elapsed_s=20))[1]
     assert cost == "4,120 stops, slowed 20.0 % of the time (budget 30 %)   4,123 events"
     sampled = draw(screen, progress=replace(PROGRESS, samples=True))
     assert sampled[2].endswith("SAMPLED: recorded in bursts")
