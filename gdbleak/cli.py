@@ -42,6 +42,7 @@ _EXAMPLES = """\
 examples:
   gdbleak 4711                          watch process 4711 for ten seconds
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
+  gdbleak trace 4711 --live             a full screen, until q or Ctrl-C
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
