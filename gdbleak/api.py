@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import Any
 
 from gdbleak.allocator_search import find_allocators, plan_probes
@@ -131,9 +130,7 @@ def trace(
             heap = find_heap(pid, plan, memory)
             notebook = Notebook(recording)
             looks = Looks(pid, heap, notebook) if heap else None
-            subject = Subject(
-                str(recording.absolute()), tuple(modules), options, gdb, _interruptible_pid()
-            )
+            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb)
             if on_report:
                 view = Pickles(interval_s)
             follower = Follower(view, subject, folder, on_report) if view else None
@@ -197,11 +194,6 @@ def _make_report(
     symbolizer = Symbolizer(gdb, modules)
     report = analysis.make_report(symbolizer.resolve)
     return replace(report, notes=(*report.notes, *symbolizer.notes))
-
-
-def _interruptible_pid() -> int | None:
-    """Return the process that a SIGINT would interrupt in what it does here."""
-    return os.getpid() if current_thread() is main_thread() else None
 
 
 def _write_head(path: Path, values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from types import TracebackType
 
 import psutil
@@ -24,6 +25,14 @@ from gdbleak.proc import read_state
 from gdbleak.report import Report
 
 POLL_S = 0.2
+
+# Not by -m, which would look for modules in the current folder first.
+_RUN = """
+import sys
+sys.path[:] = sys.argv[2:]
+from gdbleak.follow.main import main
+main(sys.argv[1])
+"""
 
 _TERMINAL_SIGNALS = {
     *(signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP),
@@ -67,7 +76,7 @@ class Follower:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gdbleak.follow", str(scratch / "view.pickle")],
+                [sys.executable, "-I", "-c", _RUN, str(scratch / "view.pickle"), *sys.path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if on_report else None,
                 bufsize=0,
@@ -81,9 +90,14 @@ class Follower:
         self._relay = Relay(self._process.stdout, on_report) if on_report else None
 
     def tell(self, progress: Progress) -> None:
-        """Say where the window stands, unless it is not heard."""
-        with suppress(BlockingIOError, BrokenPipeError):
+        """Say where the window stands; where nobody looks on any more, end it as Ctrl-C does."""
+        try:
             os.write(self._lifeline.fileno(), encode(progress))
+        except BlockingIOError:  # it is busy
+            pass
+        except BrokenPipeError:
+            if current_thread() is main_thread():  # no other heeds signals
+                signal.raise_signal(signal.SIGINT)
 
     def __enter__(self) -> Follower:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import termios
 import time
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -77,11 +78,9 @@ class Live:
         terminal, reports = Terminal(), Reports(subject)
         try:
             terminal.enter()
-            self._run(subject, lifeline, terminal, reports)
-        except OSError as error:
-            # The terminal is gone, and who sat at it; the window goes on.
-            if error.filename is not None:
-                raise
+            self._run(lifeline, terminal, reports)
+        except (OSError, termios.error):  # it has been closed
+            pass
         finally:
             reports.cancel()
             terminal.leave()
@@ -96,9 +95,7 @@ class Live:
         terminal.restore(self.modes)
         terminal.close()
 
-    def _run(
-        self, subject: Subject, lifeline: Lifeline, terminal: Terminal, reports: Reports
-    ) -> None:
+    def _run(self, lifeline: Lifeline, terminal: Terminal, reports: Reports) -> None:
         screen = Screen(self.pid, self.budget_percent, sort=self.sort)
         report: Report | None = None
         heard_s = drawn_s = time.monotonic()
@@ -107,7 +104,7 @@ class Live:
             pressed = lifeline.wait(TICK_S, terminal.file if terminal.is_entered else None)
             for key in terminal.read_keys() if pressed else ():
                 if key == "q":
-                    subject.end_window()
+                    return
                 screen.press(key, report)
             now_s = time.monotonic()
             progress = lifeline.latest

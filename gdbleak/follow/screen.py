@@ -140,10 +140,10 @@ class Screen:
         yield Text(state)
         cost = (
             f"{format_count(progress.stops)} stops, slowed"
-            f" {format_percent(progress.stopped_s, progress.elapsed_s)} of the time"
-            f" (budget {self.budget_percent:g} %)   {format_count(progress.events)} events"
+            f" {format_percent(progress.stopped_s, progress.elapsed_s)} of the time,"
+            f" budget {self.budget_percent:g} %, {format_count(progress.events)} events"
         )
-        yield Text(cost + ("   SAMPLED: recorded in bursts" if progress.samples else ""))
+        yield Text(f"{cost}, SAMPLED" if progress.samples else cost)
         if self.problem:
             yield Text(printable(self.problem), "bold red")
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,14 +20,6 @@ class Subject:
     modules: tuple[Module, ...]
     options: ReportOptions
     gdb: GdbProgram
-    controller: int | None
-    """PID of the process whose window it is; None where it does not heed Ctrl-C."""
-
-    def end_window(self) -> None:
-        """End the window as Ctrl-C does."""
-        if self.controller:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.kill(self.controller, signal.SIGINT)
 
 
 class View(Protocol):
@@ -41,7 +30,7 @@ class View(Protocol):
         """How long after the window it may go on; None for as long as its reader takes."""
 
     def run(self, subject: Subject, lifeline: Lifeline) -> None:
-        """Show it, until the lifeline says that the window has ended."""
+        """Show it until the lifeline says that the window has ended, or end it by returning."""
 
     def clean_up(self) -> None:
         """Undo, in the process whose window it is, what it may have left when it was killed."""

@@ -170,7 +170,9 @@ def _blocks(site: Site) -> Iterator[Line]:
         yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
     more = site.outstanding_count - len(shown)
     if more:
-        yield Line(f"    ... {_count(more, 'more block')}: JSON lists {len(site.blocks):,} in all")
+        listed = len(site.blocks)
+        hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
+        yield Line(f"    ... {_count(more, 'more block')}{hint}")
 
 
 def _describe_size(site: Site) -> str:

@@ -69,9 +69,9 @@ def test_head(screen):
     assert state.startswith("12.5 s of 10 min   99 blocks outstanding   resident set")
     assert "ago" not in state
     assert "table of 10.0 s ago" in draw(screen, progress=replace(PROGRESS, elapsed_s=20))[1]
-    assert cost == "4,120 stops, slowed 20.0 % of the time (budget 30 %)   4,123 events"
+    assert cost == "4,120 stops, slowed 20.0 % of the time, budget 30 %, 4,123 events"
     sampled = draw(screen, progress=replace(PROGRESS, samples=True))
-    assert sampled[2].endswith("SAMPLED: recorded in bursts")
+    assert sampled[2].endswith("events, SAMPLED")
 
 
 @pytest.mark.parametrize(

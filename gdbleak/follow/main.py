@@ -1,4 +1,4 @@
-"""`python -m gdbleak.follow FILE`: run the view that FILE holds, pickled by `Follower`."""
+"""What the process that looks on does: run the view that `Follower` has pickled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NICENESS = 10
 
 
 def main(path: str) -> None:
-    """Run the view."""
+    """Run the view that a file holds; its end is the end of the window."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     os.nice(NICENESS)
     view: View
@@ -31,14 +31,6 @@ def main(path: str) -> None:
             view.run(subject, Lifeline(sys.stdin.fileno()))
     except GdbleakError as error:
         sys.stderr.write(f"gdbleak: {error}\n")
-    except SystemExit as error:
-        if not error.code:  # the reader of the output has gone: it has seen enough
-            subject.end_window()
-        raise
     finally:
         for process in psutil.Process().children():  # it may be reading symbols still
             process.kill()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
