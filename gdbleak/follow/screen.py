@@ -1,4 +1,4 @@
-"""The screen of a window that is open: what stands on it, and what keys do to that. Pure."""
+"""The screen of a window that is open: what stands on it, and what keys do to that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEFT_OUT = ("Oldest", "Trend", "Blocks", "Verdict")
 """What a narrow terminal has no room for, in this order."""
 _CALLER_WIDTH = 24
 """Characters of a caller that there has to be room for beside all of them."""
-_BARS, _PLAIN_BARS = " ▁▂▃▄▅▆▇█", " ._-=+*%#"
+_BARS = " ▁▂▃▄▅▆▇█"
 _BAR_COUNT = 8
 _LATE_S = 3.0
 """From which age on it is said how old the report is."""
@@ -48,7 +48,7 @@ def growth_per_s(report: Report, site: Site) -> float:
     return grown / (report.window.duration_s * quarter / parts)
 
 
-def draw_trend(values: Sequence[int], bars: str) -> str:
+def draw_trend(values: Sequence[int], bars: str = _BARS) -> str:
     """Return a bar for the end of each eighth of a window.
 
     >>> draw_trend(range(0, 32), " 12345678")
@@ -76,7 +76,6 @@ class Screen:
 
     pid: int
     budget_percent: float
-    bars: str = _BARS
     sort: str = "verdict"
     paused: bool = False
     problem: str = ""
@@ -134,7 +133,8 @@ class Screen:
                 sign = "-" if rss < before else "+"
                 change = f"{sign}{format_bytes(abs(rss - before))}"
                 state += f"   resident set {format_bytes(rss)} ({change})"
-            behind_s = progress.elapsed_s - report.window.duration_s
+            window = report.window
+            behind_s = progress.elapsed_s - window.duration_s - window.tail_s
             if behind_s > _LATE_S and not self.paused:
                 state += f"   table of {format_seconds(behind_s)} ago"
         yield Text(state)
@@ -207,7 +207,7 @@ class Screen:
             mark + format_bytes(growth_per_s(report, site)),
             "-" if site.oldest_s is None else format_seconds(site.oldest_s),
             site.verdict.word if site.verdict else "-",
-            draw_trend(site.history, self.bars),
+            draw_trend(site.history),
         )
         return dict(zip(_HEADERS, numbers))
 

@@ -13,8 +13,9 @@ from gdbleak.proc import memory_status, resident_set
 from gdbleak.recording import EndedBy, Recording
 from gdbleak.report import Report, Verification
 
-SHARE = 0.2
-"""Of a processor's time, how much snapshots take: each reads the recording from its start."""
+SHARE, FREE_S = 0.2, 1.0
+"""Of a processor's time, how much snapshots take, beside one second in all: each reads the
+recording from its start."""
 
 
 class Snapshots:
@@ -33,11 +34,11 @@ class Snapshots:
         self._interval_s = interval_s
         self._names = names
         self._due_s = interval_s
-        self._rested_s = 0.0
+        self._spent_s = 0.0
 
     def is_due(self, elapsed_s: float) -> bool:
-        """Whether it is time for a report; one that is missed is not made up for."""
-        return elapsed_s >= self._due_s and time.monotonic() >= self._rested_s
+        """Whether it is time for a report; of those that were missed, one is made up for."""
+        return elapsed_s >= self._due_s and self._spent_s <= FREE_S + SHARE * elapsed_s
 
     def take(self, progress: Progress) -> Report:
         """Return a report of the window up to where it stands.
@@ -72,7 +73,7 @@ class Snapshots:
         modules = ModuleMap(self._subject.modules)
         analysis = Analysis(recording, modules, self._subject.options)
         report = analysis.make_report(self._names.resolve)
-        spent_s = time.process_time() - began_s
-        self._due_s = (elapsed_s // self._interval_s + 1) * self._interval_s
-        self._rested_s = time.monotonic() + spent_s * (1 / SHARE - 1)
+        self._spent_s += time.process_time() - began_s
+        latest_s = elapsed_s // self._interval_s * self._interval_s
+        self._due_s = max(self._due_s + self._interval_s, latest_s)
         return report

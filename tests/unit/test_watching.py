@@ -86,6 +86,15 @@ def test_what_makes_no_sense(asked, options, words, capsys):
     assert asked == {}
 
 
+@pytest.mark.parametrize("shape", SAMPLES)
+def test_table_in_between(shape):
+    report = SAMPLES[shape]
+    first, empty, *table = InterimRenderer(top=2).render(report).splitlines()
+    assert f"outstanding in {len(report.leaking):,} call stack" in first
+    assert empty == ""
+    assert len(table) == (3 + min(len(report.leaking), 2) if report.leaking else 0)
+
+
 def test_blocks_are_asked_for(asked):
     assert cli.main(["123", "-a"]) == 0
     assert asked["options"].listed_blocks == 1000
