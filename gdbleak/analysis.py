@@ -14,7 +14,9 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.history import PARTS, QUARTER, Series, Span
 from gdbleak.ledger import Ledger
+from gdbleak.memory_limit import MemoryLimit
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.outlook import explain_rest, look_ahead
 from gdbleak.phases import Phase
 from gdbleak.rates import Rate
 from gdbleak.recording import EndedBy, Hit, Recording, Resident, Turn, reading
@@ -173,13 +175,14 @@ class Analysis:
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
-            memory=_explain_memory(*self._resident, _sum_up(ledger, sites)),
+            memory=self._explain_memory(_sum_up(ledger, sites)),
             verification=Verification(
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
             sites=sites,
             notes=(*recording.head["notes"], *self.notes),
             history=_tell_history(span, sites, resident),
+            outlook=look_ahead(sites, self._limit),
         )
 
     @cached_property
@@ -256,6 +259,23 @@ class Analysis:
             key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
         }
 
+    def _explain_memory(self, outstanding: int) -> MemoryInfo:
+        before, after = self._resident
+        if before is None or after is None:
+            return MemoryInfo(before, after, None)
+        growth = after - before
+        end = self.recording.end or {}
+        rest = explain_rest(
+            self.recording.head.get("memory", {}), end.get("memory", {}), growth, outstanding
+        )
+        return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
+
+    @property
+    def _limit(self) -> MemoryLimit | None:
+        """The limit of the process; what it has used since is as good as nothing."""
+        values = self.recording.head.get("limit")
+        return MemoryLimit(**values) if values else None
+
     @property
     def _resident(self) -> tuple[int | None, int | None]:
         """Resident set before and after the window."""
@@ -285,12 +305,6 @@ def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:
     """Return how many bytes of the heap stay: as estimated, where it was sampled."""
     estimates = [site.estimate.outstanding_bytes for site in sites if site.estimate]
     return sum(estimates or (block.net_bytes for block in ledger.outstanding.values()))
-
-
-def _explain_memory(before: int | None, after: int | None, outstanding: int) -> MemoryInfo:
-    if before is None or after is None:
-        return MemoryInfo(before, after, None)
-    return MemoryInfo(before, after, max(min(after - before, outstanding), 0))
 
 
 def _tell_history(span: Span, sites: Iterable[Site], resident: Iterable[Resident]) -> History:

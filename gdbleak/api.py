@@ -25,6 +25,7 @@ from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
+from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
 from gdbleak.proc import Memory, memory_status, read_mappings, read_state, resident_set
 from gdbleak.rates import Rate
@@ -107,6 +108,7 @@ def trace(
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
             rate = measure_rate(pid, plan.entries)
             on_rate(rate)
+            limit = find_limit(pid)
             recording = Path(save) if save else folder / "recording"
             _write_head(
                 recording,
@@ -119,6 +121,7 @@ def trace(
                     "notes": plan.notes,
                     "rss_before": resident_set(pid),
                     "memory": memory_status(pid),
+                    "limit": limit and asdict(limit),
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
                     "tail_s": tail_s,

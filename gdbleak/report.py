@@ -68,6 +68,9 @@ class Verdict:
     lasting_high: float | None = None
     """With a confidence of 95 %, it lies between these two."""
     age_s: float | None = None
+    net_share: float = 1.0
+    """Which part of its outstanding bytes the process has grown by: older blocks made room for the
+    others."""
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,10 @@ def judge(story: Story) -> Verdict:
     """Return the verdict on a site."""
     word, evidence = next(_find(_Facts(story)))
     share, age_ns = _lasting(story)
+    net_share = 1 - story.room.share
     if share is None:
-        return Verdict(word.value, evidence)
-    return Verdict(word.value, evidence, *share, age_s=age_ns / 1e9)
+        return Verdict(word.value, evidence, net_share=net_share)
+    return Verdict(word.value, evidence, *share, age_s=age_ns / 1e9, net_share=net_share)
 
 
 class _Facts:

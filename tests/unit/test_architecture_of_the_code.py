@@ -38,6 +38,7 @@ PURE = [
     "analysis",
     "allocator_mappings",
     "history",
+    "outlook",
     "sites",
     "survival",
     "tally",
