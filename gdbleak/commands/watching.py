@@ -41,7 +41,6 @@ def add_watching_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --interval: end the window with the Nth table, after N times S seconds",
     )
-
     group.add_argument(
         "--live",
         action="store_true",

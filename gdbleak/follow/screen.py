@@ -24,6 +24,8 @@ _CALLER_WIDTH = 24
 """Characters of a caller that there has to be room for beside all of them."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _BAR_COUNT = 8
+_MOST = 200
+"""How many rows one can scroll through."""
 _LATE_S = 3.0
 """From which age on it is said how old the report is."""
 _VERDICT_STYLES = {"leak": "red", "leak?": "red", "growing": "yellow"}
@@ -32,8 +34,11 @@ _Key = tuple[str, tuple[int, ...]]
 
 
 def identify(site: Site) -> _Key:
-    """Return what a site is known by from one report to the next."""
-    return site.kind, tuple(frame.address for frame in site.frames)
+    """Return what a site is known by from one report to the next.
+
+    Inlined functions are not among its frames before its symbols were read.
+    """
+    return site.kind, tuple(frame.address for frame in site.frames if not frame.inlined)
 
 
 def growth_per_s(report: Report, site: Site) -> float:
@@ -211,8 +216,8 @@ class Screen:
         )
         return dict(zip(_HEADERS, numbers))
 
-    def _order(self, report: Report) -> list[Site]:
-        """Return the sites, sorted; the report itself is sorted by verdict."""
+    def _order(self, report: Report) -> tuple[Site, ...]:
+        """Return the first sites, sorted; the report itself is sorted by verdict."""
 
         def value(site: Site) -> float:
             values = site.estimate or site
@@ -222,8 +227,10 @@ class Screen:
                 return values.outstanding_count
             return growth_per_s(report, site) if self.sort == "growth" else site.oldest_s or 0.0
 
-        sites = list(report.leaking)
-        return sites if self.sort == "verdict" else sorted(sites, key=value, reverse=True)
+        sites = report.leaking
+        if self.sort != "verdict":
+            sites = tuple(sorted(sites, key=value, reverse=True))
+        return sites[:_MOST]
 
     def _index(self, keys: Sequence[_Key]) -> int:
         """Return where the selected row is; the first one, when it has gone."""

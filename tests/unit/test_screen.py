@@ -102,6 +102,21 @@ def test_a_row_is_widened_and_stays_so_where_it_goes(screen):
     assert not any("so is two" in line for line in draw(screen))
 
 
+def test_a_row_stays_chosen_when_its_inlined_functions_get_names(screen):
+    inlined = replace(TWO.frames[0], function="inner", inlined=True)
+    screen.press("down", REPORT)
+    screen.press("enter", REPORT)
+    named = replace(TWO, frames=(inlined, *TWO.frames))
+    assert any("so is two" in line for line in draw(screen, reports.report(ONE, named)))
+
+
+def test_a_screen_of_thousands_of_call_stacks_is_bounded(screen):
+    many = reports.report(*(made(f"site{n}", 5000 - n, 1, 1.0) for n in range(5000)))
+    for _ in range(300):
+        screen.press("down", many)
+    assert "  site199" in "".join(draw(screen, many))
+
+
 def test_the_selection_stays_within_the_table(screen):
     for key in ("up", *["down"] * 9, "enter"):
         screen.press(key, REPORT)
