@@ -122,9 +122,10 @@ class Screen:
         if not progress:
             yield Text(f"attaching to process {self.pid}", "bold")
             return
-        target = report and report.target
-        name = f"{printable(target.command)} (pid {self.pid})" if target else f"pid {self.pid}"
-        title = Text(f"{name}, {printable(target.allocator)}" if target else name, "bold")
+        name = f"pid {self.pid}"
+        if report:
+            name += f": {printable(f'{report.target.command}, {report.target.allocator}')}"
+        title = Text(name, "bold")
         if self.paused:
             title = Text("PAUSED ", "reverse") + title
         yield title

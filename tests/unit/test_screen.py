@@ -65,7 +65,7 @@ def test_before_the_window_is_open(screen):
 
 def test_head(screen):
     title, state, cost, *_ = draw(screen)
-    assert title == "fibonacci (pid 4242), glibc 2.36"
+    assert title == "pid 4242: fibonacci, glibc 2.36"
     assert state.startswith("12.5 s of 10 min   99 blocks outstanding   resident set")
     assert "ago" not in state
     assert "table of 10.0 s ago" in draw(screen, progress=replace(PROGRESS, elapsed_s=20))[1]
