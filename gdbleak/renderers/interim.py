@@ -22,7 +22,7 @@ class InterimRenderer:
         size = sum((site.estimate or site).outstanding_bytes for site in leaking)
         mark = "about " if window.sampling else ""
         lines = [
-            f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} outstanding in"
+            f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"
             f" {len(leaking):,} call stack{'' if len(leaking) == 1 else 's'};"
             f" {window.events:,} events, stopped {format_seconds(window.stopped_s or 0)}",
             "",

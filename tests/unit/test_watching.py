@@ -90,7 +90,7 @@ def test_what_makes_no_sense(asked, options, words, capsys):
 def test_table_in_between(shape):
     report = SAMPLES[shape]
     first, empty, *table = InterimRenderer(top=2).render(report).splitlines()
-    assert f"outstanding in {len(report.leaking):,} call stack" in first
+    assert f" in {len(report.leaking):,} call stack" in first
     assert empty == ""
     assert len(table) == (3 + min(len(report.leaking), 2) if report.leaking else 0)
 
