@@ -55,6 +55,8 @@ class ReportOptions:
     max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
     """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
+    listed_blocks: int = bounded(0, 0)
+    """How many outstanding blocks of each call stack are listed, the oldest first."""
 
     def __post_init__(self) -> None:
         """Check them.
@@ -147,6 +149,7 @@ class Analysis:
             duration_s,
             span.end_ns,
             self._older_frees,
+            self.options.listed_blocks,
         )
         sites = maker.make(self._tallies, estimates)
         return Report(

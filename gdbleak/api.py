@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
+from gdbleak.follow.follower import Follower
+from gdbleak.follow.relay import Pickles
+from gdbleak.follow.view import Subject, View
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.memory_limit import find_limit
@@ -50,6 +54,9 @@ def trace(
     save: str | os.PathLike[str] | None = None,
     on_rate: Callable[[Rate], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_report: Callable[[Report], None] | None = None,
+    interval_s: float = 5.0,
+    view: View | None = None,
 ) -> Report:
     """Record what a process allocates and frees for a while, and report what stays.
 
@@ -72,6 +79,10 @@ def trace(
         save: Where to keep the recording; it is thrown away otherwise.
         on_rate: Called before the window with how often the process allocates.
         on_progress: Called about ten times a second during the window.
+        on_report: Called at each interval of the window with a report of it so far, in a thread of
+            its own; what it raises ends the window, and is raised when the process was released.
+        interval_s: How often that is.
+        view: Shows the window while it is open, in place of `on_report`.
 
     Raises:
         UsageError: a number is out of its range.
@@ -122,9 +133,20 @@ def trace(
             heap = find_heap(pid, plan, memory)
             notebook = Notebook(recording)
             looks = Looks(pid, heap, notebook) if heap else None
-            window = Window(target, plan, memory, recording, limits, looks, notebook, on_progress)
+            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb)
+            if on_report:
+                view = Pickles(interval_s)
+            follower = Follower(view, subject, folder, on_report) if view else None
+
+            def tell(progress: Progress) -> None:
+                on_progress(progress)
+                if follower:
+                    follower.tell(progress)
+
+            window = Window(target, plan, memory, recording, limits, looks, notebook, tell)
             try:
-                window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
+                with follower or nullcontext():
+                    window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:
                 if read_state(pid) in (None, "Z", "X"):
                     raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error

@@ -46,6 +46,7 @@ _EXAMPLES = """\
 examples:
   gdbleak 4711                          watch process 4711 for ten seconds
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
+  gdbleak trace 4711 --live             a full screen, until q or Ctrl-C
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak suspects                      which process leaks?
   gdbleak trace redis-server            a name will do if it is unique

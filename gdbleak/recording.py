@@ -66,6 +66,7 @@ class EndedBy(str, Enum):
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
     WRITE_FAILED = "write-failed"
+    RUNNING = "running"
     UNKNOWN = "unknown"
 
 
@@ -173,8 +174,12 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
 class Recording:
     """A recording that is read from a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, size: int = 0) -> None:
         """Open a recording.
+
+        Args:
+            path: Of the file.
+            size: How many bytes of it to read, of one that grows; 0 for all.
 
         Raises:
             RecordingError: the file cannot be read, is no recording, or is of a later version.
@@ -184,7 +189,7 @@ class Recording:
         self._kept = 0
         try:
             with Path(path).open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         except OSError as error:
             raise RecordingError(f"cannot read {path}: {error.strerror}") from error
         except ValueError as error:  # an empty file cannot be mapped

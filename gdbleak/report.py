@@ -42,6 +42,19 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class OutstandingBlock:
+    """A block that was handed out in the window, and is not freed."""
+
+    address: int
+    size: int
+    """In bytes, as asked for."""
+    age_s: float
+    """At the end of the window."""
+    thread: int
+    """Who allocated it."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a site deserves to be called, and why."""
 
@@ -88,6 +101,8 @@ class Site:
     verdict: Verdict | None = None
     history: tuple[int, ...] = ()
     """Outstanding bytes at the times of the report's `history`."""
+    blocks: tuple[OutstandingBlock, ...] = ()
+    """Outstanding blocks, the oldest first, as many as were asked for."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
+from gdbleak.blocks import Block
 from gdbleak.callers import Wrappers, find_caller
-from gdbleak.report import Estimate, Frame, Site, Verdict
+from gdbleak.report import Estimate, Frame, OutstandingBlock, Site, Verdict
 from gdbleak.stacks import CallStack
 from gdbleak.tally import Tally
 from gdbleak.turnover import Turnover
@@ -30,6 +32,8 @@ class SiteMaker:
     end_ns: int
     older_frees: Mapping[int, Sequence[int]]
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
+    listed_blocks: int = 0
+    """How many outstanding blocks of each site are listed."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -67,6 +71,15 @@ class SiteMaker:
             for key, tally in tallies.items()
         }
 
+    def _list(self, blocks: Iterable[Block]) -> tuple[OutstandingBlock, ...]:
+        oldest = nsmallest(self.listed_blocks, blocks, key=lambda block: block.born_ns)
+        return tuple(
+            OutstandingBlock(
+                block.address, block.size, (self.end_ns - block.born_ns) / 1e9, block.thread
+            )
+            for block in oldest
+        )
+
     def _make(
         self,
         rank: int,
@@ -96,4 +109,5 @@ class SiteMaker:
             estimate=estimate,
             verdict=verdict,
             history=tally.bytes.totals(),
+            blocks=self._list(tally.outstanding),
         )

@@ -22,6 +22,7 @@ class Tally:
     allocated_bytes: int = 0
     allocated_count: int = 0
     freed_count: int = 0
+    outstanding: list[Block] = field(default_factory=list)
     oldest_ns: int | None = None
     older_bytes: int = 0
     older_count: int = 0
@@ -63,6 +64,7 @@ class Tally:
         elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
             self.outstanding_bytes += block.net_bytes
             self.outstanding_count += 1
+            self.outstanding.append(block)
             self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
         self._follow(block, growth)
         if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):

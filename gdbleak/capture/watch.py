@@ -194,6 +194,9 @@ class Watch:
             len(tail.outstanding),
             self.stopped_s,
             self._schedule.samples,
+            self.latest.stops if self.latest else 0,
+            self._now_ns,
+            tail.position,
         )
 
 

@@ -17,6 +17,9 @@ from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
 from gdbleak.report import Report
 from gdbleak.verdicts import Word
 
+LISTED_BLOCKS = 1000
+"""How many blocks of a call stack a report holds that was asked for them."""
+
 Number = TypeVar("Number", int, float)
 
 
@@ -110,6 +113,13 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(word.value for word in Word)}",
     )
     group.add_argument(
+        "-a",
+        "--show-allocs",
+        action="store_true",
+        help="list address, size and age of outstanding blocks under each stack, the 20 oldest "
+        f"(json: {LISTED_BLOCKS:,})",
+    )
+    group.add_argument(
         "--format",
         choices=tuple(FORMATS),
         help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
@@ -163,6 +173,7 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         older_ms=options.older,
         sort=options.sort,
         max_frames=options.max_frames,
+        listed_blocks=LISTED_BLOCKS if options.show_allocs else 0,
         skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )
 

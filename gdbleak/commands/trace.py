@@ -19,6 +19,7 @@ from gdbleak.commands.output import (
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.commands.target import add_process_argument, choose_process
+from gdbleak.commands.watching import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 
@@ -48,7 +49,6 @@ class Trace:
         group.add_argument(
             "--duration",
             type=within(bounds_of(Limits, "duration_s"), float),
-            default=Limits.duration_s,
             metavar="S",
             help="length of the window in seconds (default: 10)",
         )
@@ -97,6 +97,7 @@ class Trace:
             "(default: 4096, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
+        add_watching_arguments(parser)
         add_selection_arguments(parser)
         add_report_arguments(parser)
 
@@ -104,14 +105,15 @@ class Trace:
         """Run the command; return the exit status."""
         output, selected = Output(options), selection(options)
         pid = choose_process(options.process, "trace")
+        shown = view(options, pid)
         if options.save:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
                 raise UsageError("-o and --save name the same file", "choose two")
-        with ProgressLine(pid) as line:
+        with ProgressLine(pid, alone=shown is None) as line:
             report = trace(
                 pid,
-                options.duration,
+                duration_s(options),
                 budget_percent=options.budget,
                 tail_s=options.tail,
                 max_events=options.max_events,
@@ -123,6 +125,7 @@ class Trace:
                 save=options.save,
                 on_rate=lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
                 on_progress=line.show,
+                view=shown,
             )
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:

@@ -42,6 +42,7 @@ def _site(site: Site) -> dict[str, object]:
         "estimate": site.estimate and asdict(site.estimate),
         "verdict": site.verdict and asdict(site.verdict),
         "history": list(site.history),
+        "blocks": [{**asdict(block), "address": hex(block.address)} for block in site.blocks],
         "function": site.caller.function if site.caller else None,
         "truncated": site.truncated,
         "frames": [_frame(frame) for frame in site.frames],

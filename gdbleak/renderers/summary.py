@@ -21,6 +21,7 @@ _ENDED_BY = {
     "debugger-silent": "ended because GDB stopped answering",
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
     "write-failed": "ended because the recording could not be written on",
+    "running": "still open",
     "unknown": "ended for a reason that was not recorded",
 }
 

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gdbleak import cli, errors
+from gdbleak.commands.output import FOUND
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
 
