@@ -15,6 +15,7 @@ from gdbleak.renderers.content import heading
 from gdbleak.renderers.protobuf import content, integer, packed
 from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.report import Frame, Report
+from gdbleak.text import printable
 
 _VALUES = (
     ("inuse_space", "bytes"),
@@ -75,7 +76,7 @@ class _Profile:
 
     def string(self, text: str) -> int:
         """Return the number of a string."""
-        return self.strings.setdefault(text, len(self.strings))
+        return self.strings.setdefault(printable(text), len(self.strings))
 
     def location(self, frames: tuple[Frame, ...]) -> int:
         """Return the number of an address, by its frames: what was inlined there comes first."""

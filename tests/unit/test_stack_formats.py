@@ -1,4 +1,4 @@
-"""What is written for tools that draw stacks, read again by their own parsers where there are any."""
+"""What is written for tools that draw stacks, read again by these tools where they are there."""
 
 from __future__ import annotations
 
