@@ -30,11 +30,12 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; only when they are needed, for they bring everything along."""
-    from gdbleak.commands import completion, doctor, report, rescue, suspects, trace
+    from gdbleak.commands import completion, diff, doctor, report, rescue, suspects, trace
 
     return {
         "trace": trace.Trace(),
         "report": report.Report(),
+        "diff": diff.Diff(),
         "suspects": suspects.Suspects(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
@@ -48,6 +49,7 @@ examples:
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
   gdbleak trace 4711 --live             a full screen, until q or Ctrl-C
   gdbleak report leak.gdbleak --sort count -o leak.md
+  gdbleak diff before.gdbleak after.gdbleak
   gdbleak suspects                      which process leaks?
   gdbleak trace redis-server            a name will do if it is unique
   gdbleak doctor 4711                   what would stop a trace of it

@@ -122,7 +122,9 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format",
         choices=tuple(FORMATS),
-        help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
+        metavar="NAME",
+        help=f"one of {', '.join(FORMATS)}; default: what FILE's suffix says, else table on a "
+        "terminal and plain elsewhere",
     )
     group.add_argument(
         "-o",

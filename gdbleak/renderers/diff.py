@@ -1,0 +1,115 @@
+"""What `gdbleak diff` shows: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from tabulate import tabulate
+
+from gdbleak.diff import Change, Comparison, Difference
+from gdbleak.renderers.content import describe_caller, heading, stack_lines
+from gdbleak.text import fold
+from gdbleak.units import format_bytes
+
+SCHEMA = "gdbleak.diff/1"
+
+_HEADERS = ("", "Before", "After", "Change", "Verdict", "Caller")
+_ALIGN = ("left", "right", "right", "right", "left", "left")
+_NARROWEST = 80
+
+
+def as_json(comparison: Comparison) -> str:
+    """Return everything, as one JSON object."""
+    record = {
+        "schema": SCHEMA,
+        "before": _about(comparison, 0),
+        "after": _about(comparison, 1),
+        "notes": comparison.notes,
+        "differences": [
+            {
+                "change": difference.change.value,
+                "bytes_per_s": difference.bytes_per_s,
+                "before": asdict(difference.before),
+                "after": asdict(difference.after),
+                "caller": describe_caller(difference.site),
+                "stack": [frame.function or hex(frame.address) for frame in difference.site.frames],
+            }
+            for difference in comparison.differences
+        ],
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def as_text(comparison: Comparison, top: int, width: int | None) -> str:
+    """Return a table of what has changed, the stacks of what is new or faster, and the doubts.
+
+    Args:
+        comparison: What to show.
+        top: How many call stacks to list.
+        width: Columns to fit into; None for lines as long as they come.
+
+    """
+    room = max(width, _NARROWEST) if width else None
+    lines = [fold(line, room, 8) if room else line for line in _say(comparison, top, room)]
+    text = "\n".join(lines) + "\n"
+    return text if width else text.encode("ascii", "backslashreplace").decode()
+
+
+def _say(comparison: Comparison, top: int, width: int | None) -> Iterator[str]:
+    yield f"before: {heading(comparison.before).text}"
+    yield f"after:  {heading(comparison.after).text}"
+    yield ""
+    shown = comparison.differences[:top]
+    if shown:
+        yield from _table(shown, width).split("\n")
+        yield ""
+    counts = Counter(difference.change for difference in comparison.differences)
+    yield ", ".join(f"{counts[change]:,} {change.value}" for change in Change)
+    if comparison.differences[top:]:
+        yield f"{len(comparison.differences) - top:,} are not shown: see --top"
+    for note in comparison.notes:
+        yield f"note: {note}"
+    for difference in shown:
+        if difference.change in (Change.NEW, Change.FASTER):
+            yield ""
+            yield from (line.text for line in stack_lines(difference.site))
+
+
+def _table(differences: Sequence[Difference], width: int | None) -> str:
+    rows = [
+        [
+            difference.change.value,
+            _rate(difference.before.bytes_per_s),
+            _rate(difference.after.bytes_per_s),
+            f"{'+' if difference.bytes_per_s >= 0 else '-'}"
+            f"{format_bytes(abs(difference.bytes_per_s))}/s",
+            difference.after.word or difference.before.word or "-",
+            describe_caller(difference.site),
+        ]
+        for difference in differences
+    ]
+    if width:
+        columns = [*zip(_HEADERS, *rows)][:-1]
+        room = width - sum(max(map(len, column)) + 2 for column in columns)
+        rows = [[*cells, fold(caller, room)] for *cells, caller in rows]
+    marks = ["-" * len(header) for header in _HEADERS]
+    return tabulate(
+        [_HEADERS, marks, *rows], tablefmt="plain", colalign=_ALIGN, disable_numparse=True
+    )
+
+
+def _rate(bytes_per_s: float) -> str:
+    return f"{format_bytes(bytes_per_s)}/s" if bytes_per_s else "-"
+
+
+def _about(comparison: Comparison, number: int) -> dict[str, object]:
+    report = (comparison.before, comparison.after)[number]
+    return {
+        "command": report.target.command,
+        "pid": report.target.pid,
+        "started": report.window.started,
+        "duration_s": report.window.duration_s,
+    }
