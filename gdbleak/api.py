@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,18 +137,26 @@ def load(
     path: str | os.PathLike[str],
     *,
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
+    sysroot: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Make the report of a saved recording.
 
     The program and libraries are looked for at their old paths; what has changed since, by its
     build-id, is not used.
 
+    Args:
+        path: The recording.
+        options: What the report is about.
+        sysroot: A folder with copies of the program and libraries, at their paths.
+
     Raises:
         RecordingError: the file is no recording.
         DebuggerError: GDB, which reads the symbols, is missing.
 
     """
-    return _make_report(Recording(os.fspath(path)), find_again, options, find_gdb())
+    root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
+    find_file = partial(find_again, sysroot=root.rstrip("/"))
+    return _make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
 
 
 def _make_report(

@@ -28,13 +28,14 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; only when they are needed, for they bring everything along."""
-    from gdbleak.commands import doctor, report, rescue, trace
+    from gdbleak.commands import agent, doctor, report, rescue, trace
 
     return {
         "trace": trace.Trace(),
         "report": report.Report(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
+        "agent": agent.Agent(),
     }
 
 
@@ -45,6 +46,7 @@ examples:
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
+  gdbleak agent --standalone > gdbleak_record.py
 
 exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
