@@ -97,7 +97,7 @@ def trace(
             rate = measure_rate(pid, plan.entries)
             on_rate(rate)
             recording = Path(save) if save else folder / "recording"
-            _write_head(
+            write_head(
                 recording,
                 {
                     "version": VERSION,
@@ -126,9 +126,9 @@ def trace(
                 raise
             finished = Recording(str(recording))
             try:
-                return _make_report(finished, lambda module: module, options, gdb)
+                return make_report(finished, lambda module: module, options, gdb)
             except KeyboardInterrupt:
-                return _make_report(finished, lambda module: module, options, None)
+                return make_report(finished, lambda module: module, options, None)
         finally:
             reader.close()
 
@@ -156,10 +156,10 @@ def load(
     """
     root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
     find_file = partial(find_again, sysroot=root.rstrip("/"))
-    return _make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
+    return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
 
 
-def _make_report(
+def make_report(
     recording: Recording,
     find_file: Callable[[Module], Module],
     options: ReportOptions,
@@ -180,7 +180,7 @@ def _make_report(
     return replace(report, notes=(*report.notes, *symbolizer.notes))
 
 
-def _write_head(path: Path, values: dict[str, Any]) -> None:
+def write_head(path: Path, values: dict[str, Any]) -> None:
     """Begin a recording that only its owner can read; an older one in its place goes."""
     try:
         path.unlink(missing_ok=True)

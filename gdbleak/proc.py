@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,13 @@ def resident_set(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Readable(Protocol):
+    """The memory of a process, however it is read."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer, or none, where they cannot be read."""
 
 
 class Memory:

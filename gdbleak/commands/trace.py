@@ -20,6 +20,16 @@ from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
+from gdbleak.remote_trace import trace_remote
+from gdbleak.report import Report
+
+_LOCAL_ONLY = {
+    "budget": "budget_percent",
+    "tail": "tail_s",
+    "max_pause": "max_pause_ms",
+    "max_memory": "max_memory",
+}
+"""Options that need a hand on the process or on what holds it, and the limits they set."""
 
 
 class Trace:
@@ -37,7 +47,17 @@ class Trace:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "pid", metavar="PID", type=within(Bounds(1), int), help="the process to trace"
+            "pid",
+            metavar="PID",
+            type=within(Bounds(1), int),
+            nargs="?",
+            help="the process to trace; with --remote it may be left out",
+        )
+        parser.add_argument(
+            "--remote",
+            metavar="HOST:PORT",
+            help="trace a process of another machine, through the gdbserver that listens there; "
+            "everything is recorded, whatever that costs: see docs/legacy-boxes.md",
         )
         group = parser.add_argument_group("the window")
         group.add_argument(
@@ -97,13 +117,42 @@ class Trace:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        output, selected = Output(options), selection(options)
+        output = Output(options)
         if options.save:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
                 raise UsageError("-o and --save name the same file", "choose two")
+        if options.remote:
+            report = self._trace_remote(options)
+        elif options.pid is None:
+            raise UsageError("which process?", "gdbleak trace PID")
+        else:
+            report = self._trace(options)
+        output.show(report)
+        if report.window.ended_by == EndedBy.WRITE_FAILED:
+            raise WriteError("the recording could not be written on: its disk is full")
+        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
+        return 1 if failed or report.verification.ok is False else 0
+
+    def _trace_remote(self, options: argparse.Namespace) -> Report:
+        for name, field in _LOCAL_ONLY.items():
+            everything = name == "budget" and options.budget == 100
+            if getattr(options, name) != getattr(Limits, field) and not everything:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is not to be had with --remote",
+                    "bound the window by --duration and --max-events",
+                )
+        limits = Limits(options.duration, options.max_events, stack_bytes=options.stack_bytes)
+        selected, about = selection(options), report_options(options)
+        with ProgressLine(options.pid or 0) as line:
+            return trace_remote(
+                options.remote, options.pid, limits, selected, about, options.save, line.show
+            )
+
+    def _trace(self, options: argparse.Namespace) -> Report:
+        selected = selection(options)
         with ProgressLine(options.pid) as line:
-            report = trace(
+            return trace(
                 options.pid,
                 options.duration,
                 budget_percent=options.budget,
@@ -118,8 +167,3 @@ class Trace:
                 on_rate=lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
                 on_progress=line.show,
             )
-        output.show(report)
-        if report.window.ended_by == EndedBy.WRITE_FAILED:
-            raise WriteError("the recording could not be written on: its disk is full")
-        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
-        return 1 if failed or report.verification.ok is False else 0
