@@ -102,7 +102,7 @@ def trace_remote(
                     " process",
                 )
             window = RemoteWindow(
-                process, Agent(debugger), target, plan, recording, limits, on_progress
+                gdb, process, Agent(debugger), target, plan, recording, limits, on_progress
             )
             window.run(folder, interruption)
         return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gdbleak.errors import (
     ProcessUnusableError,
 )
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.plan import Probe
 from gdbleak.proc import Mapping, parse_mapping
 from gdbleak.report import Verification
 from gdbleak.target import Target
@@ -73,7 +74,7 @@ class RemoteProcess:
         """
         self._debugger = debugger
         self._folder = folder
-        self._address = address
+        self.address = address
         self._files = 0
         for setting in _SETTINGS:
             debugger.execute_console(setting, COMMAND_TIMEOUT_S)
@@ -101,13 +102,13 @@ class RemoteProcess:
         """
         if pid is None and not self.pid:
             raise AttachError(
-                f"the gdbserver at {self._address} is not attached to a process",
-                f"gdbleak trace PID --remote {self._address}",
+                f"the gdbserver at {self.address} is not attached to a process",
+                f"gdbleak trace PID --remote {self.address}",
             )
         if pid is not None and self.pid not in (0, pid):
             raise AttachError(
-                f"the gdbserver at {self._address} is attached to process {self.pid}, not {pid}",
-                f"gdbleak trace --remote {self._address}",
+                f"the gdbserver at {self.address} is attached to process {self.pid}, not {pid}",
+                f"gdbleak trace --remote {self.address}",
             )
         self._is_held = bool(self.pid)
         self.pid = self.pid or pid or 0
@@ -142,6 +143,14 @@ class RemoteProcess:
         self._debugger.execute_console(f"remote get {quoted} {copy.name}", FETCH_TIMEOUT_S)
         return copy
 
+    def answers(self) -> bool:
+        """Whether the connection stands."""
+        try:
+            self.fetch("/proc/version").unlink()
+        except DebuggerFailedError:
+            return False
+        return True
+
     def read_text(self, name: str) -> str:
         """Return a file of /proc/PID; empty when the process has ended."""
         try:
@@ -167,7 +176,7 @@ class RemoteProcess:
         status = self.status()
         if not status:
             raise NoSuchProcessError(
-                f"there is no process {self.pid} where the gdbserver at {self._address} runs",
+                f"there is no process {self.pid} where the gdbserver at {self.address} runs",
                 "list processes there with `ps -eo pid,comm`",
             )
         tracer = status.get("TracerPid", "0")
@@ -231,9 +240,20 @@ class RemoteProcess:
         machine = X86_64.elf_machine_number.to_bytes(2, "little")
         if header[:4] == b"\x7fELF" and (header[4:5], header[18:20]) != (b"\x02", machine):
             raise ProcessUnusableError(
-                f"process {self.pid} at {self._address} is no x86-64 program",
+                f"process {self.pid} at {self.address} is no x86-64 program",
                 "gdbleak traces x86-64 programs only; see docs/limits.md",
             )
+
+    def free(self, probes: Iterable[Probe]) -> None:
+        """Let the process go after the GDB has died that set breakpoints in it.
+
+        gdbserver keeps the process and the breakpoints, whatever becomes of a connection, and
+        leaves them in at a detach.
+        """
+        for probe in probes:
+            packet = f"maint packet z0,{probe.address:x},{len(X86_64.breakpoint)}"
+            self._debugger.execute_console(packet, COMMAND_TIMEOUT_S)
+        self._debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
 
     def verify(self, state_before: str) -> Verification:
         """Look at the process after the detach; its code cannot be read any more."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from support.exactness import COUNTS, sum_by_line
 from support.processes import Lines, status_of, wait_until
@@ -128,6 +129,43 @@ def test_the_process_ends_as_it_likes(cli, serve, build_target, start_target):
 
     assert report["window"]["ended_by"] == "target-exit"
     assert puppet.wait() == 7
+
+
+def test_another_program_runs_free(cli, serve, build_target, start_target):
+    program = build_target("puppet.c")
+    puppet = start_target(program)
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    assert puppet.ask(f"exec {program}") == "ready"
+    report = trace.finish().report
+
+    assert report["window"]["ended_by"] == "target-exec"
+    assert puppet.ask("leak 5") == "leaked"
+
+
+def test_another_gdb_repairs_what_a_killed_one_leaves(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    [gdb] = [child for child in psutil.Process(trace.pid).children() if child.name() == "gdb"]
+    gdb.kill()
+    result = trace.finish()
+
+    assert (result.exit_code, result.report["window"]["ended_by"]) == (1, "debugger-died")
+    puppet.assert_as_found()
+    assert puppet.ask("leak 5") == "leaked"
+
+
+def test_without_gdbserver_it_says_what_may_be_left(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    server = serve("--multi", "127.0.0.1:0")
+    trace = cli.start_trace(puppet.pid, "--remote", server.address)
+    server.process.kill()
+    result = trace.finish()
+
+    assert result.exit_code == 4
+    assert f"process {puppet.pid} may hold breakpoints" in result.stderr
+    puppet.end()
 
 
 def test_nobody_listens(cli):
