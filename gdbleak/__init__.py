@@ -10,13 +10,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Frame", "GdbleakError", "Report", "ReportOptions", "Site", "load", "trace"]
+__all__ = [
+    "Frame",
+    "GdbleakError",
+    "Report",
+    "ReportOptions",
+    "Search",
+    "Site",
+    "find_suspects",
+    "load",
+    "trace",
+]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gdbleak.api import ReportOptions, load, trace
     from gdbleak.errors import GdbleakError
     from gdbleak.report import Frame, Report, Site
+    from gdbleak.suspects import Search, find_suspects
 else:
 
     def __dir__():
@@ -26,6 +37,7 @@ else:
         """Import what is asked for: all of it takes longer than many commands run."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from gdbleak import api, errors, report
+        from gdbleak import api, errors, report, suspects
 
-        return next(vars(home)[name] for home in (api, errors, report) if name in vars(home))
+        homes = api, errors, report, suspects
+        return next(vars(home)[name] for home in homes if name in vars(home))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from gdbleak.allocator_mappings import AllocatorMappings
 from gdbleak.blocks import HEAP, Block
 from gdbleak.bounds import bounded, check_bounds
-from gdbleak.callers import Wrappers, find_caller
+from gdbleak.callers import Wrappers
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
+from gdbleak.history import PARTS, QUARTER, Series, Span
 from gdbleak.ledger import Ledger
+from gdbleak.memory_limit import MemoryLimit
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.outlook import explain_rest, look_ahead
 from gdbleak.phases import Phase
 from gdbleak.rates import Rate
-from gdbleak.recording import EndedBy, Hit, Recording, Turn, reading
+from gdbleak.recording import EndedBy, Hit, Recording, Resident, Turn, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
     Estimate,
-    Frame,
+    History,
     MemoryInfo,
     Report,
     Sampling,
@@ -29,15 +33,12 @@ from gdbleak.report import (
     WindowInfo,
 )
 from gdbleak.sampling import choose_scale, estimate, measure_sampling
-from gdbleak.stacks import CallStack, Unwinder
+from gdbleak.sites import Key, Resolver, SiteMaker
+from gdbleak.stacks import Unwinder
 from gdbleak.tally import Tally
+from gdbleak.turnover import UNKNOWN, size_class
 
-SORTS = ("bytes", "count")
-
-_Key = tuple[CallStack, str]
-"""What makes a site: where memory was handed out, and of which kind."""
-
-Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
+SORTS = ("verdict", "bytes", "count")
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class ReportOptions:
     max_size: int | None = bounded(None, 0)
     older_ms: float = bounded(500.0, 0)
     """Only blocks at least this old at the end of the window count as outstanding."""
-    sort: str = "bytes"
-    """By outstanding `bytes` or `count`."""
+    sort: str = "verdict"
+    """By `verdict`, and for equal ones by outstanding bytes; or by these `bytes`, or `count`."""
     max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
     """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
+    listed_blocks: int = bounded(0, 0)
+    """How many outstanding blocks of each call stack are listed, the oldest first."""
 
     def __post_init__(self) -> None:
         """Check them.
@@ -80,7 +83,11 @@ class Analysis:
     modules: ModuleMap
     options: ReportOptions
     notes: list[str] = field(default_factory=list)
-    _tallies: dict[_Key, Tally] = field(default_factory=dict)
+    _tallies: dict[Key, Tally] = field(default_factory=dict)
+    _growth: dict[int, Series] = field(default_factory=dict)
+    """Of the blocks that were resized and not added yet, by their identity."""
+    _older_frees: dict[int, list[int]] = field(default_factory=dict)
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
 
     def make_report(self, resolve: Resolver) -> Report:
         """Compute the report.
@@ -97,47 +104,54 @@ class Analysis:
 
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording
-        replay = Replay(recording.probes, recording.functions, self._add)
+        replay = Replay(
+            recording.probes, recording.functions, self._add, self._resize, self._free_older
+        )
         called: set[int] = set()
-        last_ns = 0
         turns = []
+        resident = []
         for event in recording.iter_events():
             replay.feed(event)
-            last_ns = event.time_ns
             if isinstance(event, Hit):
                 called.add(event.probe)
             elif isinstance(event, Turn):
                 turns.append(event)
+            elif isinstance(event, Resident):
+                resident.append(event)
         ledger = replay.ledger
         if ledger.usable_sizes:
             self.notes.append(_explain_sizes(ledger))
         ledger.close()
-        survivors = ledger.survivors
         end = recording.end or {}
         if end.get("stop_signal") and end["verification"]["state_after"] == "T":
             self.notes.append(
                 f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
                 " window; SIGCONT continues it"
             )
-        opened_ns = recording.opened_ns or 0
-        end_ns = end.get("end_ns") or max(last_ns, opened_ns)
-        closed_ns = end_ns
-        if recording.head["tail_s"]:
-            closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
-        duration_s = (closed_ns - opened_ns) / 1e9
-        if any(turn.phase is Phase.NONE and turn.time_ns >= closed_ns for turn in turns):
+        span = self._span
+        duration_s = span.window_ns / 1e9
+        if any(turn.phase is Phase.NONE and turn.time_ns >= span.closed_ns for turn in turns):
             self.notes.append(
                 "in the tail, frees were recorded in bursts only, to keep to --budget"
             )
         rate = Rate(**recording.head["rate"])
         calls = ledger.allocations + ledger.resizes
-        sampling = measure_sampling(turns, closed_ns, calls, rate)
-        for block in survivors:
-            self._add(block, end_ns)
-        estimates: dict[_Key, Estimate] = {}
+        sampling = measure_sampling(turns, span.closed_ns, calls, rate)
+        for block in ledger.survivors:
+            self._add(block)
+        estimates: dict[Key, Estimate] = {}
         if sampling:
-            sampling, estimates = self._estimate(sampling, end_ns - opened_ns, duration_s)
-        sites = self._make_sites(estimates, end_ns, duration_s, resolve)
+            sampling, estimates = self._estimate(sampling, duration_s)
+        maker = SiteMaker(
+            self.options.sort,
+            Wrappers(self.options.skip),
+            resolve,
+            duration_s,
+            span.end_ns,
+            self._older_frees,
+            self.options.listed_blocks,
+        )
+        sites = maker.make(self._tallies, estimates)
         return Report(
             target=TargetInfo(
                 **recording.head["target"], allocator=_name_allocators(recording, called)
@@ -157,73 +171,66 @@ class Analysis:
                 stops=end.get("stops"),
                 stopped_s=end.get("stopped_s"),
                 longest_pause_ms=end.get("longest_pause_ms"),
-                tail_s=(end_ns - closed_ns) / 1e9,
+                tail_s=(span.end_ns - span.closed_ns) / 1e9,
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
-            memory=_explain_memory(*self._resident, _sum_up(ledger, sites)),
+            memory=self._explain_memory(_sum_up(ledger, sites)),
             verification=Verification(
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
             sites=sites,
             notes=(*recording.head["notes"], *self.notes),
+            history=_tell_history(span, sites, resident),
+            outlook=look_ahead(sites, self._limit),
         )
 
-    def _add(self, block: Block, end_ns: int = 0) -> None:
+    @cached_property
+    def _span(self) -> Span:
+        """When the window was opened and closed, and its tail ended."""
+        recording = self.recording
+        opened_ns = recording.opened_ns or 0
+        end_ns = (recording.end or {}).get("end_ns") or max(recording.last_ns, opened_ns)
+        closed_ns = end_ns
+        if recording.head["tail_s"]:
+            closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+        return Span(opened_ns, closed_ns, end_ns)
+
+    def _resize(self, block: Block, by: int, time_ns: int) -> None:
+        """Keep by how much a block grew until it is known whether it counts."""
+        self._growth.setdefault(id(block), Series()).add(self._span.part(time_ns), by)
+
+    def _free_older(self, size: int, time_ns: int) -> None:
+        part = self._span.part(time_ns)
+        if part < PARTS:
+            kind = size_class(size) if size else UNKNOWN
+            self._older_frees.setdefault(kind, [0] * 4)[part // QUARTER] += 1
+
+    def _add(self, block: Block) -> None:
         """Add a block to its site: one that was freed at once, so that it need not be kept."""
         options = self.options
+        growth = self._growth.pop(id(block), None)
         if block.size < options.min_size:
             return
         if options.max_size is not None and block.size > options.max_size:
             return
         stack, registers = self.recording.stack(block.stack)
         call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
-        if block.kind != HEAP and self._is_allocators_own(call_stack):
+        if block.kind != HEAP and self._own_mappings.include(call_stack):
             return
-        tally = self._tallies.setdefault((call_stack, block.kind), Tally())
-        tally.add(block, end_ns, options.older_ms * 1e6)
+        key = call_stack, block.kind
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(self._span)
+        tally.add(block, growth, options.older_ms * 1e6)
 
     @cached_property
     def _unwinder(self) -> Unwinder:
         return Unwinder(self.modules, self._open_image, self.options.max_frames)
 
-    def _is_allocators_own(self, stack: CallStack) -> bool:
-        """Whether an allocator made a mapping, for its own use, in no call that is recorded."""
-        module = self.modules.find(stack.addresses[0] - 1) if stack.addresses else None
-        if module is not None and module.path in self._allocators:
-            return True
-        return any(address - 1 in free for address in stack.addresses for free in self._frees)
-
     @cached_property
-    def _frees(self) -> list[range]:
-        """Where the code of functions is that free: nobody waits for their returns.
-
-        A thread whose first call is a `free` has glibc make an arena, of 64 MiB, in it.
-        """
-        functions = {function.name: function for function in self.recording.functions}
-        found = []
-        for probe in self.recording.probes:
-            function = functions[probe.function]
-            module = self.modules.find(probe.address)
-            if function.allocates or function.mapping or module is None:
-                continue
-            image = self._open_image(module)
-            extent = image and image.find_extent(probe.address - module.bias)
-            if extent:
-                found.append(range(extent.start + module.bias, extent.stop + module.bias))
-        return found
-
-    @cached_property
-    def _allocators(self) -> set[str]:
-        """Paths of allocators that are neither the program nor the C library."""
-        recording = self.recording
-        functions = {function.name: function for function in recording.functions}
-        paths: dict[bool, set[str]] = {True: set(), False: {recording.head["target"]["exe"]}}
-        for probe in recording.probes:
-            module = self.modules.find(probe.address)
-            if module is not None:
-                paths[functions[probe.function].mapping is None].add(module.path)
-        return paths[True] - paths[False]
+    def _own_mappings(self) -> AllocatorMappings:
+        return AllocatorMappings(self.recording, self.modules, self._open_image)
 
     def _open_image(self, module: Module) -> ElfImage | None:
         try:
@@ -235,14 +242,14 @@ class Analysis:
         return None
 
     def _estimate(
-        self, sampling: Sampling, observed_ns: int, duration_s: float
-    ) -> tuple[Sampling, dict[_Key, Estimate]]:
+        self, sampling: Sampling, duration_s: float
+    ) -> tuple[Sampling, dict[Key, Estimate]]:
         """Return what a recorded block stands for, and what that makes of each site.
 
         What counts is blocks that get old: a quarter of the time, so that most of them had that
         time.
         """
-        age_ns = observed_ns / 4
+        age_ns = self._span.observed_ns / 4
         samples = {key: tally.sample() for key, tally in self._tallies.items()}
         before, after = self._resident
         growth = None if before is None or after is None else max(after - before, 0)
@@ -252,50 +259,27 @@ class Analysis:
             key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
         }
 
+    def _explain_memory(self, outstanding: int) -> MemoryInfo:
+        before, after = self._resident
+        if before is None or after is None:
+            return MemoryInfo(before, after, None)
+        growth = after - before
+        end = self.recording.end or {}
+        rest = explain_rest(
+            self.recording.head.get("memory", {}), end.get("memory", {}), growth, outstanding
+        )
+        return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
+
+    @property
+    def _limit(self) -> MemoryLimit | None:
+        """The limit of the process; what it has used since is as good as nothing."""
+        values = self.recording.head.get("limit")
+        return MemoryLimit(**values) if values else None
+
     @property
     def _resident(self) -> tuple[int | None, int | None]:
         """Resident set before and after the window."""
         return self.recording.head.get("rss_before"), (self.recording.end or {}).get("rss_after")
-
-    def _make_sites(
-        self,
-        estimates: dict[_Key, Estimate],
-        end_ns: int,
-        duration_s: float,
-        resolve: Resolver,
-    ) -> tuple[Site, ...]:
-        def order(entry: tuple[_Key, Tally]) -> tuple[int, ...]:
-            (stack, kind), tally = entry
-            values = estimates.get((stack, kind), tally)
-            sizes = (values.outstanding_bytes, values.outstanding_count)
-            first, second = sizes if self.options.sort == "bytes" else sizes[::-1]
-            return -first, -second, -tally.allocated_bytes, *stack.addresses
-
-        wrappers = Wrappers(self.options.skip)
-        tallies = self._tallies
-        frames_of = resolve({address for stack, _ in tallies for address in stack.addresses})
-        sites = []
-        for rank, ((stack, kind), tally) in enumerate(sorted(tallies.items(), key=order), start=1):
-            frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
-            oldest_ns = tally.oldest_ns
-            sites.append(
-                Site(
-                    rank=rank,
-                    outstanding_bytes=tally.outstanding_bytes,
-                    outstanding_count=tally.outstanding_count,
-                    allocated_bytes=tally.allocated_bytes,
-                    allocated_count=tally.allocated_count,
-                    freed_count=tally.freed_count,
-                    bytes_per_s=tally.outstanding_bytes / duration_s if duration_s else 0.0,
-                    oldest_s=None if oldest_ns is None else (end_ns - oldest_ns) / 1e9,
-                    caller=find_caller(frames, wrappers),
-                    truncated=stack.truncated,
-                    frames=frames,
-                    kind=kind,
-                    estimate=estimates.get((stack, kind)),
-                )
-            )
-        return tuple(sites)
 
 
 def _explain_sizes(ledger: Ledger) -> str:
@@ -320,10 +304,15 @@ def _name_allocators(recording: Recording, called: set[int]) -> str:
 def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:
     """Return how many bytes of the heap stay: as estimated, where it was sampled."""
     estimates = [site.estimate.outstanding_bytes for site in sites if site.estimate]
-    return sum(estimates or (block.size for block in ledger.outstanding.values()))
+    return sum(estimates or (block.net_bytes for block in ledger.outstanding.values()))
 
 
-def _explain_memory(before: int | None, after: int | None, outstanding: int) -> MemoryInfo:
-    if before is None or after is None:
-        return MemoryInfo(before, after, None)
-    return MemoryInfo(before, after, max(min(after - before, outstanding), 0))
+def _tell_history(span: Span, sites: Iterable[Site], resident: Iterable[Resident]) -> History:
+    """Return how all sites, and the resident set, changed."""
+    sizes: list[int | None] = [None] * (PARTS + 1)
+    for event in resident:
+        sizes[span.part(event.time_ns)] = event.size
+    totals = [0] * PARTS
+    for site in sites:
+        totals = [total + size for total, size in zip(totals, site.history)]
+    return History(span.times_s(), tuple(totals), tuple(sizes[:PARTS]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +16,19 @@ from gdbleak.analysis import Analysis, ReportOptions
 from gdbleak.capture.journals import check_journal
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
+from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
 from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
 from gdbleak.folders import private_folder
+from gdbleak.follow.follower import Follower
+from gdbleak.follow.relay import Pickles
+from gdbleak.follow.view import Subject, View
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
+from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
-from gdbleak.proc import Memory, read_mappings, read_state, resident_set
+from gdbleak.proc import Memory, memory_status, read_mappings, read_state, resident_set
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
@@ -49,6 +55,9 @@ def trace(
     save: str | os.PathLike[str] | None = None,
     on_rate: Callable[[Rate], None] = lambda _: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_report: Callable[[Report], None] | None = None,
+    interval_s: float = 5.0,
+    view: View | None = None,
 ) -> Report:
     """Record what a process allocates and frees for a while, and report what stays.
 
@@ -71,6 +80,10 @@ def trace(
         save: Where to keep the recording; it is thrown away otherwise.
         on_rate: Called before the window with how often the process allocates.
         on_progress: Called about ten times a second during the window.
+        on_report: Called at each interval of the window with a report of it so far, in a thread of
+            its own; what it raises ends the window, and is raised when the process was released.
+        interval_s: How often that is.
+        view: Shows the window while it is open, in place of `on_report`.
 
     Raises:
         UsageError: a number is out of its range.
@@ -96,6 +109,7 @@ def trace(
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
             rate = measure_rate(pid, plan.entries)
             on_rate(rate)
+            limit = find_limit(pid)
             recording = Path(save) if save else folder / "recording"
             write_head(
                 recording,
@@ -107,6 +121,8 @@ def trace(
                     "functions": [function.to_json() for function in plan.functions],
                     "notes": plan.notes,
                     "rss_before": resident_set(pid),
+                    "memory": memory_status(pid),
+                    "limit": limit and asdict(limit),
                     "stack_bytes": stack_bytes,
                     "duration_s": duration_s,
                     "tail_s": tail_s,
@@ -116,10 +132,22 @@ def trace(
                 },
             )
             heap = find_heap(pid, plan, memory)
-            looks = Looks(pid, heap, recording) if heap else None
-            window = Window(target, plan, memory, recording, limits, looks, on_progress)
+            notebook = Notebook(recording)
+            looks = Looks(pid, heap, notebook) if heap else None
+            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb)
+            if on_report:
+                view = Pickles(interval_s)
+            follower = Follower(view, subject, folder, on_report) if view else None
+
+            def tell(progress: Progress) -> None:
+                on_progress(progress)
+                if follower:
+                    follower.tell(progress)
+
+            window = Window(target, plan, memory, recording, limits, looks, notebook, tell)
             try:
-                window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
+                with follower or nullcontext():
+                    window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:
                 if read_state(pid) in (None, "Z", "X"):
                     raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error

@@ -20,6 +20,7 @@ class Block:
         "address",
         "allocated_bytes",
         "born_ns",
+        "first_size",
         "freed_ns",
         "is_last",
         "is_older",
@@ -35,6 +36,9 @@ class Block:
     """Bytes requested, by the latest call that sized it."""
     allocated_bytes: int
     """Bytes requested in all: the first size and every growth since."""
+    first_size: int
+    """Bytes requested at first; of an older block, what it had before it was resized, or 0 where
+    that is not known."""
     born_ns: int
     freed_ns: int | None
     """When it was freed, or found to have been freed unseen; None while outstanding."""
@@ -48,3 +52,8 @@ class Block:
     """It existed before it was recorded, and was resized since."""
     is_last: bool
     """It was handed out at the end of a burst: if it was freed at once, nobody could see that."""
+
+    @property
+    def net_bytes(self) -> int:
+        """Bytes of it that the window accounts for: of an older block, what it has grown by."""
+        return max(self.size - self.first_size, 0) if self.is_older else self.size

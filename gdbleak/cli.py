@@ -18,6 +18,8 @@ class Command(Protocol):
 
     summary: str
     description: str
+    examples: str
+    """Of command lines, each with what it does."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
@@ -28,14 +30,16 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; only when they are needed, for they bring everything along."""
-    from gdbleak.commands import agent, doctor, report, rescue, trace
+    from gdbleak.commands import agent, completion, doctor, report, rescue, suspects, trace
 
     return {
         "trace": trace.Trace(),
         "report": report.Report(),
+        "suspects": suspects.Suspects(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
+        "completion": completion.Completion(),
     }
 
 
@@ -43,11 +47,17 @@ _EXAMPLES = """\
 examples:
   gdbleak 4711                          watch process 4711 for ten seconds
   gdbleak trace 4711 --duration 60 --save leak.gdbleak
+  gdbleak trace 4711 --live             a full screen, until q or Ctrl-C
   gdbleak report leak.gdbleak --sort count -o leak.md
+  gdbleak suspects                      which process leaks?
+  gdbleak trace redis-server            a name will do if it is unique
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
   gdbleak agent --standalone > gdbleak_record.py
 
+"""
+
+_EXIT_STATUS = """\
 exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
   1  a report was made, but the process was not shown to be as it was found,
@@ -56,8 +66,16 @@ exit status:
   3  the process cannot be traced
   4  gdb is missing or failed
   5  a file cannot be read or written
+  6  a report was made, and has a verdict that --fail-on names
   130  interrupted before there was anything to report
 """
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Folds descriptions, and leaves the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,13 +98,19 @@ def make_parser() -> argparse.ArgumentParser:
         description="Find the call stacks that leak memory in a running native Linux process.\n"
         "Needs gdb, and the right to trace the process.\n"
         "`gdbleak PID` means `gdbleak trace PID`.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES + _EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_make_version_parser()],
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in _load_commands().items():
-        subparser = commands.add_parser(name, help=command.summary, description=command.description)
+        subparser = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.description,
+            epilog=f"examples:\n{command.examples}\n{_EXIT_STATUS}",
+            formatter_class=_Formatter,
+        )
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

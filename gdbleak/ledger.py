@@ -15,8 +15,8 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   handed to another thread before it returns; on return the same block goes back in, at its new
   address and size, or unchanged when the call failed.
 - Where breakpoints are taken out, calls under way are forgotten, and nothing is counted as missed.
-- A block that existed before the window and is resized in it becomes a block of the window:
-  its memory was handed out in the window, and how large it was before is unknown.
+- A block that existed before the window and is resized in it becomes a block of the window, which
+  accounts for what it has grown by; for all of it, where its size before that is not known.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ FAILED = (1 << 64) - 1
 """What mmap, mremap and sbrk return then, and brk."""
 
 
+def ignore(*_: object) -> None:
+    """Take what nobody wants to know."""
+
+
 class Call(NamedTuple):
     """A call of an allocator function that has not returned yet."""
 
@@ -44,6 +48,8 @@ class Call(NamedTuple):
     flags: int
     block: Block | None
     """The block that `pointer` named when the call began."""
+    before: int
+    """How large that was, or 0 if it is not known."""
 
 
 class _Free(NamedTuple):
@@ -65,9 +71,21 @@ class _Free(NamedTuple):
 class Ledger:
     """The books of one window. Feed it in the order of the recording, then call `close`."""
 
-    def __init__(self, retire: Callable[[Block], None]) -> None:
-        """Begin the books; every block of the window is given to `retire` when it was freed."""
-        self.mappings = MappingLedger(retire)
+    def __init__(
+        self,
+        retire: Callable[[Block], None],
+        resize: Callable[[Block, int, int], None] = ignore,
+        free_older: Callable[[int, int], None] = ignore,
+    ) -> None:
+        """Begin the books.
+
+        Args:
+            retire: Is given every block of the window when it was freed.
+            resize: Is given every block that was resized, by how many net bytes it grew, and when.
+            free_older: Is given the size of each older block that was freed, or 0, and when.
+
+        """
+        self.mappings = MappingLedger(retire, resize)
         self.allocations = 0
         """Blocks of the heap handed out in the window."""
         self.resizes = 0
@@ -88,6 +106,8 @@ class Ledger:
         self._escaped: dict[int, int] = {}
         self._freeing: dict[int, _Free] = {}
         self._retire = retire
+        self._resize = resize
+        self._free_older = free_older
         self._displaced: list[Block] = []
         """Blocks that were to be put back, and found others at their addresses."""
         self._admits = True
@@ -109,8 +129,12 @@ class Ledger:
         size: int,
         length: int = 0,
         flags: int = 0,
+        usable: int = 0,
     ) -> None:
-        """Record a call; the last four are 0 where the function takes none."""
+        """Record a call; `pointer` to `flags` are 0 where the function takes none.
+
+        `usable` is the size of the block that `pointer` names, if that is known.
+        """
         escaped = self._escaped.pop(thread, None)
         if escaped is not None:
             self.unfinished_calls += stack_pointer > escaped
@@ -128,11 +152,13 @@ class Ledger:
             free = _Free(allocator, function, stack_pointer, pointer)
             self._freeing[thread] = free
             if pointer in self._alive or not (before and before.calls(free)):
-                self._free(pointer, time_ns)
+                self._free(pointer, usable, time_ns)
             return
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
-        self._calls[thread] = Call(stack_pointer, function, pointer, size, length, flags, block)
+        self._calls[thread] = Call(
+            *(stack_pointer, function, pointer, size, length, flags, block, usable)
+        )
 
     def leave(
         self, time_ns: int, thread: int, stack_pointer: int, result: int, stored: int, stack: int
@@ -153,7 +179,7 @@ class Ledger:
         if result:
             self._hand_out(call, result, time_ns, thread, stack)
         elif call.pointer and not call.size:
-            self._end(call.block, time_ns)
+            self._end(call.block, call.before, time_ns)
         else:
             self._put_back(call)
 
@@ -172,7 +198,7 @@ class Ledger:
         if call is None or stack_pointer > call.stack_pointer:
             if call is not None:
                 self._abandon(thread, call, tail_call=False)
-            self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None)
+            self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
             self.usable_sizes += bool(result)
         self._freeing.pop(thread, None)
         self.leave(time_ns, thread, stack_pointer, result, 0, stack)
@@ -236,30 +262,24 @@ class Ledger:
         block = call.block
         if block:
             block.allocated_bytes += max(call.size - block.size, 0)
-            block.reallocations += 1
             self.resizes += 1
-            block.address, block.size = address, call.size
+            block.address = address
+            self._set_size(block, call.size, time_ns)
         else:
-            if call.pointer:
-                self._end(None, time_ns)
+            is_older = bool(call.pointer)
+            if is_older:
+                self.frees += 1
+                self.frees_of_older_blocks += 1
             if not self._admits:
                 return
-            is_older = bool(call.pointer)
+            first = call.before if is_older else call.size
+            added = max(call.size - first, 0) if is_older else call.size
             block = Block(
-                *(
-                    address,
-                    call.size,
-                    call.size,
-                    time_ns,
-                    None,
-                    thread,
-                    stack,
-                    0,
-                    HEAP,
-                    is_older,
-                    False,
-                )
+                *(address, first, added, first, time_ns, None, thread, stack),
+                *(0, HEAP, is_older, False),
             )
+            if is_older:
+                self._set_size(block, call.size, time_ns)
             self.allocations += 1
         unseen = self._alive.get(address)
         if unseen:
@@ -267,6 +287,12 @@ class Ledger:
             self.missed_frees += 1
             del self._alive[address]
         self._alive[address] = block
+
+    def _set_size(self, block: Block, size: int, time_ns: int) -> None:
+        before = block.net_bytes
+        block.size = size
+        block.reallocations += 1
+        self._resize(block, block.net_bytes - before, time_ns)
 
     def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
         # Of brk, this is an int: the upper half of the register says nothing.
@@ -285,16 +311,17 @@ class Ledger:
             increment = call.size - (1 << 64 if call.size >> 63 else 0)
             self.mappings.move_break(result, increment, time_ns, thread, stack)
 
-    def _free(self, pointer: int, time_ns: int) -> None:
+    def _free(self, pointer: int, usable: int, time_ns: int) -> None:
         if pointer:
-            self._end(self._alive.pop(pointer, None), time_ns)
+            self._end(self._alive.pop(pointer, None), usable, time_ns)
 
-    def _end(self, block: Block | None, time_ns: int) -> None:
+    def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
         self.frees += 1
         if block:
             self._bury(block, time_ns)
         else:
             self.frees_of_older_blocks += 1
+            self._free_older(usable, time_ns)
 
     def _bury(self, block: Block, time_ns: int) -> None:
         block.freed_ns = time_ns

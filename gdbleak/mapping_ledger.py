@@ -28,11 +28,17 @@ class _Piece(NamedTuple):
 class MappingLedger:
     """The books of the mappings that were made in one window."""
 
-    def __init__(self, retire: Callable[[Block], None]) -> None:
-        """Begin the books; a mapping of the window is given to `retire` when all of it has gone."""
+    def __init__(
+        self, retire: Callable[[Block], None], resize: Callable[[Block, int, int], None]
+    ) -> None:
+        """Begin the books; `retire` and `resize` are as for `Ledger`.
+
+        A mapping is retired when all of it has gone.
+        """
         self.admits = True
         """Whether new mappings are recorded."""
         self._retire = retire
+        self._resize = resize
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._break: int | None = None
@@ -92,6 +98,7 @@ class MappingLedger:
         if grown > 0 and last:
             last.block.size += grown
             last.block.allocated_bytes += grown
+            self._resize(last.block, grown, time_ns)
             self._insert(_Piece(new_end - grown, new_end, last.block))
         elif grown > 0:
             self._add(new_end - grown, new_end, MAPPING, time_ns, thread, stack)
@@ -116,7 +123,7 @@ class MappingLedger:
         if not self.admits:
             return
         size = end - start
-        block = Block(start, size, size, time_ns, None, thread, stack, 0, kind, False, False)
+        block = Block(start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:
@@ -137,6 +144,7 @@ class MappingLedger:
 
     def _shrink(self, block: Block, by: int, time_ns: int) -> None:
         block.size -= by
+        self._resize(block, -by, time_ns)
         if not block.size:
             block.freed_ns = time_ns
             self._retire(block)

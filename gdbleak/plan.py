@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from gdbleak.allocators import OPERATORS, AllocatorFunction
+from gdbleak.allocators import MALLOC_FAMILY, OPERATORS, AllocatorFunction
 from gdbleak.architectures import Architecture
 from gdbleak.code_walk import CodeWalk
 from gdbleak.elf import ElfImage
@@ -52,9 +52,14 @@ class Probe:
     allocator: int = 0
     """Number of the allocator it belongs to, in the order of the recording's head."""
     size_offset: int | None = None
-    """At a return: where, from the block, its size is to be read; None where it is not known."""
+    """Where, from the block that is returned, freed or resized, its size is; None if not known."""
     phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
     """When the breakpoint is in."""
+
+    @property
+    def stores(self) -> bool:
+        """Whether a hit holds a word of memory beside the registers."""
+        return self.role is Role.RETURN or self.size_offset is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return the probe as JSON values."""
@@ -160,7 +165,9 @@ def make_plan(
             continue
         registers = tuple(arguments[number] for number in function.arguments)
         out = None if function.result is None else arguments[function.result]
-        add(address, function, Role.ENTRY, registers, out)
+        takes_block = function in MALLOC_FAMILY and function.pointer == 0
+        known = size_offset if takes_block else None
+        add(address, function, Role.ENTRY, registers, out, known)
     for address, (name, role, result) in exits.items():
         unwinding = architecture.unwind_registers if role is Role.RETURN else ()
         known = size_offset if role is Role.RETURN and name in sized else None

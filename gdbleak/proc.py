@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+_SIZES = ("RssAnon", "RssFile", "RssShmem", "VmStk", "VmSwap")
+"""Fields of /proc/PID/status in kB."""
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -90,6 +93,19 @@ def resident_set(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_status(pid: int) -> dict[str, int]:
+    """Return what kinds of memory a process holds, in bytes, and how many threads it has.
+
+    A kernel before 4.5 does not tell anonymous memory from pages of files. Empty when it is gone.
+    """
+    try:
+        fields = read_status(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    sizes = {name: int(fields[name].split()[0]) << 10 for name in _SIZES if name in fields}
+    return {**sizes, "Threads": int(fields["Threads"])}
 
 
 class Readable(Protocol):

@@ -7,11 +7,12 @@ A recording is a magic number and then frames, each appended whole (docs/recordi
 - HEAD, first: JSON, everything known before the attach. Written by the controller.
 - PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
   first one is the time at which the target ran again. Written by the agent.
-- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored value (returns
-  only: what the result argument points to, or 0), then raw stack from the stack pointer upwards
-  (returns only). Written by the agent.
+- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored value (where the
+  probe stores one: the size of a block, or what the result argument points to, or 0), then raw
+  stack from the stack pointer upwards (returns only). Written by the agent.
 - FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
   u64 address, u64 time of birth. Written by the controller.
+- MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
 - END, last: JSON, how the window ended and what was proved. Written by the controller.
 
 Times are nanoseconds of one monotonic clock. A file that stops anywhere is read up to its last
@@ -33,18 +34,19 @@ from gdbleak.allocators import AllocatorFunction
 from gdbleak.errors import RecordingError
 from gdbleak.modules import Module
 from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role
+from gdbleak.plan import Probe
 
 MAGIC = b"gdbleak1"
-VERSION = 3
+VERSION = 4
 
-HEAD, PHASE, HIT, END, FREED = 1, 2, 3, 4, 5
+HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
 
 KEPT_BYTES = 64 << 20
 """How much of a file is held in memory before it is let go of."""
 
 FRAME = struct.Struct("<BBHI")
 _U64 = struct.Struct("<Q")
+_RESIDENT = struct.Struct("<QQ")
 
 
 class EndedBy(str, Enum):
@@ -64,6 +66,7 @@ class EndedBy(str, Enum):
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
     WRITE_FAILED = "write-failed"
+    RUNNING = "running"
     UNKNOWN = "unknown"
 
 
@@ -94,7 +97,14 @@ class Freed(NamedTuple):
     """Address, and time of birth, of each."""
 
 
-Event = Union[Hit, Turn, Freed]
+class Resident(NamedTuple):
+    """How large the resident set was."""
+
+    time_ns: int
+    size: int
+
+
+Event = Union[Hit, Turn, Freed, Resident]
 
 
 class Decoder:
@@ -102,10 +112,9 @@ class Decoder:
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._structs = [
-            struct.Struct(f"<QQ{len(probe.registers) + (probe.role is Role.RETURN)}Q")
-            for probe in probes
+            struct.Struct(f"<QQ{len(probe.registers) + probe.stores}Q") for probe in probes
         ]
-        self._is_return = [probe.role is Role.RETURN for probe in probes]
+        self._stores = [probe.stores for probe in probes]
 
     def decode(
         self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
@@ -119,12 +128,14 @@ class Decoder:
         if kind == FREED:
             time_ns, *words = struct.unpack_from(f"<{length // 8}Q", data, payload)
             return Freed(time_ns, tuple(zip(words[::2], words[1::2])))
+        if kind == MEMORY:
+            return Resident(*_RESIDENT.unpack_from(data, payload))
         return None
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
         time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
-        stored = values.pop() if self._is_return[probe] else 0
+        stored = values.pop() if self._stores[probe] else 0
         return Hit(position, probe, time_ns, thread, tuple(values), stored)
 
     def stack_offset(self, probe: int) -> int:
@@ -138,6 +149,11 @@ def encode_freed(freed: Freed) -> bytes:
     return FRAME.pack(FREED, 0, 0, 8 * len(words)) + struct.pack(f"<{len(words)}Q", *words)
 
 
+def encode_resident(resident: Resident) -> bytes:
+    """Return a MEMORY frame."""
+    return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
+
+
 def encode_json(kind: int, values: dict[str, Any]) -> bytes:
     """Return a HEAD or END frame."""
     payload = json.dumps(values, separators=(",", ":")).encode()
@@ -149,7 +165,7 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
     while position + FRAME.size <= end:
         kind, _, probe, length = FRAME.unpack_from(data, position)
         payload = position + FRAME.size
-        if not HEAD <= kind <= FREED or payload + length > end:
+        if not HEAD <= kind <= MEMORY or payload + length > end:
             return
         yield position, kind, probe, payload, length
         position = payload + length
@@ -158,8 +174,12 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
 class Recording:
     """A recording that is read from a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, size: int = 0) -> None:
         """Open a recording.
+
+        Args:
+            path: Of the file.
+            size: How many bytes of it to read, of one that grows; 0 for all.
 
         Raises:
             RecordingError: the file cannot be read, is no recording, or is of a later version.
@@ -169,7 +189,7 @@ class Recording:
         self._kept = 0
         try:
             with Path(path).open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         except OSError as error:
             raise RecordingError(f"cannot read {path}: {error.strerror}") from error
         except ValueError as error:  # an empty file cannot be mapped
@@ -201,7 +221,11 @@ class Recording:
         self.opened_ns: int | None = None
         self.end: dict[str, Any] | None = None
         """The END frame; None when the recording is cut off."""
+        self.last_ns = 0
+        """When the last event was."""
         for _, kind, _, payload, length in self._iter_frames():
+            if kind not in (HEAD, END):
+                (self.last_ns,) = _U64.unpack_from(self._data, payload)
             if kind == PHASE and self.opened_ns is None:
                 (self.opened_ns,) = _U64.unpack_from(self._data, payload)
             elif kind == END:

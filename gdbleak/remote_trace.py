@@ -84,6 +84,8 @@ def trace_remote(
                     "functions": [function.to_json() for function in plan.functions],
                     "notes": [*plan.notes, _NOTE],
                     "rss_before": process.resident_set(),
+                    "memory": {},
+                    "limit": None,
                     "stack_bytes": limits.stack_bytes,
                     "duration_s": limits.duration_s,
                     "tail_s": 0.0,

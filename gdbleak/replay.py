@@ -7,8 +7,8 @@ from math import prod
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.blocks import Block
-from gdbleak.glibc_chunk import usable_size
-from gdbleak.ledger import Ledger
+from gdbleak.glibc_chunk import is_size, usable_size
+from gdbleak.ledger import Ledger, ignore
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import Event, Freed, Hit, Turn
@@ -22,17 +22,21 @@ class Replay:
         probes: Iterable[Probe],
         functions: Iterable[AllocatorFunction],
         retire: Callable[[Block], None],
+        resize: Callable[[Block, int, int], None] = ignore,
+        free_older: Callable[[int, int], None] = ignore,
     ) -> None:
         """Begin.
 
         Args:
             probes: Of the recording.
             functions: What their functions mean.
-            retire: Is given every block of the window when it was freed.
+            retire: See `Ledger`, as for the next two.
+            resize: Likewise.
+            free_older: Likewise.
 
         """
         by_name = {function.name: function for function in functions}
-        self.ledger = Ledger(retire)
+        self.ledger = Ledger(retire, resize, free_older)
         self.events = 0
         """Calls and returns."""
         self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
@@ -89,6 +93,7 @@ class Replay:
             size=prod(values[number] for number in function.sizes) if function.sizes else 0,
             length=values.get(function.length, 0),
             flags=values.get(function.flags, 0),
+            usable=usable_size(hit.stored) if is_size(hit.stored) else 0,
         )
 
     def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:

@@ -42,6 +42,38 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class OutstandingBlock:
+    """A block that was handed out in the window, and is not freed."""
+
+    address: int
+    size: int
+    """In bytes, as asked for."""
+    age_s: float
+    """At the end of the window."""
+    thread: int
+    """Who allocated it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a site deserves to be called, and why."""
+
+    word: str
+    """One of `gdbleak.verdicts.Word`."""
+    evidence: str
+    """A clause that says what the word rests on."""
+    lasting: float | None = None
+    """Which share of the site's blocks is not freed by the age of `age_s`; None without blocks."""
+    lasting_low: float | None = None
+    lasting_high: float | None = None
+    """With a confidence of 95 %, it lies between these two."""
+    age_s: float | None = None
+    net_share: float = 1.0
+    """Which part of its outstanding bytes the process has grown by: older blocks made room for the
+    others."""
+
+
+@dataclass(frozen=True)
 class Site:
     """A distinct call stack that allocates, and what became of its blocks."""
 
@@ -66,6 +98,11 @@ class Site:
     """`heap`, `mapping` for anonymous memory of the kernel, or `file mapping`."""
     estimate: Estimate | None = None
     """None when everything was recorded; the numbers above are what was recorded."""
+    verdict: Verdict | None = None
+    history: tuple[int, ...] = ()
+    """Outstanding bytes at the times of the report's `history`."""
+    blocks: tuple[OutstandingBlock, ...] = ()
+    """Outstanding blocks, the oldest first, as many as were asked for."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +179,34 @@ class MemoryInfo:
     rss_after: int | None
     explained_bytes: int | None
     """As much of the growth as outstanding blocks can account for."""
+    rest: tuple[str, ...] = ()
+    """Sentences about what the rest of the growth may be."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The window as a whole, at the ends of equal parts of it."""
+
+    times_s: tuple[float, ...] = ()
+    """Seconds since the window began."""
+    outstanding_bytes: tuple[int, ...] = ()
+    """What was recorded and not freed by then."""
+    rss: tuple[int | None, ...] = ()
+    """Resident set in bytes; None where it was not read."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of the process if it goes on as in the window."""
+
+    bytes_per_s: float
+    """By how much the sites grow that leak, together."""
+    limit_bytes: int | None = None
+    """How much memory may be used, by the process and those that share the limit with it."""
+    limit_of: str | None = None
+    """Whose limit it is: `control group` or `machine`."""
+    reached_in_s: float | None = None
+    """When it will be, counted from the end of the window; None if never."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +235,9 @@ class Report:
     """Every site with at least one block in the window, sorted, ranked from 1."""
     notes: tuple[str, ...] = ()
     """Sentences about what could not be known, for the reader of this report."""
+    history: History = History()
+    outlook: Outlook | None = None
+    """None when nothing leaks, or nobody can say."""
 
     @property
     def leaking(self) -> tuple[Site, ...]:

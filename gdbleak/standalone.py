@@ -17,6 +17,7 @@ from gdbleak.glibc_chunk import SIZE_OFFSET
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import make_plan
 from gdbleak.proc import read_mappings
+from gdbleak.recording import VERSION
 
 _AGENT = "from gdbleak_agent import "
 _PLANS = "from gdbleak_plans import "
@@ -45,6 +46,7 @@ def make_standalone(sysroot: str | None) -> str:
         ) from error
     constants = f"ALLOCATORS = json.loads({json.dumps(plans)!r})  # noqa: E501\n"
     constants += f"BREAKPOINT = {X86_64.breakpoint.hex()!r}\n"
+    constants += f"VERSION = {VERSION}\n"
     agent = _read("gdbleak_agent.py").split('"""', 2)[2].removesuffix(_AGENTS_END)
     lines = _read("gdbleak_standalone.py").splitlines(keepends=True)
     replaced = {_AGENT: f"{agent}\n\n", _PLANS: constants}

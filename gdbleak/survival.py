@@ -1,12 +1,27 @@
 """How many blocks live long: by those that were freed, and those that have not been yet. Pure.
 
 Source: E. L. Kaplan and P. Meier, Nonparametric estimation from incomplete observations, Journal of
-the American Statistical Association 53 (1958).
+the American Statistical Association 53 (1958). Of the interval: J. D. Kalbfleisch and R. L.
+Prentice, The Statistical Analysis of Failure Time Data (1980), section 1.3, on the scale of
+log(-log); where none or all were freed, C. J. Clopper and E. S. Pearson, Biometrika 26 (1934).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+_Z = 1.96
+"""Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
+
+
+class Share(NamedTuple):
+    """A share of blocks, and between which two it lies with a confidence of 95 %."""
+
+    value: float
+    low: float
+    high: float
 
 
 def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
@@ -23,7 +38,17 @@ def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
     0.5
 
     """
-    share = 1.0
+    return estimate_survival(freed, alive, age).value
+
+
+def estimate_survival(freed: Sequence[int], alive: Sequence[int], age: float) -> Share:
+    """Return the same with its interval; between 0 and 1 where nothing was observed.
+
+    >>> [round(share, 3) for share in estimate_survival([], [9] * 100, age=3)]
+    [1.0, 0.964, 1.0]
+
+    """
+    share, variance = 1.0, 0.0
     observed = len(freed) + len(alive)
     young = sorted(alive)
     left = 0
@@ -32,5 +57,13 @@ def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
             break
         while left < len(young) and young[left] < died:
             left += 1
-        share *= 1 - 1 / (observed - gone - left)
-    return share
+        at_risk = observed - gone - left
+        share *= 1 - 1 / at_risk
+        if at_risk > 1:
+            variance += 1 / (at_risk * (at_risk - 1))
+    if share in (0.0, 1.0):
+        known = sum(born > age for born in alive) + len(freed)
+        bound = (0.05 / 2) ** (1 / known) if known else 0.0
+        return Share(share, *((bound, 1.0) if share else (0.0, 1 - bound)))
+    spread = exp(_Z * sqrt(variance) / -log(share))
+    return Share(share, share**spread, share ** (1 / spread))

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from gdbleak.errors import WriteError
@@ -38,6 +39,16 @@ class Symbolizer:
         self.notes: list[str] = []
         self._gdb = gdb
         self._modules = modules
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Have a `resolve` in another thread end at once, and every later one."""
+        with self._lock:
+            self._cancelled = True
+            if self._process:
+                self._process.kill()
 
     def resolve(self, addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
         """Return the frames at each run-time return address.
@@ -100,15 +111,18 @@ class Symbolizer:
         try:
             with private_folder() as folder:
                 (folder / "request.json").write_text(json.dumps(question))
-                process = subprocess.Popen(
-                    [self._gdb.path, *SAFE_OPTIONS, "-batch", "-x", script],
-                    cwd=folder,
-                    env=safe_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is ours to handle
-                )
+                with self._lock:
+                    if self._cancelled:
+                        return [], "cancelled"
+                    process = self._process = subprocess.Popen(
+                        [self._gdb.path, *SAFE_OPTIONS, "-batch", "-x", script],
+                        cwd=folder,
+                        env=safe_environment(),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,  # Ctrl-C is ours to handle
+                    )
                 try:
                     status = process.wait(left_s)
                     end = (

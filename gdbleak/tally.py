@@ -5,19 +5,24 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
-from gdbleak.blocks import Block
+from gdbleak.blocks import HEAP, Block
+from gdbleak.history import PARTS, Series, Span
 from gdbleak.sampling import Sample
+from gdbleak.turnover import NO_ROOM, Came, Room
+from gdbleak.verdicts import Growth, Story
 
 
 @dataclass
 class Tally:
     """What is added up for a call stack."""
 
+    span: Span
     outstanding_bytes: int = 0
     outstanding_count: int = 0
     allocated_bytes: int = 0
     allocated_count: int = 0
     freed_count: int = 0
+    outstanding: list[Block] = field(default_factory=list)
     oldest_ns: int | None = None
     older_bytes: int = 0
     older_count: int = 0
@@ -25,32 +30,69 @@ class Tally:
     """Of all blocks, together."""
     freed_ages: array[int] = field(default_factory=lambda: array("q"))
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
+    bytes: Series = field(default_factory=Series)
+    blocks: Series = field(default_factory=Series)
+    came: Came = field(default_factory=Came)
+    resized: Series = field(default_factory=Series)
+    """How much those have grown that were resized, and got half as old as the window."""
+    resized_blocks: int = 0
+    resizes: int = 0
+    largest: tuple[int, int] = (0, 0)
+    """First and last size of the one of them that grew most."""
 
-    def add(self, block: Block, end_ns: int, older_ns: float) -> None:
+    def add(self, block: Block, growth: Series | None, older_ns: float) -> None:
         """Add a block.
 
         Args:
             block: One of the site.
-            end_ns: When the window ended; of a block that was freed it does not matter.
+            growth: By how much it grew when, of one that was resized.
             older_ns: How old a block has to be to count as outstanding.
 
         """
         self.allocated_bytes += block.allocated_bytes
         self.allocated_count += 1
         alive = block.freed_ns is None
+        age_ns = (block.freed_ns or self.span.end_ns) - block.born_ns
         if not block.is_older and not (block.is_last and alive):
-            ages = self.alive_ages if alive else self.freed_ages
-            ages.append((block.freed_ns or end_ns) - block.born_ns)
+            (self.alive_ages if alive else self.freed_ages).append(age_ns)
             self.size += block.size or block.allocated_bytes
         elif block.is_older and alive:
             self.older_count += 1
-            self.older_bytes += block.size
+            self.older_bytes += block.net_bytes
         if block.freed_ns is not None:
             self.freed_count += 1
-        elif end_ns - block.born_ns >= older_ns:
-            self.outstanding_bytes += block.size
+        elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
+            self.outstanding_bytes += block.net_bytes
             self.outstanding_count += 1
+            self.outstanding.append(block)
             self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
+        self._follow(block, growth)
+        if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
+            self._add_resized(block, growth)
+
+    def _follow(self, block: Block, growth: Series | None) -> None:
+        """Take in when the block came, grew and went."""
+        came = self.span.part(block.born_ns)
+        went = None if block.freed_ns is None else self.span.part(block.freed_ns)
+        if growth:
+            self.bytes.merge(growth)
+        if not block.is_older:
+            self.blocks.add(came, 1)
+            self.bytes.add(came, block.first_size)
+        if went is not None:
+            self.blocks.add(went, 0 if block.is_older else -1)
+            self.bytes.add(went, -block.net_bytes)
+        if block.kind == HEAP and not block.is_older:
+            if went is None or went == PARTS:
+                self.came.add(block.size, self.span.is_old(block.born_ns))
+
+    def _add_resized(self, block: Block, growth: Series) -> None:
+        self.resized.merge(growth)
+        self.resized_blocks += 1
+        self.resizes += block.reallocations
+        first, last = self.largest
+        if block.size - block.first_size > last - first:
+            self.largest = block.first_size, block.size
 
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
@@ -61,4 +103,27 @@ class Tally:
             self.size / max(count, 1),
             self.older_count,
             self.older_bytes,
+        )
+
+    def story(self, room: Room, sampled: bool) -> Story:
+        """Return what is needed to judge.
+
+        Args:
+            room: How much of `came` older blocks have made room for.
+            sampled: Whether the window was recorded in bursts.
+
+        """
+        growth = None
+        if self.resized_blocks:
+            growth = Growth(self.resized_blocks, self.resizes, *self.largest, self.resized.totals())
+        return Story(
+            freed=self.freed_ages,
+            alive=self.alive_ages,
+            blocks=self.blocks.totals(),
+            sizes=self.bytes.totals(),
+            growth=growth,
+            room=NO_ROOM if sampled else room,
+            window_ns=self.span.window_ns,
+            observed_ns=self.span.observed_ns,
+            sampled=sampled,
         )

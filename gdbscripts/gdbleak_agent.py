@@ -167,9 +167,10 @@ class Probe(gdb.Breakpoint):
         self.phases = plan["phases"]
         self.returns = plan["role"] == "return"
         self.size_offset = plan.get("size_offset")
+        self.stores = self.returns or self.size_offset is not None
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
         self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
-        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.returns)).pack
+        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.stores)).pack
 
     def stop(self):
         recorder = self.recorder
@@ -192,15 +193,13 @@ class Probe(gdb.Breakpoint):
         read = gdb.parse_and_eval
         values = [int(read(expression)) for expression in self.expressions]
         stack_pointer = values[0]
-        stack = b""
-        if self.returns:
-            if self.size_offset is None:
-                values.append(self.stored(thread, stack_pointer))
-            else:
-                values.append(self.read_word(values[1] + self.size_offset) if values[1] else 0)
-            stack = recorder.read_stack(stack_pointer)
+        if self.size_offset is not None:
+            values.append(self.read_word(values[1] + self.size_offset) if values[1] else 0)
+        elif self.returns:
+            values.append(self.stored(thread, stack_pointer))
         elif self.out:
             recorder.outs[thread] = (stack_pointer, int(read(self.out)))
+        stack = recorder.read_stack(stack_pointer) if self.returns else b""
         recorder.append(HIT, self.probe, self.pack(time_ns, thread, *values) + stack)
 
     def stored(self, thread, stack_pointer):

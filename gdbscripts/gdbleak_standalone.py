@@ -23,9 +23,9 @@ import time
 
 import gdb
 from gdbleak_agent import ALL, FRAME, PAGE, Code, Probe, Recorder, now_ns
-from gdbleak_plans import ALLOCATORS, BREAKPOINT
+from gdbleak_plans import ALLOCATORS, BREAKPOINT, VERSION
 
-MAGIC, VERSION = b"gdbleak1", 3
+MAGIC = b"gdbleak1"
 HEAD, END = 1, 4
 SETTLE_S = 2.0
 SCRATCH_BYTES = 64
@@ -403,6 +403,8 @@ def head(process, allocators, probes, modules, stack_bytes, duration_s):
         "functions": list(functions.values()),
         "notes": ["recorded by hand: processes that the target started are not counted"],
         "rss_before": process.resident_set(),
+        "memory": {},
+        "limit": None,
         "stack_bytes": stack_bytes,
         "duration_s": duration_s,
         "tail_s": 0.0,

@@ -129,7 +129,7 @@ def cli(tmp_path: Path, targets: list[Target]) -> Iterator[Cli]:
     tmpdir.mkdir()
     cli = Cli(tmpdir)
     yield cli
-    cli.end()
+    cli.close()
 
 
 @pytest.fixture(scope="session")

@@ -46,3 +46,8 @@ class Progress:
     stopped_s: float
     samples: bool = False
     """Whether it is recorded in bursts, because of the budget."""
+    stops: int = 0
+    now_ns: int = 0
+    """On the clock of the recording."""
+    recorded_bytes: int = 0
+    """Up to where the recording is whole."""

@@ -7,15 +7,13 @@ seems to have been in use all along: the more often one looks, the fewer are tak
 
 from __future__ import annotations
 
-import os
 import time
 from itertools import islice
-from pathlib import Path
 
 from gdbleak.allocator_search import Plan
 from gdbleak.blocks import Block
+from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.words import WORD_BYTES, Words
-from gdbleak.errors import WriteError
 from gdbleak.glibc_heap import Heap, find_data
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.recording import Freed, encode_freed
@@ -54,10 +52,10 @@ class Looks:
     what these do not see, an inspection of some.
     """
 
-    def __init__(self, pid: int, heap: Heap, recording: Path) -> None:
+    def __init__(self, pid: int, heap: Heap, notebook: Notebook) -> None:
         self._pid = pid
         self._heap = heap
-        self._recording = recording
+        self._notebook = notebook
         self._born: dict[int, int] = {}
         """When the blocks that are glanced at were handed out, by their addresses."""
         self._words: Words | None = None
@@ -127,18 +125,8 @@ class Looks:
         return self._heap.find_freed(some)
 
     def _note(self, now_ns: int, freed: dict[int, int]) -> None:
-        if not freed:
-            return
-        frame = encode_freed(Freed(now_ns, tuple(freed.items())))
-        file = os.open(self._recording, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            # The agent appends too: in one piece, or what it writes would lie in between.
-            if os.write(file, frame) != len(frame):
-                raise WriteError("no space left for the recording")
-        except OSError as error:
-            raise WriteError(f"cannot write the recording: {error.strerror}") from error
-        finally:
-            os.close(file)
+        if freed:
+            self._notebook.note(encode_freed(Freed(now_ns, tuple(freed.items()))))
 
 
 def _next_time(began_s: float, pause_s: float, share: float) -> float:

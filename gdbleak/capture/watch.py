@@ -13,17 +13,20 @@ from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
+from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import WriteError
 from gdbleak.phases import Phase
 from gdbleak.proc import Memory, resident_set
-from gdbleak.recording import EndedBy
+from gdbleak.recording import EndedBy, Resident, encode_resident
 from gdbleak.target import Target
 
 TICK_S = 0.01
 PROGRESS_S = 0.1
 STATUS_S = 0.2
+RESIDENT_S, RESIDENT_SHARE = 0.1, 0.005
+"""How often the resident set is noted at most, in seconds and as a share of the window."""
 
 
 class Watch:
@@ -37,6 +40,7 @@ class Watch:
         tail: Tail,
         looks: Looks | None,
         limits: Limits,
+        notebook: Notebook,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
@@ -47,6 +51,7 @@ class Watch:
             tail: Of the recording.
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
+            notebook: Of the recording.
 
         """
         self._target = target
@@ -55,11 +60,12 @@ class Watch:
         self._tail = tail
         self._looks = looks
         self._limits = limits
+        self._notebook = notebook
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._standstill = Standstill(target.pid, agent.debugger.pid)
         self._phase = Phase.ALL
         self._began_s = time.monotonic()
-        self._next_progress_s = self._next_status_s = 0.0
+        self._next_progress_s = self._next_status_s = self._next_resident_s = 0.0
         self.latest: Status | None = None
         """The agent's counts when it was asked last."""
 
@@ -92,6 +98,7 @@ class Watch:
             while True:
                 try:
                     self._wait(selector)
+                    self._note_resident_set(self.elapsed_s)
                 except WriteError:
                     return EndedBy.WRITE_FAILED
                 self._standstill.sample()
@@ -116,6 +123,16 @@ class Watch:
         self._looks.look(self._tail.outstanding, self._now_ns)
         while not selector.select(GLANCE_S) and time.monotonic() < deadline_s:
             self._looks.glance(self._now_ns)
+
+    def _note_resident_set(self, elapsed_s: float) -> None:
+        if elapsed_s < self._next_resident_s:
+            return
+        self._next_resident_s = elapsed_s + max(
+            RESIDENT_S, self._limits.duration_s * RESIDENT_SHARE
+        )
+        size = resident_set(self._target.pid)
+        if size:
+            self._notebook.note(encode_resident(Resident(self._now_ns, size)))
 
     @property
     def _now_ns(self) -> int:
@@ -177,6 +194,9 @@ class Watch:
             len(tail.outstanding),
             self.stopped_s,
             self._schedule.samples,
+            self.latest.stops if self.latest else 0,
+            self._now_ns,
+            tail.position,
         )
 
 

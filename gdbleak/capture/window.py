@@ -22,6 +22,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.journals import open_journal
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
+from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.proof import prove
 from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.tail import Tail
@@ -29,7 +30,7 @@ from gdbleak.capture.watch import Watch
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
-from gdbleak.proc import Memory, resident_set
+from gdbleak.proc import Memory, memory_status, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
@@ -63,6 +64,7 @@ class Window:
         recording: Path,
         limits: Limits,
         looks: Looks | None,
+        notebook: Notebook,
         on_progress: Callable[[Progress], None],
     ) -> None:
         """Prepare a window.
@@ -74,6 +76,7 @@ class Window:
             recording: A file that holds the head already.
             limits: What ends the window.
             looks: See `Watch`.
+            notebook: Of the recording.
             on_progress: Called about ten times a second; must be quick.
 
         """
@@ -85,6 +88,7 @@ class Window:
         self._limits = limits
         self._on_progress = on_progress
         self._looks = looks
+        self._notebook = notebook
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._outcome = _Outcome()
         self._verification = Verification(None, target.state, None, None, None)
@@ -121,6 +125,7 @@ class Window:
         end = {
             **asdict(self._outcome),
             "rss_after": resident_set(pid),
+            "memory": memory_status(pid),
             "verification": asdict(self._verification),
             "modules": [module.to_json() for module in modules],
         }
@@ -166,7 +171,9 @@ class Window:
                 f"could not trace process {self._target.pid}: {error}",
                 f"run `gdbleak doctor {self._target.pid}`",
             ) from error
-        watch = Watch(self._target, self._memory, agent, self._tail, self._looks, self._limits)
+        watch = Watch(
+            self._target, self._memory, agent, self._tail, self._looks, self._limits, self._notebook
+        )
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)

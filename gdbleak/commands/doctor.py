@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
 from gdbleak.commands.selection import add_selection_arguments, selection
+from gdbleak.commands.target import add_process_argument, choose_process
 from gdbleak.doctor import examine_host, examine_process
 from gdbleak.text import printable
 
@@ -22,22 +21,23 @@ class Doctor:
         "cost. Nothing is attached to. The exit status is 0 when nothing was found."
     )
 
+    examples = """\
+  gdbleak doctor                        what this host lacks
+  gdbleak doctor 4711                   what would stop a trace of process 4711
+  gdbleak doctor redis-server           of a process by its name
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument(
-            "pid",
-            metavar="PID",
-            type=within(Bounds(1), int),
-            nargs="?",
-            help="the process to check",
-        )
+        add_process_argument(parser, "check", nargs="?")
         add_selection_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         findings = examine_host()
-        if options.pid is not None:
-            findings += examine_process(options.pid, selection(options))
+        if options.process is not None:
+            pid = choose_process(options.process, "doctor")
+            findings += examine_process(pid, selection(options))
         for finding in findings:
             sys.stdout.write(f"{finding.mark:<8} {printable(finding.text)}\n")
             if finding.cure:

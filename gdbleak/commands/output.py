@@ -15,6 +15,10 @@ from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UsageError, WriteError
 from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
 from gdbleak.report import Report
+from gdbleak.verdicts import Word
+
+LISTED_BLOCKS = 1000
+"""How many blocks of a call stack a report holds that was asked for them."""
 
 Number = TypeVar("Number", int, float)
 
@@ -54,7 +58,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "--sort",
         choices=SORTS,
         default=ReportOptions.sort,
-        help="order by outstanding bytes or by number of blocks (default: bytes)",
+        help="order by verdict, leaks first, and then by outstanding bytes; or by bytes, or number "
+        "of blocks, alone (default: verdict)",
     )
     group.add_argument(
         "--older",
@@ -100,6 +105,21 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="--skip each line of FILE; those that begin with # are comments",
     )
     group.add_argument(
+        "--fail-on",
+        type=_words,
+        default=(),
+        metavar="VERDICT",
+        help="return 6 if a call stack has this verdict, such as `leak`; several with commas: "
+        f"{', '.join(word.value for word in Word)}",
+    )
+    group.add_argument(
+        "-a",
+        "--show-allocs",
+        action="store_true",
+        help="list address, size and age of outstanding blocks under each stack, the 20 oldest "
+        f"(json: {LISTED_BLOCKS:,})",
+    )
+    group.add_argument(
         "--format",
         choices=tuple(FORMATS),
         help="default: what FILE's suffix says, else table on a terminal and plain elsewhere",
@@ -110,6 +130,15 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report to FILE instead; the format follows .txt, .md, .csv or .json",
     )
+
+
+def _words(text: str) -> tuple[Word, ...]:
+    known = [word.value for word in Word]
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+    return tuple(map(Word, words))
 
 
 def _glob(text: str) -> str:
@@ -144,8 +173,13 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         older_ms=options.older,
         sort=options.sort,
         max_frames=options.max_frames,
+        listed_blocks=LISTED_BLOCKS if options.show_allocs else 0,
         skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )
+
+
+FOUND = 6
+"""Exit status when a verdict of --fail-on was found."""
 
 
 class Output:
@@ -160,9 +194,15 @@ class Output:
 
         """
         self._path: str | None = options.output
+        self._fail_on: tuple[Word, ...] = options.fail_on
         if self._path:
             check_writable(self._path)
         self._renderer = self._choose(options)
+
+    def status(self, report: Report) -> int:
+        """Return the exit status that the user has asked for, by the verdicts of a report."""
+        found = {site.verdict.word for site in report.leaking if site.verdict}
+        return FOUND if found.intersection(self._fail_on) else 0
 
     def show(self, report: Report) -> None:
         """Write the report.

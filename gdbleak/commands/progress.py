@@ -20,11 +20,18 @@ from gdbleak.units import format_count
 class ProgressLine:
     """A line that a terminal draws over again where it can, and that is written once elsewhere."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, alone: bool = True) -> None:
+        """Prepare it.
+
+        Args:
+            pid: Who is traced.
+            alone: Whether nothing else is written meanwhile, which drawing would garble.
+
+        """
         self._pid = pid
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._draws = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._draws = alone and self._console.is_terminal and not self._console.is_dumb_terminal
         self._announced = False
         self._forecast = ""
 

@@ -20,6 +20,12 @@ class Report:
         "by their build-id, are not used."
     )
 
+    examples = """\
+  gdbleak report leak.gdbleak --top 3
+  gdbleak report leak.gdbleak --older 5000 --min-size 1k --sort count
+  gdbleak report leak.gdbleak -o leak.json
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("recording", metavar="RECORDING", help="file written by --save")
@@ -38,4 +44,4 @@ class Report:
             raise FileError(f"{options.sysroot} is no folder", "give the folder of the copies")
         report = load(options.recording, options=report_options(options), sysroot=options.sysroot)
         output.show(report)
-        return 0
+        return output.status(report)

@@ -22,6 +22,11 @@ class Rescue:
         "The exit status is 1 when something is left that needs a person."
     )
 
+    examples = """\
+  gdbleak rescue                        every process of a trace that was killed
+  gdbleak rescue 4711                   process 4711 alone
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gdbleak.api import trace
-from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.commands.output import (
     Output,
@@ -18,18 +18,23 @@ from gdbleak.commands.output import (
 )
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.selection import add_selection_arguments, selection
+from gdbleak.commands.target import add_process_argument, choose_process
+from gdbleak.commands.watching import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 from gdbleak.remote_trace import trace_remote
 from gdbleak.report import Report
 
 _LOCAL_ONLY = {
-    "budget": "budget_percent",
-    "tail": "tail_s",
-    "max_pause": "max_pause_ms",
-    "max_memory": "max_memory",
+    "budget": Limits.budget_percent,
+    "tail": Limits.tail_s,
+    "max_pause": Limits.max_pause_ms,
+    "max_memory": Limits.max_memory,
+    "interval": None,
+    "live": False,
+    "events": False,
 }
-"""Options that need a hand on the process or on what holds it, and the limits they set."""
+"""Options that need a hand on the process or on what holds it, and their defaults."""
 
 
 class Trace:
@@ -44,26 +49,25 @@ class Trace:
         "docs/safety.md."
     )
 
+    examples = """\
+  gdbleak trace 4711                    watch process 4711 for ten seconds
+  gdbleak trace redis-server --duration 60 --save leak.gdbleak
+  gdbleak trace 4711 --fail-on leak -o leak.json
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument(
-            "pid",
-            metavar="PID",
-            type=within(Bounds(1), int),
-            nargs="?",
-            help="the process to trace; with --remote it may be left out",
-        )
+        add_process_argument(parser, "trace", nargs="?")
         parser.add_argument(
             "--remote",
             metavar="HOST:PORT",
-            help="trace a process of another machine, through the gdbserver that listens there; "
-            "everything is recorded, whatever that costs: see docs/legacy-boxes.md",
+            help="trace a process of another machine, through the gdbserver that listens there, by "
+            "its PID; everything is recorded, whatever that costs: see docs/legacy-boxes.md",
         )
         group = parser.add_argument_group("the window")
         group.add_argument(
             "--duration",
             type=within(bounds_of(Limits, "duration_s"), float),
-            default=Limits.duration_s,
             metavar="S",
             help="length of the window in seconds (default: 10)",
         )
@@ -112,6 +116,7 @@ class Trace:
             "(default: 4096, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
+        add_watching_arguments(parser)
         add_selection_arguments(parser)
         add_report_arguments(parser)
 
@@ -122,39 +127,43 @@ class Trace:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
                 raise UsageError("-o and --save name the same file", "choose two")
-        if options.remote:
-            report = self._trace_remote(options)
-        elif options.pid is None:
-            raise UsageError("which process?", "gdbleak trace PID")
-        else:
-            report = self._trace(options)
+        report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:
             raise WriteError("the recording could not be written on: its disk is full")
         failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
-        return 1 if failed or report.verification.ok is False else 0
+        if failed or report.verification.ok is False:
+            return 1
+        return output.status(report)
 
     def _trace_remote(self, options: argparse.Namespace) -> Report:
-        for name, field in _LOCAL_ONLY.items():
+        for name, default in _LOCAL_ONLY.items():
             everything = name == "budget" and options.budget == 100
-            if getattr(options, name) != getattr(Limits, field) and not everything:
+            if getattr(options, name) != default and not everything:
                 raise UsageError(
                     f"--{name.replace('_', '-')} is not to be had with --remote",
                     "bound the window by --duration and --max-events",
                 )
-        limits = Limits(options.duration, options.max_events, stack_bytes=options.stack_bytes)
+        pid = options.process
+        if isinstance(pid, str):
+            raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
+        limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
         selected, about = selection(options), report_options(options)
-        with ProgressLine(options.pid or 0) as line:
+        with ProgressLine(pid or 0) as line:
             return trace_remote(
-                options.remote, options.pid, limits, selected, about, options.save, line.show
+                options.remote, pid, limits, selected, about, options.save, line.show
             )
 
     def _trace(self, options: argparse.Namespace) -> Report:
+        if options.process is None:
+            raise UsageError("which process?", "gdbleak trace PID")
         selected = selection(options)
-        with ProgressLine(options.pid) as line:
+        pid = choose_process(options.process, "trace")
+        shown = view(options, pid)
+        with ProgressLine(pid, alone=shown is None) as line:
             return trace(
-                options.pid,
-                options.duration,
+                pid,
+                duration_s(options),
                 budget_percent=options.budget,
                 tail_s=options.tail,
                 max_events=options.max_events,
@@ -166,4 +175,5 @@ class Trace:
                 save=options.save,
                 on_rate=lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
                 on_progress=line.show,
+                view=shown,
             )

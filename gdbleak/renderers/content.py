@@ -16,12 +16,14 @@ from gdbleak.report import Frame, Report, Site
 from gdbleak.text import Line, cut, fold, printable
 from gdbleak.units import format_bytes, format_count, format_seconds
 
-COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Oldest", "Caller")
-"""Headers above the cells of `rows`; all but the last stand above numbers."""
+COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Caller")
+"""Headers above the cells of `rows`; all but the last two stand above numbers."""
 
 _GAP = "  "
 _LIMIT = 200
 """Characters of any name; what is in the middle of a longer one is cut out."""
+_BLOCKS = 20
+"""How many blocks of a site are shown at most."""
 _FUNCTION_IN_CELL = 60
 _FUNCTION_IN_STACK = 100
 """Characters from which on the name of a function loses arguments."""
@@ -42,7 +44,7 @@ def heading(report: Report) -> Line:
 
 def rows(sites: Iterable[Site]) -> list[list[str]]:
     """Return the rows of the table of sites, one cell for each of `COLUMNS`."""
-    return [[*_numbers(site), _describe_caller(site)] for site in sites]
+    return [[*_numbers(site), describe_caller(site)] for site in sites]
 
 
 def fold_callers(rows: list[list[str]], width: int) -> list[list[str]]:
@@ -60,7 +62,7 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
         yield _not_shown(report, top)
     for site in report.leaking[:top]:
         yield Line("")
-        yield from _stack(site)
+        yield from stack_lines(site)
     yield Line("")
     yield from summary(report)
 
@@ -98,11 +100,12 @@ def _numbers(site: Site) -> list[str]:
         format_count(site.allocated_count),
         format_count(site.freed_count),
         mark + format_bytes(values.bytes_per_s),
-        "-" if site.oldest_s is None else format_seconds(site.oldest_s),
+        site.verdict.word if site.verdict else "-",
     ]
 
 
-def _describe_caller(site: Site) -> str:
+def describe_caller(site: Site) -> str:
+    """Return whose blocks they are, in one line."""
     return _prefix(site) + _name_caller(site)
 
 
@@ -136,8 +139,11 @@ def _not_shown(report: Report, top: int) -> Line:
     return Line(f"{stacks} with {size} outstanding: see --top {len(report.leaking)}")
 
 
-def _stack(site: Site) -> Iterator[Line]:
+def stack_lines(site: Site) -> Iterator[Line]:
+    """Yield a call stack, below a title that says what it holds."""
     yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
+    if site.verdict:
+        yield Line(f"  {site.verdict.word}: {site.verdict.evidence}", indent=4)
     texts = [_describe_in_stack(frame) for frame in site.frames]
     shown = 0
     for cycle in find_cycles(texts):
@@ -149,6 +155,24 @@ def _stack(site: Site) -> Iterator[Line]:
         yield Line("  ... deeper frames are unknown (see --stack-bytes, --max-frames)", indent=6)
     elif not site.frames:
         yield Line("  (no frame is known)")
+    yield from _blocks(site)
+
+
+def _blocks(site: Site) -> Iterator[Line]:
+    """Yield the blocks that were asked for, and how many there are beside them."""
+    shown = site.blocks[:_BLOCKS]
+    if not shown:
+        return
+    sizes = [format_bytes(block.size) for block in shown]
+    width = max(map(len, sizes))
+    yield Line("  outstanding blocks, the oldest first:")
+    for block, size in zip(shown, sizes):
+        yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
+    more = site.outstanding_count - len(shown)
+    if more:
+        listed = len(site.blocks)
+        hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
+        yield Line(f"    ... {_count(more, 'more block')}{hint}")
 
 
 def _describe_size(site: Site) -> str:

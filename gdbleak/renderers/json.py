@@ -22,6 +22,8 @@ class JsonRenderer:
             "verification": asdict(report.verification),
             "sites": [_site(site) for site in report.sites],
             "notes": list(report.notes),
+            "history": asdict(report.history),
+            "outlook": report.outlook and asdict(report.outlook),
         }
         return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
@@ -38,6 +40,9 @@ def _site(site: Site) -> dict[str, object]:
         "bytes_per_s": site.bytes_per_s,
         "oldest_s": site.oldest_s,
         "estimate": site.estimate and asdict(site.estimate),
+        "verdict": site.verdict and asdict(site.verdict),
+        "history": list(site.history),
+        "blocks": [{**asdict(block), "address": hex(block.address)} for block in site.blocks],
         "function": site.caller.function if site.caller else None,
         "truncated": site.truncated,
         "frames": [_frame(frame) for frame in site.frames],

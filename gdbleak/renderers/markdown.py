@@ -25,7 +25,7 @@ class MarkdownRenderer:
                 [[*cells, _code(caller)] for *cells, caller in rows(shown)],
                 headers=COLUMNS,
                 tablefmt="pipe",
-                colalign=["right"] * (len(COLUMNS) - 1) + ["left"],
+                colalign=["right"] * (len(COLUMNS) - 2) + ["left", "left"],
                 disable_numparse=True,
             )
             parts.append(table)

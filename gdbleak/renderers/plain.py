@@ -24,11 +24,12 @@ class PlainRenderer:
         shown = report.leaking[: self.top]
         lines = [self._fold(heading(report)), ""]
         if shown:
-            lines.append(self._table(shown))
+            lines.append(self.table(shown))
         lines.extend(map(self._fold, below_table(report, self.top)))
         return "\n".join(lines) + "\n"
 
-    def _table(self, sites: Iterable[Site]) -> str:
+    def table(self, sites: Iterable[Site]) -> str:
+        """Return the table of sites, without an end of its last line."""
         cells = [list(map(_ascii, row)) for row in rows(sites)]
         if self.width:
             cells = fold_callers(cells, self.width)
@@ -36,7 +37,7 @@ class PlainRenderer:
         return tabulate(
             [COLUMNS, ["-" * len(header) for header in COLUMNS], *cells],
             tablefmt="plain",
-            colalign=["right"] * (len(COLUMNS) - 1) + ["left"],
+            colalign=["right"] * (len(COLUMNS) - 2) + ["left", "left"],
             disable_numparse=True,
         )
 

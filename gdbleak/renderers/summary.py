@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbleak.report import MemoryInfo, Report, Sampling, WindowInfo
+from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, WindowInfo
 from gdbleak.text import Line, printable
 from gdbleak.units import format_bytes, format_count, format_factor, format_percent, format_seconds
 
@@ -21,6 +21,7 @@ _ENDED_BY = {
     "debugger-silent": "ended because GDB stopped answering",
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
     "write-failed": "ended because the recording could not be written on",
+    "running": "still open",
     "unknown": "ended for a reason that was not recorded",
 }
 
@@ -33,6 +34,7 @@ def summary(report: Report) -> list[Line]:
         *_recording(report.window),
         *_cost(report.window),
         *_memory(report.memory),
+        *_outlook(report.outlook),
         _proof(report),
         *(_fact("note", printable(note)) for note in report.notes),
     ]
@@ -120,7 +122,25 @@ def _memory(memory: MemoryInfo) -> list[Line]:
             f"{format_bytes(memory.explained_bytes)} of that growth ({share}) by outstanding blocks"
         )
         facts.append(_fact("explained", explained))
-    return facts
+    return [*facts, *(_fact("the rest", printable(sentence)) for sentence in memory.rest)]
+
+
+def _outlook(outlook: Outlook | None) -> list[Line]:
+    """Say when a limit is reached, and what has to be true for it."""
+    if outlook is None:
+        return []
+    rate = f"{format_bytes(outlook.bytes_per_s * 3600)} an hour"
+    if outlook.limit_bytes is None or outlook.reached_in_s is None:
+        return [_fact("outlook", f"{rate}, if it goes on like this")]
+    limit = f"{format_bytes(outlook.limit_bytes)} of its {outlook.limit_of}"
+    when = format_seconds(outlook.reached_in_s)
+    return [
+        _fact(
+            "outlook",
+            f"{rate}; reaches the {limit} in about {when}, if it goes on like this and nothing"
+            " else there grows or shrinks",
+        )
+    ]
 
 
 def _proof(report: Report) -> Line:

@@ -65,9 +65,11 @@ def _table(rows: Iterable[Iterable[str]]) -> Table:
         padding=(0, 1, 0, 0),
         header_style="bold",
     )
-    for header in COLUMNS[:-1]:
+    *numbers, verdict, caller = COLUMNS
+    for header in numbers:
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_column(COLUMNS[-1], overflow="fold")
+    table.add_column(verdict, no_wrap=True)
+    table.add_column(caller, overflow="fold")
     for cells in rows:
         table.add_row(*map(Text, cells))
     return table

@@ -298,6 +298,16 @@ def test_value_that_posix_memalign_stores(agent):
     assert [stored for *_, stored in agent.hits()] == [0, 0, 200, 100]
 
 
+def test_size_of_a_block_that_is_freed(start):
+    registers = ("rsp", "rdi")
+    agent = start(
+        probes=[Probe(0, 0x10, "free", Role.ENTRY, registers, None, "55", size_offset=-8)]
+    )
+    for pointer in (BASE + 808, 0, 8):  # at the last one nothing is mapped
+        agent.gdb.hit(0, 7, rsp=BASE + 64, rdi=pointer)
+    assert [stored for *_, stored in agent.hits()] == [100, 0, 0]
+
+
 def test_return_of_another_call_stores_nothing(agent):
     hit = agent.gdb.hit
     hit(MEMALIGN_RET, 7, rsp=BASE + 64, rax=0, rbp=0)  # its call came before the window

@@ -125,7 +125,7 @@ class Cli:
         running.wait_for_window()
         return running
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End what still runs."""
         for running in self._started:
             running.end()

@@ -7,11 +7,15 @@ from dataclasses import replace
 from gdbleak.report import (
     Estimate,
     Frame,
+    History,
     MemoryInfo,
+    Outlook,
+    OutstandingBlock,
     Report,
     Sampling,
     Site,
     TargetInfo,
+    Verdict,
     Verification,
     WindowInfo,
 )
@@ -266,6 +270,13 @@ def _sampled() -> Report:
 
     return replace(
         made,
+        memory=replace(MEMORY, rest=("72 KiB are pages of files, which the kernel can take back",)),
+        history=History(
+            times_s=(7.5, 15.0, 22.5, 30.0),
+            outstanding_bytes=(300_000_000, 650_000_000, 970_000_000, 1_290_000_000),
+            rss=(None, 700_000_000, 1_000_000_000, 1_300_000_000),
+        ),
+        outlook=Outlook(43_000_000.0, 8 << 30, "control group", 167.5),
         window=replace(
             WINDOW,
             tail_s=5.0,
@@ -274,7 +285,16 @@ def _sampled() -> Report:
             sampling=sampling,
             duration_s=30.0,
         ),
-        sites=tuple(replace(site, estimate=estimated(site)) for site in made.sites),
+        sites=tuple(
+            replace(
+                site,
+                estimate=estimated(site),
+                verdict=Verdict("leak?", "0 of 9 freed, up to 9 s old", 1.0, 0.66, 1.0, 7.5),
+                blocks=(OutstandingBlock(0x5581_9A60_12A0, 8192, 9.5, 4243),),
+                history=(1000, 40_000, 60_000, site.outstanding_bytes),
+            )
+            for site in made.sites
+        ),
         notes=("the sizes of 12,001 blocks are those that glibc reserved for them",),
     )
 

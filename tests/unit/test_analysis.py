@@ -104,7 +104,10 @@ def test_order(make_report):
         malloc(6 * S, 0xC00, 900, WRAPPER),
         free(7 * S, 0xC00),
     ]
-    by_bytes = make_report(*frames)
+    by_verdict = make_report(*frames)
+    assert sites(by_verdict, "rank", "outstanding_bytes") == [(1, 100), (2, 50), (3, 0)]
+    assert [site.verdict.word for site in by_verdict.sites] == ["too few", "too few", "churn"]
+    by_bytes = make_report(*frames, options=ReportOptions(older_ms=0, sort="bytes"))
     assert sites(by_bytes, "rank", "outstanding_bytes") == [(1, 100), (2, 50), (3, 0)]
     by_count = make_report(*frames, options=ReportOptions(older_ms=0, sort="count"))
     assert sites(by_count, "rank", "outstanding_count") == [(1, 5), (2, 1), (3, 0)]

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from gdbleak import cli, errors
+from gdbleak.commands.output import FOUND
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
 
@@ -39,7 +40,7 @@ def test_every_error_says_what_to_do(error):
 def test_exit_codes_are_documented():
     epilog = cli.make_parser().format_help()
     documented = set(map(int, re.findall(r"^  (\d+)  ", epilog, re.MULTILINE)))
-    assert documented == {0, 130, *(c.exit_code for c in CLASSES)}
+    assert documented == {0, FOUND, 130, *(c.exit_code for c in CLASSES)}
 
 
 @pytest.mark.parametrize(

@@ -552,3 +552,50 @@ class Program(RuleBasedStateMachine):
 
 TestProgram = Program.TestCase
 TestProgram.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+class Told:
+    """What a ledger tells of blocks."""
+
+    def __init__(self):
+        self.freed, self.grown, self.older = [], [], []
+        self.ledger = Ledger(
+            self.freed.append,
+            lambda block, by, now: self.grown.append((block.address, by, now)),
+            lambda size, now: self.older.append((size, now)),
+        )
+
+    def realloc(self, now, pointer, size, result, usable=0):
+        self.ledger.enter(0, BY_NAME["realloc"], now, 1, TOP, pointer, size, usable=usable)
+        self.ledger.leave(now, 1, TOP, result, 0, stack=now)
+
+    def free(self, now, pointer, usable=0):
+        self.ledger.enter(0, BY_NAME["free"], now, 1, TOP, pointer, 0, usable=usable)
+
+
+def test_older_block_counts_by_what_it_grew():
+    told = Told()
+    told.realloc(1, A, 1000, B, usable=104)
+    told.realloc(2, B, 1500, A)
+    told.realloc(3, A, 50, B)
+    (block,) = told.ledger.outstanding.values()
+    assert (block.size, block.net_bytes, block.reallocations) == (50, 0, 3)
+    assert told.grown == [(B, 896, 1), (A, 500, 2), (B, -1396, 3)]
+    assert block.allocated_bytes == 1396
+    told.free(4, B)
+    assert (told.freed, told.older) == ([block], [])
+
+
+def test_older_block_of_unknown_size_counts_whole():
+    told = Told()
+    told.realloc(1, A, 1000, B)
+    (block,) = told.ledger.outstanding.values()
+    assert (block.net_bytes, block.allocated_bytes, told.grown) == (1000, 1000, [(B, 1000, 1)])
+
+
+def test_older_blocks_that_are_freed_are_told_with_their_size():
+    told = Told()
+    told.free(1, A, usable=24)
+    told.free(2, B)
+    told.realloc(3, A, 0, 0, usable=40)
+    assert told.older == [(24, 1), (0, 2), (40, 3)]

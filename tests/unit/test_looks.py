@@ -11,6 +11,7 @@ import recordings
 
 from gdbleak.blocks import HEAP, Block
 from gdbleak.capture.looks import Looks
+from gdbleak.capture.notebook import Notebook
 from gdbleak.errors import WriteError
 from gdbleak.recording import Freed, Recording
 
@@ -51,10 +52,10 @@ class Scene:
         recordings.write(path, recordings.head(), recordings.opened(5))
         self.heap = MarkedHeap(count)
         self.blocks = {
-            address: Block(address, 8, 8, number, None, 1, 0, 0, HEAP, False, False)
+            address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False)
             for number, address in enumerate(self.heap.addresses)
         }
-        self.looks = Looks(os.getpid(), self.heap, path)
+        self.looks = Looks(os.getpid(), self.heap, Notebook(path))
 
     def noted(self):
         """Return the numbers of the blocks that were noted, each by its time of birth."""
@@ -125,7 +126,7 @@ def test_inspection_finds_what_has_no_mark(tmp_path):
 
 
 def test_disk_that_is_full(scene):
-    looks = Looks(os.getpid(), scene.heap, Path("/dev/full"))
+    looks = Looks(os.getpid(), scene.heap, Notebook(Path("/dev/full")))
     scene.heap.free(1)
     with pytest.raises(WriteError, match="No space left"):
         looks.look(scene.blocks, 99)

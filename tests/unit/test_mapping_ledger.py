@@ -21,7 +21,7 @@ class Books(MappingLedger):
     def __init__(self):
         self._gone = []
         self._calls = 0
-        super().__init__(self._gone.append)
+        super().__init__(self._gone.append, lambda *_: None)
 
     @property
     def blocks(self):

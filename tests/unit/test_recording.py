@@ -18,7 +18,19 @@ import gdbleak
 from gdbleak.api import write_head
 from gdbleak.errors import FileError, RecordingError, WriteError
 from gdbleak.gdb_program import GdbProgram
-from gdbleak.recording import END, FRAME, HEAD, HIT, MAGIC, PHASE, Hit, Recording, encode_json
+from gdbleak.recording import (
+    END,
+    FRAME,
+    HEAD,
+    HIT,
+    MAGIC,
+    PHASE,
+    Hit,
+    Recording,
+    Resident,
+    encode_json,
+    encode_resident,
+)
 
 STACK = struct.pack("<QQ", 0x10123, 0)
 FRAMES = [
@@ -79,6 +91,12 @@ def test_stored_value_is_the_last_of_a_return(write):
     path = write(MAGIC + FRAMES[0] + recordings.hit(MALLOC_RET, 5, SP, 0, 0, 0xCAFE))
     (hit,) = hits_of(Recording(path))
     assert (hit.stored, hit.registers) == (0xCAFE, (SP, 0, 0))
+
+
+def test_resident_set(write):
+    resident = Resident(7, 4096)
+    path = write(MAGIC + FRAMES[0] + FRAMES[1] + encode_resident(resident))
+    assert [*Recording(path).iter_events()][1:] == [resident]
 
 
 def test_cut_at_every_byte(write):

@@ -22,7 +22,7 @@ from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 from gdbleak.errors import UsageError
 from gdbleak.recording import EndedBy
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report import Frame, Report
+from gdbleak.report import Frame, OutstandingBlock, Report, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -112,10 +112,10 @@ def test_numbers_are_never_cut(form: str, width: int) -> None:
         allocated_count=9_999_998,
         freed_count=9_999_997,
         bytes_per_s=1022 * 1024**4,
-        oldest_s=7199,
+        verdict=Verdict("turnover?", "as many are freed"),
     )
     lines = render(form, report(largest), width=width).splitlines()
-    numbers = "99999  1023 PiB  9,999,999  9,999,998  9,999,997  1022 TiB  120 min"
+    numbers = "99999  1023 PiB  9,999,999  9,999,998  9,999,997  1022 TiB  turnover?"
     assert any(line.startswith(numbers) for line in lines)
 
 
@@ -312,3 +312,20 @@ def test_unknown_format() -> None:
     with pytest.raises(UsageError, match="no output format is called xml") as caught:
         render("xml", report())
     assert caught.value.help_text == "choose from table, plain, markdown, csv, json"
+
+
+@pytest.mark.parametrize(
+    ("listed", "count", "said"),
+    [
+        (0, 30, []),
+        (2, 2, ["0x1000  8,192 B  9.0 s old", "0x1001  8,192 B  9.0 s old"]),
+        (25, 25, ["... 5 more blocks (JSON lists the oldest 25)"]),
+        (1000, 1200, ["... 1,180 more blocks (JSON lists the oldest 1,000)"]),
+    ],
+)
+def test_blocks_that_are_listed(listed: int, count: int, said: list[str]) -> None:
+    blocks = tuple(OutstandingBlock(0x1000 + n, 8192, 9.0, 7) for n in range(listed))
+    text = render("plain", report(site(blocks=blocks, outstanding_count=count)))
+    lines = [line.strip() for line in text.splitlines() if line[:7] in ("    0x1", "    ...")]
+    assert len(lines) == min(listed, 20) + (count > listed > 0 or listed > 20)
+    assert lines[-len(said) :] == said if said else not lines

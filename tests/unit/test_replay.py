@@ -104,6 +104,16 @@ def test_hit_that_gdb_reports_twice_counts_once():
     assert (replay.events, replay.ledger.frees) == (3, 3)
 
 
+def test_size_of_an_older_block():
+    registers = ("rsp", "rdi")
+    probes = [Probe(0, 0, "free", Role.ENTRY, registers, None, "", size_offset=-8)]
+    sizes = []
+    replay = Replay(probes, MALLOC_FAMILY, [].append, free_older=lambda size, _: sizes.append(size))
+    for number, word in enumerate((0x71, 0x79, 0)):  # the second one is no size
+        replay.feed(Hit(number, 0, number, 1, (SP, A + 16 * number), word))
+    assert sizes == [104, 0, 0]
+
+
 SIZED = (
     Probe(0, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=(Phase.ALL,)),
     Probe(1, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3", size_offset=-8),

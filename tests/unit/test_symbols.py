@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.processes import wait_until
 
 from gdbleak import symbols
 from gdbleak.errors import DebuggerMissingError
@@ -223,3 +225,16 @@ def test_many_modules_that_fail_alike_are_counted(
     assert symbolizer.notes == [
         "Functions in 4 modules have no names: GDB gave no answer and ended with status 1."
     ]
+
+
+def test_cancelled_from_another_thread(
+    make_symbolizer: Callable[[str], Symbolizer], tmp_path: Path
+) -> None:
+    symbolizer = make_symbolizer(f"echo $$ > {tmp_path}/started; exec sleep 600")
+    with ThreadPoolExecutor(1) as pool:
+        resolving = pool.submit(symbolizer.resolve, [0x1235])
+        wait_until((tmp_path / "started").exists, "gdb had started")
+        symbolizer.cancel()
+        frames = resolving.result(60)
+    assert [frame.function for frame in frames[0x1235]] == [None]
+    assert [frame.function for frame in symbolizer.resolve([0x1235])[0x1235]] == [None]

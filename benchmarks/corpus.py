@@ -1,0 +1,54 @@
+"""What verdicts the programs of the corpus get: a Markdown table.
+
+    python benchmarks/corpus.py [SECONDS [BUDGET]]
+
+A window of SECONDS (20) on each, nine at a time, with `--budget` BUDGET (100).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.corpus import PROGRAMS, Program
+
+GDBLEAK = [sys.executable, "-m", "gdbleak"]
+
+
+def trace(program: Program, folder: str, seconds: str, budget: str) -> list[str]:
+    """Return the rows of the table for a program."""
+    binary = f"{folder}/{program.path.stem}"
+    compiler = "c++" if program.path.suffix == ".cpp" else "cc"
+    subprocess.run([compiler, "-O2", "-g", "-o", binary, program.path], check=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([binary], **pipes) as target:
+        target.stdout.readline()
+        command = [*GDBLEAK, "trace", target.pid, "--duration", seconds, "--budget", budget]
+        made = subprocess.run(
+            [*map(str, command), "--format", "json"], capture_output=True, check=True
+        )
+        target.kill()
+    return [
+        f"| `{program.path.stem}` | {found.function}: {found.label} | `{found.word}` |"
+        f" {found.evidence} | {'yes' if found.fits else '**no**'} |"
+        for found in program.find(json.loads(made.stdout))
+        if found.function in program.labels
+    ]
+
+
+def main(seconds: str = "20", budget: str = "100") -> None:
+    """Print the table."""
+    print("| Program | Label | Verdict | Evidence | Right |\n| --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(9) as pool:
+        for rows in pool.map(lambda p: trace(p, folder, seconds, budget), PROGRAMS):
+            print(*rows, sep="\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,33 @@
+"""`gdbleak completion`: what a shell needs to complete command lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import shtab
+
+
+class Completion:
+    """Print a script by which a shell completes commands, options and their values."""
+
+    summary = "print a script by which your shell completes command lines"
+    description = (
+        "Print a script for bash, zsh or tcsh by which it completes the commands of gdbleak, their "
+        "options, and what these can be set to."
+    )
+    examples = """\
+  gdbleak completion bash > ~/.local/share/bash-completion/completions/gdbleak
+  gdbleak completion zsh > ~/.zfunc/_gdbleak    (a folder of your $fpath)
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell")
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        from gdbleak.cli import make_parser  # which imports this module
+
+        sys.stdout.write(shtab.complete(make_parser(), options.shell))
+        return 0

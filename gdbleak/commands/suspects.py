@@ -1,0 +1,85 @@
+"""`gdbleak suspects`: which process leaks?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.commands.output import within
+from gdbleak.renderers.suspects import as_json, as_text
+from gdbleak.suspects import Search, find_suspects
+from gdbleak.units import format_seconds
+
+
+class Suspects:
+    """Rank the processes of this host by how steadily their memory grows."""
+
+    summary = "say which processes grow, and how steadily"
+    description = (
+        "Look at the private memory of every process again and again, and list those that grow, "
+        "the steadiest first: a process that jumped once, or goes up and down, is none. Nothing is "
+        "attached to. Ctrl-C ends it early, with what was seen so far."
+    )
+    examples = """\
+  gdbleak suspects                      look for half a minute
+  gdbleak suspects --duration 3600 --interval 60
+  gdbleak suspects --format json | jq '.suspects[0].pid'
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "--duration",
+            type=within(bounds_of(Search, "duration_s"), float),
+            default=Search.duration_s,
+            metavar="S",
+            help="look for S seconds (default: 30)",
+        )
+        parser.add_argument(
+            "--interval",
+            type=within(bounds_of(Search, "interval_s"), float),
+            default=Search.interval_s,
+            metavar="S",
+            help="look every S seconds (default: 1)",
+        )
+        parser.add_argument(
+            "--top",
+            type=within(Bounds(1), int),
+            default=10,
+            metavar="N",
+            help="list the first N processes; json holds all (default: 10)",
+        )
+        parser.add_argument(
+            "--format",
+            choices=("table", "plain", "json"),
+            help="default: table on a terminal and plain elsewhere",
+        )
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        console = Console(stderr=True, highlight=False)
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+
+            def draw(elapsed_s: float) -> None:
+                if console.is_terminal:
+                    text = f"looking: {elapsed_s:.0f} of {format_seconds(options.duration)}"
+                    live.update(Text(f"{text} (Ctrl-C ends it early)"), refresh=True)
+
+            lineup = find_suspects(Search(options.duration, options.interval), draw)
+        terminal = sys.stdout.isatty()
+        form = options.format or ("table" if terminal else "plain")
+        if form == "json":
+            sys.stdout.write(as_json(lineup))
+            return 0
+        width = shutil.get_terminal_size().columns if terminal else None
+        unicode = form == "table" and (sys.stdout.encoding or "").lower().startswith("utf")
+        dumb = os.environ.get("TERM") == "dumb"
+        sys.stdout.write(as_text(lineup, options.top, width, ascii_only=not unicode or dumb))
+        return 0

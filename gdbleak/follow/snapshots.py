@@ -1,0 +1,79 @@
+"""Reports of a window that is still open, each made as that of a finished one is."""
+
+from __future__ import annotations
+
+import time
+
+from gdbleak.analysis import Analysis
+from gdbleak.capture.limits import Progress
+from gdbleak.follow.names import Names
+from gdbleak.follow.view import Subject
+from gdbleak.modules import ModuleMap
+from gdbleak.proc import memory_status, resident_set
+from gdbleak.recording import EndedBy, Recording
+from gdbleak.report import Report, Verification
+
+SHARE, FREE_S = 0.2, 1.0
+"""Of a processor's time, how much snapshots take, beside one second in all: each reads the
+recording from its start."""
+
+
+class Snapshots:
+    """Makes reports, none before its time has come."""
+
+    def __init__(self, subject: Subject, interval_s: float, names: Names) -> None:
+        """Begin.
+
+        Args:
+            subject: What the reports are about.
+            interval_s: How often there is to be one.
+            names: Of its functions.
+
+        """
+        self._subject = subject
+        self._interval_s = interval_s
+        self._names = names
+        self._due_s = interval_s
+        self._spent_s = 0.0
+
+    def is_due(self, elapsed_s: float) -> bool:
+        """Whether it is time for a report; of those that were missed, one is made up for."""
+        return elapsed_s >= self._due_s and self._spent_s <= FREE_S + SHARE * elapsed_s
+
+    def take(self, progress: Progress) -> Report:
+        """Return a report of the window up to where it stands.
+
+        Raises:
+            RecordingError: the recording cannot be read.
+            WriteError: there is no room for what GDB reads.
+
+        """
+        recording = Recording(self._subject.path, progress.recorded_bytes)
+        pid = recording.head["target"]["pid"]
+        recording.end = {
+            "ended_by": EndedBy.RUNNING.value,
+            "end_ns": progress.now_ns,
+            "stops": progress.stops,
+            "stopped_s": progress.stopped_s,
+            "rss_after": resident_set(pid),
+            "memory": memory_status(pid),
+            "verification": dict.fromkeys(Verification.__dataclass_fields__),
+        }
+        return self._report(recording, progress.elapsed_s)
+
+    def take_last(self) -> Report | None:
+        """Return the report of a window that has ended, if it has lasted until one was due."""
+        recording = Recording(self._subject.path)
+        end_ns = (recording.end or {}).get("end_ns") or 0
+        elapsed_s = (end_ns - (recording.opened_ns or 0)) / 1e9
+        return self._report(recording, elapsed_s) if elapsed_s >= self._due_s else None
+
+    def _report(self, recording: Recording, elapsed_s: float) -> Report:
+        began_s = time.process_time()
+        modules = ModuleMap(self._subject.modules)
+        analysis = Analysis(recording, modules, self._subject.options)
+        report = analysis.make_report(self._names.resolve)
+        self._spent_s += time.process_time() - began_s
+        latest_s = elapsed_s // self._interval_s * self._interval_s
+        self._due_s = max(self._due_s + self._interval_s, latest_s)
+        return report

@@ -1,0 +1,79 @@
+"""How something changes in the course of a window, part by part. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import accumulate
+
+PARTS = 32
+"""Into how many equal parts a window is divided; a multiple of four."""
+
+QUARTER = PARTS // 4
+
+OLD_SHARE = 0.25
+"""A block is old when it has lived for this share of the time in which it was watched."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window and its tail, in nanoseconds on the recording's clock."""
+
+    opened_ns: int
+    closed_ns: int
+    """When the window ended, and the tail began."""
+    end_ns: int
+    """When the tail ended: when the window did, without one."""
+
+    @property
+    def window_ns(self) -> int:
+        """Length of the window."""
+        return self.closed_ns - self.opened_ns
+
+    @property
+    def observed_ns(self) -> int:
+        """Length of the window and its tail."""
+        return self.end_ns - self.opened_ns
+
+    def is_old(self, born_ns: int) -> bool:
+        """Whether a block that was there when the window closed had got old by then."""
+        return self.closed_ns - born_ns >= self.window_ns * OLD_SHARE
+
+    def part(self, time_ns: int) -> int:
+        """Return in which part of the window something happened, from 0; `PARTS` in the tail.
+
+        >>> [Span(0, 320, 400).part(time_ns) for time_ns in (0, 9, 10, 319, 320, 399)]
+        [0, 0, 1, 31, 31, 32]
+
+        """
+        if time_ns > self.closed_ns:
+            return PARTS
+        return min(max(time_ns - self.opened_ns, 0) * PARTS // max(self.window_ns, 1), PARTS - 1)
+
+    def times_s(self) -> tuple[float, ...]:
+        """Return when the parts end, in seconds since the window began."""
+        return tuple(self.window_ns * part / PARTS / 1e9 for part in range(1, PARTS + 1))
+
+
+class Series:
+    """A sum that changes."""
+
+    def __init__(self) -> None:
+        self._changes = array("q", bytes(8 * (PARTS + 1)))
+
+    def add(self, part: int, amount: int) -> None:
+        """Add an amount, or take one away, in a part of the window or in its tail."""
+        self._changes[part] += amount
+
+    def merge(self, other: Series) -> None:
+        """Add all that was added to another."""
+        for part, amount in enumerate(other._changes):
+            self._changes[part] += amount
+
+    def total(self, first: int = 0, last: int = PARTS) -> int:
+        """Return what was added from one part on until before another."""
+        return sum(self._changes[first:last])
+
+    def totals(self) -> tuple[int, ...]:
+        """Return the sum at the end of each part of the window."""
+        return tuple(accumulate(self._changes[:PARTS]))

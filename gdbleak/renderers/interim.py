@@ -1,0 +1,32 @@
+"""The table of a report alone, of a window that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbleak.renderers.plain import PlainRenderer
+from gdbleak.report import Report
+from gdbleak.units import format_bytes, format_seconds
+
+
+@dataclass(frozen=True)
+class InterimRenderer:
+    """Writes what is outstanding so far, as plain text; the stacks come with the last report."""
+
+    top: int
+    width: int | None = None
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        window, leaking = report.window, report.leaking
+        size = sum((site.estimate or site).outstanding_bytes for site in leaking)
+        mark = "about " if window.sampling else ""
+        lines = [
+            f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"
+            f" {len(leaking):,} call stack{'' if len(leaking) == 1 else 's'};"
+            f" {window.events:,} events, stopped {format_seconds(window.stopped_s or 0)}",
+            "",
+        ]
+        if leaking:
+            lines += [PlainRenderer(self.top, self.width).table(leaking[: self.top]), ""]
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,126 @@
+"""What `gdbleak suspects` shows: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from tabulate import tabulate
+
+from gdbleak.suspects import Lineup, Suspect
+from gdbleak.text import cut, fold, printable
+from gdbleak.units import format_bytes, format_seconds
+
+SCHEMA = "gdbleak.suspects/1"
+
+_BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = "_.-=+*%#"
+_BAR_COUNT = 12
+_HEADERS = ("#", "PID", "Private", "Per hour", "Steady", "Age", "Trend", "Command")
+_ALIGN = (*["right"] * 6, "left", "left")
+_NARROWEST = 80
+_SOON_S = 90 * 86400.0
+"""A limit that is reached later than this is not worth a line."""
+
+
+def draw(sizes: Sequence[int], bars: str = _BARS) -> str:
+    """Return a bar for each twelfth of a series, between its smallest and its largest value.
+
+    >>> draw(range(48), "01234567")
+    '001234455677'
+
+    """
+    step = max(len(sizes) / _BAR_COUNT, 1)
+    points = [sizes[int((n + 1) * step) - 1] for n in range(min(_BAR_COUNT, len(sizes)))]
+    low, high = min(points), max(points)
+    return "".join(bars[(point - low) * (len(bars) - 1) // max(high - low, 1)] for point in points)
+
+
+def as_json(lineup: Lineup) -> str:
+    """Return everything, as one JSON object."""
+    record = asdict(lineup)
+    for suspect, made in zip(lineup.suspects, record["suspects"]):
+        made.update(
+            grows=suspect.grows,
+            bytes_per_s=suspect.trend.slope,
+            steadiness=suspect.trend.steadiness,
+            reached_in_s=suspect.reached_in_s,
+            runtime=suspect.runtime and suspect.runtime.name,
+        )
+        del made["trend"]
+    return json.dumps({"schema": SCHEMA, **record}, indent=2) + "\n"
+
+
+def as_text(lineup: Lineup, top: int, width: int | None, ascii_only: bool) -> str:
+    """Return a table, and what there is to say of it.
+
+    Args:
+        lineup: What was found.
+        top: How many processes to list.
+        width: Columns to fit into; None for lines as long as they come.
+        ascii_only: Write nothing but ASCII.
+
+    """
+    shown = lineup.suspects[:top]
+    lines = [_table(shown, width, ascii_only), ""] if shown else []
+    said = _say(lineup, top)
+    lines += (fold(line, max(width, _NARROWEST), 2) for line in said) if width else said
+    text = "\n".join(lines) + "\n"
+    return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
+
+
+def _table(suspects: Sequence[Suspect], width: int | None, ascii_only: bool) -> str:
+    rows = []
+    for rank, suspect in enumerate(suspects, start=1):
+        rows.append(
+            [
+                str(rank),
+                str(suspect.pid),
+                format_bytes(suspect.private_bytes),
+                f"+{format_bytes(suspect.trend.slope * 3600)}",
+                f"{100 * suspect.trend.steadiness:.0f} %",
+                format_seconds(suspect.age_s),
+                draw(suspect.history, _ASCII_BARS if ascii_only else _BARS),
+                printable(suspect.command),
+            ]
+        )
+    columns = [*zip(_HEADERS, *rows)][:-1]
+    room = max(width or 0, _NARROWEST) - sum(max(map(len, column)) + 2 for column in columns)
+    if width:
+        rows = [[*cells, cut(command, max(room, 12))] for *cells, command in rows]
+    # The headers go in as rows: tabulate makes every column of a header two wider than it.
+    marks = ["-" * len(header) for header in _HEADERS]
+    return tabulate(
+        [_HEADERS, marks, *rows], tablefmt="plain", colalign=_ALIGN, disable_numparse=True
+    )
+
+
+def _say(lineup: Lineup, top: int) -> Iterator[str]:
+    growing = [suspect for suspect in lineup.suspects if suspect.grows]
+    for rank, suspect in enumerate(lineup.suspects[:top], start=1):
+        yield from _describe(rank, suspect)
+    if len(lineup.suspects) > top:
+        yield f"{len(lineup.suspects) - top:,} more grow: see --top {len(lineup.suspects)}"
+    if not growing:
+        yield "No process grows steadily. A slow leak needs longer: try --duration 600."
+    yield from lineup.kernel
+    yield (
+        f"{lineup.processes:,} processes were looked at {lineup.looks:,} times, none was attached"
+        f" to; {lineup.ended:,} came or went meanwhile, {lineup.unreadable:,} could not be read."
+    )
+    if growing:
+        yield f"Next: gdbleak trace {growing[0].pid}"
+
+
+def _describe(rank: int, suspect: Suspect) -> Iterator[str]:
+    if not suspect.grows:
+        return
+    if suspect.limit and suspect.reached_in_s is not None and suspect.reached_in_s < _SOON_S:
+        yield (
+            f"#{rank} reaches the {format_bytes(suspect.limit.limit_bytes)} of its"
+            f" {suspect.limit.of} in about {format_seconds(suspect.reached_in_s)}, if it goes on"
+            " like this"
+        )
+    if suspect.runtime:
+        yield f"#{rank} is {suspect.runtime.name}: gdbleak sees {suspect.runtime.seen}"

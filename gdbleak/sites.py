@@ -1,0 +1,113 @@
+"""From what was added up for each call stack to the sites of a report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from gdbleak.blocks import Block
+from gdbleak.callers import Wrappers, find_caller
+from gdbleak.report import Estimate, Frame, OutstandingBlock, Site, Verdict
+from gdbleak.stacks import CallStack
+from gdbleak.tally import Tally
+from gdbleak.turnover import Turnover
+from gdbleak.verdicts import judge, urgency
+
+Key = tuple[CallStack, str]
+"""What makes a site: where memory was handed out, and of which kind."""
+
+Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
+
+
+@dataclass(frozen=True)
+class SiteMaker:
+    """Makes sites, in an order."""
+
+    sort: str
+    """By `verdict` first, and by outstanding `bytes` or `count`."""
+    wrappers: Wrappers
+    resolve: Resolver
+    duration_s: float
+    end_ns: int
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
+    listed_blocks: int = 0
+    """How many outstanding blocks of each site are listed."""
+
+    def make(
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+    ) -> tuple[Site, ...]:
+        """Return a site for each call stack, ranked from 1.
+
+        Args:
+            tallies: What was added up for each.
+            estimates: Of each, where the window was recorded in bursts.
+
+        """
+
+        verdicts = self._judge(tallies, estimates)
+
+        def order(key: Key) -> tuple[int, ...]:
+            values = estimates.get(key, tallies[key])
+            sizes = (values.outstanding_bytes, values.outstanding_count)
+            first, second = sizes[::-1] if self.sort == "count" else sizes
+            urgent = urgency(verdicts[key]) if self.sort == "verdict" else 0
+            allocated = tallies[key].allocated_bytes
+            return urgent, -first, -second, -allocated, *key[0].addresses
+
+        frames_of = self.resolve({address for stack, _ in tallies for address in stack.addresses})
+        return tuple(
+            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key], frames_of)
+            for rank, key in enumerate(sorted(tallies, key=order), start=1)
+        )
+
+    def _judge(
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+    ) -> dict[Key, Verdict]:
+        turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
+        return {
+            key: judge(tally.story(turnover.room(tally.came), sampled=key in estimates))
+            for key, tally in tallies.items()
+        }
+
+    def _list(self, blocks: Iterable[Block]) -> tuple[OutstandingBlock, ...]:
+        oldest = nsmallest(self.listed_blocks, blocks, key=lambda block: block.born_ns)
+        return tuple(
+            OutstandingBlock(
+                block.address, block.size, (self.end_ns - block.born_ns) / 1e9, block.thread
+            )
+            for block in oldest
+        )
+
+    def _make(
+        self,
+        rank: int,
+        key: Key,
+        tally: Tally,
+        estimate: Estimate | None,
+        verdict: Verdict,
+        frames_of: Mapping[int, tuple[Frame, ...]],
+    ) -> Site:
+        stack, kind = key
+        frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
+        oldest_ns = tally.oldest_ns
+        size = tally.outstanding_bytes
+        return Site(
+            rank=rank,
+            outstanding_bytes=size,
+            outstanding_count=tally.outstanding_count,
+            allocated_bytes=tally.allocated_bytes,
+            allocated_count=tally.allocated_count,
+            freed_count=tally.freed_count,
+            bytes_per_s=size / self.duration_s if self.duration_s else 0.0,
+            oldest_s=None if oldest_ns is None else (self.end_ns - oldest_ns) / 1e9,
+            caller=find_caller(frames, self.wrappers),
+            truncated=stack.truncated,
+            frames=frames,
+            kind=kind,
+            estimate=estimate,
+            verdict=verdict,
+            history=tally.bytes.totals(),
+            blocks=self._list(tally.outstanding),
+        )

@@ -1,0 +1,68 @@
+"""Every leak of the corpus is named first and called one, and nothing else is."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import pytest
+from support.cli import Cli
+from support.corpus import PROGRAMS
+from support.processes import Target
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+AT_ONCE = 9
+"""So many are traced at the same time: they have little to do."""
+
+BUSY = "leak_rare"
+"""It has more to do than can be recorded: how much is depends on the host."""
+
+NAMES = [program.path.stem for program in PROGRAMS]
+
+
+@contextmanager
+def running(program):
+    target = Target([program])
+    try:
+        assert target.lines.next() == "ready"
+        yield target
+        target.assert_as_found()
+    finally:
+        target.end()
+
+
+@pytest.fixture(scope="module")
+def findings(build_target, tmp_path_factory):
+    """Return what is found in each program in a window of 20 seconds."""
+    built = {p: build_target(f"corpus/{p.path.name}") for p in PROGRAMS}
+
+    def trace(program):
+        options = ("--duration", 20, "--budget", 100, "--format", "json")
+        tmpdir = tmp_path_factory.mktemp("tmpdir")
+        with running(built[program]) as target, closing(Cli(tmpdir)) as cli:
+            return program.find(cli.run("trace", target.pid, *options).report)
+
+    calm = [program for program in PROGRAMS if program.path.stem != BUSY]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(calm, pool.map(trace, calm)))
+    found.update((program, trace(program)) for program in PROGRAMS if program not in found)
+    return {program.path.stem: findings for program, findings in found.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_leaks_is_named_first(findings, name):
+    labels = [finding.label for finding in findings[name]]
+    assert labels == sorted(labels, key=("leak", "growing", "keeps").index), findings[name]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != BUSY])
+def test_what_leaks_is_called_a_leak_and_nothing_else_is(findings, name):
+    assert [finding for finding in findings[name] if not finding.fits] == []
+
+
+def test_every_label_is_of_a_function_that_allocates(findings):
+    for program in PROGRAMS:
+        seen = {finding.function for finding in findings[program.path.stem]}
+        leaks = {f for f, label in program.labels.items() if label != "keeps"}
+        assert leaks <= seen, program.path

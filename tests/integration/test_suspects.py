@@ -1,0 +1,117 @@
+"""Which process leaks: real ones that grow in their own ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+
+import pytest
+
+import gdbleak
+from gdbleak.errors import UsageError
+
+
+@pytest.fixture
+def grows(build_target, start_target):
+    program = build_target("grows.c")
+    return lambda *arguments: start_target(program, *map(str, arguments)).pid
+
+
+def test_the_steady_one_is_the_first(cli, grows):
+    steady, once, saws = grows(4000), grows(40000, "once"), grows(4000, "saws")
+    options = ("--duration", 6, "--interval", 0.3, "--format", "json")
+    made = json.loads(cli.run("suspects", *options).stdout)
+    suspects = {suspect["pid"]: suspect for suspect in made["suspects"]}
+    first = suspects[steady]
+    assert first["grows"]
+    assert first["steadiness"] > 0.9
+    assert first["bytes_per_s"] == pytest.approx(4000 * 1024, rel=0.25)
+    for other in (once, saws):
+        found = suspects.get(other)
+        assert not found or found["bytes_per_s"] < first["bytes_per_s"] / 2 or not found["grows"]
+    assert made["looks"] >= 10
+    assert len(first["history"]) == made["looks"]
+
+
+def test_plain_text_ends_with_what_to_type(cli, grows):
+    pid = grows(60000)
+    result = cli.run("suspects", "--duration", 2, "--interval", 0.2, "--top", 3)
+    assert result.exit_code == 0
+    assert result.stdout.isascii()
+    assert result.stdout.endswith(f"Next: gdbleak trace {pid}\n")
+
+
+def test_ctrl_c_ends_it_with_what_was_seen(cli, grows):
+    grows(60000)
+    running = cli.start("suspects", "--duration", 600, "--interval", 0.1)
+    # It says nothing where it cannot draw; five looks have been taken by then.
+    gdbleak.find_suspects(gdbleak.Search(duration_s=2, interval_s=0.2))
+    running.send(signal.SIGINT)
+    result = running.finish()
+    assert (result.exit_code, "Next: gdbleak trace" in result.stdout) == (0, True)
+
+
+def test_range_of_numbers():
+    with pytest.raises(UsageError, match="interval_s, 0, is out of range"):
+        gdbleak.Search(interval_s=0)
+
+
+@pytest.fixture
+def named(build_target, start_target, home):
+    """Return a function that starts a program of a name."""
+
+    def start(name):
+        program = home / name
+        if not program.exists():
+            shutil.copy(build_target("grows.c"), program)
+        return start_target(program, "1").pid
+
+    return start
+
+
+@pytest.mark.usefixtures("needs_ptrace")
+def test_process_by_its_name(cli, named):
+    pid = named("leakyserver-a")
+    options = ("--duration", 0.2, "--format", "json")
+    assert cli.run("trace", "leakyserver-a", *options).report["target"]["pid"] == pid
+    assert cli.run("trace", "yserver", *options).report["target"]["pid"] == pid
+    assert "process" in cli.run("doctor", "leakyserver-a").stdout
+
+
+def test_name_of_several(cli, named):
+    pids = {named("leakyserver-b") for _ in range(2)}
+    result = cli.run("trace", "leakyserver-b")
+    assert (result.exit_code, result.stdout) == (3, "")
+    *table, error, cure = result.stderr.splitlines()
+    assert {int(line.split()[0]) for line in table[2:]} == pids
+    assert error == "gdbleak: 2 processes are called leakyserver-b"
+    assert cure == f"  try: give the PID of one of them, such as `gdbleak trace {min(pids)}`"
+
+
+def test_whole_name_before_a_part_of_one(cli, named):
+    named("leakyserver-cd")
+    pid = named("leakyserver-c")
+    result = cli.run("doctor", "leakyserver-c")
+    assert str(pid) in result.stdout
+
+
+def test_name_of_none(cli):
+    result = cli.run("trace", "no-such-server")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("gdbleak: no process is called no-such-server\n  try: ")
+
+
+@pytest.mark.usefixtures("needs_ptrace")
+@pytest.mark.parametrize(("words", "status"), [("leak", 6), ("growing, leak", 6), ("turnover?", 0)])
+def test_fail_on_a_verdict(cli, build_target, start_target, words, status):
+    target = start_target(build_target("corpus/leak_all.c"))
+    saved = cli.tmpdir.parent / "saved"
+    options = ("--duration", 2, "--fail-on", words, "--save", saved)
+    assert cli.run("trace", target.pid, *options).exit_code == status
+    assert cli.run("report", saved, "--fail-on", words).exit_code == status
+
+
+def test_fail_on_what_is_no_verdict(cli):
+    result = cli.run("trace", 1, "--fail-on", "leek")
+    assert (result.exit_code, "'leek' is none of leak, " in result.stderr) == (2, True)

@@ -1,0 +1,22 @@
+/* Every different word is kept once: there are ever fewer new ones.
+ * keeps: intern */
+#include "corpus.h"
+
+#define WORDS 300
+
+static void *known[WORDS];
+
+NOINLINE static void *intern(void)
+{
+    return use(malloc(32), 32);
+}
+
+static void start(void) {}
+
+static void tick(long number)
+{
+    (void)number;
+    unsigned long word = corpus_random(WORDS);
+    if (!known[word])
+        known[word] = intern();
+}
