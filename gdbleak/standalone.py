@@ -19,8 +19,7 @@ from gdbleak.plan import make_plan
 from gdbleak.proc import read_mappings
 from gdbleak.recording import VERSION
 
-_AGENT = "from gdbleak_agent import "
-_PLANS = "from gdbleak_plans import "
+_IMPORT = "from gdbleak_"
 _AGENTS_END = "\n\nmain()\n"
 
 
@@ -47,17 +46,26 @@ def make_standalone(sysroot: str | None) -> str:
     constants = f"ALLOCATORS = json.loads({json.dumps(plans)!r})  # noqa: E501\n"
     constants += f"BREAKPOINT = {X86_64.breakpoint.hex()!r}\n"
     constants += f"VERSION = {VERSION}\n"
-    agent = _read("gdbleak_agent.py").split('"""', 2)[2].removesuffix(_AGENTS_END)
-    lines = _read("gdbleak_standalone.py").splitlines(keepends=True)
-    replaced = {_AGENT: f"{agent}\n\n", _PLANS: constants}
+    parts = {
+        "agent": _read("gdbleak_agent.py").replace(_AGENTS_END, "\n"),
+        "box": _read("gdbleak_box.py"),
+        "plans": constants,
+    }
     return "".join(
-        next((text for start, text in replaced.items() if line.startswith(start)), line)
-        for line in lines
+        parts[line[len(_IMPORT) :].split()[0]] if line.startswith(_IMPORT) else line
+        for line in _path("gdbleak_standalone.py").read_text().splitlines(keepends=True)
     )
 
 
+def _path(name: str) -> Path:
+    return Path(script_path(name))
+
+
 def _read(name: str) -> str:
-    return Path(script_path(name)).read_text(encoding="ascii")
+    """Return a script without its docstring, and without what it imports of the others."""
+    text = _path(name).read_text().split('"""', 2)[2]
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(_IMPORT)) + "\n\n"
 
 
 def _iter_modules(sysroot: str | None) -> Iterator[Module]:

@@ -18,6 +18,11 @@ class Agent:
         "`gdbleak report` reads the recording elsewhere. See docs/legacy-boxes.md."
     )
 
+    examples = """\
+  gdbleak agent --standalone --sysroot box > gdbleak_record.py
+  gdb -nx -p 4711 -x gdbleak_record.py  on the host without gdbleak
+"""
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument(

@@ -24,6 +24,7 @@ class Report:
   gdbleak report leak.gdbleak --top 3
   gdbleak report leak.gdbleak --older 5000 --min-size 1k --sort count
   gdbleak report leak.gdbleak -o leak.json
+  gdbleak report leak.gdbleak --sysroot box
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -53,6 +53,7 @@ class Trace:
   gdbleak trace 4711                    watch process 4711 for ten seconds
   gdbleak trace redis-server --duration 60 --save leak.gdbleak
   gdbleak trace 4711 --fail-on leak -o leak.json
+  gdbleak trace 4711 --remote 127.0.0.1:2345
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
