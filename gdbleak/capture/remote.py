@@ -83,7 +83,7 @@ class RemoteProcess:
         except DebuggerFailedError as error:
             raise AttachError(
                 f"no gdbserver answers at {address}: {error}",
-                "on the other machine: `gdbserver --multi PORT`; see docs/legacy-boxes.md",
+                "on the other machine: `gdbserver --multi HOST:PORT`; see docs/legacy-boxes.md",
             ) from error
         self.pid = self._held_pid()
         """Of the process that gdbserver was attached to from the start, or 0."""

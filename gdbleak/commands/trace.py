@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from gdbleak.api import trace
@@ -24,6 +25,8 @@ from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 from gdbleak.remote_trace import trace_remote
 from gdbleak.report import Report
+
+_ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
 _LOCAL_ONLY = {
     "budget": Limits.budget_percent,
@@ -145,6 +148,10 @@ class Trace:
                     f"--{name.replace('_', '-')} is not to be had with --remote",
                     "bound the window by --duration and --max-events",
                 )
+        if not _ADDRESS.fullmatch(options.remote):
+            raise UsageError(
+                f"--remote needs HOST:PORT: {options.remote}", "for example 127.0.0.1:2345"
+            )
         pid = options.process
         if isinstance(pid, str):
             raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
@@ -157,7 +164,7 @@ class Trace:
 
     def _trace(self, options: argparse.Namespace) -> Report:
         if options.process is None:
-            raise UsageError("which process?", "gdbleak trace PID")
+            raise UsageError("no process was named", "give its PID, or --remote HOST:PORT")
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)

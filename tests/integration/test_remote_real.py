@@ -199,6 +199,14 @@ def test_gdbserver_holds_another_process(cli, serve, build_target, start_target)
     assert f"is attached to process {puppet.pid}, not 1" in result.stderr
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", ":2345", "| true", "host:port"])
+def test_an_address_that_is_none(cli, address):
+    result = cli.run("trace", "--remote", address)
+
+    assert result.exit_code == 2
+    assert f"--remote needs HOST:PORT: {address}" in result.stderr
+
+
 @pytest.mark.parametrize("option", ["--budget", "--tail"])
 def test_what_needs_a_hand_on_the_process_is_refused(cli, option):
     result = cli.run("trace", 1, "--remote", "127.0.0.1:1", option, 5)
