@@ -13,7 +13,7 @@ from typing import TypeVar
 from gdbleak.analysis import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UsageError, WriteError
-from gdbleak.renderers import FORMATS, Renderer, format_for, make_renderer
+from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
 from gdbleak.report import Report
 from gdbleak.verdicts import Word
 
@@ -128,7 +128,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write the report to FILE instead; the format follows .txt, .md, .csv or .json",
+        help="write the report to FILE instead; the format follows its suffix: .txt, .md, .csv, "
+        ".json, .html, .folded, .speedscope.json or .pb.gz",
     )
 
 
@@ -178,6 +179,8 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
     )
 
 
+NOT_FOR_TERMINALS = ("pprof",)
+
 FOUND = 6
 """Exit status when a verdict of --fail-on was found."""
 
@@ -211,25 +214,30 @@ class Output:
             WriteError: FILE cannot be written.
 
         """
-        text = self._renderer.render(report)
+        made = self._renderer.render(report)
         if not self._path:
-            sys.stdout.write(text)
+            _write_out(made)
             return
         path = Path(self._path)
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(made.encode() if isinstance(made, str) else made)
         except OSError as error:
             if path.is_file():  # half a report is none
                 path.unlink()
             # It took a window to make it.
-            sys.stdout.write(text)
+            _write_out(made)
             raise WriteError(
                 f"cannot write {self._path}: {error.strerror}; the report went to standard output"
             ) from error
 
-    def _choose(self, options: argparse.Namespace) -> Renderer:
+    def _choose(self, options: argparse.Namespace) -> Renderer | BinaryRenderer:
         terminal = not self._path and sys.stdout.isatty()
         name = options.format or (self._path and format_for(self._path))
+        if name in NOT_FOR_TERMINALS and terminal:
+            raise UsageError(
+                f"{name} is no text, and standard output is a terminal",
+                "add -o FILE, or send the output to a file",
+            )
         if name is None and self._path:
             raise UsageError(
                 f"the suffix of {self._path} names no format",
@@ -241,6 +249,14 @@ class Output:
             width=shutil.get_terminal_size().columns if terminal else None,
             color=terminal and "NO_COLOR" not in os.environ,
         )
+
+
+def _write_out(made: str | bytes) -> None:
+    """Write a report to standard output."""
+    if isinstance(made, str):
+        sys.stdout.write(made)
+    else:
+        sys.stdout.buffer.write(made)
 
 
 def check_writable(path: str) -> None:

@@ -16,8 +16,8 @@ from gdbleak.follow.live import Live
 from gdbleak.follow.tables import Tables
 from gdbleak.follow.terminal import PATH, Terminal
 from gdbleak.follow.view import View
-from gdbleak.renderers import make_renderer
 from gdbleak.renderers.interim import InterimRenderer
+from gdbleak.renderers.json import JsonRenderer
 
 LASTING_S = 600.0
 """How long a window is that is watched, unless that was said: nobody has to wait for its end."""
@@ -124,7 +124,6 @@ def _tables(options: argparse.Namespace) -> Tables:
     """Return the tables; JSON is written as such, one document after the other."""
     _check_format(options, "--interval", ("table", "plain", "json"))
     if options.format == "json" and not options.output:
-        name = options.format
-        return Tables(options.interval, make_renderer(name, top=0, width=None, color=False), False)
+        return Tables(options.interval, JsonRenderer(), False)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return Tables(options.interval, InterimRenderer(options.top, width), True)

@@ -11,6 +11,7 @@ from rich.text import Text
 from gdbleak.capture.limits import Progress
 from gdbleak.renderers.content import describe_caller, stack_lines
 from gdbleak.report import Report, Site
+from gdbleak.sparkline import draw_bars
 from gdbleak.text import printable
 from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
 
@@ -22,7 +23,6 @@ _LEFT_OUT = ("Oldest", "Trend", "Blocks", "Verdict")
 """What a narrow terminal has no room for, in this order."""
 _CALLER_WIDTH = 24
 """Characters of a caller that there has to be room for beside all of them."""
-_BARS = " ▁▂▃▄▅▆▇█"
 _BAR_COUNT = 8
 _MOST = 200
 """How many rows one can scroll through."""
@@ -51,20 +51,6 @@ def growth_per_s(report: Report, site: Site) -> float:
     if site.estimate and site.outstanding_bytes:
         grown = round(grown * site.estimate.outstanding_bytes / site.outstanding_bytes)
     return grown / (report.window.duration_s * quarter / parts)
-
-
-def draw_trend(values: Sequence[int], bars: str = _BARS) -> str:
-    """Return a bar for the end of each eighth of a window.
-
-    >>> draw_trend(range(0, 32), " 12345678")
-    ' 1234578'
-    """
-    if not values:
-        return ""
-    step = max(len(values) // _BAR_COUNT, 1)
-    points = values[step - 1 :: step]
-    highest = max(*points, 1)
-    return "".join(bars[max(point, 0) * (len(bars) - 1) // highest] for point in points)
 
 
 class _Row(NamedTuple):
@@ -213,7 +199,7 @@ class Screen:
             mark + format_bytes(growth_per_s(report, site)),
             "-" if site.oldest_s is None else format_seconds(site.oldest_s),
             site.verdict.word if site.verdict else "-",
-            draw_trend(site.history),
+            draw_bars(site.history, _BAR_COUNT, low=0),
         )
         return dict(zip(_HEADERS, numbers))
 

@@ -1,4 +1,4 @@
-"""Reports as text. A format is one module here and one line in `FORMATS`.
+"""Reports as text, or bytes. A format is one module here and one line in `FORMATS`.
 
 No renderer opens files or prints; what a renderer can be told stands in its constructor.
 """
@@ -10,9 +10,13 @@ from typing import NamedTuple, Protocol
 
 from gdbleak.errors import UsageError
 from gdbleak.renderers.csv import CsvRenderer
+from gdbleak.renderers.folded import FoldedRenderer
+from gdbleak.renderers.html import HtmlRenderer
 from gdbleak.renderers.json import JsonRenderer
 from gdbleak.renderers.markdown import MarkdownRenderer
 from gdbleak.renderers.plain import PlainRenderer
+from gdbleak.renderers.pprof import PprofRenderer
+from gdbleak.renderers.speedscope import SpeedscopeRenderer
 from gdbleak.renderers.table import TableRenderer
 from gdbleak.report import Report
 
@@ -22,6 +26,14 @@ class Renderer(Protocol):
 
     def render(self, report: Report) -> str:
         """Return the whole output, its last newline included."""
+        ...
+
+
+class BinaryRenderer(Protocol):
+    """What turns a report into a file that is no text."""
+
+    def render(self, report: Report) -> bytes:
+        """Return the whole file."""
         ...
 
 
@@ -38,7 +50,7 @@ class Options(NamedTuple):
 class Format(NamedTuple):
     """How to make a renderer, and the file suffixes that ask for it."""
 
-    make: Callable[[Options], Renderer]
+    make: Callable[[Options], Renderer | BinaryRenderer]
     suffixes: tuple[str, ...] = ()
 
 
@@ -48,16 +60,27 @@ FORMATS = {
     "markdown": Format(lambda o: MarkdownRenderer(o.top), (".md",)),
     "csv": Format(lambda _: CsvRenderer(), (".csv",)),
     "json": Format(lambda _: JsonRenderer(), (".json",)),
+    "html": Format(lambda _: HtmlRenderer(), (".html", ".htm")),
+    "folded": Format(lambda _: FoldedRenderer(), (".folded",)),
+    "speedscope": Format(lambda _: SpeedscopeRenderer(), (".speedscope.json",)),
+    "pprof": Format(lambda _: PprofRenderer(), (".pb.gz", ".pprof")),
 }
 
 
 def format_for(path: str) -> str | None:
     """Return the format whose suffix a file name has, or None for an unknown one."""
-    names = (name for name, form in FORMATS.items() if path.lower().endswith(form.suffixes))
-    return next(names, None)
+    fitting = (
+        (len(suffix), name)
+        for name, form in FORMATS.items()
+        for suffix in form.suffixes
+        if path.lower().endswith(suffix)
+    )
+    return max(fitting, default=(0, None))[1]
 
 
-def make_renderer(name: str, *, top: int, width: int | None, color: bool) -> Renderer:
+def make_renderer(
+    name: str, *, top: int, width: int | None, color: bool
+) -> Renderer | BinaryRenderer:
     """Return the renderer of a format.
 
     Raises UsageError for a name that is not in `FORMATS`.

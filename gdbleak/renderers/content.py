@@ -57,9 +57,9 @@ def fold_callers(rows: list[list[str]], width: int) -> list[list[str]]:
 def below_table(report: Report, top: int) -> Iterator[Line]:
     """Yield everything below the table: what it leaves out, stacks, summary, notes."""
     if not report.leaking:
-        yield _nothing_outstanding(report)
+        yield Line(nothing_outstanding(report))
     elif report.leaking[top:]:
-        yield _not_shown(report, top)
+        yield Line(f"{not_shown(report, top)}: see --top {len(report.leaking)}")
     for site in report.leaking[:top]:
         yield Line("")
         yield from stack_lines(site)
@@ -121,22 +121,24 @@ def _name_caller(site: Site) -> str:
     return describe(replace(site.caller, function=function, file=file), show=_show)
 
 
-def _nothing_outstanding(report: Report) -> Line:
+def nothing_outstanding(report: Report) -> str:
+    """Return why a report names no call stack."""
     if not (report.window.allocations or report.sites):
-        return Line("Nothing was allocated in the window.")
-    return Line(
+        return "Nothing was allocated in the window."
+    return (
         "No call stack has outstanding blocks: what was allocated in the window was freed in it, "
         "or is left out by --older or a size limit."
     )
 
 
-def _not_shown(report: Report, top: int) -> Line:
+def not_shown(report: Report, top: int) -> str:
+    """Return how many call stacks come after the first ones, and what they hold."""
     rest = report.leaking[top:]
     size = format_bytes(sum((site.estimate or site).outstanding_bytes for site in rest))
     if any(site.estimate for site in rest):
         size = f"about {size}"
     stacks = _count(len(rest), "more call stack")
-    return Line(f"{stacks} with {size} outstanding: see --top {len(report.leaking)}")
+    return f"{stacks} with {size} outstanding"
 
 
 def stack_lines(site: Site) -> Iterator[Line]:

@@ -8,33 +8,19 @@ from dataclasses import asdict
 
 from tabulate import tabulate
 
+from gdbleak.sparkline import ASCII_BARS, BARS, draw_bars
 from gdbleak.suspects import Lineup, Suspect
 from gdbleak.text import cut, fold, printable
 from gdbleak.units import format_bytes, format_seconds
 
 SCHEMA = "gdbleak.suspects/1"
 
-_BARS = "▁▂▃▄▅▆▇█"
-_ASCII_BARS = "_.-=+*%#"
 _BAR_COUNT = 12
 _HEADERS = ("#", "PID", "Private", "Per hour", "Steady", "Age", "Trend", "Command")
 _ALIGN = (*["right"] * 6, "left", "left")
 _NARROWEST = 80
 _SOON_S = 90 * 86400.0
 """A limit that is reached later than this is not worth a line."""
-
-
-def draw(sizes: Sequence[int], bars: str = _BARS) -> str:
-    """Return a bar for each twelfth of a series, between its smallest and its largest value.
-
-    >>> draw(range(48), "01234567")
-    '001234455677'
-
-    """
-    step = max(len(sizes) / _BAR_COUNT, 1)
-    points = [sizes[int((n + 1) * step) - 1] for n in range(min(_BAR_COUNT, len(sizes)))]
-    low, high = min(points), max(points)
-    return "".join(bars[(point - low) * (len(bars) - 1) // max(high - low, 1)] for point in points)
 
 
 def as_json(lineup: Lineup) -> str:
@@ -81,7 +67,7 @@ def _table(suspects: Sequence[Suspect], width: int | None, ascii_only: bool) -> 
                 f"+{format_bytes(suspect.trend.slope * 3600)}",
                 f"{100 * suspect.trend.steadiness:.0f} %",
                 format_seconds(suspect.age_s),
-                draw(suspect.history, _ASCII_BARS if ascii_only else _BARS),
+                draw_bars(suspect.history, _BAR_COUNT, bars=ASCII_BARS if ascii_only else BARS),
                 printable(suspect.command),
             ]
         )

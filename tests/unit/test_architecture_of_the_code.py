@@ -49,6 +49,7 @@ PURE = [
     "rates",
     "cost",
     "units",
+    "sparkline",
     "follow.event_lines",
     "text",
     *(f"renderers.{path.stem}" for path in (PACKAGE / "renderers").glob("*.py")),

@@ -11,7 +11,7 @@ from reports import HOSTILE, SAMPLES, site
 from rich.cells import cell_len
 
 from gdbleak.capture.limits import Progress
-from gdbleak.follow.screen import HELP, Screen, draw_trend, growth_per_s
+from gdbleak.follow.screen import HELP, Screen, growth_per_s
 from gdbleak.report import Frame, Verdict
 
 PROGRESS = Progress(
@@ -185,11 +185,3 @@ def test_growth_is_that_of_the_last_quarter():
     grown = made("grown", 900, 3, 2.0, history=(0, 100, 200, 450))
     assert growth_per_s(reports.report(grown), grown) == 250 / 2.5  # of ten seconds
     assert growth_per_s(REPORT, replace(ONE, history=())) == 0
-
-
-@pytest.mark.parametrize(
-    ("values", "bars"),
-    [((), ""), ((0, 0), "  "), ((1, 2, 4), "248"), ((-5, 8), " 8"), ((8,) * 32, "8" * 8)],
-)
-def test_trend(values, bars):
-    assert draw_trend(values, " 12345678") == bars

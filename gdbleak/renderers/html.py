@@ -1,0 +1,181 @@
+"""The report as one page that needs nothing else: no network, and no script to be read.
+
+Everything that comes from the target is escaped; the script takes it as data, never as code, and a
+policy in the page forbids every script and style but its own two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+from gdbleak.renderers.chart import draw_history, draw_trend
+from gdbleak.renderers.content import (
+    COLUMNS,
+    describe_caller,
+    heading,
+    not_shown,
+    nothing_outstanding,
+    rows,
+)
+from gdbleak.renderers.stacks import iter_stacks, name
+from gdbleak.renderers.summary import summary
+from gdbleak.report import Frame, Report, Site
+from gdbleak.text import cut, printable
+from gdbleak.units import format_bytes, format_seconds
+
+_FOLDER = Path(__file__).parent / "page"
+_MOST = 1000
+"""So many call stacks a page holds: a browser has to stay quick."""
+_LONGEST = 500
+"""So many characters of a name."""
+_DEEPEST = 200
+"""So many frames of each are in the flame graph."""
+
+
+@dataclass(frozen=True)
+class HtmlRenderer:
+    """Writes the largest call stacks, searchable and sortable, a flame graph, and a chart."""
+
+    def render(self, report: Report) -> str:
+        """Return the report as text."""
+        style, script = (_read(name) for name in ("page.css", "page.js"))
+        shown = report.leaking[:_MOST]
+        return Template(_read("page.html")).substitute(
+            title=escape(heading(report).text),
+            when=escape(f"Began {printable(report.window.started)}"),
+            style=style,
+            style_hash=_hash(style),
+            script=script,
+            script_hash=_hash(script),
+            cards="".join(_card(*facts) for facts in _sum_up(report)),
+            chart=draw_history(report.history),
+            left_out=escape(_left_out(report)),
+            headers=_headers(),
+            rows="".join(map(_row, shown, rows(shown))),
+            summary=_summary(report),
+            data=_data(report),
+        )
+
+
+def _read(file: str) -> str:
+    return (_FOLDER / file).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _left_out(report: Report) -> str:
+    if not report.leaking:
+        return nothing_outstanding(report)
+    if report.leaking[_MOST:]:
+        return f"{not_shown(report, _MOST)}: a JSON report holds them all."
+    return ""
+
+
+def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
+    """Yield what is to be seen first: a number or word, and what it is of."""
+    words = [site.verdict.word for site in report.leaking if site.verdict]
+    for word in ("leak", "growing", "leak?"):
+        count = words.count(word)
+        if count or word == "leak":
+            yield f"{count:,}", f"call stack{'' if count == 1 else 's'} called {word}"
+    size = sum((site.estimate or site).outstanding_bytes for site in report.leaking)
+    mark = "~" if report.window.sampling else ""
+    yield mark + format_bytes(size), "outstanding at the end"
+    if report.outlook:
+        yield format_bytes(report.outlook.bytes_per_s * 3600), "an hour, if it goes on like this"
+        if report.outlook.reached_in_s is not None:
+            limit = f"until the limit of its {report.outlook.limit_of}"
+            yield format_seconds(report.outlook.reached_in_s), limit
+    ok = report.verification.ok
+    yield "yes" if ok else "unknown" if ok is None else "no", "process left as it was found"
+
+
+def _card(value: str, text: str) -> str:
+    return f"<li><b>{escape(value)}</b>{escape(text)}</li>"
+
+
+def _headers() -> str:
+    cells = []
+    for header in (*COLUMNS[:-1], "Trend", COLUMNS[-1]):
+        kind = ' class="text"' if header in ("Verdict", "Trend", "Caller") else ""
+        inner = header if header == "Trend" else f'<button type="button">{header}</button>'
+        cells.append(f'<th scope="col"{kind}>{inner}</th>')
+    return "".join(cells)
+
+
+def _row(site: Site, cells: list[str]) -> str:
+    values = site.estimate or site
+    numbers = (
+        site.rank,
+        values.outstanding_bytes,
+        values.outstanding_count,
+        site.allocated_count,
+        site.freed_count,
+        values.bytes_per_s,
+    )
+    parts = [
+        f'<td data-value="{number}">{escape(cell)}</td>' for number, cell in zip(numbers, cells)
+    ]
+    word = cells[-2]
+    kind = escape(word.rstrip("?"))
+    parts.append(f'<td class="text word {kind}">{escape(word)}</td>')
+    parts.append(f'<td class="trend">{draw_trend(site.history)}</td>')
+    evidence = ""
+    if site.verdict:
+        evidence = f'<p class="evidence">{escape(printable(site.verdict.evidence))}</p>'
+    frames = "".join(f"<li>{_frame(frame)}</li>" for frame in site.frames[:_DEEPEST])
+    more = "" if len(site.frames) <= _DEEPEST else f"<p>{len(site.frames) - _DEEPEST:,} more</p>"
+    parts.append(
+        f'<td class="text caller"><details><summary>{escape(describe_caller(site))}</summary>'
+        f'{evidence}<ol start="0">{frames}</ol>{more}</details></td>'
+    )
+    return f"<tbody><tr>{''.join(parts)}</tr></tbody>\n"
+
+
+def _frame(frame: Frame) -> str:
+    place = f"{frame.file}:{frame.line}" if frame.file and frame.line else frame.file or ""
+    place += f" ({frame.module})" if frame.module else ""
+    place += " (inlined)" if frame.inlined else ""
+    place = escape(printable(cut(place, _LONGEST)))
+    return f'{escape(_name(frame))} <span class="place">{place}</span>'
+
+
+def _name(frame: Frame) -> str:
+    return cut(name(frame), _LONGEST)
+
+
+def _summary(report: Report) -> str:
+    parts = []
+    for line in summary(report):
+        label, _, value = line.text.partition(":")
+        kind = ' class="alarm"' if line.style == "alarm" else ""
+        parts.append(f"<dt>{escape(label)}</dt><dd{kind}>{escape(value.strip())}</dd>")
+    return "".join(parts)
+
+
+def _data(report: Report) -> str:
+    """Return what the flame graph is made of, as JSON that cannot end its element."""
+    numbers: dict[str, int] = {}
+    stacks: list[dict[str, object]] = []
+    for frames, weights in iter_stacks(report):
+        if len(stacks) == _MOST:
+            break
+        names = [numbers.setdefault(_name(frame), len(numbers)) for frame in frames[-_DEEPEST:]]
+        stacks.append(
+            {
+                "frames": names,
+                "outstanding": weights.outstanding_bytes,
+                "allocated": weights.allocated_bytes,
+            }
+        )
+    text = json.dumps({"frames": list(numbers), "stacks": stacks})
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

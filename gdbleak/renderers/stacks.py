@@ -1,0 +1,50 @@
+"""What the formats for tools that draw stacks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gdbleak.renderers.content import describe
+from gdbleak.report import Frame, Report, Site
+from gdbleak.text import printable
+
+
+class Weights(NamedTuple):
+    """What a call stack weighs."""
+
+    outstanding_bytes: int
+    outstanding_count: int
+    allocated_bytes: int
+    allocated_count: int
+
+
+def weigh(site: Site) -> Weights:
+    """Return what a site weighs; what stays is estimated where the window was sampled."""
+    values = site.estimate or site
+    return Weights(
+        values.outstanding_bytes,
+        values.outstanding_count,
+        site.allocated_bytes,
+        site.allocated_count,
+    )
+
+
+def iter_stacks(report: Report) -> Iterator[tuple[tuple[Frame, ...], Weights]]:
+    """Yield the frames, outermost first, and the weight of each site.
+
+    A site that has no frame, or whose stack goes on, has one more frame that says so, and one that
+    is not of the heap one that tells its kind.
+    """
+    for site in report.sites:
+        frames = site.frames[::-1]
+        if site.truncated or not frames:
+            frames = (Frame(0, function="(unknown)"), *frames)
+        if site.kind != "heap":
+            frames = (*frames, Frame(0, function=f"[{site.kind}]"))
+        yield frames, weigh(site)
+
+
+def name(frame: Frame) -> str:
+    """Return the name of a frame: its function, or where it is without one."""
+    return printable(frame.function) if frame.function else describe(frame)

@@ -1,0 +1,30 @@
+"""A series of numbers as a few characters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+
+
+def draw_bars(values: Sequence[int], count: int, low: int | None = None, bars: str = BARS) -> str:
+    """Return a bar for the end of each of some equal parts of a series; none for an empty one.
+
+    Args:
+        values: The series.
+        count: How many parts; a shorter series has fewer.
+        low: What the lowest bar stands for; None for the smallest of the values.
+        bars: From the lowest to the highest, which stands for the largest of the values.
+
+    >>> draw_bars([10, 20, 40], 3, bars="01234567"), draw_bars([10, 20, 40], 3, 0, "01234567")
+    ('027', '137')
+
+    """
+    step = max(len(values) / count, 1)
+    points = [values[int((n + 1) * step) - 1] for n in range(min(count, len(values)))]
+    if not points:
+        return ""
+    low, high = min(points) if low is None else low, max(points)
+    return "".join(
+        bars[max(point - low, 0) * (len(bars) - 1) // max(high - low, 1)] for point in points
+    )
