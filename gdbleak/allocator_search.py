@@ -14,7 +14,7 @@ from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.glibc_chunk import SIZE_OFFSET
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.plan import Probe, Role, make_plan
-from gdbleak.proc import Memory
+from gdbleak.proc import Readable
 from gdbleak.selection import Selection
 
 _LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
@@ -192,7 +192,7 @@ class _Search:
 
 def plan_probes(
     allocators: Collection[Allocator],
-    memory: Memory,
+    memory: Readable,
     architecture: Architecture = X86_64,
     usable_sizes: bool = False,
 ) -> Plan:
@@ -233,7 +233,7 @@ def plan_probes(
     return Plan(tuple(planned), tuple(probes), tuple(notes))
 
 
-def iter_changed(probes: Iterable[Probe], memory: Memory) -> Iterator[Probe]:
+def iter_changed(probes: Iterable[Probe], memory: Readable) -> Iterator[Probe]:
     """Yield the probes at whose address the memory differs from the ELF file."""
     for probe in probes:
         original = bytes.fromhex(probe.original)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def trace(
             on_rate(rate)
             limit = find_limit(pid)
             recording = Path(save) if save else folder / "recording"
-            _write_head(
+            write_head(
                 recording,
                 {
                     "version": VERSION,
@@ -153,9 +154,9 @@ def trace(
                 raise
             finished = Recording(str(recording))
             try:
-                return _make_report(finished, lambda module: module, options, gdb)
+                return make_report(finished, lambda module: module, options, gdb)
             except KeyboardInterrupt:
-                return _make_report(finished, lambda module: module, options, None)
+                return make_report(finished, lambda module: module, options, None)
         finally:
             reader.close()
 
@@ -164,21 +165,29 @@ def load(
     path: str | os.PathLike[str],
     *,
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
+    sysroot: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Make the report of a saved recording.
 
     The program and libraries are looked for at their old paths; what has changed since, by its
     build-id, is not used.
 
+    Args:
+        path: The recording.
+        options: What the report is about.
+        sysroot: A folder with copies of the program and libraries, at their paths.
+
     Raises:
         RecordingError: the file is no recording.
         DebuggerError: GDB, which reads the symbols, is missing.
 
     """
-    return _make_report(Recording(os.fspath(path)), find_again, options, find_gdb())
+    root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
+    find_file = partial(find_again, sysroot=root.rstrip("/"))
+    return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
 
 
-def _make_report(
+def make_report(
     recording: Recording,
     find_file: Callable[[Module], Module],
     options: ReportOptions,
@@ -199,7 +208,7 @@ def _make_report(
     return replace(report, notes=(*report.notes, *symbolizer.notes))
 
 
-def _write_head(path: Path, values: dict[str, Any]) -> None:
+def write_head(path: Path, values: dict[str, Any]) -> None:
     """Begin a recording that only its owner can read; an older one in its place goes."""
     try:
         path.unlink(missing_ok=True)

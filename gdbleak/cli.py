@@ -30,7 +30,16 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; only when they are needed, for they bring everything along."""
-    from gdbleak.commands import completion, diff, doctor, report, rescue, suspects, trace
+    from gdbleak.commands import (
+        agent,
+        completion,
+        diff,
+        doctor,
+        report,
+        rescue,
+        suspects,
+        trace,
+    )
 
     return {
         "trace": trace.Trace(),
@@ -39,6 +48,7 @@ def _load_commands() -> dict[str, Command]:
         "suspects": suspects.Suspects(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
+        "agent": agent.Agent(),
         "completion": completion.Completion(),
     }
 
@@ -54,6 +64,7 @@ examples:
   gdbleak trace redis-server            a name will do if it is unique
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
+  gdbleak agent --standalone > gdbleak_record.py
 
 """
 

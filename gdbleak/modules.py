@@ -189,16 +189,25 @@ class ModuleReader:
         return f"/proc/{os.getpid()}/fd/{self._open_files[-1]}"
 
 
-def find_again(module: Module) -> Module:
-    """Return the module of a saved recording with the file it has on this host now, if any."""
+def find_again(module: Module, sysroot: str = "") -> Module:
+    """Return the module of a saved recording with the file it has on this host now, if any.
+
+    Args:
+        module: As it was recorded.
+        sysroot: A folder in which copies of the files lie at their paths; empty for this host.
+
+    """
     if module.path == _VDSO:
         return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
+    file = sysroot + module.path
     try:
-        same = module.build_id is not None and ElfImage(module.path).build_id == module.build_id
+        same = module.build_id is not None and ElfImage(file).build_id == module.build_id
     except ElfError as error:
         same, reason = False, str(error)
     else:
         reason = "the file there now is another one"
     if same:
-        return replace(module, file=module.path, unreadable=None)
+        return replace(module, file=file, unreadable=None)
+    if sysroot:
+        reason += f"; wanted is the one with build-id {module.build_id}"
     return replace(module, file=None, unreadable=reason)

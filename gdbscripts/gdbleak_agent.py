@@ -6,6 +6,7 @@ or decides there; what goes wrong is counted, and told when the controller asks.
 
 The environment variable GDBLEAK_PLAN names a JSON file:
     pid          the process to attach to
+    remote       whether GDB holds the process already, on another machine; then there is no turn
     lock, life   a file, and a descriptor, by which the guard learns of our death
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
@@ -226,9 +227,10 @@ class Start(gdb.Command):
 
     def invoke(self, argument, from_tty):
         began = now_ns()
-        gdb.execute("attach %d" % self.plan["pid"], to_string=True)
+        if not self.plan.get("remote"):
+            gdb.execute("attach %d" % self.plan["pid"], to_string=True)
+            self.recorder.code.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
         self.recorder.inferior = gdb.selected_inferior()
-        self.recorder.code.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
         for probe in self.plan["probes"]:
             Probe(self.recorder, probe)
         # Without it GDB would carry the breakpoints over into another program.

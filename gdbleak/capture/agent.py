@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.capture.debugger import Debugger
@@ -17,6 +18,10 @@ from gdbleak.plan import Probe, find_sentinel
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0
 DETACH_TIMEOUT_S = 20.0
+
+AGENT = script_path("gdbleak_agent.py")
+PLAN = "plan.json"
+"""Name of the agent's plan in GDB's private folder."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,15 @@ class Status:
 class Agent:
     """A GDB with the agent loaded."""
 
-    def __init__(
-        self,
+    def __init__(self, debugger: Debugger) -> None:
+        """Take a GDB that has loaded the agent, or is about to."""
+        self.debugger = debugger
+        self._asked: int | None = None
+        self._asked_at = 0.0
+
+    @classmethod
+    def launch(
+        cls,
         gdb: GdbProgram,
         folder: Path,
         pid: int,
@@ -50,7 +62,7 @@ class Agent:
         stack_bytes: int,
         probes: tuple[Probe, ...],
         life: int,
-    ) -> None:
+    ) -> Agent:
         """Start GDB and load the agent into it; the target is not touched.
 
         Args:
@@ -66,31 +78,25 @@ class Agent:
             WriteError: the folder is full.
 
         """
-        self._asked: int | None = None
-        self._asked_at = 0.0
-        plan = folder / "plan.json"
+        plan = folder / PLAN
         sentinel = find_sentinel(probes)
-        values = {
-            "pid": pid,
-            "lock": str(folder / "lock"),
-            "life": life,
-            "recording": str(recording.absolute()),
-            "stack_bytes": stack_bytes,
-            "sentinel": sentinel and sentinel.id,
-            "breakpoint": X86_64.breakpoint.hex(),
-            "probes": [probe.to_json() for probe in probes],
-        }
-        try:
-            plan.write_text(json.dumps(values))
-        except OSError as error:
-            raise WriteError(f"cannot write {plan}: {error.strerror}") from error
-        self.debugger = Debugger(
-            gdb,
-            script_path("gdbleak_agent.py"),
-            folder,
-            X86_64.elf_machine_number,
-            {"GDBLEAK_PLAN": str(plan)},
-            life,
+        write_plan(
+            plan,
+            pid,
+            recording,
+            stack_bytes,
+            probes,
+            {"lock": str(folder / "lock"), "life": life, "sentinel": sentinel and sentinel.id},
+        )
+        return cls(
+            Debugger(
+                gdb,
+                AGENT,
+                folder,
+                X86_64.elf_machine_number,
+                {"GDBLEAK_PLAN": str(plan)},
+                life,
+            )
         )
 
     def start(self) -> None:
@@ -154,6 +160,34 @@ class Agent:
 
         """
         self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)
+
+
+def write_plan(
+    path: Path,
+    pid: int,
+    recording: Path,
+    stack_bytes: int,
+    probes: tuple[Probe, ...],
+    others: dict[str, Any],
+) -> None:
+    """Write what the agent is to do; `others` are values of its plan that not every one has.
+
+    Raises:
+        WriteError: the folder is full.
+
+    """
+    values = {
+        "pid": pid,
+        "recording": str(recording.absolute()),
+        "stack_bytes": stack_bytes,
+        "breakpoint": X86_64.breakpoint.hex(),
+        "probes": [probe.to_json() for probe in probes],
+        **others,
+    }
+    try:
+        path.write_text(json.dumps(values))
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _parse(console: str) -> Status:

@@ -69,21 +69,21 @@ class Debugger:
     def __init__(
         self,
         gdb: GdbProgram,
-        script: str,
+        script: str | None,
         folder: Path,
         machine: int,
         environment: dict[str, str],
-        life: int,
+        life: int | None,
     ) -> None:
         """Start GDB with a script.
 
         Args:
             gdb: The program.
-            script: Absolute path of a Python file for GDB to load.
+            script: Absolute path of a Python file for GDB to load after a rehearsal, or None.
             folder: A private folder that stays until GDB has ended.
             machine: `e_machine` of the target.
             environment: Variables for the script.
-            life: A descriptor for GDB to hold open as long as it lives.
+            life: A descriptor for GDB to hold open as long as it lives, or None.
 
         """
         # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
@@ -106,7 +106,7 @@ class Debugger:
                 *(gdb.path, *SAFE_OPTIONS, *_OPTIONS, "--interpreter=mi2"),
                 *("-iex", "set sysroot empty", "-iex", "set debug-file-directory empty"),
                 *("-iex", "set libthread-db-search-path empty", "-iex", "exec-file blank"),
-                *("-x", script_path("gdbleak_rehearsal.py"), "-x", script),
+                *(("-x", script_path("gdbleak_rehearsal.py"), "-x", script) if script else ()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -114,7 +114,7 @@ class Debugger:
             bufsize=0,
             cwd=folder,
             env={**safe_environment(), **environment},
-            pass_fds=(life,),
+            pass_fds=() if life is None else (life,),
             start_new_session=True,
         )
         assert self._process.stdin is not None

@@ -141,7 +141,7 @@ class Watch:
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         limits, debugger = self._limits, self._agent.debugger
-        told = _explain(debugger.events)
+        told = explain(debugger.events)
         debugger.events.clear()
         if told or self._runs_another_program():
             return told or EndedBy.TARGET_EXEC
@@ -200,7 +200,7 @@ class Watch:
         )
 
 
-def _explain(events: list[dict[str, Any]]) -> EndedBy | None:
+def explain(events: list[dict[str, Any]]) -> EndedBy | None:
     """Return the end that GDB's asynchronous records tell of."""
     for event in events:
         if event["message"] == "stopped":

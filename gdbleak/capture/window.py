@@ -113,7 +113,7 @@ class Window:
         pid, stack_bytes = self._target.pid, self._limits.stack_bytes
         with _reserve(self._recording.absolute().parent), Interruption() as interruption:
             with self._journal() as journal, Guarding(journal, folder) as guard:
-                agent = Agent(
+                agent = Agent.launch(
                     gdb, folder, pid, self._recording, stack_bytes, self._probes, guard.life
                 )
                 with agent.debugger:

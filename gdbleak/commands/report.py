@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from gdbleak.api import load
 from gdbleak.commands.output import Output, add_report_arguments, report_options
+from gdbleak.errors import FileError
 
 
 class Report:
@@ -22,16 +24,25 @@ class Report:
   gdbleak report leak.gdbleak --top 3
   gdbleak report leak.gdbleak --older 5000 --min-size 1k --sort count
   gdbleak report leak.gdbleak -o leak.json
+  gdbleak report leak.gdbleak --sysroot box
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("recording", metavar="RECORDING", help="file written by --save")
+        parser.add_argument(
+            "--sysroot",
+            metavar="DIR",
+            help="read the program and libraries below DIR, where copies of them lie at their "
+            "paths",
+        )
         add_report_arguments(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         output = Output(options)
-        report = load(options.recording, options=report_options(options))
+        if options.sysroot is not None and not Path(options.sysroot).is_dir():
+            raise FileError(f"{options.sysroot} is no folder", "give the folder of the copies")
+        report = load(options.recording, options=report_options(options), sysroot=options.sysroot)
         output.show(report)
         return output.status(report)

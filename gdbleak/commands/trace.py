@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from gdbleak.api import trace
@@ -22,6 +23,21 @@ from gdbleak.commands.target import add_process_argument, choose_process
 from gdbleak.commands.watching import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
+from gdbleak.remote_trace import trace_remote
+from gdbleak.report import Report
+
+_ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
+
+_LOCAL_ONLY = {
+    "budget": Limits.budget_percent,
+    "tail": Limits.tail_s,
+    "max_pause": Limits.max_pause_ms,
+    "max_memory": Limits.max_memory,
+    "interval": None,
+    "live": False,
+    "events": False,
+}
+"""Options that need a hand on the process or on what holds it, and their defaults."""
 
 
 class Trace:
@@ -40,11 +56,18 @@ class Trace:
   gdbleak trace 4711                    watch process 4711 for ten seconds
   gdbleak trace redis-server --duration 60 --save leak.gdbleak
   gdbleak trace 4711 --fail-on leak -o leak.json
+  gdbleak trace 4711 --remote 127.0.0.1:2345
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        add_process_argument(parser, "trace")
+        add_process_argument(parser, "trace", nargs="?")
+        parser.add_argument(
+            "--remote",
+            metavar="HOST:PORT",
+            help="trace a process of another machine, through the gdbserver that listens there, by "
+            "its PID; everything is recorded, whatever that costs: see docs/legacy-boxes.md",
+        )
         group = parser.add_argument_group("the window")
         group.add_argument(
             "--duration",
@@ -103,15 +126,50 @@ class Trace:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        output, selected = Output(options), selection(options)
-        pid = choose_process(options.process, "trace")
-        shown = view(options, pid)
+        output = Output(options)
         if options.save:
             check_writable(options.save)
             if options.output and Path(options.save).absolute() == Path(options.output).absolute():
                 raise UsageError("-o and --save name the same file", "choose two")
+        report = self._trace_remote(options) if options.remote else self._trace(options)
+        output.show(report)
+        if report.window.ended_by == EndedBy.WRITE_FAILED:
+            raise WriteError("the recording could not be written on: its disk is full")
+        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
+        if failed or report.verification.ok is False:
+            return 1
+        return output.status(report)
+
+    def _trace_remote(self, options: argparse.Namespace) -> Report:
+        for name, default in _LOCAL_ONLY.items():
+            everything = name == "budget" and options.budget == 100
+            if getattr(options, name) != default and not everything:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is not to be had with --remote",
+                    "bound the window by --duration and --max-events",
+                )
+        if not _ADDRESS.fullmatch(options.remote):
+            raise UsageError(
+                f"--remote needs HOST:PORT: {options.remote}", "for example 127.0.0.1:2345"
+            )
+        pid = options.process
+        if isinstance(pid, str):
+            raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
+        limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
+        selected, about = selection(options), report_options(options)
+        with ProgressLine(pid or 0) as line:
+            return trace_remote(
+                options.remote, pid, limits, selected, about, options.save, line.show
+            )
+
+    def _trace(self, options: argparse.Namespace) -> Report:
+        if options.process is None:
+            raise UsageError("no process was named", "give its PID, or --remote HOST:PORT")
+        selected = selection(options)
+        pid = choose_process(options.process, "trace")
+        shown = view(options, pid)
         with ProgressLine(pid, alone=shown is None) as line:
-            report = trace(
+            return trace(
                 pid,
                 duration_s(options),
                 budget_percent=options.budget,
@@ -127,10 +185,3 @@ class Trace:
                 on_progress=line.show,
                 view=shown,
             )
-        output.show(report)
-        if report.window.ended_by == EndedBy.WRITE_FAILED:
-            raise WriteError("the recording could not be written on: its disk is full")
-        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
-        if failed or report.verification.ok is False:
-            return 1
-        return output.status(report)

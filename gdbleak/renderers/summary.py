@@ -146,6 +146,8 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
 def _proof(report: Report) -> Line:
     label, proof = "target left as found", report.verification
     if proof.ok is None:
+        if proof.state_after is not None:
+            return _fact(label, "released: nobody traces it; its code could not be read again")
         reason = "the process has ended" if report.window.complete else "the recording is cut off"
         return _fact(label, f"unknown: {reason}")
     if proof.ok:

@@ -124,8 +124,10 @@ def test_scripts_of_gdb_import_the_standard_library_alone():
     assert scripts
     for script in scripts:
         names = {name.split(".")[0] for name in imports(script)}
+        # What the standalone driver imports beside it, it is written into one file with.
+        names -= {"gdbleak_agent", "gdbleak_box", "gdbleak_plans"}
         assert names - {"gdb"} <= sys.stdlib_module_names | {"__future__"}, script
-        assert "gdb" in names
+        assert "gdb" in names or script.name == "gdbleak_box.py"
 
 
 def test_only_the_capture_uses_the_machine_interface():

@@ -87,13 +87,13 @@ def test_functions_to_skip_come_from_options_and_files(load, tmp_path):
     arguments = ["--skip", "my_alloc*", "--skip-file", str(listed), "--skip", "operator new"]
     assert cli.main(["report", "leak.gdbleak", *arguments]) == 0
     skip = ("my_alloc*", "operator new", "pool_*", "Arena::grow(int)", "lambda#1")
-    assert load.call_args.kwargs == {"options": ReportOptions(skip=skip)}
+    assert load.call_args.kwargs == {"options": ReportOptions(skip=skip), "sysroot": None}
 
 
 def test_options_of_report(load, capsys):
     assert cli.main(["report", "leak.gdbleak", "--format", "csv", "--older", "0"]) == 0
     assert load.call_args.args == ("leak.gdbleak",)
-    assert load.call_args.kwargs == {"options": ReportOptions(older_ms=0.0)}
+    assert load.call_args.kwargs == {"options": ReportOptions(older_ms=0.0), "sysroot": None}
     assert capsys.readouterr().out.startswith("rank,")
 
 

@@ -15,7 +15,7 @@ from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP
 from support.events import hits_of
 
 import gdbleak
-from gdbleak.api import _write_head
+from gdbleak.api import write_head
 from gdbleak.errors import FileError, RecordingError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.recording import (
@@ -215,7 +215,7 @@ def test_head_is_private_and_takes_the_place_of_an_older_file(tmp_path):
     path = tmp_path / "recording"
     path.write_text("something else")
     path.chmod(0o644)
-    _write_head(path, {"version": 1})
+    write_head(path, {"version": 1})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes() == MAGIC + encode_json(HEAD, {"version": 1})
 
@@ -224,13 +224,13 @@ def test_head_goes_through_no_link(tmp_path):
     other = tmp_path / "other"
     other.write_text("untouched")
     (tmp_path / "recording").symlink_to(other)
-    _write_head(tmp_path / "recording", {})
+    write_head(tmp_path / "recording", {})
     assert other.read_text() == "untouched"
 
 
 def test_head_that_cannot_be_written(tmp_path):
     with pytest.raises(WriteError, match="No such file"):
-        _write_head(tmp_path / "none" / "recording", {})
+        write_head(tmp_path / "none" / "recording", {})
 
 
 def test_json_frame():

@@ -1,0 +1,215 @@
+"""A trace through a gdbserver of the distribution, over the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+from support.exactness import COUNTS, sum_by_line
+from support.processes import Lines, status_of, wait_until
+
+pytestmark = [
+    pytest.mark.usefixtures("needs_ptrace"),
+    pytest.mark.skipif(shutil.which("gdbserver") is None, reason="gdbserver: run .ci/setup test"),
+]
+
+
+class GdbServer:
+    """A gdbserver at a port that the kernel has chosen."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            ["gdbserver", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self.process.stderr
+        self.lines = Lines(self.process.stderr)
+        while not (found := re.search(r"Listening on port (\d+)", self.lines.next())):
+            pass
+        self.address = f"127.0.0.1:{found[1]}"
+
+    def end(self) -> None:
+        """End it in good order: it lets go of what it holds."""
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def serve(targets):
+    """Return a function that starts a gdbserver, which is ended before its target is looked at."""
+    del targets
+    servers = []
+
+    def start(*arguments):
+        servers.append(GdbServer(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+def is_untraced(pid):
+    return status_of(Path(f"/proc/{pid}"))["TracerPid"] == "0"
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["multi", "attach"])
+def test_counts_of_every_site_are_exact(cli, serve, build_target, start_target, attached):
+    exact = start_target(build_target("exact.cpp", "-fno-optimize-sibling-calls"))
+    how = ("--attach", "127.0.0.1:0", exact.pid) if attached else ("--multi", "127.0.0.1:0")
+    trace = cli.start_trace(exact.pid, "--remote", serve(*how).address)
+    truth = json.loads(exact.ask("go"))
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    expected = {site["line"]: {key: site[key] for key in COUNTS} for site in truth}
+    assert expected == sum_by_line(report)
+    window = report["window"]
+    assert (window["missed_frees"], window["lost_events"], window["complete"]) == (0, 0, True)
+    assert window["ended_by"] == "interrupt"
+    assert report["memory"]["rss_before"] > 0
+    proof = report["verification"]
+    assert (proof["tracer_pid"], proof["text_intact"], proof["ok"]) == (0, None, None)
+    exact.assert_as_found()
+
+
+def test_an_idle_process_is_released_when_the_time_is_up(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    address = serve("--attach", "127.0.0.1:0", puppet.pid).address
+    result = cli.run("trace", "--remote", address, "--duration", 0.3)
+
+    assert result.exit_code == 0, result.stderr
+    assert "released: nobody traces it" in result.stdout
+    assert puppet.ask("leak 3") == "leaked"
+
+
+def test_the_number_of_events_bounds_the_window(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    address = serve("--multi", "127.0.0.1:0").address
+    trace = cli.start_trace(puppet.pid, "--remote", address, "--max-events", 20)
+    assert puppet.ask("leak 50") == "leaked"
+    window = trace.finish().report["window"]
+
+    assert (window["ended_by"], window["events"]) == ("max-events", 20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_the_process_lives_when_gdbleak_dies(cli, serve, build_target, start_target, number):
+    puppet = start_target(build_target("puppet.c"))
+    address = serve("--multi", "127.0.0.1:0").address
+    trace = cli.start_trace(puppet.pid, "--remote", address)
+    assert puppet.ask("leak 5") == "leaked"
+    trace.send(number)
+
+    wait_until(lambda: is_untraced(puppet.pid), "nobody traced it")
+    puppet.assert_as_found()
+    assert puppet.ask("leak 5") == "leaked"
+    if number == signal.SIGKILL:  # it could not clear up
+        trace.end()
+        shutil.rmtree(cli.tmpdir)
+
+
+def test_the_process_ends_as_it_likes(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    puppet.tell("exit 7")
+    report = trace.finish().report
+
+    assert report["window"]["ended_by"] == "target-exit"
+    assert puppet.wait() == 7
+
+
+def test_another_program_runs_free(cli, serve, build_target, start_target):
+    program = build_target("puppet.c")
+    puppet = start_target(program)
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    assert puppet.ask(f"exec {program}") == "ready"
+    report = trace.finish().report
+
+    assert report["window"]["ended_by"] == "target-exec"
+    assert puppet.ask("leak 5") == "leaked"
+
+
+def test_another_gdb_repairs_what_a_killed_one_leaves(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    [gdb] = [child for child in psutil.Process(trace.pid).children() if child.name() == "gdb"]
+    gdb.kill()
+    result = trace.finish()
+
+    assert (result.exit_code, result.report["window"]["ended_by"]) == (1, "debugger-died")
+    puppet.assert_as_found()
+    assert puppet.ask("leak 5") == "leaked"
+
+
+def test_without_gdbserver_it_says_what_may_be_left(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    server = serve("--multi", "127.0.0.1:0")
+    trace = cli.start_trace(puppet.pid, "--remote", server.address)
+    server.process.kill()
+    result = trace.finish()
+
+    assert result.exit_code == 4
+    assert f"process {puppet.pid} may hold breakpoints" in result.stderr
+    puppet.end()
+
+
+def test_nobody_listens(cli):
+    result = cli.run("trace", "--remote", "127.0.0.1:1")
+
+    assert result.exit_code == 4
+    assert "no gdbserver answers at 127.0.0.1:1" in result.stderr
+    assert "try: on the other machine" in result.stderr
+
+
+def test_which_process_was_not_said(cli, serve):
+    result = cli.run("trace", "--remote", serve("--multi", "127.0.0.1:0").address)
+
+    assert result.exit_code == 4
+    assert "is not attached to a process" in result.stderr
+
+
+def test_there_is_no_such_process(cli, serve):
+    result = cli.run("trace", 999_999_999, "--remote", serve("--multi", "127.0.0.1:0").address)
+
+    assert result.exit_code == 3
+    assert "there is no process 999999999" in result.stderr
+
+
+def test_gdbserver_holds_another_process(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    address = serve("--attach", "127.0.0.1:0", puppet.pid).address
+    result = cli.run("trace", 1, "--remote", address)
+
+    assert result.exit_code == 4
+    assert f"is attached to process {puppet.pid}, not 1" in result.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", ":2345", "| true", "host:port"])
+def test_an_address_that_is_none(cli, address):
+    result = cli.run("trace", "--remote", address)
+
+    assert result.exit_code == 2
+    assert f"--remote needs HOST:PORT: {address}" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--budget", "--tail"])
+def test_what_needs_a_hand_on_the_process_is_refused(cli, option):
+    result = cli.run("trace", 1, "--remote", "127.0.0.1:1", option, 5)
+
+    assert result.exit_code == 2
+    assert f"{option} is not to be had with --remote" in result.stderr
