@@ -17,6 +17,7 @@ from gdbleak.report import (
     History,
     MemoryInfo,
     Outlook,
+    OutstandingBlock,
     Report,
     Sampling,
     Site,
@@ -84,9 +85,13 @@ def _read_site(values: dict[str, Any]) -> Site:
         "estimate": _make(Estimate, values.get("estimate")),
         "verdict": _make(Verdict, values.get("verdict")),
         "history": tuple(values.get("history", ())),
-        "blocks": (),
+        "blocks": tuple(map(_read_block, values.get("blocks", ()))),
     }
     return _fill(Site, {**values, **read})
+
+
+def _read_block(values: dict[str, Any]) -> OutstandingBlock:
+    return _fill(OutstandingBlock, {**values, "address": int(values["address"], 16)})
 
 
 def _read_frame(values: dict[str, Any]) -> Frame:
