@@ -12,6 +12,7 @@ from gdbleak.bounds import bounded, check_bounds
 from gdbleak.callers import Wrappers
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
+from gdbleak.grouping import BY, Key, part_of, regroup
 from gdbleak.history import PARTS, QUARTER, Series, Span
 from gdbleak.ledger import Ledger
 from gdbleak.memory_limit import MemoryLimit
@@ -33,8 +34,9 @@ from gdbleak.report import (
     WindowInfo,
 )
 from gdbleak.sampling import choose_scale, estimate, measure_sampling
-from gdbleak.sites import Key, Resolver, SiteMaker
+from gdbleak.sites import Resolver, SiteMaker
 from gdbleak.stacks import Unwinder
+from gdbleak.suppressions import Suppression, suppress
 from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
@@ -55,6 +57,10 @@ class ReportOptions:
     max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
     """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
+    by: str = "stack"
+    """What makes a site, one of `gdbleak.grouping.BY`."""
+    suppressions: tuple[Suppression, ...] = ()
+    """Which sites are left out."""
     listed_blocks: int = bounded(0, 0)
     """How many outstanding blocks of each call stack are listed, the oldest first."""
 
@@ -71,6 +77,8 @@ class ReportOptions:
                 f"the largest size, {self.max_size}, is below the smallest, {self.min_size}",
                 "swap them, or leave one out",
             )
+        if self.by not in BY:
+            raise UsageError(f"by, {self.by!r}, is none of {', '.join(BY)}")
         if self.sort not in SORTS:
             raise UsageError(f"sort, {self.sort!r}, is none of {', '.join(SORTS)}")
 
@@ -139,20 +147,24 @@ class Analysis:
         sampling = measure_sampling(turns, span.closed_ns, calls, rate)
         for block in ledger.survivors:
             self._add(block)
+        frames_of = resolve({address for key in self._tallies for address in key.stack.addresses})
+        wrappers = Wrappers(self.options.skip)
+        self._tallies, labels = regroup(self._tallies, self.options.by, frames_of, wrappers)
         estimates: dict[Key, Estimate] = {}
         if sampling:
             sampling, estimates = self._estimate(sampling, duration_s)
         maker = SiteMaker(
             self.options.sort,
-            Wrappers(self.options.skip),
-            resolve,
+            wrappers,
+            frames_of,
+            labels,
             duration_s,
             span.end_ns,
             self._older_frees,
             self.options.listed_blocks,
         )
         sites = maker.make(self._tallies, estimates)
-        return Report(
+        report = Report(
             target=TargetInfo(
                 **recording.head["target"], allocator=_name_allocators(recording, called)
             ),
@@ -184,6 +196,7 @@ class Analysis:
             history=_tell_history(span, sites, resident),
             outlook=look_ahead(sites, self._limit),
         )
+        return suppress(report, self.options.suppressions)
 
     @cached_property
     def _span(self) -> Span:
@@ -218,7 +231,7 @@ class Analysis:
         call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
         if block.kind != HEAP and self._own_mappings.include(call_stack):
             return
-        key = call_stack, block.kind
+        key = Key(call_stack, block.kind, part_of(block, options.by))
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally(self._span)

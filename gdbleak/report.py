@@ -99,6 +99,9 @@ class Site:
     estimate: Estimate | None = None
     """None when everything was recorded; the numbers above are what was recorded."""
     verdict: Verdict | None = None
+    group: str | None = None
+    """What several call stacks have in common that are one site; its frames are those of the one
+    that holds the most. None for a call stack of its own."""
     history: tuple[int, ...] = ()
     """Outstanding bytes at the times of the report's `history`."""
     blocks: tuple[OutstandingBlock, ...] = ()
@@ -224,6 +227,15 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Suppressed:
+    """What a report leaves out because the user asked for that."""
+
+    sites: int
+    outstanding_bytes: int
+    outstanding_count: int
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything gdbleak has to say about one window."""
 
@@ -238,6 +250,8 @@ class Report:
     history: History = History()
     outlook: Outlook | None = None
     """None when nothing leaks, or nobody can say."""
+    suppressed: Suppressed | None = None
+    """None when nothing was to be left out."""
 
     @property
     def leaking(self) -> tuple[Site, ...]:

@@ -21,6 +21,7 @@ from gdbleak.report import (
     Report,
     Sampling,
     Site,
+    Suppressed,
     TargetInfo,
     Verdict,
     Verification,
@@ -72,6 +73,7 @@ def _read(values: dict[str, Any]) -> Report:
         notes=tuple(values["notes"]),
         history=_fill(History, history),
         outlook=_make(Outlook, values.get("outlook")),
+        suppressed=_make(Suppressed, values.get("suppressed")),
     )
 
 

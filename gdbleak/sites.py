@@ -8,14 +8,11 @@ from heapq import nsmallest
 
 from gdbleak.blocks import Block
 from gdbleak.callers import Wrappers, find_caller
+from gdbleak.grouping import Key
 from gdbleak.report import Estimate, Frame, OutstandingBlock, Site, Verdict
-from gdbleak.stacks import CallStack
 from gdbleak.tally import Tally
 from gdbleak.turnover import Turnover
 from gdbleak.verdicts import judge, urgency
-
-Key = tuple[CallStack, str]
-"""What makes a site: where memory was handed out, and of which kind."""
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 
@@ -27,7 +24,10 @@ class SiteMaker:
     sort: str
     """By `verdict` first, and by outstanding `bytes` or `count`."""
     wrappers: Wrappers
-    resolve: Resolver
+    frames_of: Mapping[int, tuple[Frame, ...]]
+    """At each return address."""
+    labels: Mapping[Key, str]
+    """What groups of call stacks are called."""
     duration_s: float
     end_ns: int
     older_frees: Mapping[int, Sequence[int]]
@@ -54,11 +54,10 @@ class SiteMaker:
             first, second = sizes[::-1] if self.sort == "count" else sizes
             urgent = urgency(verdicts[key]) if self.sort == "verdict" else 0
             allocated = tallies[key].allocated_bytes
-            return urgent, -first, -second, -allocated, *key[0].addresses
+            return urgent, -first, -second, -allocated, *key.stack.addresses
 
-        frames_of = self.resolve({address for stack, _ in tallies for address in stack.addresses})
         return tuple(
-            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key], frames_of)
+            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key])
             for rank, key in enumerate(sorted(tallies, key=order), start=1)
         )
 
@@ -87,10 +86,9 @@ class SiteMaker:
         tally: Tally,
         estimate: Estimate | None,
         verdict: Verdict,
-        frames_of: Mapping[int, tuple[Frame, ...]],
     ) -> Site:
-        stack, kind = key
-        frames = tuple(frame for address in stack.addresses for frame in frames_of[address])
+        stack = key.stack
+        frames = tuple(frame for address in stack.addresses for frame in self.frames_of[address])
         oldest_ns = tally.oldest_ns
         size = tally.outstanding_bytes
         return Site(
@@ -105,9 +103,10 @@ class SiteMaker:
             caller=find_caller(frames, self.wrappers),
             truncated=stack.truncated,
             frames=frames,
-            kind=kind,
+            kind=key.kind,
             estimate=estimate,
             verdict=verdict,
+            group=self.labels.get(key),
             history=tally.bytes.totals(),
             blocks=self._list(tally.outstanding),
         )

@@ -162,8 +162,10 @@ def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None
         try:
             held = memory_status(pid)
             started_s = process.create_time()
-        except (psutil.Error, OSError):
+        except (psutil.AccessDenied, PermissionError):
             unreadable.add(pid)
+            continue
+        except (psutil.Error, OSError):  # it has ended
             continue
         # A kernel before 4.5 does not tell anonymous memory from others: what is not shared is.
         private = held.get("RssAnon")
@@ -215,7 +217,11 @@ def _recognise(pid: int) -> Runtime | None:
 
 
 def _read_kernel() -> dict[str, int]:
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:  # a container may hide it
+        return {}
+    lines = (line.split() for line in text.splitlines())
     return {name.rstrip(":"): int(size) << 10 for name, size, *_ in lines}
 
 

@@ -94,6 +94,30 @@ class Tally:
         if block.size - block.first_size > last - first:
             self.largest = block.first_size, block.size
 
+    def merge(self, other: Tally) -> None:
+        """Add all that was added to another."""
+        self.outstanding_bytes += other.outstanding_bytes
+        self.outstanding_count += other.outstanding_count
+        self.allocated_bytes += other.allocated_bytes
+        self.allocated_count += other.allocated_count
+        self.freed_count += other.freed_count
+        self.outstanding += other.outstanding
+        births = [ns for ns in (self.oldest_ns, other.oldest_ns) if ns is not None]
+        self.oldest_ns = min(births, default=None)
+        self.older_bytes += other.older_bytes
+        self.older_count += other.older_count
+        self.size += other.size
+        self.freed_ages += other.freed_ages
+        self.alive_ages += other.alive_ages
+        self.bytes.merge(other.bytes)
+        self.blocks.merge(other.blocks)
+        self.came.old.update(other.came.old)
+        self.came.young.update(other.came.young)
+        self.resized.merge(other.resized)
+        self.resized_blocks += other.resized_blocks
+        self.resizes += other.resizes
+        self.largest = max(self.largest, other.largest, key=lambda sizes: sizes[1] - sizes[0])
+
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)

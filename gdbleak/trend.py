@@ -12,12 +12,18 @@ from itertools import combinations
 from statistics import median
 from typing import NamedTuple
 
+ENOUGH = 6
+"""Of fewer points, nobody can say when they rose."""
+
 MOST = 64
 """So many points are looked at; of more, some are left out."""
 
 
 class Trend(NamedTuple):
-    """The growth of a series."""
+    """The growth of a series.
+
+    One jump makes no slope, wherever it lies: what grows has grown in each third of the time.
+    """
 
     slope: float
     """By how much it grows in a unit of time: the median over all pairs of points."""
@@ -42,4 +48,15 @@ def find_trend(points: Sequence[tuple[float, float]]) -> Trend:
         return Trend(0.0, 0.0)
     slopes = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs]
     rising = sum(slope > 0 for slope in slopes) - sum(slope < 0 for slope in slopes)
-    return Trend(median(slopes), rising / len(slopes))
+    slope, steadiness = median(slopes), rising / len(slopes)
+    if len(points) >= ENOUGH and not _moves_throughout(points, slope):
+        slope = 0.0
+    return Trend(slope, steadiness)
+
+
+def _moves_throughout(points: Sequence[tuple[float, float]], slope: float) -> bool:
+    """Whether a series rises, or falls, in each third of it."""
+    third = len(points) // 3
+    bounds = [points[0], points[third], points[-1 - third], points[-1]]
+    steps = [after[1] - before[1] for before, after in zip(bounds, bounds[1:])]
+    return all(step > 0 for step in steps) if slope > 0 else all(step < 0 for step in steps)

@@ -13,8 +13,11 @@ from typing import TypeVar
 from gdbleak.analysis import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UsageError, WriteError
+from gdbleak.grouping import BY
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
 from gdbleak.report import Report
+from gdbleak.suppressions import Suppression
+from gdbleak.suppressions import parse as parse_suppressions
 from gdbleak.verdicts import Word
 
 LISTED_BLOCKS = 1000
@@ -105,6 +108,21 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="--skip each line of FILE; those that begin with # are comments",
     )
     group.add_argument(
+        "--by",
+        choices=BY,
+        default=ReportOptions.by,
+        help="what makes a row: a call stack; the function, line or module of callers; a thread; or "
+        "a range of sizes (default: stack)",
+    )
+    group.add_argument(
+        "--suppress",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="leave out call stacks by the suppressions in FILE, in the syntax of LeakSanitizer: "
+        "lines such as leak:FUNCTION",
+    )
+    group.add_argument(
         "--fail-on",
         type=_words,
         default=(),
@@ -150,15 +168,22 @@ def _glob(text: str) -> str:
     return text.strip()
 
 
-def _read_globs(path: str) -> list[str]:
-    """Return the functions that a file lists, one a line."""
+def _read_suppressions(path: str) -> tuple[Suppression, ...]:
+    return parse_suppressions(_read_lines(path, "give --suppress a file of suppressions"), path)
+
+
+def _read_lines(path: str, advice: str) -> list[str]:
     try:
-        lines = map(str.strip, Path(path).read_text(encoding="utf-8").splitlines())
+        return Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise FileError(
-            f"cannot read {path}: {reason}", "give --skip-file a text file, one function a line"
-        ) from error
+        raise FileError(f"cannot read {path}: {reason}", advice) from error
+
+
+def _read_globs(path: str) -> list[str]:
+    """Return the functions that a file lists, one a line."""
+    advice = "give --skip-file a text file, one function a line"
+    lines = map(str.strip, _read_lines(path, advice))
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -177,6 +202,8 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         sort=options.sort,
         max_frames=options.max_frames,
         listed_blocks=LISTED_BLOCKS if options.show_allocs else 0,
+        by=options.by,
+        suppressions=tuple(s for path in options.suppress for s in _read_suppressions(path)),
         skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )
 

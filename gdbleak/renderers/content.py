@@ -106,7 +106,7 @@ def _numbers(site: Site) -> list[str]:
 
 def describe_caller(site: Site) -> str:
     """Return whose blocks they are, in one line."""
-    return _prefix(site) + _name_caller(site)
+    return _prefix(site) + (_show(site.group) if site.group else _name_caller(site))
 
 
 def _prefix(site: Site) -> str:

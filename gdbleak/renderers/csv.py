@@ -13,6 +13,7 @@ from gdbleak.text import printable
 COLUMNS = (
     "rank",
     "kind",
+    "group",
     "outstanding_bytes",
     "outstanding_count",
     "allocated_bytes",
@@ -52,6 +53,7 @@ def _row(site: Site) -> list[object]:
     return [
         site.rank,
         site.kind,
+        _cell(site.group),
         site.outstanding_bytes,
         site.outstanding_count,
         site.allocated_bytes,

@@ -23,6 +23,7 @@ class JsonRenderer:
             "sites": [_site(site) for site in report.sites],
             "notes": list(report.notes),
             "history": asdict(report.history),
+            "suppressed": report.suppressed and asdict(report.suppressed),
             "outlook": report.outlook and asdict(report.outlook),
         }
         return json.dumps(record, indent=2, allow_nan=False) + "\n"
@@ -40,6 +41,7 @@ def _site(site: Site) -> dict[str, object]:
         "bytes_per_s": site.bytes_per_s,
         "oldest_s": site.oldest_s,
         "estimate": site.estimate and asdict(site.estimate),
+        "group": site.group,
         "verdict": site.verdict and asdict(site.verdict),
         "history": list(site.history),
         "blocks": [{**asdict(block), "address": hex(block.address)} for block in site.blocks],

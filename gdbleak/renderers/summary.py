@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, WindowInfo
+from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text import Line, printable
 from gdbleak.units import format_bytes, format_count, format_factor, format_percent, format_seconds
 
@@ -35,6 +35,7 @@ def summary(report: Report) -> list[Line]:
         *_cost(report.window),
         *_memory(report.memory),
         *_outlook(report.outlook),
+        *_suppressed(report.suppressed),
         _proof(report),
         *(_fact("note", printable(note)) for note in report.notes),
     ]
@@ -123,6 +124,16 @@ def _memory(memory: MemoryInfo) -> list[Line]:
         )
         facts.append(_fact("explained", explained))
     return [*facts, *(_fact("the rest", printable(sentence)) for sentence in memory.rest)]
+
+
+def _suppressed(suppressed: Suppressed | None) -> list[Line]:
+    if suppressed is None:
+        return []
+    stacks = f"{suppressed.sites:,} call stack{'' if suppressed.sites == 1 else 's'}"
+    held = (
+        f"{format_bytes(suppressed.outstanding_bytes)} in {suppressed.outstanding_count:,} blocks"
+    )
+    return [_fact("suppressed", f"{stacks} with {held}, by --suppress")]
 
 
 def _outlook(outlook: Outlook | None) -> list[Line]:

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from gdbleak.sparkline import ASCII_BARS, BARS, draw_bars
 from gdbleak.suspects import Lineup, Suspect
 from gdbleak.text import cut, fold, printable
+from gdbleak.trend import ENOUGH
 from gdbleak.units import format_bytes, format_seconds
 
 SCHEMA = "gdbleak.suspects/1"
@@ -88,6 +89,8 @@ def _say(lineup: Lineup, top: int) -> Iterator[str]:
         yield from _describe(rank, suspect)
     if len(lineup.suspects) > top:
         yield f"{len(lineup.suspects) - top:,} more grow: see --top {len(lineup.suspects)}"
+    if lineup.looks < ENOUGH:
+        yield f"Only {lineup.looks} looks: nobody can say how steadily anything grows. Look longer."
     if not growing:
         yield "No process grows steadily. A slow leak needs longer: try --duration 600."
     yield from lineup.kernel

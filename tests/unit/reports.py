@@ -14,6 +14,7 @@ from gdbleak.report import (
     Report,
     Sampling,
     Site,
+    Suppressed,
     TargetInfo,
     Verdict,
     Verification,
@@ -276,6 +277,7 @@ def _sampled() -> Report:
             outstanding_bytes=(300_000_000, 650_000_000, 970_000_000, 1_290_000_000),
             rss=(None, 700_000_000, 1_000_000_000, 1_300_000_000),
         ),
+        suppressed=Suppressed(2, 4096, 17),
         outlook=Outlook(43_000_000.0, 8 << 30, "control group", 167.5),
         window=replace(
             WINDOW,

@@ -48,3 +48,8 @@ def test_of_many_points_the_last_is_among_those_looked_at():
     values = [0] * (20 * MOST)
     values[-1] = 100
     assert find_trend(series(values)).steadiness > 0
+
+
+@pytest.mark.parametrize("at", range(1, 29))
+def test_one_jump_is_no_slope_wherever_it_lies(at):
+    assert find_trend(series([7] * at + [900] * (30 - at))).slope == 0.0
