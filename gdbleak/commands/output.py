@@ -111,8 +111,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "--by",
         choices=BY,
         default=ReportOptions.by,
-        help="what makes a row: a call stack; the function, line or module of callers; a thread; or "
-        "a range of sizes (default: stack)",
+        help="what makes a row: a call stack; the function, line or module of callers; a thread; "
+        "or a range of sizes (default: stack)",
     )
     group.add_argument(
         "--suppress",
