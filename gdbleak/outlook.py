@@ -9,6 +9,12 @@ from gdbleak.report import Outlook, Site
 from gdbleak.units import format_bytes
 from gdbleak.verdicts import Word
 
+_GROWING = {
+    False: (Word.LEAK, Word.GROWING),
+    True: (Word.LEAK, Word.GROWING, Word.SUSPECT),
+}
+"""Which verdicts count; of a sample, nothing surer than a suspicion is said."""
+
 _NOTABLE = 0.05
 """A smaller share of the growth is not worth a sentence."""
 
@@ -30,7 +36,7 @@ def look_ahead(sites: Iterable[Site], limit: MemoryLimit | None) -> Outlook | No
     rate = sum(
         (site.estimate or site).bytes_per_s * site.verdict.net_share
         for site in sites
-        if site.verdict and site.verdict.word in (Word.LEAK, Word.GROWING)
+        if site.verdict and site.verdict.word in _GROWING[site.estimate is not None]
     )
     if not rate:
         return None

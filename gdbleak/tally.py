@@ -6,10 +6,10 @@ from array import array
 from dataclasses import dataclass, field
 
 from gdbleak.blocks import HEAP, Block
+from gdbleak.facts import Growth, Story
 from gdbleak.history import PARTS, Series, Span
 from gdbleak.sampling import Sample
 from gdbleak.turnover import NO_ROOM, Came, Room
-from gdbleak.verdicts import Growth, Story
 
 
 @dataclass

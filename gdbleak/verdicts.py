@@ -1,38 +1,24 @@
 """What a site deserves to be called, by what became of its blocks. Pure.
 
-The rules are told in docs/verdicts.md; the numbers in them stand here.
+The rules are told in docs/verdicts.md; the numbers in them stand here and in `facts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from math import comb, sqrt
+from math import sqrt
 
-from gdbleak.history import OLD_SHARE, PARTS, QUARTER
+from gdbleak.facts import CHANCE, FEW, Facts, Story
+from gdbleak.history import PARTS, QUARTER
 from gdbleak.report import Verdict
-from gdbleak.survival import Share, estimate_survival
-from gdbleak.turnover import Room
 from gdbleak.units import format_bytes, format_count, format_factor, format_seconds
-
-FEW = 3
-"""Fewer old blocks say nothing; less than twice as many are a suspicion."""
-
-MANY = 1000
-"""After so many others, even two blocks that are old are a suspicion."""
-
-FREED_LATE = 0.1
-"""Of a leak's blocks that get old, at most this share is freed."""
 
 REPLACED = 0.6, 0.2
 """From the first share on, blocks take the place of older ones; below the second, they pile up."""
 
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
-
-_CHANCE = 0.01
-"""What is less likely than this did not come about by chance."""
 
 
 class Word(str, Enum):
@@ -63,145 +49,18 @@ _URGENCY = {
 }
 
 
-@dataclass(frozen=True)
-class Growth:
-    """What became of the blocks of a site that were resized and are not freed."""
-
-    blocks: int
-    resizes: int
-    first_size: int
-    """Of the one that grew most."""
-    size: int
-    bytes_by_part: tuple[int, ...]
-    """By how much all of them were larger at the end of each part of the window."""
-
-
-@dataclass(frozen=True)
-class Story:
-    """What was recorded of a site; ages are in nanoseconds."""
-
-    freed: Sequence[int]
-    """Ages at which blocks were freed."""
-    alive: Sequence[int]
-    """Ages at the end of those that were not."""
-    blocks: tuple[int, ...]
-    """How many there were at the end of each part of the window."""
-    sizes: tuple[int, ...]
-    """How many bytes these had."""
-    growth: Growth | None
-    room: Room
-    """How much of what has come older blocks of the same sizes have made room for."""
-    window_ns: int
-    observed_ns: int
-    """With the tail."""
-    sampled: bool
-    """It was recorded in bursts: what came and went in between is not known."""
-
-
 def judge(story: Story) -> Verdict:
     """Return the verdict on a site."""
-    word, evidence = next(_find(_Facts(story)))
-    share, age_ns = _lasting(story)
+    facts = Facts(story)
+    word, evidence = next(_find(facts))
+    share, age_ns = facts.lasting
     net_share = 1 - story.room.share
     if share is None:
         return Verdict(word.value, evidence, net_share=net_share)
     return Verdict(word.value, evidence, *share, age_s=age_ns / 1e9, net_share=net_share)
 
 
-class _Facts:
-    """What the rules ask about a site."""
-
-    def __init__(self, story: Story) -> None:
-        self.story = story
-        self.old_ns = story.observed_ns * OLD_SHARE
-        self.old = sorted(age for age in story.alive if age >= self.old_ns)
-        self.freed_late = sum(age >= self.old_ns for age in story.freed)
-        self.alive, self.freed = len(story.alive), len(story.freed)
-
-    @property
-    def birth_ns(self) -> float:
-        """For how long blocks could be born that are old now."""
-        return min(self.story.window_ns, self.story.observed_ns - self.old_ns)
-
-    def births(self) -> list[int]:
-        """Return when the old blocks were born, counted from when the window began."""
-        return [self.story.observed_ns - age for age in reversed(self.old)]
-
-    def parts(self) -> set[int]:
-        """Return the parts of the window in which old blocks were born."""
-        return {int(at * PARTS // max(self.story.window_ns, 1)) for at in self.births()}
-
-    def quarter(self, number: int) -> int:
-        """Return by how many blocks the site grew in a quarter of the window, from 0."""
-        blocks = (0, *self.story.blocks)
-        return blocks[(number + 1) * QUARTER] - blocks[number * QUARTER]
-
-    @property
-    def usual_life(self) -> str:
-        """How long those that were freed lived at most, but for one in a hundred."""
-        return format_seconds(sorted(self.story.freed)[int(self.freed * 0.99)] / 1e9)
-
-    @property
-    def outlives(self) -> bool:
-        """Whether all blocks that got old live far longer than many others did."""
-        return self.freed >= MANY and max(self.story.freed) < self.old_ns / 10
-
-    @property
-    def flow(self) -> list[float]:
-        """How many more blocks came than went in each quarter, older ones of their size included.
-
-        These may be others' blocks: the site is given its share of them.
-        """
-        return [self.quarter(n) - self.story.room.quarters[n] for n in range(4)]
-
-    @property
-    def falls(self) -> bool:
-        """Whether far more blocks went than came in a quarter."""
-        return -min(self.flow) > max(3 * sqrt(self.story.blocks[-1]), self.story.blocks[-1] / 4)
-
-    @property
-    def never_freed(self) -> bool:
-        """Whether those that get old are not freed any more."""
-        late = len(self.old) + self.freed_late
-        return bool(self.old) and self.freed_late <= FREED_LATE * late
-
-    @property
-    def filled_s(self) -> float | None:
-        """When the site stopped growing, in seconds from the beginning; None if it has not."""
-        births = self.births()
-        if self.freed <= len(self.old):  # hardly any of the young ones will go
-            births = sorted(self.story.observed_ns - age for age in self.story.alive)
-            possible: float = self.story.window_ns
-        else:
-            possible = self.birth_ns
-        last = births[-1] if births else 0
-        # They come in clumps, so a part of the window counts once.
-        parts = len({int(at * PARTS // max(self.story.window_ns, 1)) for at in births})
-        chance = min(last / max(possible, 1), 1.0) ** parts
-        if births and chance < (_CHANCE if parts >= FEW else 5 * _CHANCE):
-            return last / 1e9
-        return None
-
-    @property
-    def slows_down(self) -> bool:
-        """Whether far fewer of the old blocks were born late than early."""
-        births = self.births()
-        late = sum(at > self.birth_ns / 2 for at in births)
-        early = len(births) - late
-        if self.clumps:
-            half = self.birth_ns / max(self.story.window_ns, 1) * PARTS / 2
-            late = sum(part >= half for part in self.parts())
-            early = len(self.parts()) - late
-        return late < early / 2 and _chance_of(late, early + late) < _CHANCE
-
-    @property
-    def clumps(self) -> bool:
-        """Whether there are parts of the window with many births, and more without any."""
-        parts = len(self.parts())
-        return len(self.old) > 2 * parts and parts < PARTS / 4
-
-
-def _find(facts: _Facts) -> Iterator[tuple[Word, str]]:
+def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     """Yield every word that fits, the one that fits best first."""
     story = facts.story
     growth = _describe_growth(story)
@@ -217,7 +76,7 @@ def _find(facts: _Facts) -> Iterator[tuple[Word, str]]:
     yield Word.FEW, _describe_few(facts)
 
 
-def _judge_old(facts: _Facts) -> Iterator[tuple[Word, str]]:
+def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     """Judge a site that has blocks which got old."""
     story = facts.story
     filled_s = facts.filled_s
@@ -247,7 +106,7 @@ def _judge_old(facts: _Facts) -> Iterator[tuple[Word, str]]:
     yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
 
 
-def _judge_flow(facts: _Facts) -> Iterator[tuple[Word, str]]:
+def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
     """Judge a site whose blocks are freed: by whether as many go as come."""
     story = facts.story
     if story.sampled:
@@ -267,7 +126,7 @@ def _judge_flow(facts: _Facts) -> Iterator[tuple[Word, str]]:
             f" lived up to {format_seconds(max(story.freed) / 1e9)}",
         )
     at_half, at_end = story.blocks[2 * QUARTER - 1], story.blocks[-1]
-    lasting, _ = _lasting(story)
+    lasting, _ = facts.lasting
     if (
         at_half >= FEW
         and abs(at_end - at_half) <= LEVEL * at_half
@@ -316,18 +175,18 @@ def _grows_on(sizes: Sequence[int]) -> bool:
     return grown[-1] >= PARTS - QUARTER or (doubles and grown[-1] >= PARTS // 2 - 1)
 
 
-def _describe_kept(facts: _Facts) -> str:
+def _describe_kept(facts: Facts) -> str:
     """Return how many of a site's blocks stay."""
     story = facts.story
     count = facts.freed + facts.alive
     if not facts.freed:
         return f"0 of {count:,} freed, up to {format_seconds(max(story.alive) / 1e9)} old"
-    share, _ = _lasting(story)
+    share, _ = facts.lasting
     percent = _percent(share.value) if share else "?"
     return f"{percent} of {format_count(count)} never freed, the others within {facts.usual_life}"
 
 
-def _describe_freed(facts: _Facts) -> str:
+def _describe_freed(facts: Facts) -> str:
     story = facts.story
     share = _percent(facts.freed / (facts.freed + facts.alive))
     return f"{share} of {format_count(facts.freed + facts.alive)} freed, up to " + (
@@ -335,7 +194,7 @@ def _describe_freed(facts: _Facts) -> str:
     )
 
 
-def _describe_few(facts: _Facts) -> str:
+def _describe_few(facts: Facts) -> str:
     count = facts.alive
     blocks = f"{count:,} block{'' if count == 1 else 's'}"
     if facts.freed and facts.old:
@@ -345,24 +204,13 @@ def _describe_few(facts: _Facts) -> str:
     return blocks
 
 
-def _when(facts: _Facts) -> str:
+def _when(facts: Facts) -> str:
     """Return since when a leak grows."""
     births = facts.births()
     start = births[0] / max(facts.birth_ns, 1)
-    if (1 - start) ** len(facts.parts()) < _CHANCE:
+    if (1 - start) ** len(facts.parts()) < CHANCE:
         return f" from {format_seconds(births[0] / 1e9)} on"
     return " throughout"
-
-
-def _lasting(story: Story) -> tuple[Share | None, float]:
-    """Return which share of blocks gets how old: half of the time, if enough are that old."""
-    if not (story.freed or story.alive):
-        return None, 0.0
-    for part in (0.5, OLD_SHARE):
-        age_ns = story.observed_ns * part
-        if sum(age >= age_ns for age in story.alive) >= 2 * FEW or part == OLD_SHARE:
-            break
-    return estimate_survival(story.freed, story.alive, age_ns), age_ns
 
 
 def _percent(share: float) -> str:
@@ -373,15 +221,3 @@ def _percent(share: float) -> str:
         if 0 < float(text) < 100 or percent in (0, 100):
             return f"{text} %"
     return f"{percent:.4f} %"
-
-
-def _chance_of(late: int, count: int) -> float:
-    """Return how likely at most so many of a count are late, if each is as likely late as early.
-
-    >>> _chance_of(0, 4)
-    0.0625
-
-    """
-    if count > 1000:  # of a normal distribution that lies as far from the mean
-        return 0.0 if count / 2 - late > 3 * sqrt(count) / 2 else 1.0
-    return float(sum(comb(count, number) for number in range(late + 1)) / 2**count)

@@ -38,6 +38,7 @@ PURE = [
     "analysis",
     "allocator_mappings",
     "diff",
+    "facts",
     "grouping",
     "history",
     "suppressions",

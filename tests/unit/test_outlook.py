@@ -33,7 +33,7 @@ def test_older_blocks_made_room():
 
 
 def test_estimate_is_what_counts():
-    estimated = replace(judged("leak", 1.0), estimate=Estimate(1, 1, 1, 1, bytes_per_s=50.0))
+    estimated = replace(judged("leak?", 1.0), estimate=Estimate(1, 1, 1, 1, bytes_per_s=50.0))
     assert look_ahead([estimated], None) == Outlook(50.0)
 
 
