@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import comb, exp, lgamma, log, sqrt
 
 from gdbleak.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.survival import Share, estimate_survival
@@ -19,6 +19,9 @@ MANY = 1000
 
 FREED_LATE = 0.1
 """Of a leak's blocks that get old, at most this share is freed."""
+
+LIKELY = 0.05
+"""What is likelier than this may well be chance."""
 
 CHANCE = 0.01
 """What is less likely than this did not come about by chance."""
@@ -57,6 +60,8 @@ class Story:
     """With the tail."""
     sampled: bool
     """It was recorded in bursts: what came and went in between is not known."""
+    usual_share: float = 0.0
+    """In a sample, which share of the blocks of other sites get old: the free of some is missed."""
 
 
 class Facts:
@@ -128,6 +133,14 @@ class Facts:
         return bool(self.old) and self.freed_late <= FREED_LATE * late
 
     @property
+    def stands_out(self) -> bool:
+        """Whether more of its blocks get old than of other sites', and not by chance."""
+        return (
+            _chance_of_more(len(self.old), self.story.usual_share * (self.alive + self.freed))
+            < LIKELY
+        )
+
+    @property
     def filled_s(self) -> float | None:
         """When the site stopped growing, in seconds from the beginning; None if it has not."""
         births = self.births()
@@ -173,3 +186,16 @@ def _chance_of(late: int, count: int) -> float:
     if count > 1000:  # of a normal distribution that lies as far from the mean
         return 0.0 if count / 2 - late > 3 * sqrt(count) / 2 else 1.0
     return float(sum(comb(count, number) for number in range(late + 1)) / 2**count)
+
+
+def _chance_of_more(count: int, expected: float) -> float:
+    """Return how likely so many or more come, where so many are expected (Poisson).
+
+    >>> _chance_of_more(1, 0.0), round(_chance_of_more(3, 1.0), 3)
+    (0.0, 0.08)
+
+    """
+    if not expected:
+        return float(count == 0)
+    logs = (n * log(expected) - expected - lgamma(n + 1) for n in range(count))
+    return 1 - sum(map(exp, logs))

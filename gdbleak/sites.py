@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from statistics import median_low
 
 from gdbleak.blocks import Block
 from gdbleak.callers import Wrappers, find_caller
@@ -15,6 +16,10 @@ from gdbleak.turnover import Turnover
 from gdbleak.verdicts import judge, urgency
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
+
+
+ENOUGH_SITES = 5
+"""Of fewer sites, nobody can say what is usual."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,12 @@ class SiteMaker:
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
     ) -> dict[Key, Verdict]:
         turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
+        shares = [tally.share_that_gets_old for tally in tallies.values()] if estimates else []
+        known = sorted(share for share in shares if share is not None)
+        # Of fewer, one that leaks would count too much.
+        usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
         return {
-            key: judge(tally.story(turnover.room(tally.came), sampled=key in estimates))
+            key: judge(tally.story(turnover.room(tally.came), key in estimates, usual))
             for key, tally in tallies.items()
         }
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 from gdbleak.blocks import HEAP, Block
 from gdbleak.facts import Growth, Story
-from gdbleak.history import PARTS, Series, Span
+from gdbleak.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.sampling import Sample
 from gdbleak.turnover import NO_ROOM, Came, Room
+
+ENOUGH = 10
+"""Of fewer blocks, a share says nothing."""
 
 
 @dataclass
@@ -129,12 +132,21 @@ class Tally:
             self.older_bytes,
         )
 
-    def story(self, room: Room, sampled: bool) -> Story:
+    @property
+    def share_that_gets_old(self) -> float | None:
+        """Which share of the blocks is old at the end; None where there are few."""
+        count = len(self.freed_ages) + len(self.alive_ages)
+        if count < ENOUGH:
+            return None
+        return sum(age >= self.span.observed_ns * OLD_SHARE for age in self.alive_ages) / count
+
+    def story(self, room: Room, sampled: bool, usual_share: float = 0.0) -> Story:
         """Return what is needed to judge.
 
         Args:
             room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
+            usual_share: Of other sites, the share of blocks that get old.
 
         """
         growth = None
@@ -150,4 +162,5 @@ class Tally:
             window_ns=self.span.window_ns,
             observed_ns=self.span.observed_ns,
             sampled=sampled,
+            usual_share=usual_share,
         )

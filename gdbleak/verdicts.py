@@ -84,13 +84,15 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         yield Word.CACHE, f"filled in the first {format_seconds(filled_s)}, level since"
     if not facts.never_freed:
         return
+    kept = _describe_kept(facts)
+    if story.sampled and not facts.stands_out:
+        yield Word.CHURN, f"{kept}, as of other call stacks; of a sample"
+    if story.sampled:
+        yield Word.SUSPECT, f"{kept}; of a sample"
     if facts.slows_down:
         quarters = ", ".join(f"{facts.quarter(number):+,}" for number in range(4))
         yield Word.CACHE, f"slows down: {quarters} blocks in the quarters of the window"
     rate = format_factor(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9))
-    kept = _describe_kept(facts)
-    if story.sampled:
-        yield Word.SUSPECT, f"{kept}; of a sample"
     if len(facts.parts()) == 1:
         yield Word.FEW, f"{kept}; they came all at once"
     if _is_replaced(story):

@@ -241,3 +241,16 @@ def test_history_of_a_site():
     tally.add(block(int(110 * S)), None, 0)
     totals = tally.bytes.totals()
     assert (len(totals), totals[0], totals[PARTS // 2 - 1], totals[-1]) == (PARTS, 100, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "usual", "word"),
+    [(30, 0.02, "leak?"), (3, 0.03, "churn"), (3, 0.0, "leak?"), (100, 1.0, "churn")],
+)
+def test_in_a_sample_a_site_has_to_stand_out(forgotten, usual, word):
+    """The free of some blocks of every site is missed between bursts."""
+    tally = Tally(SPAN)
+    for number in range(100):
+        born_ns = int((OPENED_S + number / 10) * S)
+        tally.add(block(born_ns, None if number % 100 < forgotten else born_ns + 1000), None, 0)
+    assert judge(tally.story(NO_ROOM, sampled=True, usual_share=usual)).word == word
