@@ -19,7 +19,7 @@ Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 
 
 ENOUGH_SITES = 5
-"""Of fewer sites, nobody can say what is usual."""
+"""Of fewer sites, nobody can say what is usual: one that leaks would count too much."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class SiteMaker:
     ) -> dict[Key, Verdict]:
         turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
         shares = [tally.share_that_gets_old for tally in tallies.values()] if estimates else []
-        known = sorted(share for share in shares if share is not None)
-        # Of fewer, one that leaks would count too much.
+        # What keeps most of its blocks does so because it keeps them.
+        known = [share for share in shares if share is not None and share < 0.5]
         usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
         return {
             key: judge(tally.story(turnover.room(tally.came), key in estimates, usual))
