@@ -1,0 +1,47 @@
+"""How sites are judged beside each other."""
+
+from __future__ import annotations
+
+from gdbleak.blocks import HEAP, Block
+from gdbleak.callers import Wrappers
+from gdbleak.grouping import Key
+from gdbleak.history import Span
+from gdbleak.report import Estimate
+from gdbleak.sites import SiteMaker
+from gdbleak.stacks import CallStack
+from gdbleak.tally import Tally
+
+S = 10**9
+SPAN = Span(0, 20 * S, 20 * S)
+
+
+def tally(kept):
+    """Return the tally of 100 blocks, of which so many are not seen to be freed."""
+    made = Tally(SPAN)
+    for number in range(100):
+        born_ns = number * S // 10
+        died_ns = None if number % 100 < kept else born_ns + 1000
+        made.add(Block(0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False), None, older_ns=0)
+    return made
+
+
+def judge(*kept):
+    """Return the words for sites of a sample that keep so many of 100 blocks each."""
+    tallies = {Key(CallStack((n,), False), HEAP): tally(count) for n, count in enumerate(kept)}
+    estimates = dict.fromkeys(tallies, Estimate(1, 1, 1, 1, 1.0))
+    maker = SiteMaker("bytes", Wrappers(()), dict.fromkeys(range(len(kept)), ()), {}, 20.0, 0, {})
+    sites = maker.make(tallies, estimates)
+    return sorted((site.allocated_count - site.freed_count, site.verdict.word) for site in sites)
+
+
+def test_one_of_a_sample_that_stands_out():
+    words = judge(6, 7, 8, 5, 9, 40)
+    assert words == [(n, "churn") for n in (5, 6, 7, 8, 9)] + [(40, "leak?")]
+
+
+def test_where_most_leak_they_are_not_what_is_usual():
+    assert {word for _, word in judge(100, 100, 99, 100, 98, 100)} == {"leak?"}
+
+
+def test_of_few_nobody_can_say_what_is_usual():
+    assert judge(6, 40) == [(6, "leak?"), (40, "leak?")]
