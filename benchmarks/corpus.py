@@ -34,12 +34,13 @@ def trace(program: Program, folder: str, seconds: str, budget: str) -> list[str]
             [*map(str, command), "--format", "json"], capture_output=True, check=True
         )
         target.kill()
-    return [
+    rows = [
         f"| `{program.path.stem}` | {found.function}: {found.label} | `{found.word}` |"
         f" {found.evidence} | {'yes' if found.fits else '**no**'} |"
         for found in program.find(json.loads(made.stdout))
         if found.function in program.labels
     ]
+    return rows or [f"| `{program.path.stem}` | | | nothing was allocated | |"]
 
 
 def main(seconds: str = "20", budget: str = "100") -> None:

@@ -13,7 +13,7 @@ static void start(void) {}
 
 static void tick(long number)
 {
-    if (number >= 2 * HZ && number < 4 * HZ)
+    if (number >= SOON && number < SOON + 2 * HZ)
         queue_put(&jobs, enqueue());
     if (number % 6 == 0 && queue_length(&jobs))
         queue_free(&jobs);

@@ -17,6 +17,8 @@
 #include <time.h>
 
 #define HZ 100
+/* What is to happen in the window does not begin before this: by then it is open. */
+#define SOON (5 * HZ)
 #define NOINLINE __attribute__((noinline))
 
 static void start(void);

@@ -13,7 +13,7 @@ static struct stream *due[SLOTS];
 
 NOINLINE static struct stream *open_stream(void)
 {
-    return malloc(sizeof(struct stream));
+    return use(malloc(sizeof(struct stream)), sizeof(struct stream));
 }
 
 /* How many ticks it lives: of those that live for some time, half live twice as long, and so on. */

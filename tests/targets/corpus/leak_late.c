@@ -12,7 +12,7 @@ static void start(void) {}
 static void tick(long number)
 {
     static void *volatile last;
-    if (number >= 6 * HZ && number % 10 == 0)
+    if (number >= SOON + 5 * HZ && number % 10 == 0)
         last = log_error();
     (void)last;
 }

@@ -22,8 +22,8 @@ static void tick(long number)
     static void *lent;
     if (number % 10)
         return;
-    long which = number / 10 - 30;
-    if (which >= 0 && which < 12)
+    long which = (number - SOON) / 10;
+    if (number >= SOON && which < 12)
         connections[which] = connect_to_database();
     free(lent);
     lent = borrow();

@@ -1,4 +1,4 @@
-/* Tables that are built once, as soon as it runs, and kept.
+/* Tables that are built once, in two seconds, and kept.
  * keeps: build_table */
 #include "corpus.h"
 
@@ -13,7 +13,7 @@ static void start(void) {}
 
 static void tick(long number)
 {
-    if (number >= 1 * HZ && number < 3 * HZ)
+    if (number >= SOON && number < SOON + 2 * HZ)
         for (int i = 0; i < 2; i++)
-            table[2 * (number - HZ) + i] = build_table();
+            table[2 * (number - SOON) + i] = build_table();
 }

@@ -17,7 +17,7 @@ static void start(void) {}
 
 static void tick(long number)
 {
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; number >= SOON && i < 10; i++)
         push(number);
     if (elements.size() > 2000)
         elements.clear();

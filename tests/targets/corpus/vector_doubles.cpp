@@ -17,6 +17,6 @@ static void start(void) {}
 
 static void tick(long number)
 {
-    for (int i = 0; number >= 5 * HZ && i < 10; i++)
+    for (int i = 0; number >= SOON && i < 10; i++)
         push(number);
 }
