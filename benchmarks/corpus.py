@@ -13,6 +13,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -26,18 +27,21 @@ def trace(program: Program, folder: str, seconds: str, budget: str) -> list[str]
     binary = f"{folder}/{program.path.stem}"
     compiler = "c++" if program.path.suffix == ".cpp" else "cc"
     subprocess.run([compiler, "-O2", "-g", "-o", binary, program.path], check=True)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([binary], **pipes) as target:
+    with subprocess.Popen([binary], stdin=PIPE, stdout=PIPE) as target:
         target.stdout.readline()
         command = [*GDBLEAK, "trace", target.pid, "--duration", seconds, "--budget", budget]
-        made = subprocess.run(
-            [*map(str, command), "--format", "json"], capture_output=True, check=True
-        )
+        command = [*map(str, command), "--format", "json"]
+        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE) as running:
+            while b"tracing" not in running.stderr.readline():
+                continue
+            target.stdin.write(b"\n")
+            target.stdin.flush()
+            report = json.loads(running.stdout.read())
         target.kill()
     rows = [
         f"| `{program.path.stem}` | {found.function}: {found.label} | `{found.word}` |"
         f" {found.evidence} | {'yes' if found.fits else '**no**'} |"
-        for found in program.find(json.loads(made.stdout))
+        for found in program.find(report)
         if found.function in program.labels
     ]
     return rows or [f"| `{program.path.stem}` | | | nothing was allocated | |"]

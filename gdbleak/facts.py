@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import comb, exp, lgamma, log, sqrt
+from statistics import median
 
 from gdbleak.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.survival import Share, estimate_survival
@@ -19,6 +21,9 @@ MANY = 1000
 
 FREED_LATE = 0.1
 """Of a leak's blocks that get old, at most this share is freed."""
+
+ENOUGH = 50
+"""So many blocks of others tell how busy the process is."""
 
 LIKELY = 0.05
 """What is likelier than this may well be chance."""
@@ -55,6 +60,8 @@ class Story:
     growth: Growth | None
     room: Room
     """How much of what has come older blocks of the same sizes have made room for."""
+    others: tuple[int, ...]
+    """How many blocks other sites had allocated by the end of each part of the window."""
     window_ns: int
     observed_ns: int
     """With the tail."""
@@ -97,6 +104,27 @@ class Facts:
     def parts(self) -> set[int]:
         """Return the parts of the window in which old blocks were born."""
         return {int(at * PARTS // max(self.story.window_ns, 1)) for at in self.births()}
+
+    def done(self, at_ns: float) -> float:
+        """Return which share of its work the process had done by a time.
+
+        A site that slows down with everything else tells nothing. So a part of the window counts by
+        what other sites allocated in it, up to what is usual: a burst is no more work.
+        """
+        position = min(at_ns / max(self.story.window_ns, 1), 1.0) * PARTS
+        part = min(int(position), PARTS - 1)
+        work = self._work
+        return (sum(work[:part]) + (position - part) * work[part]) / sum(work)
+
+    @cached_property
+    def _work(self) -> list[float]:
+        """How much was done in each part; the same in each where others allocate little."""
+        others = (0, *self.story.others)
+        counts = [after - before for before, after in zip(others, others[1:])]
+        if sum(counts) < ENOUGH:
+            return [1.0] * PARTS
+        usual = max(median(counts), 1)
+        return [min(count, usual) for count in counts]
 
     def quarter(self, number: int) -> int:
         """Return by how many blocks the site grew in a quarter of the window, from 0."""
@@ -152,7 +180,7 @@ class Facts:
         last = births[-1] if births else 0
         # They come in clumps, so a part of the window counts once.
         parts = len({int(at * PARTS // max(self.story.window_ns, 1)) for at in births})
-        chance = min(last / max(possible, 1), 1.0) ** parts
+        chance = min(self.done(last) / max(self.done(possible), 1e-9), 1.0) ** parts
         if births and chance < (CHANCE if parts >= FEW else 5 * CHANCE):
             return last / 1e9
         return None
@@ -161,7 +189,8 @@ class Facts:
     def slows_down(self) -> bool:
         """Whether far fewer of the old blocks were born late than early."""
         births = self.births()
-        late = sum(at > self.birth_ns / 2 for at in births)
+        half_done = self.done(self.birth_ns) / 2
+        late = sum(self.done(at) > half_done for at in births)
         early = len(births) - late
         if self.clumps:
             half = self.birth_ns / max(self.story.window_ns, 1) * PARTS / 2

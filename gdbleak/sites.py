@@ -10,6 +10,7 @@ from statistics import median_low
 from gdbleak.blocks import Block
 from gdbleak.callers import Wrappers, find_caller
 from gdbleak.grouping import Key
+from gdbleak.history import Series
 from gdbleak.report import Estimate, Frame, OutstandingBlock, Site, Verdict
 from gdbleak.tally import Tally
 from gdbleak.turnover import Turnover
@@ -74,8 +75,12 @@ class SiteMaker:
         # What keeps most of its blocks does so because it keeps them.
         known = [share for share in shares if share is not None and share < 0.5]
         usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
+        births = Series()
+        for tally in tallies.values():
+            births.merge(tally.births)
+        totals = births.totals()
         return {
-            key: judge(tally.story(turnover.room(tally.came), key in estimates, usual))
+            key: judge(tally.story(turnover.room(tally.came), key in estimates, usual, totals))
             for key, tally in tallies.items()
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gdbleak.blocks import HEAP, Block
@@ -35,6 +36,7 @@ class Tally:
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
     blocks: Series = field(default_factory=Series)
+    births: Series = field(default_factory=Series)
     came: Came = field(default_factory=Came)
     resized: Series = field(default_factory=Series)
     """How much those have grown that were resized, and got half as old as the window."""
@@ -81,6 +83,7 @@ class Tally:
             self.bytes.merge(growth)
         if not block.is_older:
             self.blocks.add(came, 1)
+            self.births.add(came, 1)
             self.bytes.add(came, block.first_size)
         if went is not None:
             self.blocks.add(went, 0 if block.is_older else -1)
@@ -114,6 +117,7 @@ class Tally:
         self.alive_ages += other.alive_ages
         self.bytes.merge(other.bytes)
         self.blocks.merge(other.blocks)
+        self.births.merge(other.births)
         self.came.old.update(other.came.old)
         self.came.young.update(other.came.young)
         self.resized.merge(other.resized)
@@ -140,13 +144,16 @@ class Tally:
             return None
         return sum(age >= self.span.observed_ns * OLD_SHARE for age in self.alive_ages) / count
 
-    def story(self, room: Room, sampled: bool, usual_share: float = 0.0) -> Story:
+    def story(
+        self, room: Room, sampled: bool, usual_share: float = 0.0, births: Sequence[int] = ()
+    ) -> Story:
         """Return what is needed to judge.
 
         Args:
             room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
             usual_share: Of other sites, the share of blocks that get old.
+            births: How many blocks all sites together had allocated by the end of each part.
 
         """
         growth = None
@@ -163,4 +170,5 @@ class Tally:
             observed_ns=self.span.observed_ns,
             sampled=sampled,
             usual_share=usual_share,
+            others=tuple(every - own for every, own in zip(births, self.births.totals())),
         )

@@ -41,7 +41,10 @@ def findings(build_target, tmp_path_factory):
         options = ("--duration", 20, "--budget", 100, "--format", "json")
         tmpdir = tmp_path_factory.mktemp("tmpdir")
         with running(built[program]) as target, closing(Cli(tmpdir)) as cli:
-            return program.find(cli.run("trace", target.pid, *options).report)
+            trace = cli.start("trace", target.pid, *options)
+            trace.wait_for_window()
+            target.tell("")
+            return program.find(trace.finish().report)
 
     calm = [program for program in PROGRAMS if program.path.stem != BUSY]
     with ThreadPoolExecutor(AT_ONCE) as pool:

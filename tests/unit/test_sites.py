@@ -45,3 +45,25 @@ def test_where_most_leak_they_are_not_what_is_usual():
 
 def test_of_few_nobody_can_say_what_is_usual():
     assert judge(6, 40) == [(6, "leak?"), (40, "leak?")]
+
+
+def test_what_stops_with_all_the_others_is_not_full():
+    """The load of the process ends in the middle of the window."""
+
+    def made(stops_s, kept):
+        one = Tally(SPAN)
+        for number in range(stops_s * 10):
+            born_ns = number * S // 10
+            died_ns = None if kept else born_ns + 1000
+            values = (0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False)
+            one.add(Block(*values), None, older_ns=0)
+        return one
+
+    def word_beside(others_stop_s):
+        keys = [Key(CallStack((n,), False), HEAP) for n in range(2)]
+        tallies = dict(zip(keys, (made(11, kept=True), made(others_stop_s, kept=False))))
+        maker = SiteMaker("bytes", Wrappers(()), {0: (), 1: ()}, {}, 20.0, SPAN.end_ns, {})
+        return {site.freed_count: site.verdict.word for site in maker.make(tallies, {})}[0]
+
+    assert word_beside(others_stop_s=11) == "leak"
+    assert word_beside(others_stop_s=20) == "cache?"

@@ -1,7 +1,7 @@
 /* What the programs of the corpus share: a clock that ticks 100 times a second, and ordinary noise.
  *
  * A program defines `start`, which is called once before it says "ready", and `tick`, which is called
- * with the number of the tick, from 0. The first lines of each say what its call stacks are to be called:
+ * with the number of the tick, from 0. It ends with its stdin. The first lines of each say what its call stacks are to be called:
  *
  *     leak: FUNCTION      a leak, and named before every other one
  *     growing: FUNCTION   something that grows for ever, and named before every other one
@@ -10,6 +10,7 @@
 #ifndef CORPUS_H
 #define CORPUS_H
 
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +18,14 @@
 #include <time.h>
 
 #define HZ 100
-/* What is to happen in the window does not begin before this: by then it is open. */
-#define SOON (5 * HZ)
+/* The tick at which what is to happen in the window begins: a second after a line on stdin. */
+#define SOON corpus_soon
 #define NOINLINE __attribute__((noinline))
 
 static void start(void);
 static void tick(long number);
 
+static long corpus_soon = LONG_MAX / 2;
 static unsigned long corpus_seed = 88172645463325252UL;
 
 /* A number below a bound: always the same ones. */
@@ -106,8 +108,11 @@ int main(void)
             tick(number);
             make_noise(number);
         }
-        if (poll(&input, 1, 1000 / HZ) > 0)
-            return EXIT_SUCCESS;
+        if (poll(&input, 1, 1000 / HZ) > 0) {
+            if (getchar() == EOF)
+                return EXIT_SUCCESS;
+            corpus_soon = number + HZ;
+        }
     }
 }
 
