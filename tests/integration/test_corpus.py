@@ -16,9 +16,10 @@ AT_ONCE = 9
 """So many are traced at the same time: they have little to do."""
 
 BUSY = "leak_rare"
-"""It has more to do than can be recorded: how much is depends on the host."""
+"""It loses one block in 10,000, and how many are recorded depends on the host: maybe none of these."""
 
 NAMES = [program.path.stem for program in PROGRAMS]
+CALM = [name for name in NAMES if name != BUSY]
 
 
 @contextmanager
@@ -53,15 +54,22 @@ def findings(build_target, tmp_path_factory):
     return {program.path.stem: findings for program, findings in found.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CALM)
 def test_what_leaks_is_named_first(findings, name):
     labels = [finding.label for finding in findings[name]]
     assert labels == sorted(labels, key=("leak", "growing", "keeps").index), findings[name]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != BUSY])
-def test_what_leaks_is_called_a_leak_and_nothing_else_is(findings, name):
-    assert [finding for finding in findings[name] if not finding.fits] == []
+@pytest.mark.parametrize("name", CALM)
+def test_what_leaks_is_called_a_leak(findings, name):
+    leaking = [finding for finding in findings[name] if finding.label != "keeps"]
+    assert [finding for finding in leaking if not finding.fits] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_else_is(findings, name):
+    keeping = [finding for finding in findings[name] if finding.label == "keeps"]
+    assert [finding for finding in keeping if not finding.fits] == []
 
 
 def test_every_label_is_of_a_function_that_allocates(findings):
