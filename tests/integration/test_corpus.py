@@ -16,7 +16,7 @@ AT_ONCE = 9
 """So many are traced at the same time: they have little to do."""
 
 BUSY = "leak_rare"
-"""It loses one block in 10,000, and how many are recorded depends on the host: maybe none of these."""
+"""It loses one block in 10,000; how many of these are recorded depends on the host: maybe none."""
 
 NAMES = [program.path.stem for program in PROGRAMS]
 CALM = [name for name in NAMES if name != BUSY]
