@@ -14,7 +14,7 @@ from gdbleak.bounds import bounded, check_bounds
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.memory_limit import MemoryLimit, find_limit
-from gdbleak.proc import memory_status, read_mappings
+from gdbleak.proc import memory_status, read_mappings, read_start
 from gdbleak.processes import describe_process
 from gdbleak.runtimes import Runtime, recognise
 from gdbleak.trend import Trend, find_trend
@@ -103,7 +103,7 @@ class Lineup:
 class _Track:
     """What was seen of a process."""
 
-    started_s: float
+    started: int | None
     points: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -155,17 +155,14 @@ def find_suspects(
 
 def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None:
     """Add a point to the track of every process."""
-    for process in psutil.process_iter():
-        pid = process.pid
+    for pid in psutil.pids():
         if pid == os.getpid():  # it holds what it has seen
             continue
         try:
+            started = read_start(pid)
             held = memory_status(pid)
-            started_s = process.create_time()
-        except (psutil.AccessDenied, PermissionError):
+        except PermissionError:
             unreadable.add(pid)
-            continue
-        except (psutil.Error, OSError):  # it has ended
             continue
         # A kernel before 4.5 does not tell anonymous memory from others: what is not shared is.
         private = held.get("RssAnon")
@@ -174,8 +171,8 @@ def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None
         if private is None:  # it has ended, or it is a thread of the kernel
             continue
         track = tracks.get(pid)
-        if track is None or track.started_s != started_s:
-            track = tracks[pid] = _Track(started_s)
+        if track is None or track.started != started:  # its PID has been given away again
+            track = tracks[pid] = _Track(started)
         track.points.append((now_s, private + held.get("VmSwap", 0)))
 
 
