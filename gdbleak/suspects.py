@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from gdbleak.bounds import bounded, check_bounds
+from gdbleak.container_names import find_container
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.memory_limit import MemoryLimit, find_limit
@@ -68,6 +69,8 @@ class Suspect:
     runtime: Runtime | None
     """None for what is plain native code."""
     limit: MemoryLimit | None
+    container: str | None = None
+    """Short id or name of the container it is in."""
 
     @property
     def grows(self) -> bool:
@@ -197,7 +200,15 @@ def _describe(pid: int, track: _Track, trend: Trend) -> Suspect | None:
         tuple(int(size) for _, size in track.points),
         _recognise(pid),
         find_limit(pid),
+        _container_of(pid),
     )
+
+
+def _container_of(pid: int) -> str | None:
+    try:
+        return find_container(Path(f"/proc/{pid}/cgroup").read_text(errors="surrogateescape"))
+    except OSError:  # it has ended, or the kernel has no control groups
+        return None
 
 
 def _recognise(pid: int) -> Runtime | None:
