@@ -70,12 +70,27 @@ def read_status(pid: int) -> dict[str, str]:
 
 def read_state(pid: int, thread: int | None = None) -> str | None:
     """Return the state letter of a process, or of one of its threads; None when it is gone."""
+    fields = _read_stat(f"/proc/{pid}/task/{thread or pid}/stat")
+    return fields[0].decode() if fields else None
+
+
+def read_start(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since boot; None when it is gone.
+
+    No other process of the same PID has the same.
+    """
+    fields = _read_stat(f"/proc/{pid}/stat")
+    return int(fields[19]) if fields else None
+
+
+def _read_stat(path: str) -> list[bytes]:
+    """Return the fields from the state on; none when the process is gone."""
     try:
-        stat = Path(f"/proc/{pid}/task/{thread or pid}/stat").read_bytes()
+        stat = Path(path).read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name before it may hold spaces and parentheses.
-    return stat[stat.rindex(b")") + 2 :][:1].decode()
+        return []
+    # The name before them may hold spaces and parentheses.
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def list_threads(pid: int) -> list[int]:

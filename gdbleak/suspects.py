@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 
 from gdbleak.bounds import bounded, check_bounds
+from gdbleak.container_names import find_container
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.memory_limit import MemoryLimit, find_limit
-from gdbleak.proc import memory_status, read_mappings
+from gdbleak.proc import memory_status, read_mappings, read_start
 from gdbleak.processes import describe_process
 from gdbleak.runtimes import Runtime, recognise
 from gdbleak.trend import Trend, find_trend
@@ -68,6 +69,8 @@ class Suspect:
     runtime: Runtime | None
     """None for what is plain native code."""
     limit: MemoryLimit | None
+    container: str | None = None
+    """Short id or name of the container it is in."""
 
     @property
     def grows(self) -> bool:
@@ -103,7 +106,7 @@ class Lineup:
 class _Track:
     """What was seen of a process."""
 
-    started_s: float
+    started: int | None
     points: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -155,17 +158,14 @@ def find_suspects(
 
 def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None:
     """Add a point to the track of every process."""
-    for process in psutil.process_iter():
-        pid = process.pid
+    for pid in psutil.pids():
         if pid == os.getpid():  # it holds what it has seen
             continue
         try:
+            started = read_start(pid)
             held = memory_status(pid)
-            started_s = process.create_time()
-        except (psutil.AccessDenied, PermissionError):
+        except PermissionError:
             unreadable.add(pid)
-            continue
-        except (psutil.Error, OSError):  # it has ended
             continue
         # A kernel before 4.5 does not tell anonymous memory from others: what is not shared is.
         private = held.get("RssAnon")
@@ -174,8 +174,8 @@ def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None
         if private is None:  # it has ended, or it is a thread of the kernel
             continue
         track = tracks.get(pid)
-        if track is None or track.started_s != started_s:
-            track = tracks[pid] = _Track(started_s)
+        if track is None or track.started != started:  # its PID has been given away again
+            track = tracks[pid] = _Track(started)
         track.points.append((now_s, private + held.get("VmSwap", 0)))
 
 
@@ -200,7 +200,15 @@ def _describe(pid: int, track: _Track, trend: Trend) -> Suspect | None:
         tuple(int(size) for _, size in track.points),
         _recognise(pid),
         find_limit(pid),
+        _container_of(pid),
     )
+
+
+def _container_of(pid: int) -> str | None:
+    try:
+        return find_container(Path(f"/proc/{pid}/cgroup").read_text(errors="surrogateescape"))
+    except OSError:  # it has ended, or the kernel has no control groups
+        return None
 
 
 def _recognise(pid: int) -> Runtime | None:

@@ -13,12 +13,13 @@ class Completion:
 
     summary = "print a script by which your shell completes command lines"
     description = (
-        "Print a script for bash, zsh or tcsh by which it completes the commands of gdbleak, their "
-        "options, and what these can be set to."
+        "Print a script for a shell by which it completes the commands of gdbleak, their options, "
+        "and what these can be set to."
     )
     examples = """\
   gdbleak completion bash > ~/.local/share/bash-completion/completions/gdbleak
   gdbleak completion zsh > ~/.zfunc/_gdbleak    (a folder of your $fpath)
+  gdbleak completion fish > ~/.config/fish/completions/gdbleak.fish
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -111,5 +111,7 @@ def _describe(rank: int, suspect: Suspect) -> Iterator[str]:
             f" {suspect.limit.of} in about {format_seconds(suspect.reached_in_s)}, if it goes on"
             " like this"
         )
+    if suspect.container:
+        yield f"#{rank} runs in the container {printable(suspect.container)}"
     if suspect.runtime:
         yield f"#{rank} is {suspect.runtime.name}: gdbleak sees {suspect.runtime.seen}"

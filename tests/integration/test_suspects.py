@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
 import gdbleak
 from gdbleak.errors import UsageError
+
+_LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
 @pytest.fixture
@@ -50,6 +54,30 @@ def test_ctrl_c_ends_it_with_what_was_seen(cli, grows):
     running.send(signal.SIGINT)
     result = running.finish()
     assert (result.exit_code, "Next: gdbleak trace" in result.stdout) == (0, True)
+
+
+@pytest.mark.skipif(not os.access(_LAST_PID, os.W_OK), reason="only root chooses a PID")
+def test_pid_that_is_given_away_again(build_target, start_target):
+    """The looks at two processes of one PID are no growth of either."""
+    program = build_target("grows.c")
+    old = start_target(program, "1")
+    reused = []
+
+    def replace(_elapsed_s):
+        if reused:
+            return
+        old.end()
+        for _attempt in range(100):  # another process may be faster
+            _LAST_PID.write_text(str(old.pid - 1))
+            new = start_target(program, "60000")
+            if new.pid == old.pid:
+                reused.append(new)
+                return
+
+    lineup = gdbleak.find_suspects(gdbleak.Search(duration_s=1, interval_s=0.1), replace)
+    assert reused
+    assert old.pid not in {suspect.pid for suspect in lineup.suspects}
+    assert lineup.ended >= 1
 
 
 def test_range_of_numbers():

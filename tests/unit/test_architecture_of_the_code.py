@@ -55,6 +55,7 @@ PURE = [
     "selection",
     "rates",
     "cost",
+    "container_names",
     "units",
     "sparkline",
     "follow.event_lines",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 
+import psutil
 import pytest
 from support.processes import wait_until
 
@@ -16,6 +17,7 @@ from gdbleak.proc import (
     list_threads,
     parse_mapping,
     read_mappings,
+    read_start,
     read_state,
     read_status,
     resident_set,
@@ -93,7 +95,13 @@ def test_own_process():
 
 def test_process_that_is_gone():
     assert read_mappings(GONE) == list_threads(GONE) == []
-    assert read_state(GONE) is resident_set(GONE) is None
+    assert read_state(GONE) is read_start(GONE) is resident_set(GONE) is None
+
+
+def test_read_start():
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    started_s = psutil.boot_time() + read_start(os.getpid()) / ticks_per_s
+    assert started_s == pytest.approx(psutil.Process().create_time(), abs=2)
 
 
 def test_memory():

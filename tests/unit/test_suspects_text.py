@@ -29,7 +29,7 @@ def suspect(pid, slope, steadiness=0.98, **changes):
 
 LINEUP = Lineup(
     (
-        suspect(4711, MIB),
+        suspect(4711, MIB, container="3f2a1b0c9d8e"),
         suspect(4712, 1024.0, runtime=RUNTIMES[0], command="java -jar \x1b[2J" + "x" * 200),
         suspect(4713, 2048.0, steadiness=0.3),
     ),
@@ -52,6 +52,7 @@ def test_what_it_says():
     text = as_text(LINEUP, 10, None, ascii_only=True)
     assert text.isascii()
     assert "#1 reaches the 512 MiB of its control group in about 256 s, if it goes on" in text
+    assert "#1 runs in the container 3f2a1b0c9d8e\n" in text
     assert "#2 is Java: gdbleak sees native memory only" in text
     assert "#3" not in text.partition("Command")[2]
     assert "the kernel's own memory grows" in text
