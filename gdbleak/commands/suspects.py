@@ -65,6 +65,8 @@ class Suspects:
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         console = Console(stderr=True, highlight=False)
+        if not console.is_terminal:
+            sys.stderr.write(f"gdbleak: looking at all processes for {options.duration:g} s\n")
         with Live(console=console, auto_refresh=False, transient=True) as live:
 
             def draw(elapsed_s: float) -> None:
