@@ -1,8 +1,9 @@
 """What verdicts the programs of the corpus get: a Markdown table.
 
-    python benchmarks/corpus.py [SECONDS [BUDGET]]
+    python benchmarks/corpus.py [SECONDS [BUDGET [NAME...]]]
 
-A window of SECONDS (20) on each, nine at a time, with `--budget` BUDGET (100).
+A window of SECONDS (20) on each program, or on those named, nine at a time, with `--budget`
+BUDGET (100).
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ def trace(program: Program, folder: str, seconds: str, budget: str) -> list[str]
     return rows or [f"| `{program.path.stem}` | | | nothing was allocated | |"]
 
 
-def main(seconds: str = "20", budget: str = "100") -> None:
+def main(seconds: str = "20", budget: str = "100", *names: str) -> None:
     """Print the table."""
     print("| Program | Label | Verdict | Evidence | Right |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(9) as pool:
-        for rows in pool.map(lambda p: trace(p, folder, seconds, budget), PROGRAMS):
+        programs = [p for p in PROGRAMS if not names or p.path.stem in names]
+        for rows in pool.map(lambda p: trace(p, folder, seconds, budget), programs):
             print(*rows, sep="\n")
 
 
