@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from gdbleak.allocator_mappings import AllocatorMappings
@@ -187,7 +187,7 @@ class Analysis:
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
-            memory=self._explain_memory(_sum_up(ledger, sites)),
+            memory=self._explain_memory(_sum_up(ledger, sites), sampling is not None),
             verification=Verification(
                 **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
             ),
@@ -202,8 +202,10 @@ class Analysis:
     def _span(self) -> Span:
         """When the window was opened and closed, and its tail ended."""
         recording = self.recording
-        opened_ns = recording.opened_ns or 0
-        end_ns = (recording.end or {}).get("end_ns") or max(recording.last_ns, opened_ns)
+        end_ns = (recording.end or {}).get("end_ns") or recording.last_ns
+        # Without a beginning there was no window: the process ended while it was attached to.
+        opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
+        end_ns = max(end_ns, opened_ns)
         closed_ns = end_ns
         if recording.head["tail_s"]:
             closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
@@ -266,20 +268,24 @@ class Analysis:
         samples = {key: tally.sample() for key, tally in self._tallies.items()}
         before, after = self._resident
         growth = None if before is None or after is None else max(after - before, 0)
-        scale = choose_scale(sampling, samples.values(), age_ns, growth)
-        sampling = replace(sampling, scale=scale)
+        rate = Rate(**self.recording.head["rate"])
+        sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
         return sampling, {
             key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
         }
 
-    def _explain_memory(self, outstanding: int) -> MemoryInfo:
+    def _explain_memory(self, outstanding: int, estimated: bool) -> MemoryInfo:
         before, after = self._resident
         if before is None or after is None:
             return MemoryInfo(before, after, None)
         growth = after - before
         end = self.recording.end or {}
         rest = explain_rest(
-            self.recording.head.get("memory", {}), end.get("memory", {}), growth, outstanding
+            self.recording.head.get("memory", {}),
+            end.get("memory", {}),
+            growth,
+            outstanding,
+            estimated,
         )
         return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
 

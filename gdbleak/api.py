@@ -210,6 +210,8 @@ def make_report(
 
 def write_head(path: Path, values: dict[str, Any]) -> None:
     """Begin a recording that only its owner can read; an older one in its place goes."""
+    if path.exists() and not path.is_file():  # a device, say: it must not go
+        raise WriteError(f"cannot write the recording {path}: it is no file", "name another file")
     try:
         path.unlink(missing_ok=True)
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:

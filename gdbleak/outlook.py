@@ -46,7 +46,11 @@ def look_ahead(sites: Iterable[Site], limit: MemoryLimit | None) -> Outlook | No
 
 
 def explain_rest(
-    before: Mapping[str, int], after: Mapping[str, int], growth: int, outstanding: int
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    growth: int,
+    outstanding: int,
+    estimated: bool = False,
 ) -> tuple[str, ...]:
     """Return sentences about the part of the growth that outstanding blocks do not explain.
 
@@ -55,6 +59,7 @@ def explain_rest(
         after: And after it.
         growth: Bytes by which the resident set grew.
         outstanding: Bytes of outstanding blocks.
+        estimated: Whether they are estimated from a sample.
 
     """
     notable = max(abs(growth) * _NOTABLE, 1 << 16)
@@ -73,7 +78,12 @@ def explain_rest(
     threads = after.get("Threads", 0) - before.get("Threads", 0)
     if threads > 0 and rest > notable:
         said.append(f"there are {threads:,} more threads, each with a stack")
-    if rest > notable:
+    if rest > notable and estimated:
+        said.append(
+            f"{format_bytes(rest)} are not accounted for: the sample may stand for more than is"
+            " estimated, or they are no outstanding blocks at all"
+        )
+    elif rest > notable:
         said.append(
             f"{format_bytes(rest)} are something else: freed blocks that the allocator keeps, gaps"
             " between blocks (fragmentation), or mappings of the program's own (see --mappings)"

@@ -119,4 +119,23 @@ def _fill(kind: type[T], values: dict[str, Any]) -> T:
     ]
     if missing:
         raise KeyError(*missing)
+    for each in fields(kind):  # type: ignore[arg-type]
+        if each.name in known and not _fits(known[each.name], str(each.type)):
+            raise TypeError(f"{each.name} is {known[each.name]!r}")
     return kind(**known)
+
+
+def _fits(value: object, annotation: str) -> bool:
+    """Whether a value may be one of a field, by the field's annotation; of others it may be any."""
+    name, _, optional = annotation.partition(" | ")
+    if value is None:
+        return optional == "None"
+    return isinstance(value, _KINDS[name]) if name in _KINDS else True
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+}

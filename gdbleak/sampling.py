@@ -10,7 +10,7 @@ set: what stays has to be somewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from gdbleak.blocks import LAST_SHARE
@@ -83,21 +83,34 @@ def measure_sampling(turns: Iterable[Turn], end_ns: int, calls: int, rate: Rate)
 
 
 def choose_scale(
-    sampling: Sampling, samples: Iterable[Sample], age_ns: float, growth: int | None
-) -> float:
-    """Return what a recorded block is taken to stand for.
+    sampling: Sampling,
+    samples: Iterable[Sample],
+    age_ns: float,
+    growth: int | None,
+    rate: Rate,
+) -> Sampling:
+    """Return the same, with what a recorded block is taken to stand for.
+
+    What the resident set grew by bounds it too: the rate before the window may have been too low.
 
     Args:
         sampling: Of the window.
         samples: Of its sites.
         age_ns: The age that blocks have to reach to count.
         growth: Bytes by which the resident set grew; None when that is not known.
+        rate: How often the process allocates.
 
     """
     stays = sum(sample.remaining(age_ns) * sample.block_bytes for sample in samples) * _LAST_TOO
     if growth is None or stays <= 0:
-        return sampling.scale_low
-    return min(max(growth / stays, sampling.scale_low), sampling.scale_high)
+        return sampling
+    by_growth = growth / stays
+    likely = by_growth if rate.at_least else min(by_growth, sampling.scale_high)
+    return replace(
+        sampling,
+        scale=max(likely, sampling.scale_low),
+        scale_high=max(by_growth, sampling.scale_high),
+    )
 
 
 def estimate(sample: Sample, sampling: Sampling, age_ns: float, duration_s: float) -> Estimate:

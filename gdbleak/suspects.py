@@ -39,8 +39,8 @@ _KERNEL = {
 class Search:
     """How to look for suspects."""
 
-    duration_s: float = bounded(30.0, 0.1, 31 * 86400.0)
-    interval_s: float = bounded(1.0, 0.01, 86400.0)
+    duration_s: float = bounded(30.0, 0.1, 31 * 86400)
+    interval_s: float = bounded(1.0, 0.01, 86400)
     """Seconds between two looks; more when a look takes long."""
 
     def __post_init__(self) -> None:

@@ -97,6 +97,8 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         yield Word.FEW, f"{kept}; they came all at once"
     if _is_replaced(story):
         yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
+    if story.room.suffices and story.room.share >= REPLACED[0]:
+        yield Word.FEW, f"{kept}; older blocks of this size were freed, about as many"
     if facts.falls:
         yield Word.CHURN, "many are freed at once, now and then"
     if story.room.share >= REPLACED[1]:
@@ -199,6 +201,8 @@ def _describe_freed(facts: Facts) -> str:
 def _describe_few(facts: Facts) -> str:
     count = facts.alive
     blocks = f"{count:,} block{'' if count == 1 else 's'}"
+    if not count:
+        return "none was watched for long enough"
     if facts.freed and facts.old:
         return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
     if count >= FEW and not facts.old:

@@ -27,7 +27,7 @@ def draw_trend(sizes: Sequence[int]) -> str:
     )
 
 
-def draw_history(history: History) -> str:
+def draw_history(history: History, what: str = "outstanding") -> str:
     """Return a chart of what was outstanding, and by how much the resident set grew."""
     if not history.times_s:
         return ""
@@ -61,7 +61,7 @@ def draw_history(history: History) -> str:
         f'<figure><svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
         f' aria-label="Outstanding bytes, and growth of the resident set">{"".join(grid)}{ends}'
         f'<polyline class="rss" points="{place(rss)}"/><polyline points="{place(held)}"/></svg>'
-        '<figcaption><span class="key-held">&#9472;&#9472; outstanding</span> &nbsp;'
+        f'<figcaption><span class="key-held">&#9472;&#9472; {what}</span> &nbsp;'
         ' <span class="key-rss">&#9476;&#9476; growth of the resident set</span></figcaption>'
         "</figure>"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tabulate import tabulate
 
@@ -16,8 +16,8 @@ from gdbleak.units import format_bytes
 
 SCHEMA = "gdbleak.diff/1"
 
-_HEADERS = ("", "Before", "After", "Change", "Verdict", "Caller")
-_ALIGN = ("left", "right", "right", "right", "left", "left")
+_HEADERS = ("#", "", "Before", "After", "Change", "Verdict", "Caller")
+_ALIGN = ("right", "left", "right", "right", "right", "left", "left")
 _NARROWEST = 80
 
 
@@ -72,15 +72,17 @@ def _say(comparison: Comparison, top: int, width: int | None) -> Iterator[str]:
         yield f"{len(comparison.differences) - top:,} are not shown: see --top"
     for note in comparison.notes:
         yield f"note: {note}"
-    for difference in shown:
+    for number, difference in enumerate(shown, start=1):
         if difference.change in (Change.NEW, Change.FASTER):
             yield ""
-            yield from (line.text for line in stack_lines(difference.site))
+            site = replace(difference.site, rank=number)
+            yield from (line.text for line in stack_lines(site))
 
 
 def _table(differences: Sequence[Difference], width: int | None) -> str:
     rows = [
         [
+            str(number),
             difference.change.value,
             _rate(difference.before.bytes_per_s),
             _rate(difference.after.bytes_per_s),
@@ -89,7 +91,7 @@ def _table(differences: Sequence[Difference], width: int | None) -> str:
             difference.after.word or difference.before.word or "-",
             describe_caller(difference.site),
         ]
-        for difference in differences
+        for number, difference in enumerate(differences, start=1)
     ]
     if width:
         columns = [*zip(_HEADERS, *rows)][:-1]

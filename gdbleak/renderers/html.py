@@ -55,7 +55,7 @@ class HtmlRenderer:
             script=script,
             script_hash=_hash(script),
             cards="".join(_card(*facts) for facts in _sum_up(report)),
-            chart=draw_history(report.history),
+            chart=draw_history(report.history, _describe_held(report)),
             left_out=escape(_left_out(report)),
             headers=_headers(),
             rows="".join(map(_row, shown, rows(shown))),
@@ -97,6 +97,11 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
             yield format_seconds(report.outlook.reached_in_s), limit
     ok = report.verification.ok
     yield "yes" if ok else "unknown" if ok is None else "no", "process left as it was found"
+
+
+def _describe_held(report: Report) -> str:
+    """Return what the chart shows: of a sample, nobody knows more than what was recorded."""
+    return "outstanding, as recorded in bursts" if report.window.sampling else "outstanding"
 
 
 def _card(value: str, text: str) -> str:

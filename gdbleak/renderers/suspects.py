@@ -19,6 +19,8 @@ SCHEMA = "gdbleak.suspects/1"
 _BAR_COUNT = 12
 _HEADERS = ("#", "PID", "Private", "Per hour", "Steady", "Age", "Trend", "Command")
 _ALIGN = (*["right"] * 6, "left", "left")
+_LONGEST = 120
+"""So many characters of a command line: what stands in it may be secret, and is often long."""
 _NARROWEST = 80
 _SOON_S = 90 * 86400.0
 """A limit that is reached later than this is not worth a line."""
@@ -69,7 +71,7 @@ def _table(suspects: Sequence[Suspect], width: int | None, ascii_only: bool) -> 
                 f"{100 * suspect.trend.steadiness:.0f} %",
                 format_seconds(suspect.age_s),
                 draw_bars(suspect.history, _BAR_COUNT, bars=ASCII_BARS if ascii_only else BARS),
-                printable(suspect.command),
+                printable(cut(suspect.command, _LONGEST)),
             ]
         )
     columns = [*zip(_HEADERS, *rows)][:-1]

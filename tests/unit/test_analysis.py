@@ -267,3 +267,11 @@ def test_sampled_window(make_report, growth, scale):
     assert queue.estimate.outstanding_count == 0
     assert leak.estimate.outstanding_count == round(10 * 4 / 3 * scale)
     assert report.leaking == (leak,)
+
+
+def test_process_that_ended_before_its_window_was_open(tmp_path):
+    path = recordings.write(
+        tmp_path / "recording", recordings.head(), recordings.end(end_ns=END_NS, ended_by="x")
+    )
+    report = Analysis(Recording(path), ModuleMap([]), ReportOptions()).make_report(resolve)
+    assert (report.window.duration_s, report.sites) == (0.0, ())

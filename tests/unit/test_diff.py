@@ -123,7 +123,7 @@ def test_text():
     assert text.isascii()
     lines = text.splitlines()
     assert lines[0].startswith("before: fibonacci (pid 4242)")
-    assert [line.split()[0] for line in lines[5:8]] == ["new", "same", "gone"]
+    assert [line.split()[1] for line in lines[5:8]] == ["new", "same", "gone"]
     assert "1 new, 0 faster, 1 same, 0 slower, 1 gone" in lines
     assert "  leak: 0 of 400 freed" in lines
     assert "2 are not shown: see --top" in as_text(COMPARISON, 1, None)
@@ -180,4 +180,15 @@ def test_sites_must_be_whole():
     values = json.loads(write(report(stack("f", 4))))
     del values["sites"][0]["rank"]
     with pytest.raises(RecordingError, match="damaged: KeyError"):
+        read_report(json.dumps(values), "x.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("outstanding_bytes", "x"), ("bytes_per_s", None), ("kind", 3), ("oldest_s", "old")],
+)
+def test_fields_must_be_of_their_kind(name, value):
+    values = json.loads(write(report(stack("f", 4))))
+    values["sites"][0][name] = value
+    with pytest.raises(RecordingError, match=f"damaged: TypeError.*{name}"):
         read_report(json.dumps(values), "x.json")

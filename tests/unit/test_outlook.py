@@ -41,6 +41,11 @@ def test_nothing_leaks():
     assert look_ahead([judged("churn", 10.0)], LIMIT) is None
 
 
+def test_of_a_sample_nobody_knows_what_the_rest_is():
+    [sentence] = explain_rest({}, {}, 10 * MIB, 4 * MIB, estimated=True)
+    assert sentence.startswith("6.0 MiB are not accounted for: the sample may stand for more")
+
+
 @pytest.mark.parametrize(
     ("more", "growth", "outstanding", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import struct
 from unittest.mock import patch
@@ -166,7 +167,7 @@ DAMAGE = {
     "end is no object": FRAMES[0] + raw_json(END, b"[1]"),
     "end is empty": FRAMES[0] + raw_json(END, b"{}"),
     "end's time is a word": FRAMES[0] + recordings.end(end_ns="x"),
-    "end's time is past all numbers": FRAMES[0] + recordings.end(end_ns=10**400),
+    "end's time is past all numbers": FRAMES[0] + FRAMES[1] + recordings.end(end_ns=10**400),
     "end's proof is a list": FRAMES[0] + recordings.end(verification=[1]),
 }
 
@@ -254,3 +255,11 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
         assert [hit.time_ns for hit in found] == list(range(40))
         for order in (found, found[::-1]):
             assert all(bytes(recording.stack(h.position)[0]) == stacks[h.time_ns] for h in order)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(WriteError, match="it is no file"):
+        write_head(fifo, {})
+    assert fifo.is_fifo()

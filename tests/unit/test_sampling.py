@@ -58,7 +58,7 @@ def test_a_burst_that_the_end_cuts_off():
 def test_nothing_recorded():
     sampling = measure_sampling(turns(*BURSTS), 15 * S, 0, unknown(""))
     empty = Sample([], [], 0.0, 0, 0)
-    assert choose_scale(sampling, [empty], 1, 10**9) == 5
+    assert choose_scale(sampling, [empty], 1, 10**9, unknown("")) == sampling
     assert estimate(empty, sampling, 1, 10.0).outstanding_count == 0
 
 
@@ -101,7 +101,18 @@ SAMPLING = Sampling(9, 1.0, 1000, 50_000, 10, 10, 50)
 )
 def test_scale_is_what_the_resident_set_allows(growth, scale):
     samples = [sample(5), sample(10), Sample([1] * 500, [], 1000, 0, 0)]
-    assert choose_scale(SAMPLING, samples, 5 * S, growth) == scale
+    made = choose_scale(SAMPLING, samples, 5 * S, growth, Rate(1e4, 0))
+    assert (made.scale, made.scale_low) == (scale, 10)
+
+
+def test_rate_that_is_a_lower_bound_does_not_bound_from_above():
+    def choose(at_least):
+        rate = Rate(1e4, 0, at_least=at_least)
+        made = choose_scale(SAMPLING, [sample(20)], 5 * S, 2_000_000, rate)
+        return made.scale, made.scale_high
+
+    assert choose(at_least=False) == (50, 750)
+    assert choose(at_least=True) == (750, 750)
 
 
 def test_blocks_that_are_freed_in_the_end_do_not_stay():
