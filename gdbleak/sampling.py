@@ -75,7 +75,7 @@ def measure_sampling(turns: Iterable[Turn], end_ns: int, calls: int, rate: Rate)
         bursts=bursts,
         recorded_s=recorded_ns / 1e9,
         recorded_calls=calls,
-        calls=round(calls * by_calls) if by_calls > by_time else None,
+        calls=round(calls * by_calls) if by_calls > by_time and not rate.at_least else None,
         scale=by_time,
         scale_low=by_time,
         scale_high=max(by_time, by_calls),

@@ -17,6 +17,8 @@ from gdbleak.renderers.diff import as_json, as_text
 from gdbleak.report import Report
 from gdbleak.report_reader import read_report
 
+_ADVICE = "give files written with --save, or with -o FILE.json"
+
 
 class Diff:
     """Compare two windows, call stack by call stack."""
@@ -72,6 +74,6 @@ def _open(path: str) -> Report:
                 return load(path)
         return read_report(Path(path).read_text(encoding="utf-8"), path)
     except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+        raise RecordingError(f"cannot read {path}: {error.strerror}", _ADVICE) from error
     except UnicodeDecodeError as error:
-        raise RecordingError(f"{path} is neither a recording nor a JSON report") from error
+        raise RecordingError(f"{path} is neither a recording nor a JSON report", _ADVICE) from error

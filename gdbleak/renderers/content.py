@@ -32,7 +32,7 @@ _FUNCTION_IN_STACK = 100
 def heading(report: Report) -> Line:
     """Return the line that says what was watched, and for how long."""
     target = report.target
-    command = cut(target.command, _LIMIT)
+    command = cut(" ".join(target.command.split()), _LIMIT)  # some pad their titles
     allocator = cut(target.allocator, _LIMIT)
     duration = format_seconds(report.window.duration_s)
     pid = f"pid {target.pid}"
