@@ -22,26 +22,31 @@ def traced(cli, builds, start_target, tmp_path):
     for number, program in enumerate(builds):
         target = start_target(program)
         recording, report = tmp_path / f"{number}.gdbleak", tmp_path / f"{number}.json"
-        options = ("--duration", 3, "--older", 0, "--save", recording, "-o", report)
+        options = ("--duration", 3, "--budget", 100, "--older", 0)
+        options += ("--save", recording, "-o", report)
         assert cli.run("trace", target.pid, *options).exit_code == 0
         made.append((recording, report))
     return made
 
 
 def compare(cli, before, after):
+    """Return what became of each function; how fast is a matter of the host."""
     made = json.loads(cli.run("diff", before, after, "--format", "json").stdout)
-    return {difference["stack"][0]: difference["change"] for difference in made["differences"]}
+    changes = {difference["stack"][0]: difference["change"] for difference in made["differences"]}
+    return {
+        function: word if word in ("new", "gone") else "both" for function, word in changes.items()
+    }
 
 
 def test_both_ways(cli, traced):
     (old, old_report), (new, new_report) = traced
-    forward = {"volatile_cache": "new", "open_session": "gone", "log_line": "same"}
-    backward = {"volatile_cache": "gone", "open_session": "new", "log_line": "same"}
+    forward = {"volatile_cache": "new", "open_session": "gone", "log_line": "both"}
+    backward = {"volatile_cache": "gone", "open_session": "new", "log_line": "both"}
     assert compare(cli, old, new) == forward
     assert compare(cli, new_report, old_report) == backward
     assert compare(cli, old, new_report) == forward
     text = cli.run("diff", old, new).stdout
-    assert "1 new, 0 faster, 1 same, 0 slower, 1 gone" in text
+    assert text.count("\n1 new, ") == 1
     assert "volatile_cache" in text
 
 

@@ -135,7 +135,7 @@ def test_name_of_none(cli):
 def test_fail_on_a_verdict(cli, build_target, start_target, words, status):
     target = start_target(build_target("corpus/leak_all.c"))
     saved = cli.tmpdir.parent / "saved"
-    options = ("--duration", 2, "--fail-on", words, "--save", saved)
+    options = ("--duration", 2, "--budget", 100, "--fail-on", words, "--save", saved)
     assert cli.run("trace", target.pid, *options).exit_code == status
     assert cli.run("report", saved, "--fail-on", words).exit_code == status
 
