@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,7 @@ def trace(
 
             window = Window(target, plan, memory, recording, limits, looks, notebook, tell)
             try:
-                with follower or nullcontext():
+                with closing(notebook), follower or nullcontext():
                     window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
             except DebuggerError as error:
                 if read_state(pid) in (None, "Z", "X"):
