@@ -25,7 +25,8 @@ def twenty_sites(build_target):
 
 def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_target, twenty_sites):
     target = start_target(*twenty_sites)
-    trace = cli.start("trace", target.pid, *("--budget", 10, "--duration", 15, "--format", "json"))
+    options = ("--budget", 10, "--duration", 30, "--sort", "bytes", "--format", "json")
+    trace = cli.start("trace", target.pid, *options)
     report = trace.finish().report
 
     sampling = report["window"]["sampling"]
@@ -33,7 +34,7 @@ def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_targe
     assert sampling["recorded_calls"] == report["window"]["allocations"]
     assert 2 < sampling["scale_low"] <= sampling["scale"] <= sampling["scale_high"]
     assert report["window"]["found_free"] > 0
-    # In half a minute it is the first; benchmarks/sampling.py says how surely.
+    # Mostly it is the first; benchmarks/sampling.py says how surely.
     [leak] = [site for site in report["sites"][:3] if site["function"] == "site_13"]
     estimate = leak["estimate"]
     low, most, high = (estimate[f"outstanding_bytes{which}"] for which in ("_low", "", "_high"))
