@@ -81,7 +81,7 @@ class Facts:
         self.freed_late = sum(age >= self.old_ns for age in story.freed)
         self.alive, self.freed = len(story.alive), len(story.freed)
 
-    @property
+    @cached_property
     def lasting(self) -> tuple[Share | None, float]:
         """Which share of blocks gets how old: half of the time, if enough are that old."""
         story = self.story
@@ -97,13 +97,15 @@ class Facts:
         """For how long blocks could be born that are old now."""
         return min(self.story.window_ns, self.story.observed_ns - self.old_ns)
 
+    @cached_property
     def births(self) -> list[int]:
         """Return when the old blocks were born, counted from when the window began."""
         return [self.story.observed_ns - age for age in reversed(self.old)]
 
+    @cached_property
     def parts(self) -> set[int]:
         """Return the parts of the window in which old blocks were born."""
-        return {int(at * PARTS // max(self.story.window_ns, 1)) for at in self.births()}
+        return {int(at * PARTS // max(self.story.window_ns, 1)) for at in self.births}
 
     def done(self, at_ns: float) -> float:
         """Return which share of its work the process had done by a time.
@@ -171,7 +173,7 @@ class Facts:
     @property
     def filled_s(self) -> float | None:
         """When the site stopped growing, in seconds from the beginning; None if it has not."""
-        births = self.births()
+        births = self.births
         if self.freed <= len(self.old):  # hardly any of the young ones will go
             births = sorted(self.story.observed_ns - age for age in self.story.alive)
             possible: float = self.story.window_ns
@@ -188,20 +190,20 @@ class Facts:
     @property
     def slows_down(self) -> bool:
         """Whether far fewer of the old blocks were born late than early."""
-        births = self.births()
+        births = self.births
         half_done = self.done(self.birth_ns) / 2
         late = sum(self.done(at) > half_done for at in births)
         early = len(births) - late
         if self.clumps:
             half = self.birth_ns / max(self.story.window_ns, 1) * PARTS / 2
-            late = sum(part >= half for part in self.parts())
-            early = len(self.parts()) - late
+            late = sum(part >= half for part in self.parts)
+            early = len(self.parts) - late
         return late < early / 2 and _chance_of(late, early + late) < CHANCE
 
     @property
     def clumps(self) -> bool:
         """Whether there are parts of the window with many births, and more without any."""
-        parts = len(self.parts())
+        parts = len(self.parts)
         return len(self.old) > 2 * parts and parts < PARTS / 4
 
 

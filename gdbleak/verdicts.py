@@ -68,7 +68,7 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
         yield Word.GROWING, growth
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
-    if len(facts.parts()) >= 2 and facts.outlives and not story.sampled:
+    if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
         yield Word.SUSPECT, f"{_describe_few(facts)}, which lived within {facts.usual_life}"
     yield from _judge_flow(facts)
     if facts.freed and not (facts.old and facts.never_freed):
@@ -93,7 +93,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         quarters = ", ".join(f"{facts.quarter(number):+,}" for number in range(4))
         yield Word.CACHE, f"slows down: {quarters} blocks in the quarters of the window"
     rate = format_factor(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9))
-    if len(facts.parts()) == 1:
+    if len(facts.parts) == 1:
         yield Word.FEW, f"{kept}; they came all at once"
     if _is_replaced(story):
         yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
@@ -105,7 +105,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
         share = round(100 * story.room.share)
         yield word, f"{kept}; +{rate}/s; older blocks of this size made room for {share} % of them"
-    if len(facts.old) < 2 * FEW - 1 or len(facts.parts()) < FEW:
+    if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
         yield Word.SUSPECT, f"{kept}; {len(facts.old):,} blocks are few"
     yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
 
@@ -212,9 +212,9 @@ def _describe_few(facts: Facts) -> str:
 
 def _when(facts: Facts) -> str:
     """Return since when a leak grows."""
-    births = facts.births()
+    births = facts.births
     start = births[0] / max(facts.birth_ns, 1)
-    if (1 - start) ** len(facts.parts()) < CHANCE:
+    if (1 - start) ** len(facts.parts) < CHANCE:
         return f" from {format_seconds(births[0] / 1e9)} on"
     return " throughout"
 
