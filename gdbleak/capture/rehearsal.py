@@ -83,6 +83,8 @@ def _prove(gdb: GdbProgram, folder: Path, life: int | None, halts_first: bool) -
 
 
 def _describe(gdb: GdbProgram, step: str, cause: str) -> UnprovedError:
+    for words in ("gdb: ", "Error occurred in Python: "):
+        cause = cause.removeprefix(words)
     kind = DetachError if step == _DETACH else UnprovedError
     other = find_another(gdb.path)
     return kind(
