@@ -7,7 +7,8 @@ before it lets the target go. That is milliseconds after GDB was killed, for the
 memory first. So the agent takes a robust mutex in the file `lock` of FOLDER and says `locked`: the
 kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, with the lines
 
-    gdb PID          GDB has started; at the end of its input it detaches by itself
+    tries PID        a GDB has started, which does not touch the target yet
+    gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
     released         the target was released, and what happens to GDB is of no interest
     done             there is nothing more to guard
@@ -263,6 +264,8 @@ class _Guard:
             self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
+        elif command == "tries":
+            self._gdb = int(arguments[0])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:

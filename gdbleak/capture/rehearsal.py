@@ -9,7 +9,7 @@ and the target does not have to wait for that either.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,12 @@ _PERMIT = (
 
 
 @contextmanager
-def proved_agent(gdb: GdbProgram, folder: Path, life: int | None = None) -> Iterator[Agent]:
+def proved_agent(
+    gdb: GdbProgram,
+    folder: Path,
+    life: int | None = None,
+    on_launch: Callable[[int], None] = lambda _: None,
+) -> Iterator[Agent]:
     """Launch an agent in a GDB that has shown on a stand-in that it can be trusted.
 
     A GDB that cannot detach from a running process is tried once more, with a halt first.
@@ -48,26 +53,33 @@ def proved_agent(gdb: GdbProgram, folder: Path, life: int | None = None) -> Iter
         gdb: The program.
         folder: A private folder.
         life: See `Agent.launch`.
+        on_launch: Called with the PID of each GDB that is started.
 
     Raises:
         UnprovedError: it failed, and by what.
         DebuggerFailedError: the stand-in did not start.
 
     """
+
+    def prove(halts_first: bool) -> Agent:
+        own = folder / ("halting" if halts_first else "running")
+        own.mkdir()
+        return _prove(gdb, lambda: Agent.launch(gdb, own, life, halts_first), on_launch)
+
     try:
-        agent = _prove(gdb, folder / "running", life, halts_first=False)
+        agent = prove(halts_first=False)
     except DetachError:
-        agent = _prove(gdb, folder / "halting", life, halts_first=True)
+        agent = prove(halts_first=True)
     with agent.debugger:
         yield agent
 
 
-def _prove(gdb: GdbProgram, folder: Path, life: int | None, halts_first: bool) -> Agent:
-    folder.mkdir()
+def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[int], None]) -> Agent:
     stand_in = StandIn()
     try:
-        agent = Agent.launch(gdb, folder, life, halts_first)
+        agent = launch()
         try:
+            on_launch(agent.debugger.pid)
             rehearsal = Rehearsal(agent, stand_in, stand_in.meet())
             try:
                 rehearsal.run()

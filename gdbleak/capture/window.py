@@ -156,7 +156,7 @@ class Window:
 
         """
         with _reserve(self._recording.absolute().parent), Interruption() as interruption:
-            with proved_agent(gdb, self._folder, self._guard.life) as agent:
+            with proved_agent(gdb, self._folder, self._guard.life, self._guard.note) as agent:
                 self._guard.announce(agent.debugger.pid, agent.halts_first)
                 plan = agent.folder / "plan.json"
                 write_plan(

@@ -7,9 +7,9 @@ import time
 
 import pytest
 from support.bad_gdbs import HURRIED, HURRIED_S, BadGdb, assert_refused, assert_untouched
+from support.crew import running_beside
 from support.processes import wait_until
 
-from gdbleak.capture.agent import DETACH_TIMEOUT_S
 from gdbleak.capture.rehearsal import START_TIMEOUT_S
 from gdbleak.gdb_program import find_gdb
 
@@ -106,7 +106,10 @@ REFUSED = {
         "at the detach: breakpoints stayed in the code",
     ),
     "a thread stays stopped": (
-        "after_detach(lambda: os.kill(pid(), signal.SIGSTOP))",
+        "def stop():\n"
+        "    os.kill(pid(), signal.SIGSTOP)\n"
+        "    while ') T ' not in open('/proc/%d/stat' % pid()).read(): time.sleep(0.01)\n"
+        "after_detach(stop)",
         "at the detach: after it, a thread was still traced or stopped",
     ),
     "the process dies of the detach": (
@@ -192,3 +195,101 @@ def test_mistake_is_caught(refuse, mistake):
 def test_gdb_that_does_not_answer_is_given_up(refuse, mistake):
     sabotage, words = SILENT[mistake]
     refuse(sabotage, words, wrapper=HURRIED, limit_s=START_TIMEOUT_S + HURRIED_S)
+
+
+# Where GDB is when it dies, or when gdbleak does.
+MOMENTS = {
+    "the start": ("{how}()", "its start"),
+    "before the attach": ("before('attach', {how})", "the attach"),
+    "attached": ("before('catch', {how})", "the attach"),
+    "about to continue": ("before('continue', {how})", "the attach"),
+    "asked for threads": (
+        "@replace(Threads, 'invoke')\ndef _(original, *_): {how}()",
+        "the attach",
+    ),
+    "at a breakpoint": (
+        "@replace(Probe, 'stop')\ndef _(original, *_): {how}()",
+        "a breakpoint",
+    ),
+    "at a turn": ("@replace(Code, 'put')\ndef _(original, *_): {how}()", "the turn of"),
+    "asked for counts": (
+        "@replace(Status, 'invoke')\ndef _(original, *_): {how}()",
+        "the recording",
+    ),
+    "about to detach": ("on_detach(lambda _: {how}())", "the detach"),
+    "detached": ("after_detach({how})", "the detach"),
+}
+DEATHS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_gdb_is_killed(refuse, moment):
+    sabotage, step = MOMENTS[moment]
+    refuse(sabotage.format(how="die"), f"at {step}")
+
+
+@pytest.mark.parametrize("death", DEATHS)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_gdbleak_is_ended(cli, puppet, state, tmp_path, moment, death):
+    gdb = BadGdb(tmp_path / "bad", MOMENTS[moment][0].format(how="hang"))
+    trace = cli.start("trace", puppet.pid, env={"GDBLEAK_GDB": str(gdb.path)})
+    gdb.wait_until_it_hangs()
+    trace.send(death)
+    if death == signal.SIGKILL:
+        gdb.go_on()
+        wait_until(lambda: running_beside(puppet) == [], "GDB, the guard and the stand-in ended")
+    result = trace.finish()
+
+    killed = death == signal.SIGKILL
+    assert (result.exit_code, result.stdout) == (-signal.SIGKILL if killed else 130, "")
+    assert result.stderr == ("" if killed else "gdbleak: interrupted\n")
+    assert puppet.pid not in gdb.attached
+    assert_untouched(puppet, state)
+
+
+@pytest.mark.parametrize("moment", ["before the attach", "at a breakpoint", "about to detach"])
+def test_gdb_that_hangs_does_not_outlive_gdbleak(cli, puppet, state, tmp_path, moment):
+    gdb = BadGdb(tmp_path / "bad", MOMENTS[moment][0].format(how="hang"))
+    trace = cli.start("trace", puppet.pid, env={"GDBLEAK_GDB": str(gdb.path)})
+    gdb.wait_until_it_hangs()
+    trace.send(signal.SIGKILL)
+
+    assert_untouched(puppet, state)
+    assert trace.finish().exit_code == -signal.SIGKILL
+
+
+# Before GDB 11, a detach from a process that runs leaves the breakpoints in it.
+OLD = """
+@on_detach
+def detach(original):
+    runs = any(thread.is_running() for thread in gdb.selected_inferior().threads())
+    process, probes = pid(), window_plans[-1]["probes"]
+    original()
+    if runs:
+        for probe in probes:
+            write(probe["address"], b"\\xcc")
+"""
+
+
+@pytest.mark.parametrize("program", ["puppet.c", "worker.c"])
+def test_gdb_that_cannot_detach_from_what_runs_halts_it_first(
+    build_target, cli, start_target, state, tmp_path, program
+):
+    target, gdb = start_target(build_target(program)), BadGdb(tmp_path / "bad", OLD)
+    trace = cli.start_trace(target.pid, env={"GDBLEAK_GDB": str(gdb.path)})
+    if program == "puppet.c":
+        assert target.ask("leak 3") == "leaked"
+    trace.send(signal.SIGINT)
+
+    report = trace.finish().report
+    assert report["window"]["ended_by"] == "interrupt"
+    assert report["verification"]["ok"] is True
+    first, second, last = gdb.attached
+    assert (len({first, second, target.pid}), last) == (3, target.pid)
+    target.assert_as_found()
+    if program == "puppet.c":
+        assert report["window"]["allocations"] == 3
+        assert_untouched(target, state)
+    else:
+        assert target.ask("end").endswith(" 0 damaged")
+        assert target.wait() == 0

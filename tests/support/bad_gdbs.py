@@ -97,7 +97,7 @@ class BadGdb:
         script.write_text(f"if 'Probe' in globals():\n    exec({code!r}, globals())\n")
         # No command of GDB can stand in for one of the machine interface.
         edit = "s/-target-detach/-interpreter-exec console bad-detach/"
-        through = f" < <(exec sed -u '{edit}' <&3) 3<&-" if "detach" in sabotage else ""
+        through = f" < <(exec sed -u '{edit}' <&3 2>/dev/null) 3<&-" if "detach" in sabotage else ""
         self.path.write_text(
             "#!/bin/bash\nexec 3<&0\n"
             f'exec {shutil.which("gdb")} "$@" -x {shlex.quote(str(script))}{through}\n'
