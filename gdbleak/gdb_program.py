@@ -166,7 +166,7 @@ def _read(process: subprocess.Popen[bytes]) -> str:
 
 def _failed(path: str, output: str, end: str) -> DebuggerMissingError:
     """Say what is wrong with a GDB that has not told its version."""
-    line = _quote(output).removeprefix(f"{path}: ")
+    line = _quote(output.replace(f"{path}: ", ""))
     if not line or "exit status" not in end:
         return DebuggerMissingError(
             f"{path} {end}" + (f"; it printed: {line}" if line else ""), _advise(path)

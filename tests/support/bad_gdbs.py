@@ -124,10 +124,11 @@ HURRIED = (
     sys.executable,
     "-c",
     "import sys\n"
+    "from gdbleak import gdb_program\n"
     "from gdbleak.capture import agent, rehearsal, standing_in\n"
     "from gdbleak.cli import main\n"
-    "for module in (agent, rehearsal, standing_in):\n"
-    "    for name in ('START', 'ANSWER', 'DETACH'):\n"
+    "for module in (agent, gdb_program, rehearsal, standing_in):\n"
+    "    for name in ('_PROBE', 'START', 'ANSWER', 'DETACH'):\n"
     "        if hasattr(module, f'{name}_TIMEOUT_S'):\n"
     f"            setattr(module, f'{{name}}_TIMEOUT_S', {HURRIED_S})\n"
     "sys.exit(main(sys.argv[4:]))",
