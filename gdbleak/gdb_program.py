@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import platform
+import re
 import select
 import shutil
 import signal
@@ -49,6 +50,7 @@ _INSTALL = (
 )
 _NOISE = ("warning: ", "Undefined set ", "Undefined maint")
 """What a GDB says that lacks one of our settings."""
+_TELLING = re.compile(r"(?i)error\b|cannot|not supported")
 _POINT = "set GDBLEAK_GDB to the path of a gdb with Python"
 
 
@@ -191,7 +193,8 @@ def _quote(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if any(line.startswith("Traceback (") for line in lines):
         lines.reverse()
-    telling = (line for line in lines if not line.startswith(_NOISE))
+    lines = [line for line in lines if not line.startswith(_NOISE)] or lines
+    telling = (line for line in lines if _TELLING.search(line))
     return cut(next(telling, lines[0] if lines else ""), _QUOTED)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import time
 
+import psutil
 import pytest
 from support.bad_gdbs import HURRIED, HURRIED_S, BadGdb, assert_refused, assert_untouched
 from support.crew import running_beside
-from support.processes import wait_until
+from support.processes import lives, wait_until
 
 from gdbleak.capture.rehearsal import START_TIMEOUT_S
 from gdbleak.gdb_program import find_gdb
@@ -293,3 +294,35 @@ def test_gdb_that_cannot_detach_from_what_runs_halts_it_first(
     else:
         assert target.ask("end").endswith(" 0 damaged")
         assert target.wait() == 0
+
+
+def test_doctor_tells_of_a_gdb_that_fails(cli, tmp_path):
+    gdb = BadGdb(tmp_path / "bad", REFUSED["a hit is not recorded"][0])
+    result = cli.run("doctor", env={"GDBLEAK_GDB": str(gdb.path)})
+
+    assert result.exit_code == 1
+    problem, cure, *others = result.stdout.splitlines()[1:]
+    assert problem.startswith(f"problem  gdb {find_gdb().version} ({gdb.path}) failed on a process")
+    assert cure == f"           try: set GDBLEAK_GDB={find_gdb().path}"
+    assert [line for line in others if not line.startswith("ok ")] == []
+
+
+def test_doctor_tells_of_a_gdb_that_halts_first(cli, tmp_path):
+    result = cli.run("doctor", env={"GDBLEAK_GDB": str(BadGdb(tmp_path / "bad", OLD).path)})
+    assert result.exit_code == 0
+    assert "s; it halts a process before it detaches" in result.stdout
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_doctor_is_ended(cli, tmp_path, end):
+    gdb = BadGdb(tmp_path / "bad", MOMENTS["at a breakpoint"][0].format(how="hang"))
+    doctor = cli.start("doctor", env={"GDBLEAK_GDB": str(gdb.path)})
+    gdb.wait_until_it_hangs()
+    doctor.send(end)
+
+    result = doctor.finish()
+    assert (result.exit_code, result.stderr) == (130, "gdbleak: interrupted\n")
+    wait_until(
+        lambda: not any(map(lives, psutil.Process().children(recursive=True))),
+        "GDB and the stand-in had ended",
+    )
