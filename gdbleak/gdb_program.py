@@ -97,8 +97,9 @@ def find_gdb() -> GdbProgram:
 def find_another(path: str) -> str | None:
     """Return the path of a gdb of this host that is not that one, if there is one."""
     for other in _iter_programs():
-        if not Path(other).samefile(path):
-            return other
+        with suppress(OSError):  # one of the two has just been removed
+            if not Path(other).samefile(path):
+                return other
     return None
 
 
