@@ -265,7 +265,7 @@ def record():
     process = Process(pid)
     modules = process.modules()
     allocators, probes = make_probes(modules)
-    held = set(thread.ptid[1] for thread in gdb.selected_inferior().threads())
+    held = {thread.ptid[1] for thread in gdb.selected_inferior().threads()}
     missing = len(set(process.threads()) - held)
     if missing:
         fail(
