@@ -4,7 +4,8 @@ Python 2.7 and 3.x, standard library only. In a hit it reads registers and raw s
 one frame to the recording (the format stands in gdbleak/recording.py). It never raises, prints
 or decides there; what goes wrong is counted, and told when the controller asks.
 
-`gdbleak-start FILE` begins a window, once the one before it has ended. FILE is a plan in JSON:
+`gdbleak-start FILE` begins a window, once the one before it has ended. FILE is a plan in JSON,
+in which each character of a path stands for a byte:
     pid          the process to attach to
     remote       whether GDB holds the process already, on another machine; then there is no turn
     lock, life   a file, and a descriptor, by which the guard learns of our death, if there is one
@@ -232,8 +233,9 @@ class Window(object):
 
     def start(self, plan):
         self.clear()
-        recorder = self.recorder = Recorder(plan["recording"], plan["stack_bytes"], Code(plan))
-        recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
+        recording = path_of(plan["recording"])
+        recorder = self.recorder = Recorder(recording, plan["stack_bytes"], Code(plan))
+        recorder.lock = "lock" in plan and hold_lock(path_of(plan["lock"]), plan["life"])
         began = now_ns()
         if not plan.get("remote"):
             gdb.execute("attach %d" % plan["pid"], to_string=True)
@@ -318,6 +320,11 @@ class Leave(Command):
     def invoke(self, argument, from_tty):
         if self.window.leave():
             gdb.execute("quit")
+
+
+def path_of(text):
+    """A path in a plan, whose characters stand for bytes: not every Python here knows UTF-8."""
+    return text.encode("latin-1")
 
 
 def hold_lock(path, life):

@@ -197,7 +197,7 @@ def write_plan(
     """
     values = {
         "pid": pid,
-        "recording": str(recording.absolute()),
+        "recording": encode_path(recording),
         "stack_bytes": stack_bytes,
         "breakpoint": X86_64.breakpoint.hex(),
         "sentinel": sentinel and sentinel.id,
@@ -208,6 +208,11 @@ def write_plan(
         path.write_text(json.dumps(values))
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def encode_path(path: Path) -> str:
+    """Return a path as the agent reads it: a character for each byte."""
+    return os.fsencode(path.absolute()).decode("latin-1")
 
 
 def _parse(console: str) -> Status:

@@ -228,6 +228,7 @@ class _Guard:
         self._gdb: int | None = None
         self._deputy: _Deputy | None = None
         self._alone_since: float | None = None
+        self._released = False
         self._restored = 0
         self._waiting: threading.Thread | None = None
         self._watched = [control, life]
@@ -260,14 +261,16 @@ class _Guard:
 
     def _obey(self, command: str, *arguments: str) -> None:
         if command == "released":
-            self._watched.remove(self._life)
+            self._released = True
+            if self._life in self._watched:
+                self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:
                 self._deputy = _Deputy(self._gdb, self._journal.plan["pid"])
-            os.write(1, b"noted\n")
+        os.write(1, b"noted\n")
 
     def _hear_gdb(self, said: bytes) -> None:
         if said:
@@ -295,7 +298,10 @@ class _Guard:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""
         with Path(self._folder, "lock").open("r+b") as file, mmap.mmap(file.fileno(), 0) as page:
             lock = ctypes.c_char.from_buffer(page)
-            if ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD:
+            owner_died = (
+                ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD
+            )
+            if owner_died and not self._released:
                 self._restored = restore(self._memory, self._journal.plan)
             del lock  # the page cannot be closed before
 

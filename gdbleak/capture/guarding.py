@@ -14,6 +14,7 @@ from gdbleak.errors import DebuggerFailedError
 
 READY_TIMEOUT_S = 10.0
 REPAIR_TIMEOUT_S = 10.0
+NOTED_TIMEOUT_S = 2.0
 
 
 class Guarding:
@@ -62,7 +63,7 @@ class Guarding:
         spare(debugger_pid)
         os.close(self.life)
         self._say(f"gdb {debugger_pid}{' halts' if halts_first else ''}\n")
-        self._hear(READY_TIMEOUT_S)
+        self._hear(NOTED_TIMEOUT_S)
 
     def repair(self) -> None:
         """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
@@ -77,6 +78,7 @@ class Guarding:
     def stand_down(self) -> None:
         """Say that the target was released: what happens to GDB now is of no interest."""
         self._say("released\n")
+        self._hear(NOTED_TIMEOUT_S)
 
     def __enter__(self) -> Guarding:
         return self

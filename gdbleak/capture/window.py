@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Plan
-from gdbleak.capture.agent import Agent, Status, write_plan
+from gdbleak.capture.agent import Agent, Status, encode_path, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
@@ -166,7 +166,7 @@ class Window:
                     self._limits.stack_bytes,
                     self._plan.probes,
                     find_sentinel(self._plan.probes),
-                    lock=str(self._folder / "lock"),
+                    lock=encode_path(self._folder / "lock"),
                     life=self._guard.life,
                 )
                 interruption.defer()
