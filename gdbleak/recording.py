@@ -154,9 +154,9 @@ def encode_resident(resident: Resident) -> bytes:
     return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
 
 
-def encode_json(kind: int, values: dict[str, Any]) -> bytes:
-    """Return a HEAD or END frame."""
-    payload = json.dumps(values, separators=(",", ":")).encode()
+def encode_json(kind: int, values: dict[str, Any], payload_bytes: int = 0) -> bytes:
+    """Return a HEAD or END frame, whose payload is at least so long."""
+    payload = json.dumps(values, separators=(",", ":")).encode().ljust(payload_bytes)
     return FRAME.pack(kind, 0, 0, len(payload)) + payload
 
 

@@ -34,12 +34,14 @@ from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import find_sentinel
 from gdbleak.proc import Memory, memory_status, read_state, resident_set
-from gdbleak.recording import END, EndedBy, encode_json
+from gdbleak.recording import END, FRAME, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
 
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
+LATER_BYTES = 100
+"""Room in that end for what the proof still adds to it."""
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Window:
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._outcome = _Outcome()
         self._end: dict[str, Any] = {}
+        self._end_bytes = 0
         self._verification: Verification | None = None
         self._released_s: float | None = None
         self._is_touched = False
@@ -155,22 +158,12 @@ class Window:
             KeyboardInterrupt: Ctrl-C came before the attach.
 
         """
-        with _reserve(self._recording.absolute().parent), Interruption() as interruption:
-            with proved_agent(gdb, self._folder, self._guard.life) as agent:
-                self._guard.announce(agent.debugger.pid, agent.halts_first)
-                plan = agent.folder / "plan.json"
-                write_plan(
-                    plan,
-                    self._target.pid,
-                    self._recording,
-                    self._limits.stack_bytes,
-                    self._plan.probes,
-                    find_sentinel(self._plan.probes),
-                    lock=encode_path(self._folder / "lock"),
-                    life=self._guard.life,
-                )
-                interruption.defer()
-                self._record(agent, plan, interruption)
+        with Interruption() as interruption:
+            with _reserve(self._recording.absolute().parent):
+                with proved_agent(gdb, self._folder, self._guard.life) as agent:
+                    self._guard.announce(agent.debugger.pid, agent.halts_first)
+                    interruption.defer()
+                    self._record(agent, self._write_plan(agent.folder), interruption)
             self._verification = self._proof.look(self._has_own_stop)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
@@ -181,7 +174,21 @@ class Window:
                 "memory": memory_status(self._target.pid),
                 "modules": [module.to_json() for module in modules],
             }
-            self._write_end()
+            self._write_end(self._verification)
+
+    def _write_plan(self, folder: Path) -> Path:
+        path = folder / "plan.json"
+        write_plan(
+            path,
+            self._target.pid,
+            self._recording,
+            self._limits.stack_bytes,
+            self._plan.probes,
+            find_sentinel(self._plan.probes),
+            lock=encode_path(self._folder / "lock"),
+            life=self._guard.life,
+        )
+        return path
 
     def conclude(self) -> Verification:
         """Return the proof, once the target has run on for long enough.
@@ -198,17 +205,23 @@ class Window:
                 )
             except KeyboardInterrupt:  # whoever does not want to wait for it knows what was seen
                 self._verification = self._proof.look(self._has_own_stop)
-            self._write_end()
+            self._write_end(self._verification)
         return self._verification
 
-    def _write_end(self) -> None:
-        assert self._verification is not None
-        end = {**self._end, "verification": asdict(self._verification)}
+    def _write_end(self, verification: Verification) -> None:
+        """Write the last frame; over the one before, and no longer, for the disk may be full."""
+        end = {**self._end, "verification": asdict(verification)}
+        is_first = not self._end_bytes
+        frame = encode_json(END, end, self._end_bytes)
+        if is_first:
+            frame = encode_json(END, end, len(frame) + LATER_BYTES)
+            self._end_bytes = len(frame) - FRAME.size
         try:
-            os.truncate(self._recording, self._tail.position)
+            if is_first:
+                os.truncate(self._recording, self._tail.position)
             with self._recording.open("r+b") as file:
-                file.seek(0, os.SEEK_END)
-                file.write(encode_json(END, end))
+                file.seek(self._tail.position)
+                file.write(frame)
         except OSError as error:
             raise WriteError(
                 f"cannot complete the recording {self._recording}: {error.strerror};"
