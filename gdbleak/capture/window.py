@@ -159,11 +159,11 @@ class Window:
 
         """
         with Interruption() as interruption:
-            with _reserve(self._recording.absolute().parent):
-                with proved_agent(gdb, self._folder, self._guard.life) as agent:
-                    self._guard.announce(agent.debugger.pid, agent.halts_first)
-                    interruption.defer()
-                    self._record(agent, self._write_plan(agent.folder), interruption)
+            reserve = _reserve(self._recording.absolute().parent)
+            with reserve, proved_agent(gdb, self._folder, self._guard.life) as agent:
+                self._guard.announce(agent.debugger.pid, agent.halts_first)
+                interruption.defer()
+                self._record(agent, self._write_plan(agent.folder), interruption)
             self._verification = self._proof.look(self._has_own_stop)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
@@ -198,13 +198,12 @@ class Window:
 
         """
         assert self._verification is not None
-        if self._released_s is not None:
-            try:
-                self._verification = self._proof.conclude(
-                    self._verification, self._released_s, self._has_own_stop
-                )
-            except KeyboardInterrupt:  # whoever does not want to wait for it knows what was seen
-                self._verification = self._proof.look(self._has_own_stop)
+        if self._outcome.ended_by is not EndedBy.TARGET_EXIT and self._released_s is not None:
+            self._verification = self._proof.conclude(
+                self._released_s,
+                self._has_own_stop,
+                self._outcome.ended_by is EndedBy.TARGET_EXEC,
+            )
             self._write_end(self._verification)
         return self._verification
 
