@@ -357,8 +357,10 @@ def hold_lock(path, life):
 
 
 def main():
-    # What is written to a controller that has died must not end GDB before it has detached.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # None of these may end GDB while it holds a target: not what a service manager sends to a
+    # whole group, nor the end of a terminal, of a controller that reads, or of processor time.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_IGN)
     window = Window()
     Start("gdbleak-start", window)
     Status("gdbleak-status", window)

@@ -147,6 +147,10 @@ class Agent:
             raise DebuggerFailedError(f"gdb (process {self.debugger.pid}) does not answer")
         return None
 
+    def pass_trap(self) -> None:
+        """Let a target run on that was halted by a SIGTRAP of its own, and gets it now."""
+        self.debugger.tell('-interpreter-exec console "signal SIGTRAP &"')
+
     def detach(self, pid: int) -> None:
         """Let the target go, by command.
 
@@ -157,6 +161,8 @@ class Agent:
             DebuggerFailedError: GDB did not, or has ended.
 
         """
+        if self.debugger.is_halted and self.debugger.halted_by == "SIGTRAP":
+            self.pass_trap()
         if self.halts_first:
             self._halt(pid)
         self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)

@@ -141,6 +141,9 @@ class Watch:
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         limits, debugger = self._limits, self._agent.debugger
+        if is_own_trap(debugger.events):
+            self._agent.pass_trap()
+            debugger.events.clear()
         told = explain(debugger.events)
         debugger.events.clear()
         if told or self._runs_another_program():
@@ -198,6 +201,15 @@ class Watch:
             self._now_ns,
             tail.position,
         )
+
+
+def is_own_trap(events: list[dict[str, Any]]) -> bool:
+    """Return whether GDB has halted the target for a SIGTRAP that is none of ours.
+
+    GDB halts everything for it, so it is the last event.
+    """
+    stops = [event["payload"] or {} for event in events if event["message"] == "stopped"]
+    return bool(stops) and stops[-1].get("signal-name") == "SIGTRAP"
 
 
 def explain(events: list[dict[str, Any]]) -> EndedBy | None:
