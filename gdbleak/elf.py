@@ -300,6 +300,13 @@ class ElfImage:
                 yield from ((relocation, None) for relocation in section.iter_relocations())
 
     @property
+    def soname(self) -> str | None:
+        """What a shared library calls itself: `libc.so.6`; None where no name is given."""
+        with _reading(self.path):
+            tags = self._dynamic.iter_tags("DT_SONAME") if self._dynamic else ()
+            return next((str(tag.soname) for tag in tags), None)
+
+    @property
     def dynamic_address(self) -> int | None:
         """Link-time address of the dynamic section (PT_DYNAMIC); None for a static program."""
         return None if self._dynamic is None else int(self._dynamic.header["p_vaddr"])

@@ -98,7 +98,9 @@ class Replay:
 
     def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
         stack_pointer, result = hit.registers[:2]
-        if probe.size_offset is None:
+        if function.is_internal:
+            self.ledger.leave_internal(hit.thread, stack_pointer)
+        elif probe.size_offset is None:
             self.ledger.leave(
                 hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
             )
