@@ -19,6 +19,7 @@ import psutil
 import pytest
 from support.cli import Cli
 from support.processes import TRACER, Target, lives, wait_until
+from support.roots import library_of
 from support.servers import Server
 
 TARGETS = Path(__file__).parent / "targets"
@@ -72,7 +73,7 @@ def debian_root() -> Callable[[str], Path]:
 
     def find(suite: str) -> Path:
         root = Path(os.environ.get("GDBLEAK_TEST_ROOTS", "/nonexistent"), suite)
-        if not (root / "lib/x86_64-linux-gnu/libc.so.6").exists():
+        if not library_of(root).exists():
             pytest.skip(f"the C library of Debian {suite} cannot be had")
         return root
 

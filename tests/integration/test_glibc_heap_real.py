@@ -7,19 +7,21 @@ from bisect import bisect_right
 from pathlib import Path
 
 import pytest
+from support.roots import HOST, LIBRARIES, flags_for
 
 from gdbleak.glibc_heap import Heap, find_data
 from gdbleak.proc import Memory, read_mappings
 
 
-@pytest.fixture
-def start(build_target, start_target, home):
+@pytest.fixture(params=LIBRARIES)
+def start(request, build_target, start_target, debian_root, home):
     """Return a function that starts targets/heap.c: its target and the file that it writes."""
+    flags = () if request.param == HOST else flags_for(debian_root(request.param))
 
     def start(way, tcache_count=7):
         file = home / "blocks"
         tunable = f"GLIBC_TUNABLES=glibc.malloc.tcache_count={tcache_count}"
-        return start_target("env", tunable, build_target("heap.c"), way, file), file
+        return start_target("env", tunable, build_target("heap.c", *flags), way, file), file
 
     return start
 

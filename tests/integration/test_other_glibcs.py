@@ -6,21 +6,18 @@ import signal
 
 import pytest
 from support.exactness import assert_exact
-from support.roots import flags_for
+from support.roots import HOST, LIBRARIES, flags_for
 
 from gdbleak.recording import Recording
 from gdbleak.replay import Replay
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
-HERE = "this host"
-SUITES = (HERE, "bullseye", "trixie", "sid")
 
-
-@pytest.fixture(params=SUITES)
+@pytest.fixture(params=LIBRARIES)
 def build(request, build_target, debian_root):
     """Return a function that builds a C program for one of the C libraries."""
-    flags = () if request.param == HERE else flags_for(debian_root(request.param))
+    flags = () if request.param == HOST else flags_for(debian_root(request.param))
     return lambda source, *others: build_target(source, *others, *flags)
 
 

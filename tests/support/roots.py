@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_LIBRARIES = Path("lib/x86_64-linux-gnu")
-LOADER = "ld-linux-x86-64.so.2"
+HOST = "this host"
+LIBRARIES = (HOST, "bullseye", "trixie", "sid")
+"""Whose C libraries a test runs with: glibc 2.31, 2.41 and 2.43, beside that of this host."""
+
+_FOLDER = Path("lib/x86_64-linux-gnu")
+_LOADER = "ld-linux-x86-64.so.2"
+
+
+def library_of(root: Path) -> Path:
+    """Return the C library in a folder."""
+    return root / _FOLDER / "libc.so.6"
 
 
 def flags_for(root: Path) -> tuple[str | Path, ...]:
@@ -13,11 +22,11 @@ def flags_for(root: Path) -> tuple[str | Path, ...]:
 
     The program may call nothing that the headers of this host name by a version of its own.
     """
-    libraries = root / _LIBRARIES
+    libraries = root / _FOLDER
     threads = libraries / "libpthread.so.0"  # of its own until glibc 2.33
     return (
         "-nodefaultlibs",
-        *(libraries / "libc.so.6", threads, "-lgcc"),
-        f"-Wl,--dynamic-linker={libraries}/{LOADER}",
+        *(library_of(root), threads, "-lgcc"),
+        f"-Wl,--dynamic-linker={libraries}/{_LOADER}",
         f"-Wl,-rpath,{libraries}",
     )
