@@ -2,8 +2,8 @@
 
 Source: `struct malloc_state` in malloc/malloc.c and `heap_info` in malloc/arena.c, glibc 2.17 to
 2.43, 64 bits. The places of the fields relative to `bins` have been the same throughout; what
-stands before the fast bins has grown once, in 2.27, and 2.43 has none of both. In a stripped library `main_arena` has no
-symbol, but an empty bin points at itself, twice, and the arenas form a ring.
+stands before the fast bins has grown once, in 2.27; 2.43 has neither. In a stripped library
+`main_arena` has no symbol, but an empty bin points at itself, twice, and the arenas form a ring.
 
 The process runs on meanwhile: nothing is believed that only one word says, and every loop over
 what it says has a limit.

@@ -24,8 +24,16 @@ def build(request, build_target, debian_root):
 @pytest.mark.parametrize("options", [(), ("--usable-sizes",)], ids=["all sizes", "usable sizes"])
 def test_threads_that_end_free_no_older_blocks(cli, build, start_target, tmp_path, options):
     """Their caches are freed a second time, or as no call has allocated them."""
-    target = start_target(build("thread_ends.c"))
-    path = tmp_path / "recording"
+    assert_no_more_frees(cli, start_target(build("thread_ends.c")), tmp_path / "recording", options)
+
+
+def test_threads_of_a_static_program(cli, build_target, start_target, tmp_path):
+    target = start_target(build_target("thread_ends.c", "-static"))
+    assert_no_more_frees(cli, target, tmp_path / "recording", ())
+
+
+def assert_no_more_frees(cli, target, path, options):
+    """Trace the ends of threads, and compare with what the program knows about them."""
     trace = cli.start_trace(target.pid, "--save", path, *options)
     allocated, freed, older = map(int, target.ask("go").split())
     trace.send(signal.SIGINT)

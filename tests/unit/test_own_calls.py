@@ -1,4 +1,4 @@
-"""What glibc calls its allocator in for itself: in small libraries, and in those of distributions."""
+"""What glibc calls its allocator in for itself: in small libraries, and in real ones."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ FOUND = {
     ),
     "the start of a cache that is a part of a way of free": (
         CACHE_START,
-        [MALLOC, function("free", "je 1f; ret; 1: jmp start"), OTHER]
-        + [hidden("start", "internal_1: nop; call large; internal_2: jmp free")],
+        [
+            *(MALLOC, OTHER, function("free", "je 1f; ret; 1: jmp start")),
+            hidden("start", "internal_1: nop; call large; internal_2: jmp free"),
+        ],
     ),
 }
 
