@@ -64,13 +64,15 @@ class Replay:
 
         GDB reports a hit again when a signal or a fork interrupts its step over the breakpoint.
         Nothing else looks the same: between two calls lies a return, between two returns a call,
-        and between two frees of an address the call that handed it out again.
+        and between two frees of an address a call that handed it out again, in another thread
+        perhaps.
         """
         probe, function = self._probes[hit.probe]
         # While breakpoints are put in or taken out, some are in before or after the others.
         if self._phase not in probe.phases:
             return
-        if self._latest.get(hit.thread) == (hit.probe, hit.registers):
+        repeats = self._latest.get(hit.thread) == (hit.probe, hit.registers)
+        if repeats and (function.allocates or hit.registers[-1] not in self.ledger.outstanding):
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1

@@ -104,6 +104,18 @@ def test_hit_that_gdb_reports_twice_counts_once():
     assert (replay.events, replay.ledger.frees) == (3, 3)
 
 
+def test_free_of_what_another_thread_was_given_in_between():
+    """A thread that only frees is given blocks at one address, again and again."""
+    replay = Replay(SIZED, MALLOC_FAMILY, [].append)
+    for number in range(3):
+        replay.feed(Hit(number, 0, number, 2, (SP, 10), 0))
+        replay.feed(Hit(number, 1, number, 2, (SP, A, 0), WORD))
+        for _ in range(2):  # GDB reports the second hit again
+            replay.feed(Hit(number, 2, number, 1, (SP, A), 0))
+    assert (replay.ledger.frees, replay.ledger.outstanding) == (3, {})
+    assert (replay.ledger.missed_frees, replay.events) == (0, 9)
+
+
 def test_size_of_an_older_block():
     registers = ("rsp", "rdi")
     probes = [Probe(0, 0, "free", Role.ENTRY, registers, None, "", size_offset=-8)]
