@@ -140,9 +140,19 @@ class Ledger:
         )
 
     def leave(
-        self, time_ns: int, thread: int, stack_pointer: int, result: int, stored: int, stack: int
+        self,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        result: int,
+        stored: int,
+        stack: int,
+        mark: int = 0,
     ) -> None:
-        """Record a return: its value, and what stands where the `result` argument points."""
+        """Record a return: its value, and what stands where the `result` argument points.
+
+        `mark` is the second word of the block, if that is known.
+        """
         call = self._calls.get(thread)
         if call is None or stack_pointer < call.stack_pointer:
             return
@@ -156,7 +166,7 @@ class Ledger:
         if call.function.result is not None:
             result = 0 if result else stored
         if result:
-            self._hand_out(call, result, time_ns, thread, stack)
+            self._hand_out(call, result, time_ns, thread, stack, mark)
         elif call.pointer and not call.size:
             self._end(call.block, call.before, time_ns)
         else:
@@ -177,6 +187,7 @@ class Ledger:
         result: int,
         size: int,
         stack: int,
+        mark: int = 0,
     ) -> None:
         """Record a return whose call was not recorded, of a function that takes only a size."""
         call = self._calls.get(thread)
@@ -188,7 +199,7 @@ class Ledger:
             self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
             self.usable_sizes += bool(result)
         self._freeing.pop(thread, None)
-        self.leave(time_ns, thread, stack_pointer, result, 0, stack)
+        self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark)
 
     def escape(self, thread: int, stack_pointer: int) -> None:
         """Record that a function was left by a way on which it is not seen to return."""
@@ -249,12 +260,14 @@ class Ledger:
             *self.mappings.survivors,
         ]
 
-    def _hand_out(self, call: Call, address: int, time_ns: int, thread: int, stack: int) -> None:
+    def _hand_out(
+        self, call: Call, address: int, time_ns: int, thread: int, stack: int, mark: int
+    ) -> None:
         block = call.block
         if block:
             block.allocated_bytes += max(call.size - block.size, 0)
             self.resizes += 1
-            block.address = address
+            block.address, block.mark = address, mark
             self._set_size(block, call.size, time_ns)
         else:
             is_older = bool(call.pointer)
@@ -267,7 +280,7 @@ class Ledger:
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
                 *(address, first, added, first, time_ns, None, thread, stack),
-                *(0, HEAP, is_older, False),
+                *(0, HEAP, is_older, False, mark),
             )
             if is_older:
                 self._set_size(block, call.size, time_ns)

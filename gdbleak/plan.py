@@ -15,6 +15,7 @@ from gdbleak.architectures import Architecture
 from gdbleak.code_walk import CodeWalk
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
+from gdbleak.glibc_chunk import HEAD_WORDS
 from gdbleak.modules import Module
 from gdbleak.own_calls import find_own_functions
 from gdbleak.phases import Phase, phases_of
@@ -58,13 +59,17 @@ class Probe:
     """Number of the allocator it belongs to, in the order of the recording's head."""
     size_offset: int | None = None
     """Where, from the block that is returned, freed or resized, its size is; None if not known."""
+    size_words: int = 1
+    """How many words are recorded from there on: the size, and with more what follows it."""
     phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
     """When the breakpoint is in."""
 
     @property
-    def stores(self) -> bool:
-        """Whether a hit holds a word of memory beside the registers."""
-        return self.role is Role.RETURN or self.size_offset is not None
+    def stores(self) -> int:
+        """How many words of memory a hit holds beside the registers."""
+        if self.size_offset is not None:
+            return self.size_words
+        return int(self.role is Role.RETURN)
 
     def to_json(self) -> dict[str, Any]:
         """Return the probe as JSON values."""
@@ -173,6 +178,7 @@ def make_plan(
                 original=image.read(address, len(architecture.breakpoint)).hex(),
                 allocator=allocator,
                 size_offset=offset,
+                size_words=HEAD_WORDS if offset is not None and role is Role.RETURN else 1,
                 phases=phases_of(function, role is Role.ENTRY and function.name in sized),
             )
         )

@@ -104,10 +104,12 @@ class Replay:
             self.ledger.leave_internal(hit.thread, stack_pointer)
         elif probe.size_offset is None:
             self.ledger.leave(
-                hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
+                *(hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position)
             )
         elif self._announced and self._phase is Phase.ALL:
-            self.ledger.leave(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position)
+            self.ledger.leave(
+                *(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position, hit.mark)
+            )
         else:
             self.ledger.return_unannounced(
                 function,
@@ -117,4 +119,5 @@ class Replay:
                 result,
                 usable_size(hit.stored),
                 hit.position,
+                hit.mark,
             )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from pathlib import Path
 
 import pytest
+from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
-from gdbleak.glibc_heap import Heap, find_data
-from gdbleak.proc import Memory, read_mappings
+from gdbleak.glibc_heap import Heap
+from gdbleak.proc import Memory
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -53,16 +53,6 @@ def escaped(blocks, found, memory):
     """
     free = {address for address, size in blocks.items() if not size}
     return free - covered(blocks, memory) - found
-
-
-def data_of_libc(pid):
-    mappings = read_mappings(pid)
-    path = next(
-        mapping.path
-        for mapping in mappings
-        if Path(mapping.path).name.startswith(("libc.so", "libc-2"))
-    )
-    return find_data(mappings, path)
 
 
 @pytest.mark.parametrize("tcache_count", [7, 0], ids=["tcache", "as before 2.26"])

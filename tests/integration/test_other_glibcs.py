@@ -6,8 +6,12 @@ import signal
 
 import pytest
 from support.exactness import assert_exact
+from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
+from gdbleak.blocks import HEAP
+from gdbleak.glibc_heap import Heap
+from gdbleak.proc import Memory
 from gdbleak.recording import Recording
 from gdbleak.replay import Replay
 
@@ -57,17 +61,35 @@ def called(site, name):
 
 def sizes_of_older_blocks(path):
     """Return what the turnover is told of a recording."""
-    recording = Recording(str(path))
     sizes = []
-    replay = Replay(
-        recording.probes,
-        recording.functions,
-        lambda _: None,
-        free_older=lambda size, _: sizes.append(size),
-    )
+    replay(path, free_older=lambda size, _: sizes.append(size))
+    return sizes
+
+
+def replay(path, **options):
+    """Return the books of a recording."""
+    recording = Recording(str(path))
+    replay = Replay(recording.probes, recording.functions, lambda _: None, **options)
     for event in recording.iter_events():
         replay.feed(event)
-    return sizes
+    return replay.ledger
+
+
+def test_blocks_that_keep_the_mark_of_a_cache_are_known(cli, build, start_target, tmp_path):
+    """When a thread ends, glibc 2.34 to 2.42 leaves it in them; others are handed them out so."""
+    target = start_target(build("stale_marks.c"))
+    path = tmp_path / "recording"
+    trace = cli.start_trace(target.pid, "--save", path)
+    assert target.ask("go") == "done"
+    trace.send(signal.SIGINT)
+    trace.finish()
+
+    blocks = {b.address: b for b in replay(path).survivors if b.kind == HEAP}
+    assert len(blocks) >= 12
+    with Memory(target.pid) as memory:
+        heap = Heap(memory.read, data_of_libc(target.pid))
+        seen = heap.find_freed(blocks) | heap.find_quickly(blocks)
+        assert {address for address in seen if blocks[address].mark not in heap.marks} == set()
 
 
 @pytest.mark.parametrize("rounds", [3])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.allocators import MALLOC_FAMILY, THREAD_END
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import Freed, Hit, Turn
@@ -270,3 +270,24 @@ def test_last_blocks_of_a_burst_are_marked():
     assert [block.address for block in story.ledger.survivors if block.is_last] == last
     story.turn(Phase.FEWER).back(0x9000).turn(Phase.FREES)
     assert [block.address for block in story.ledger.survivors if block.is_last] == last
+
+
+def test_block_has_the_mark_with_which_it_was_handed_out():
+    story = Story().call(10)
+    story.replay.feed(Hit(8, 1, 8, 1, (SP, A, 0), WORD, mark=77))
+    story.turn(Phase.FEWER).replay.feed(Hit(9, 1, 9, 1, (SP, B, 0), WORD, mark=88))
+    assert [(b.address, b.mark) for b in story.ledger.survivors] == [(A, 77), (B, 88)]
+
+
+def test_calls_of_glibc_itself_are_told_by_their_function():
+    own = (
+        Probe(0, 0x1000, THREAD_END.name, Role.ENTRY, ("rsp",), None, "55"),
+        Probe(1, 0x1010, THREAD_END.name, Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
+        Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+    )
+    replay = Replay(own, (*MALLOC_FAMILY, THREAD_END), [].append)
+    for number, (probe, *registers) in enumerate(
+        [(0, SP), (2, SP - 80, A), (2, SP - 80, B), (1, SP, 0, 0), (2, SP - 80, A)]
+    ):
+        replay.feed(Hit(number, probe, number, 1, tuple(registers), 0))
+    assert (replay.ledger.frees, replay.ledger.frees_of_older_blocks) == (1, 1)
