@@ -67,6 +67,7 @@ class EndedBy(str, Enum):
     DEBUGGER_DIED = "debugger-died"
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
+    STARVED = "starved"
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"

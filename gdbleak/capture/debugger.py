@@ -64,6 +64,10 @@ class DebuggerDiedError(DebuggerFailedError):
     """GDB has ended."""
 
 
+class DebuggerSilentError(DebuggerFailedError):
+    """GDB does not answer; it may do so later."""
+
+
 class Debugger:
     """A running GDB.
 
@@ -160,8 +164,8 @@ class Debugger:
             if answer:
                 return answer
             if time.monotonic() >= deadline:
-                raise DebuggerFailedError(
-                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:.0f} s"
+                raise DebuggerSilentError(
+                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:g} s"
                 )
             self._read(deadline - time.monotonic())
 
@@ -194,9 +198,9 @@ class Debugger:
         """Run a console command and return what it printed."""
         return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
 
-    def poll(self) -> None:
-        """Take in what GDB has said, without waiting."""
-        self._read(0)
+    def poll(self, timeout_s: float = 0) -> None:
+        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        self._read(timeout_s)
 
     def forget(self) -> None:
         """Forget what there was to say of another target."""
@@ -227,8 +231,8 @@ class Debugger:
 
         """
         if not self._selector.select(timeout_s):
-            raise DebuggerFailedError(
-                f"gdb (process {self.pid}) has said nothing for {timeout_s:.0f} s"
+            raise DebuggerSilentError(
+                f"gdb (process {self.pid}) has said nothing for {timeout_s:g} s"
             )
         self._read(0)
 
