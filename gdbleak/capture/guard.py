@@ -275,6 +275,7 @@ class _Guard:
                 if not words:
                     self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
+                    self._disarm()
                 for line in words.splitlines():
                     if line == "done":
                         return
@@ -284,13 +285,17 @@ class _Guard:
             if self._alone_since is not None and self._life in self._watched:
                 self._end_gdb(time.monotonic() - self._alone_since)
             elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
-                self._beat_at = None
-                if read_tracer(self._journal.plan["pid"]) == self._gdb:
-                    disarm(self._memory, self._journal.plan)
+                self._disarm()
                 os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
             self._journal.path.unlink(missing_ok=True)
+
+    def _disarm(self) -> None:
+        """Take the breakpoints out under GDB, which sees to who has run into one already."""
+        self._beat_at = None
+        if not self._released and read_tracer(self._journal.plan["pid"]) == self._gdb:
+            disarm(self._memory, self._journal.plan)
 
     def _timeout_s(self) -> float | None:
         if self._alone_since is not None:
