@@ -19,7 +19,8 @@ TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))
 
 def find_gdb(pid: int) -> psutil.Process | None:
     """Return the GDB that a gdbleak has started, if it has."""
-    return _find(pid, lambda process: process.name() == "gdb")
+    # Not by its name: that is its loader's where it runs with libraries of its own.
+    return _find(pid, lambda process: "--interpreter=mi2" in process.cmdline())
 
 
 def find_guard(pid: int) -> psutil.Process | None:

@@ -33,9 +33,9 @@ def sum_by_line(report):
     return sums
 
 
-def assert_exact(cli, target, allocator):
+def assert_exact(cli, target, allocator, **how):
     """Trace a round of a program's allocations, and compare with what it knows about them."""
-    trace = cli.start_trace(target.pid)
+    trace = cli.start_trace(target.pid, **how)
     truth = json.loads(target.ask("go"))
     trace.send(signal.SIGINT)
     report = trace.finish().report
