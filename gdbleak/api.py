@@ -19,7 +19,7 @@ from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
-from gdbleak.errors import DebuggerError, NoSuchProcessError, WriteError
+from gdbleak.errors import WriteError
 from gdbleak.folders import private_folder
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
@@ -28,7 +28,7 @@ from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
-from gdbleak.proc import Memory, memory_status, read_mappings, read_state, resident_set
+from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
@@ -144,19 +144,16 @@ def trace(
                 if follower:
                     follower.tell(progress)
 
-            window = Window(target, plan, memory, recording, limits, looks, notebook, tell)
-            try:
+            window = Window(target, plan, memory, folder, recording, limits, looks, notebook, tell)
+            with window:
                 with closing(notebook), follower or nullcontext():
-                    window.run(gdb, folder, lambda: reader.read(read_mappings(pid)))
-            except DebuggerError as error:
-                if read_state(pid) in (None, "Z", "X"):
-                    raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
-                raise
-            finished = Recording(str(recording))
-            try:
-                return make_report(finished, lambda module: module, options, gdb)
-            except KeyboardInterrupt:
-                return make_report(finished, lambda module: module, options, None)
+                    window.run(gdb, lambda: reader.read(read_mappings(pid)))
+                finished = Recording(str(recording))
+                try:
+                    report = make_report(finished, lambda module: module, options, gdb)
+                except KeyboardInterrupt:
+                    report = make_report(finished, lambda module: module, options, None)
+                return replace(report, verification=window.conclude())
         finally:
             reader.close()
 

@@ -13,6 +13,7 @@ GdbleakError
 |   `-- OpenJournalError
 |-- DebuggerError
 |   |-- DebuggerMissingError
+|   |-- UnprovedError
 |   |-- DebuggerFailedError
 |   `-- AttachError
 `-- FileError
@@ -94,6 +95,15 @@ class DebuggerError(GdbleakError):
 
 class DebuggerMissingError(DebuggerError):
     """No gdb on this host, or one without Python."""
+
+
+class UnprovedError(DebuggerError):
+    """GDB has failed on a process of ours, and is kept away from the target."""
+
+    default_help = (
+        "set GDBLEAK_GDB to another gdb; `pip install 'gdbleak[gdb]'` brings one; see"
+        " docs/gdb-versions.md"
+    )
 
 
 class DebuggerFailedError(DebuggerError):

@@ -12,7 +12,7 @@ from gdbleak.allocator_search import find_allocators, iter_changed, plan_probes
 from gdbleak.analysis import ReportOptions
 from gdbleak.api import make_report, write_head
 from gdbleak.architectures import X86_64
-from gdbleak.capture.agent import PLAN, Agent
+from gdbleak.capture.agent import Agent
 from gdbleak.capture.debugger import Debugger
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -61,9 +61,8 @@ def trace_remote(
     """
     gdb = find_gdb()
     with private_folder() as folder, Interruption() as interruption:
-        environment = {"GDBLEAK_PLAN": str(folder / PLAN)}
         machine = X86_64.elf_machine_number
-        with Debugger(gdb, None, folder, machine, environment, None) as debugger:
+        with Debugger(gdb, None, folder, machine) as debugger:
             process = RemoteProcess(debugger, folder, address)
             process.choose(pid)
             target = process.inspect()
@@ -94,8 +93,7 @@ def trace_remote(
                     "probes": [probe.to_json() for probe in plan.probes],
                 },
             )
-            if interruption.reason:
-                raise KeyboardInterrupt
+            interruption.defer()
             process.attach()
             for probe in iter_changed(plan.probes, RemoteMemory(debugger)):
                 raise ForeignBreakpointError(
@@ -104,7 +102,7 @@ def trace_remote(
                     " process",
                 )
             window = RemoteWindow(
-                gdb, process, Agent(debugger), target, plan, recording, limits, on_progress
+                gdb, process, Agent(debugger, folder), target, plan, recording, limits, on_progress
             )
-            window.run(folder, interruption)
+            window.run(interruption)
         return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)

@@ -224,6 +224,10 @@ class Verification:
     """Every place in its code that GDB writes to holds again what it held before."""
     ok: bool | None
     """None when the process had ended, so that there was nothing left to look at."""
+    ran_on_s: float | None = None
+    """For how long after the detach it was seen to live; None if it was not looked at."""
+    death: str | None = None
+    """How it ended meanwhile, if it did: the name of a signal, or "unknown"."""
 
 
 @dataclass(frozen=True)

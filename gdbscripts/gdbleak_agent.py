@@ -4,10 +4,10 @@ Python 2.7 and 3.x, standard library only. In a hit it reads registers and raw s
 one frame to the recording (the format stands in gdbleak/recording.py). It never raises, prints
 or decides there; what goes wrong is counted, and told when the controller asks.
 
-The environment variable GDBLEAK_PLAN names a JSON file:
+`gdbleak-start FILE` begins a window, once the one before it has ended. FILE is a plan in JSON:
     pid          the process to attach to
     remote       whether GDB holds the process already, on another machine; then there is no turn
-    lock, life   a file, and a descriptor, by which the guard learns of our death
+    lock, life   a file, and a descriptor, by which the guard learns of our death, if there is one
     recording    the file to append to
     stack_bytes  how much raw stack to keep of a return
     breakpoint   the bytes of a breakpoint, in hexadecimal
@@ -24,6 +24,7 @@ may be written. One that is never written over, the sentinel, tells that.
 
 import json
 import os
+import signal
 import struct
 import time
 
@@ -88,6 +89,11 @@ class Recorder(object):
         self.last_error = None
         self.attach_pause_ns = None
         self.longest_stop_ns = 0
+
+    def close(self):
+        os.close(self.file)
+        if self.code.memory is not None:
+            os.close(self.code.memory)
 
     def append(self, kind, probe, payload):
         """Append a frame. After a failed or partial write nothing more is written: what followed
@@ -217,53 +223,101 @@ class Probe(gdb.Breakpoint):
             return 0  # a call that fails need not have been given a place
 
 
-class Start(gdb.Command):
-    """gdbleak-start: attach, set every breakpoint, and let the target run on, in one step."""
+class Window(object):
+    """What the commands work on: the recorder and the probes of one plan after the other."""
 
-    def __init__(self, recorder, plan):
-        gdb.Command.__init__(self, "gdbleak-start", gdb.COMMAND_USER)
-        self.recorder = recorder
-        self.plan = plan
+    def __init__(self):
+        self.recorder = None
+        self.probes = []
 
-    def invoke(self, argument, from_tty):
+    def start(self, plan):
+        self.clear()
+        recorder = self.recorder = Recorder(plan["recording"], plan["stack_bytes"], Code(plan))
+        recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
         began = now_ns()
-        if not self.plan.get("remote"):
-            gdb.execute("attach %d" % self.plan["pid"], to_string=True)
-            self.recorder.code.memory = os.open("/proc/%d/mem" % self.plan["pid"], os.O_RDWR)
-        self.recorder.inferior = gdb.selected_inferior()
-        for probe in self.plan["probes"]:
-            Probe(self.recorder, probe)
+        if not plan.get("remote"):
+            gdb.execute("attach %d" % plan["pid"], to_string=True)
+            recorder.code.memory = os.open("/proc/%d/mem" % plan["pid"], os.O_RDWR)
+        recorder.inferior = gdb.selected_inferior()
+        for probe in plan["probes"]:
+            self.probes.append(Probe(recorder, probe))
         # Without it GDB would carry the breakpoints over into another program.
         gdb.execute("catch exec", to_string=True)
-        gdb.execute("continue &", to_string=True)
-        self.recorder.attach_pause_ns = now_ns() - began
-        self.recorder.mark(ALL)
+        # While the output goes into a string, GDB 18 loses the records that tell of this.
+        gdb.execute("continue &")
+        recorder.attach_pause_ns = now_ns() - began
+        recorder.mark(ALL)
+
+    def clear(self):
+        """Forget the breakpoints of the window before, or they would go into the next target."""
+        while self.probes:
+            self.probes.pop().delete()
+        if self.recorder is not None:
+            gdb.execute("delete", to_string=True)
+            self.recorder.close()
+
+    def leave(self):
+        """Let the target go, if it is halted: before GDB 11 a running one would keep breakpoints.
+
+        Returns whether it was.
+        """
+        threads = gdb.selected_inferior().threads()
+        if threads and all(thread.is_stopped() for thread in threads):
+            gdb.execute("detach", to_string=True)
+            return True
+        return not threads
 
 
-class Status(gdb.Command):
+class Command(gdb.Command):
+    """A command by which the controller, or the guard when that has died, speaks to the agent."""
+
+    def __init__(self, name, window):
+        gdb.Command.__init__(self, name, gdb.COMMAND_USER)
+        self.window = window
+
+
+class Start(Command):
+    """gdbleak-start FILE: attach, set every breakpoint, and let the target run on, in one step."""
+
+    def invoke(self, argument, from_tty):
+        with open(argument) as file:
+            plan = json.load(file)
+        self.window.start(plan)
+
+
+class Status(Command):
     """gdbleak-status: print the recorder's counts as one line of JSON."""
 
-    def __init__(self, recorder):
-        gdb.Command.__init__(self, "gdbleak-status", gdb.COMMAND_USER)
-        self.recorder = recorder
-
     def invoke(self, argument, from_tty):
-        gdb.write(json.dumps(self.recorder.status()) + "\n")
+        gdb.write(json.dumps(self.window.recorder.status()) + "\n")
 
 
-class Turn(gdb.Command):
+class Turn(Command):
     """gdbleak-turn PHASE: have other breakpoints in from now on, and print the counts."""
 
-    def __init__(self, recorder):
-        gdb.Command.__init__(self, "gdbleak-turn", gdb.COMMAND_USER)
-        self.recorder = recorder
+    def invoke(self, argument, from_tty):
+        recorder = self.window.recorder
+        try:
+            recorder.turn(int(argument))
+        except OSError as error:
+            recorder.turn_error = error.strerror
+        gdb.write(json.dumps(recorder.status()) + "\n")
+
+
+class Threads(Command):
+    """gdbleak-threads: print the ids of the threads that GDB holds, as a list in JSON."""
 
     def invoke(self, argument, from_tty):
-        try:
-            self.recorder.turn(int(argument))
-        except OSError as error:
-            self.recorder.turn_error = error.strerror
-        gdb.write(json.dumps(self.recorder.status()) + "\n")
+        threads = gdb.selected_inferior().threads()
+        gdb.write(json.dumps([thread.ptid[1] for thread in threads]) + "\n")
+
+
+class Leave(Command):
+    """gdbleak-leave: let a target go that is halted, and end."""
+
+    def invoke(self, argument, from_tty):
+        if self.window.leave():
+            gdb.execute("quit")
 
 
 def hold_lock(path, life):
@@ -296,13 +350,14 @@ def hold_lock(path, life):
 
 
 def main():
-    with open(os.environ["GDBLEAK_PLAN"]) as file:
-        plan = json.load(file)
-    recorder = Recorder(plan["recording"], plan["stack_bytes"], Code(plan))
-    recorder.lock = "lock" in plan and hold_lock(plan["lock"], plan["life"])
-    Start(recorder, plan)
-    Status(recorder)
-    Turn(recorder)
+    # What is written to a controller that has died must not end GDB before it has detached.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    window = Window()
+    Start("gdbleak-start", window)
+    Status("gdbleak-status", window)
+    Turn("gdbleak-turn", window)
+    Threads("gdbleak-threads", window)
+    Leave("gdbleak-leave", window)
 
 
 main()

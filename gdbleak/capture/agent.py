@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,13 @@ from gdbleak.capture.debugger import Debugger
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram, script_path
 from gdbleak.phases import Phase
-from gdbleak.plan import Probe, find_sentinel
+from gdbleak.plan import Probe
 
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0
 DETACH_TIMEOUT_S = 20.0
 
 AGENT = script_path("gdbleak_agent.py")
-PLAN = "plan.json"
-"""Name of the agent's plan in GDB's private folder."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Status:
     """On the clock of the recording."""
     phase: int
     turn_error: str | None
-    """Why other breakpoints cannot be had in."""
+    """Why other breakpoints cannot be put in."""
     stops: int
     lost: int
     """Hits that could not be recorded."""
@@ -46,67 +47,51 @@ class Status:
 class Agent:
     """A GDB with the agent loaded."""
 
-    def __init__(self, debugger: Debugger) -> None:
-        """Take a GDB that has loaded the agent, or is about to."""
+    def __init__(self, debugger: Debugger, folder: Path, halts_first: bool = False) -> None:
+        """Take a GDB that has loaded the agent, or is about to.
+
+        Args:
+            debugger: The GDB.
+            folder: Its current one, for plans.
+            halts_first: Whether to halt a target before it is detached from. Before GDB 11 a target
+                that runs keeps its breakpoints at a detach.
+
+        """
         self.debugger = debugger
+        self.folder = folder
+        self.halts_first = halts_first
         self._asked: int | None = None
         self._asked_at = 0.0
 
     @classmethod
     def launch(
-        cls,
-        gdb: GdbProgram,
-        folder: Path,
-        pid: int,
-        recording: Path,
-        stack_bytes: int,
-        probes: tuple[Probe, ...],
-        life: int,
+        cls, gdb: GdbProgram, folder: Path, life: int | None = None, halts_first: bool = False
     ) -> Agent:
-        """Start GDB and load the agent into it; the target is not touched.
+        """Start GDB and load the agent into it; nothing is attached to.
 
         Args:
             gdb: The program.
-            folder: A private folder for files that GDB reads.
-            pid: The target.
-            recording: Where the agent appends.
-            stack_bytes: How much raw stack to keep of each return.
-            probes: Where to set breakpoints.
+            folder: A private folder for files that GDB reads, its current one.
             life: A descriptor for GDB to hold open as long as it lives.
-
-        Raises:
-            WriteError: the folder is full.
+            halts_first: See above.
 
         """
-        plan = folder / PLAN
-        sentinel = find_sentinel(probes)
-        write_plan(
-            plan,
-            pid,
-            recording,
-            stack_bytes,
-            probes,
-            {"lock": str(folder / "lock"), "life": life, "sentinel": sentinel and sentinel.id},
-        )
-        return cls(
-            Debugger(
-                gdb,
-                AGENT,
-                folder,
-                X86_64.elf_machine_number,
-                {"GDBLEAK_PLAN": str(plan)},
-                life,
-            )
-        )
+        machine = X86_64.elf_machine_number
+        return cls(Debugger(gdb, AGENT, folder, machine, life), folder, halts_first)
 
-    def start(self) -> None:
+    def start(self, plan: Path, timeout_s: float = START_TIMEOUT_S) -> None:
         """Attach, arm and resume, in one step inside GDB.
+
+        Args:
+            plan: A file in GDB's folder that `write_plan` has written.
+            timeout_s: How long it may take.
 
         Raises:
             DebuggerFailedError: GDB could not, or has ended.
 
         """
-        self.debugger.execute_console("gdbleak-start", START_TIMEOUT_S)
+        self.debugger.forget()
+        self.debugger.execute_console(f"gdbleak-start {plan.name}", timeout_s)
         self.debugger.events.clear()  # the attach has told of a stop
 
     def read_status(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Status:
@@ -117,6 +102,16 @@ class Agent:
 
         """
         return _parse(self.debugger.execute(_STATUS, timeout_s)[1])
+
+    def read_threads(self) -> list[int]:
+        """Ask for the ids of the threads that GDB holds.
+
+        Raises:
+            DebuggerFailedError: GDB did not answer, or has ended.
+
+        """
+        text = self.debugger.execute_console("gdbleak-threads", ANSWER_TIMEOUT_S)
+        return [int(thread) for thread in _decode(text, "[")]
 
     def ask_status(self) -> None:
         """Ask for the counts without waiting for them; once is enough until they come."""
@@ -152,14 +147,37 @@ class Agent:
             raise DebuggerFailedError(f"gdb (process {self.debugger.pid}) does not answer")
         return None
 
-    def detach(self) -> None:
+    def detach(self, pid: int) -> None:
         """Let the target go, by command.
+
+        Args:
+            pid: Of the target.
 
         Raises:
             DebuggerFailedError: GDB did not, or has ended.
 
         """
+        if self.halts_first:
+            self._halt(pid)
         self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)
+        if self.halts_first and self.debugger.halted_by != "SIGSTOP":
+            # Something else had halted it, and the signal is still under way.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _halt(self, pid: int) -> None:
+        """Halt the target by a SIGSTOP, which GDB takes; a SIGINT could be blocked.
+
+        Raises:
+            DebuggerFailedError: GDB did not report it, or has ended.
+
+        """
+        debugger = self.debugger
+        debugger.execute_console("handle SIGSTOP stop print nopass", ANSWER_TIMEOUT_S)
+        if not debugger.is_halted:
+            with suppress(ProcessLookupError):  # GDB will report its end
+                os.kill(pid, signal.SIGSTOP)
+        debugger.wait_until_halted(DETACH_TIMEOUT_S)
 
 
 def write_plan(
@@ -168,7 +186,8 @@ def write_plan(
     recording: Path,
     stack_bytes: int,
     probes: tuple[Probe, ...],
-    others: dict[str, Any],
+    sentinel: Probe | None,
+    **others: Any,
 ) -> None:
     """Write what the agent is to do; `others` are values of its plan that not every one has.
 
@@ -181,6 +200,7 @@ def write_plan(
         "recording": str(recording.absolute()),
         "stack_bytes": stack_bytes,
         "breakpoint": X86_64.breakpoint.hex(),
+        "sentinel": sentinel and sentinel.id,
         "probes": [probe.to_json() for probe in probes],
         **others,
     }
@@ -191,10 +211,16 @@ def write_plan(
 
 
 def _parse(console: str) -> Status:
-    # GDB's own words may stand around it, and an answer that came too late before it.
+    return Status(**_decode(console, '{"'))
+
+
+def _decode(console: str, opening: str) -> Any:
+    """Return the JSON of an answer.
+
+    GDB's own words may stand around it, and an answer that came too late before it.
+    """
     try:
-        values, _ = json.JSONDecoder().raw_decode(console, console.rindex('{"'))
-        return Status(**values)
+        return json.JSONDecoder().raw_decode(console, console.rindex(opening))[0]
     except ValueError as error:
         raise DebuggerFailedError(f"gdb: {console.strip() or 'no answer'}") from error
 

@@ -22,7 +22,7 @@ from typing import Any
 from pygdbmi import gdbmiparser
 
 from gdbleak.errors import DebuggerFailedError
-from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
+from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
 
 # Beside the options for safety. No symbols and no libraries are read, so that the pause of the
 # target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
@@ -72,17 +72,15 @@ class Debugger:
         script: str | None,
         folder: Path,
         machine: int,
-        environment: dict[str, str],
-        life: int | None,
+        life: int | None = None,
     ) -> None:
         """Start GDB with a script.
 
         Args:
             gdb: The program.
-            script: Absolute path of a Python file for GDB to load after a rehearsal, or None.
-            folder: A private folder that stays until GDB has ended.
+            script: Absolute path of a Python file for GDB to load, or None.
+            folder: A private folder that stays until GDB has ended, its current one.
             machine: `e_machine` of the target.
-            environment: Variables for the script.
             life: A descriptor for GDB to hold open as long as it lives, or None.
 
         """
@@ -97,6 +95,10 @@ class Debugger:
         """How many processes the target has started, which GDB lets go."""
         self.stop_signal: str | None = None
         """The last signal of job control that somebody has sent to the target."""
+        self.is_halted = False
+        """Whether GDB has reported that the target was halted, and not that it runs again."""
+        self.halted_by: str | None = None
+        """The signal that has halted it last, if it was one."""
         self._token = 0
         self._results: dict[int | None, dict[str, Any]] = {}
         self._console: list[str] = []
@@ -106,14 +108,14 @@ class Debugger:
                 *(gdb.path, *SAFE_OPTIONS, *_OPTIONS, "--interpreter=mi2"),
                 *("-iex", "set sysroot empty", "-iex", "set debug-file-directory empty"),
                 *("-iex", "set libthread-db-search-path empty", "-iex", "exec-file blank"),
-                *(("-x", script_path("gdbleak_rehearsal.py"), "-x", script) if script else ()),
+                *(("-x", script) if script else ()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
             cwd=folder,
-            env={**safe_environment(), **environment},
+            env=safe_environment(),
             pass_fds=() if life is None else (life,),
             start_new_session=True,
         )
@@ -185,14 +187,51 @@ class Debugger:
         """Take in what GDB has said, without waiting."""
         self._read(0)
 
+    def forget(self) -> None:
+        """Forget what there was to say of another target."""
+        self.events.clear()
+        self.children = 0
+        self.stop_signal = None
+
+    def wait_until_halted(self, timeout_s: float) -> None:
+        """Wait until GDB has reported that the target was halted, or has ended.
+
+        Raises:
+            DebuggerFailedError: it did not in time.
+
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.is_halted:
+            self.wait(max(deadline - time.monotonic(), 0))
+
     def wake(self) -> None:
         """Continue GDB, in case somebody has stopped it."""
         self._process.send_signal(signal.SIGCONT)
+
+    def wait(self, timeout_s: float) -> None:
+        """Take in what GDB says next.
+
+        Raises:
+            DebuggerFailedError: it says nothing in time.
+
+        """
+        if not self._selector.select(timeout_s):
+            raise DebuggerFailedError(
+                f"gdb (process {self.pid}) has said nothing for {timeout_s:.0f} s"
+            )
+        self._read(0)
 
     def end(self) -> None:
         """End a GDB that does not obey; at a SIGTERM it would not detach either."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        """End it and let go of its pipes, once or again."""
+        self.end()
+        self._selector.close()
+        self._input.close()
+        self._output.close()
 
     def __enter__(self) -> Debugger:
         return self
@@ -203,10 +242,7 @@ class Debugger:
             self._send("-gdb-exit\n")
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
-        self.end()
-        self._selector.close()
-        self._input.close()
-        self._output.close()
+        self.close()
 
     def _send(self, text: str) -> None:
         try:
@@ -227,14 +263,22 @@ class Debugger:
         for record in records:
             if record["type"] == "notify":
                 self.events.append(record)
+                if record["message"] in ("stopped", "running"):
+                    self.is_halted = record["message"] == "stopped"
+                    self.halted_by = (record["payload"] or {}).get("signal-name")
             elif record["type"] == "result":
                 self._results[record["token"]] = record
-            elif record["type"] == "console":
-                self._console.append(record["payload"])
-                self.children += bool(_CHILD.match(record["payload"]))
-                stop_signal = _JOB_CONTROL.match(record["payload"])
-                if stop_signal:
-                    self.stop_signal = stop_signal[1]
+            elif record["type"] in ("console", "log"):
+                self._hear(record["type"], record["payload"])
+
+    def _hear(self, stream: str, words: str) -> None:
+        if stream == "console":
+            self._console.append(words)
+        # Which of the two it tells in has changed between versions.
+        self.children += bool(_CHILD.match(words))
+        stop_signal = _JOB_CONTROL.match(words)
+        if stop_signal:
+            self.stop_signal = stop_signal[1]
 
     def _death(self) -> DebuggerDiedError:
         status = self._process.wait()

@@ -5,10 +5,14 @@
 LIFE is a pipe that only GDB can write to: its end is the end of GDB, and the kernel tells it just
 before it lets the target go. That is milliseconds after GDB was killed, for the kernel frees its
 memory first. So the agent takes a robust mutex in the file `lock` of FOLDER and says `locked`: the
-kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, which says
-`gdb PID` when GDB has started and `done` when the target was released; its end without that is the
-end of gdbleak. GDB detaches by itself then, unless it hangs. FOLDER is removed when gdbleak is not
-there to do it.
+kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, with the lines
+
+    gdb PID          GDB has started; at the end of its input it detaches by itself
+    gdb PID halts    the same, but it must halt the target first: the guard has it do that
+    released         the target was released, and what happens to GDB is of no interest
+    done             there is nothing more to guard
+
+Its end without `done` is the end of gdbleak. FOLDER is removed when gdbleak is not there to do it.
 
 It runs as a script, on the standard library alone, to be small and to start fast. `gdbleak rescue`
 does later, with the same functions, what the guard did not live to do.
@@ -35,7 +39,8 @@ from typing import Any
 OBEY_S = 5.0
 """How long a GDB whose controller died may take to detach before it is made to end."""
 SETTLE_S = 2.0
-
+LEAVE_S = 0.05
+"""How often a GDB whose controller died is asked to let a halted target go."""
 
 _NEEDED = {
     *("pid", "started", "state", "command", "controller", "controller_started"),
@@ -125,19 +130,36 @@ def restore(memory: int, plan: dict[str, Any]) -> int:
 
 
 def wake(plan: dict[str, Any]) -> bool:
-    """Continue a target that was left stopped and was not before; return whether it was."""
+    """Continue a target that was left stopped, or is about to stop, and was not before.
+
+    Returns whether it was.
+    """
     pid = plan["pid"]
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline and plan["state"] != "T":
         if read_start(pid) != plan["started"]:
             return False
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        if state == "T":
+        if state == "T" or (state != "t" and has_pending_stop(pid)):
             os.kill(pid, signal.SIGCONT)
             return True
         if state != "t":
             return False
         time.sleep(0.01)
+    return False
+
+
+def has_pending_stop(pid: int) -> bool:
+    """Whether a SIGSTOP is on its way to a process or one of its threads.
+
+    Source: proc(5), SigPnd and ShdPnd in /proc/PID/status.
+    """
+    for path in Path(f"/proc/{pid}/task").glob("*/status"):
+        with suppress(OSError):  # the thread has just ended
+            for line in path.read_bytes().splitlines():
+                name, _, mask = line.partition(b":")
+                if name in (b"SigPnd", b"ShdPnd") and int(mask, 16) >> signal.SIGSTOP - 1 & 1:
+                    return True
     return False
 
 
@@ -152,6 +174,50 @@ def repair(memory: int, journal: Journal, who: str, restored: int = 0) -> None:
     )
 
 
+class _Deputy:
+    """Speaks to GDB when gdbleak has died: it is to halt the target, and then to let it go.
+
+    Who holds the other end of its input keeps GDB from detaching by itself.
+    """
+
+    def __init__(self, gdb: int, target: int) -> None:
+        self._gdb = gdb
+        self._target = target
+        self._input = os.open(f"/proc/{gdb}/fd/0", os.O_WRONLY)
+        self._output = os.open(f"/proc/{gdb}/fd/1", os.O_RDONLY | os.O_NONBLOCK)
+        self._halting = False
+
+    def ask(self) -> None:
+        """Ask for what has to come next; GDB does not let go of a target that runs."""
+        with suppress(OSError):  # what it has to say is of no interest, but must not block it
+            while os.read(self._output, 1 << 16):
+                continue
+        commands = ["gdbleak-leave"]
+        if not self._halting:
+            self._halting = True
+            commands.insert(0, "handle SIGSTOP stop print nopass")
+        with suppress(OSError):  # it has just ended
+            for command in commands:
+                # After a new line: gdbleak may have died in the midst of one.
+                os.write(self._input, f'\n-interpreter-exec console "{command}"\n'.encode())
+            if len(commands) > 1 and read_tracer(self._target) == self._gdb:
+                os.kill(self._target, signal.SIGSTOP)
+
+    def close(self) -> None:
+        """Let GDB go."""
+        os.close(self._input)
+        os.close(self._output)
+
+
+def read_tracer(pid: int) -> int:
+    """Return who traces a process; 0 for nobody, or if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+            if line.startswith(b"TracerPid:"):
+                return int(line.split()[1])
+    return 0
+
+
 class _Guard:
     def __init__(self, journal: Journal, life: int, control: int, folder: str) -> None:
         self._journal = journal
@@ -160,43 +226,70 @@ class _Guard:
         self._folder = folder
         self._memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
         self._gdb: int | None = None
+        self._deputy: _Deputy | None = None
         self._alone_since: float | None = None
         self._restored = 0
         self._waiting: threading.Thread | None = None
+        self._watched = [control, life]
 
     def run(self) -> None:
         """Watch until gdbleak needs no guard any more, or both it and GDB have gone."""
-        watched = [self._control, self._life]
-        while watched:
-            timeout = None if self._alone_since is None else OBEY_S
-            ready = select.select(watched, [], [], timeout)[0]
-            if self._life in ready and os.read(self._life, 4096):
-                self._waiting = threading.Thread(target=self._wait_for_lock, daemon=True)
-                self._waiting.start()
-            elif self._life in ready:
-                watched.remove(self._life)
-                if self._waiting is not None:
-                    self._waiting.join(SETTLE_S)
-                repair(self._memory, self._journal, "guard", self._restored)
-                with suppress(BrokenPipeError):  # nobody waits for it
-                    os.write(1, b"repaired\n")
+        while self._watched:
+            ready = select.select(self._watched, [], [], self._timeout_s())[0]
+            if self._life in ready:
+                self._hear_gdb(os.read(self._life, 4096))
             if self._control in ready:
-                words = os.read(self._control, 4096).decode().split()
-                if "done" in words:
-                    return
-                if "gdb" in words:
-                    self._gdb = int(words[1])
+                words = os.read(self._control, 4096).decode()
                 if not words:
-                    watched.remove(self._control)
+                    self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
-            if not ready and self._gdb is not None and self._alone_since is not None:
-                # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
-                # a SIGTERM it would end without a detach too.
-                late = time.monotonic() - self._alone_since > 1.5 * OBEY_S
-                os.kill(self._gdb, signal.SIGKILL if late else signal.SIGCONT)
+                for line in words.splitlines():
+                    if line == "done":
+                        return
+                    self._obey(*line.split())
+            if self._alone_since is not None and self._life in self._watched:
+                self._end_gdb(time.monotonic() - self._alone_since)
         shutil.rmtree(self._folder, ignore_errors=True)
-        if self._journal.closed:
-            self._journal.path.unlink()
+        if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
+            self._journal.path.unlink(missing_ok=True)
+
+    def _timeout_s(self) -> float | None:
+        if self._alone_since is None:
+            return None
+        return LEAVE_S if self._deputy else OBEY_S
+
+    def _obey(self, command: str, *arguments: str) -> None:
+        if command == "released":
+            self._watched.remove(self._life)
+            if self._deputy:
+                self._deputy.close()
+        elif command == "gdb":
+            self._gdb = int(arguments[0])
+            if "halts" in arguments:
+                self._deputy = _Deputy(self._gdb, self._journal.plan["pid"])
+            os.write(1, b"noted\n")
+
+    def _hear_gdb(self, said: bytes) -> None:
+        if said:
+            self._waiting = threading.Thread(target=self._wait_for_lock, daemon=True)
+            self._waiting.start()
+            return
+        self._watched.remove(self._life)
+        if self._waiting is not None:
+            self._waiting.join(SETTLE_S)
+        repair(self._memory, self._journal, "guard", self._restored)
+        with suppress(BrokenPipeError):  # nobody waits for it
+            os.write(1, b"repaired\n")
+
+    def _end_gdb(self, alone_s: float) -> None:
+        """Have a GDB let go of the target whose controller has died so long ago."""
+        if self._deputy and alone_s < OBEY_S:
+            self._deputy.ask()
+        elif self._gdb is not None and alone_s >= OBEY_S:
+            # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
+            # a SIGTERM it would end without a detach too.
+            with suppress(ProcessLookupError):
+                os.kill(self._gdb, signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT)
 
     def _wait_for_lock(self) -> None:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""

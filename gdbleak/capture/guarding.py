@@ -51,11 +51,18 @@ class Guarding:
                 "the guard process did not start", "try again; this host may be out of memory"
             )
 
-    def announce(self, debugger_pid: int) -> None:
-        """Say that GDB has started and holds `life`, which is let go of here."""
+    def announce(self, debugger_pid: int, halts_first: bool) -> None:
+        """Say that GDB has started and holds `life`, which is let go of here.
+
+        Args:
+            debugger_pid: Of GDB.
+            halts_first: See `Agent`.
+
+        """
         spare(debugger_pid)
         os.close(self.life)
-        self._say(f"gdb {debugger_pid}\n")
+        self._say(f"gdb {debugger_pid}{' halts' if halts_first else ''}\n")
+        self._hear(READY_TIMEOUT_S)
 
     def repair(self) -> None:
         """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
@@ -69,14 +76,14 @@ class Guarding:
 
     def stand_down(self) -> None:
         """Say that the target was released: what happens to GDB now is of no interest."""
-        self._say("done\n")
+        self._say("released\n")
 
     def __enter__(self) -> Guarding:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the guard."""
-        self.stand_down()
+        self._say("done\n")
         os.close(self._control)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REPAIR_TIMEOUT_S)

@@ -20,16 +20,21 @@ _REASONS = {
 
 
 class Interruption:
-    """A context in which these signals are only noted.
+    """A context in which these signals raise KeyboardInterrupt, then are only noted.
 
     Python delivers signals to its main thread alone; in another one the context does nothing.
     """
 
     def __init__(self) -> None:
         self.reason: EndedBy | None = None
-        """The first signal that came, as the reason to end the window."""
+        """The first signal that was noted, as the reason to end the window."""
+        self._defers = False
         self._previous: dict[signal.Signals, Any] = {}
         self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def defer(self) -> None:
+        """Only note them from now on: nothing must get between the attach and the detach."""
+        self._defers = True
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when a signal has come."""
@@ -55,6 +60,8 @@ class Interruption:
         os.close(self._write_end)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if not self._defers:
+            raise KeyboardInterrupt
         if self.reason is None:
             self.reason = _REASONS[signal.Signals(number)]
             os.write(self._write_end, b"\0")

@@ -11,7 +11,7 @@ from typing import Any
 
 from gdbleak.allocator_search import Plan
 from gdbleak.architectures import X86_64
-from gdbleak.capture.agent import AGENT, PLAN, Agent, Status, write_plan
+from gdbleak.capture.agent import AGENT, Agent, Status, write_plan
 from gdbleak.capture.debugger import Debugger, DebuggerDiedError
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -53,7 +53,7 @@ class RemoteWindow:
         self._latest: Status | None = None
         self._vector = process.read_text("auxv")
 
-    def run(self, folder: Path, interruption: Interruption) -> None:
+    def run(self, interruption: Interruption) -> None:
         """Arm, record until a limit is reached, detach, and complete the recording.
 
         Raises:
@@ -62,14 +62,13 @@ class RemoteWindow:
 
         """
         agent, stack_bytes = self._agent, self._limits.stack_bytes
-        others = {"remote": True, "sentinel": None}
-        plan = folder / PLAN
-        write_plan(plan, self._target.pid, self._recording, stack_bytes, self._plan.probes, others)
+        plan, probes = agent.folder / "plan.json", self._plan.probes
+        write_plan(plan, self._target.pid, self._recording, stack_bytes, probes, None, remote=True)
         ended_by, end_ns = EndedBy.UNKNOWN, None
         try:
             agent.debugger.execute_console(f"source {AGENT}", COMMAND_TIMEOUT_S)
             try:
-                agent.start()
+                agent.start(plan)
             except DebuggerFailedError as error:
                 raise AttachError(f"could not trace process {self._target.pid}: {error}") from error
             ended_by = self._watch(interruption)
@@ -79,12 +78,12 @@ class RemoteWindow:
             ended_by = EndedBy.DEBUGGER_DIED
         finally:
             if ended_by not in (EndedBy.DEBUGGER_DIED, EndedBy.TARGET_EXIT):
-                agent.detach()
+                agent.detach(self._target.pid)
         self._tail.read_all()
         if ended_by is not EndedBy.DEBUGGER_DIED:
             self._complete(self._process, ended_by, end_ns)
             return
-        self._free(folder)
+        self._free(agent.folder)
 
     def _free(self, folder: Path) -> None:
         """Have another GDB let the process go.
@@ -96,7 +95,7 @@ class RemoteWindow:
         again = folder / "again"
         again.mkdir()
         machine = X86_64.elf_machine_number
-        with Debugger(self._gdb, None, again, machine, {}, None) as debugger:
+        with Debugger(self._gdb, None, again, machine) as debugger:
             try:
                 process = RemoteProcess(debugger, again, self._process.address)
                 process.choose(self._target.pid)

@@ -9,12 +9,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from gdbleak.allocator_search import Plan
-from gdbleak.capture.agent import Agent, Status
+from gdbleak.capture.agent import Agent, Status, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
@@ -23,14 +24,16 @@ from gdbleak.capture.journals import open_journal
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
-from gdbleak.capture.proof import prove
+from gdbleak.capture.proof import Proof
+from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import Watch
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
-from gdbleak.proc import Memory, memory_status, resident_set
+from gdbleak.plan import find_sentinel
+from gdbleak.proc import Memory, memory_status, read_state, resident_set
 from gdbleak.recording import END, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
@@ -54,13 +57,17 @@ class _Outcome:
 
 
 class Window:
-    """A window on a target, from its recording's first event to its last."""
+    """A window on a target: a context, from before the attach until the target has run on.
+
+    Whoever enters it has a guard and a journal; whoever leaves it has a proof.
+    """
 
     def __init__(
         self,
         target: Target,
         plan: Plan,
         memory: Memory,
+        folder: Path,
         recording: Path,
         limits: Limits,
         looks: Looks | None,
@@ -73,6 +80,7 @@ class Window:
             target: Whom to attach to.
             plan: Where to set breakpoints.
             memory: Of the target.
+            folder: A private folder for files of the debugger and the guard.
             recording: A file that holds the head already.
             limits: What ends the window.
             looks: See `Watch`.
@@ -82,8 +90,8 @@ class Window:
         """
         self._target = target
         self._plan = plan
-        self._probes = plan.probes
         self._memory = memory
+        self._folder = folder
         self._recording = recording
         self._limits = limits
         self._on_progress = on_progress
@@ -91,44 +99,111 @@ class Window:
         self._notebook = notebook
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._outcome = _Outcome()
-        self._verification = Verification(None, target.state, None, None, None)
+        self._end: dict[str, Any] = {}
+        self._verification: Verification | None = None
+        self._released_s: float | None = None
+        self._is_touched = False
 
-    def run(
-        self, gdb: GdbProgram, folder: Path, list_modules: Callable[[], Iterable[Module]]
-    ) -> None:
+    def __enter__(self) -> Window:
+        """Write a journal, and start a guard.
+
+        Raises:
+            OpenJournalError: the process is being traced, or an earlier trace has left something.
+            WriteError: the journal cannot be written.
+            DebuggerFailedError: the guard did not start.
+
+        """
+        target, probes = self._target, self._plan.probes
+        modules = [allocator.module for allocator in self._plan.allocators]
+        try:
+            scratch = read_scratch(target.pid, self._memory)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
+        with ExitStack() as stack:
+            self._proof = Proof(target, probes, scratch, self._memory)
+            journal = open_journal(target, modules, probes, scratch)
+            stack.callback(self._close_journal, journal)
+            self._guard = stack.enter_context(Guarding(journal, self._folder))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def _close_journal(self, journal: Journal) -> None:
+        """Remove the journal, unless there is something to repair."""
+        if self._is_touched and self._verification is None:
+            self._verification = self._proof.look(self._has_own_stop)
+        if self._verification is None or self._verification.ok is not False:
+            journal.path.unlink(missing_ok=True)
+
+    @property
+    def _has_own_stop(self) -> bool:
+        return self._outcome.stop_signal is not None
+
+    def run(self, gdb: GdbProgram, list_modules: Callable[[], Iterable[Module]]) -> None:
         """Attach, record until a limit is reached, detach, and complete the recording.
 
         Args:
             gdb: The debugger to use.
-            folder: A private folder for the debugger's files.
             list_modules: Returns the modules of the target, called once it is free again.
 
         Raises:
+            UnprovedError: the debugger failed on a process of ours; the target was not touched.
             AttachError: the target was not attached to, or is not any more.
-            DebuggerFailedError: GDB did not start.
             WriteError: there is no room for the recording.
             KeyboardInterrupt: Ctrl-C came before the attach.
 
         """
-        pid, stack_bytes = self._target.pid, self._limits.stack_bytes
         with _reserve(self._recording.absolute().parent), Interruption() as interruption:
-            with self._journal() as journal, Guarding(journal, folder) as guard:
-                agent = Agent.launch(
-                    gdb, folder, pid, self._recording, stack_bytes, self._probes, guard.life
+            with proved_agent(gdb, self._folder, self._guard.life) as agent:
+                self._guard.announce(agent.debugger.pid, agent.halts_first)
+                plan = agent.folder / "plan.json"
+                write_plan(
+                    plan,
+                    self._target.pid,
+                    self._recording,
+                    self._limits.stack_bytes,
+                    self._plan.probes,
+                    find_sentinel(self._plan.probes),
+                    lock=str(self._folder / "lock"),
+                    life=self._guard.life,
                 )
-                with agent.debugger:
-                    guard.announce(agent.debugger.pid)
-                    self._record(agent, guard, interruption)
+                interruption.defer()
+                self._record(agent, plan, interruption)
+            self._verification = self._proof.look(self._has_own_stop)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
             modules = list_modules() if same else ()
-        end = {
-            **asdict(self._outcome),
-            "rss_after": resident_set(pid),
-            "memory": memory_status(pid),
-            "verification": asdict(self._verification),
-            "modules": [module.to_json() for module in modules],
-        }
+            self._end = {
+                **asdict(self._outcome),
+                "rss_after": resident_set(self._target.pid),
+                "memory": memory_status(self._target.pid),
+                "modules": [module.to_json() for module in modules],
+            }
+            self._write_end()
+
+    def conclude(self) -> Verification:
+        """Return the proof, once the target has run on for long enough.
+
+        Raises:
+            WriteError: it cannot be written into the recording.
+
+        """
+        assert self._verification is not None
+        if self._released_s is not None:
+            try:
+                self._verification = self._proof.conclude(
+                    self._verification, self._released_s, self._has_own_stop
+                )
+            except KeyboardInterrupt:  # whoever does not want to wait for it knows what was seen
+                self._verification = self._proof.look(self._has_own_stop)
+            self._write_end()
+        return self._verification
+
+    def _write_end(self) -> None:
+        assert self._verification is not None
+        end = {**self._end, "verification": asdict(self._verification)}
         try:
             os.truncate(self._recording, self._tail.position)
             with self._recording.open("r+b") as file:
@@ -137,39 +212,20 @@ class Window:
         except OSError as error:
             raise WriteError(
                 f"cannot complete the recording {self._recording}: {error.strerror};"
-                f" process {pid} was released"
+                f" process {self._target.pid} was released"
             ) from error
 
-    @contextmanager
-    def _journal(self) -> Iterator[Journal]:
-        """Keep a journal, until the target is proved to be as it was found."""
-        target, probes = self._target, self._probes
-        modules = [allocator.module for allocator in self._plan.allocators]
+    def _record(self, agent: Agent, plan: Path, interruption: Interruption) -> None:
+        self._is_touched = True
         try:
-            scratch = read_scratch(target.pid, self._memory)
-        except (FileNotFoundError, ProcessLookupError) as error:
-            raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
-        journal = open_journal(target, modules, probes, scratch)
-        try:
-            yield journal
-        finally:
-            own_stop = self._outcome.stop_signal is not None
-            self._verification = prove(
-                target.pid, target.state, probes, scratch, self._memory, own_stop
-            )
-            if self._verification.ok is not False:
-                journal.path.unlink(missing_ok=True)
-
-    def _record(self, agent: Agent, guard: Guarding, interruption: Interruption) -> None:
-        if interruption.reason:
-            raise KeyboardInterrupt
-        try:
-            agent.start()
+            agent.start(plan)
         except DebuggerFailedError as error:
-            self._release(agent, guard)
+            self._release(agent)
+            pid = self._target.pid
+            if read_state(pid) in (None, "Z", "X"):
+                raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
             raise AttachError(
-                f"could not trace process {self._target.pid}: {error}",
-                f"run `gdbleak doctor {self._target.pid}`",
+                f"could not trace process {pid}: {error}", f"run `gdbleak doctor {pid}`"
             ) from error
         watch = Watch(
             self._target, self._memory, agent, self._tail, self._looks, self._limits, self._notebook
@@ -187,7 +243,7 @@ class Window:
             outcome.ended_by = EndedBy.DEBUGGER_SILENT
         finally:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
-            released_s = self._release(agent, guard)
+            released_s = self._release(agent)
         if outcome.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT):
             self._tail.read_all()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
@@ -205,7 +261,7 @@ class Window:
             pause_s = max(pause_s, max(pauses_ns) / 1e9)
         outcome.longest_pause_ms = pause_s * 1e3
 
-    def _release(self, agent: Agent, guard: Guarding) -> float:
+    def _release(self, agent: Agent) -> float:
         """Detach by command; a GDB that does not answer is ended, and the guard repairs.
 
         Returns:
@@ -216,12 +272,13 @@ class Window:
         try:
             if self._outcome.ended_by is not EndedBy.TARGET_EXIT:
                 agent.debugger.wake()
-                agent.detach()
-            guard.stand_down()
+                agent.detach(self._target.pid)
+            self._guard.stand_down()
         except DebuggerFailedError:
             agent.debugger.end()
-            guard.repair()
-        return time.monotonic() - began
+            self._guard.repair()
+        self._released_s = time.monotonic()
+        return self._released_s - began
 
 
 @contextmanager
