@@ -100,7 +100,9 @@ class Debian:
 
     def build(self, build_target: Callable[..., Path], source: str, *flags: str) -> str:
         """Compile a program of tests/targets for its C library; return its path in there."""
-        built = build_target(source, f"--sysroot={self.root}", *flags)
+        [libraries] = self.root.glob("usr/lib/*-linux-gnu")
+        # The compiler of this host would look into this host's folder first.
+        built = build_target(source, f"--sysroot={self.root}", f"-B{libraries}/", *flags)
         shutil.copy(built, self._folder)
         return f"/mnt/{built.name}"
 
