@@ -12,6 +12,7 @@ import time
 from gdbleak_agent import PAGE
 
 SETTLE_S = 2.0
+RUN_ON_S = 1.0
 SCRATCH_BYTES = 64
 
 
@@ -45,6 +46,16 @@ class Process(object):
             if line.startswith(field + ":"):
                 return line.split(None, 2)[1]
         return None
+
+    def lives(self):
+        return self.status("State") not in (None, "Z", "X")
+
+    def threads(self):
+        """The ids of its threads; none when the process has ended."""
+        try:
+            return [int(name) for name in os.listdir("/proc/%d/task" % self.pid)]
+        except OSError:
+            return []
 
     def resident_set(self):
         pages = self.text("statm").split()

@@ -21,7 +21,7 @@ import time
 
 import gdb
 from gdbleak_agent import ALL, FRAME, Code, Probe, Recorder, now_ns
-from gdbleak_box import SETTLE_S, Process, Watchman, find_changed
+from gdbleak_box import RUN_ON_S, SETTLE_S, Process, Watchman, find_changed
 from gdbleak_plans import ALLOCATORS, BREAKPOINT, VERSION
 
 MAGIC = b"gdbleak1"
@@ -157,22 +157,30 @@ def attempt(action):
         gdb.write("gdbleak: %s\n" % error)
 
 
-def verify(process, code):
-    """Look at the process after the detach, as a recording's END tells it."""
-    deadline = time.time() + SETTLE_S
-    while process.status("State") in ("t", "T") and time.time() < deadline:
+def verify(process, code, has_exited):
+    """Look at the process for a while after the detach, as a recording's END tells it.
+
+    What a detach may leave behind kills a process when it allocates next.
+    """
+    began = time.time()
+    while process.lives() and time.time() < began + RUN_ON_S:
+        time.sleep(0.02)
+    while process.status("State") in ("t", "T") and time.time() < began + SETTLE_S:
         time.sleep(0.005)
     tracer, state = process.status("TracerPid"), process.status("State")
-    ended = tracer is None or state in ("Z", "X")
+    ended = not process.lives()
     gone = ended or not process.read(code[0][0], 1)
     intact = None if gone else not find_changed(process, code)
-    ok = None if ended else tracer == "0" and state not in ("t", "T") and intact is not False
+    ok = tracer == "0" and state not in ("t", "T") and intact is not False
+    died = ended and not has_exited
     return {
         "tracer_pid": None if ended else int(tracer),
         "state_before": None,
         "state_after": None if ended else state,
         "text_intact": intact,
-        "ok": ok,
+        "ok": (False if died else None) if ended else ok,
+        "ran_on_s": None if has_exited else round(time.time() - began, 3),
+        "death": "unknown" if died else None,
     }
 
 
@@ -257,6 +265,14 @@ def record():
     process = Process(pid)
     modules = process.modules()
     allocators, probes = make_probes(modules)
+    held = {thread.ptid[1] for thread in gdb.selected_inferior().threads()}
+    missing = len(set(process.threads()) - held)
+    if missing:
+        fail(
+            "this gdb does not hold %d threads of the process, and a breakpoint would kill it"
+            % missing,
+            "use gdb 7.9 or later",
+        )
     if not allocators:
         names = ["%s (build-id %s)" % (m["path"], m["build_id"]) for m in modules]
         fail(
@@ -278,7 +294,7 @@ def record():
     places = originals(probes) + process.code_gdb_writes_to(modules)
     watchman = Watchman(process, places, duration_s)
     ended_by = run_window(process, recorder, watchman, probes)
-    proof = verify(process, places)
+    proof = verify(process, places, ended_by == "target-exit")
     pauses_ns = recorder.attach_pause_ns or 0, recorder.longest_stop_ns
     end = {
         "ended_by": ended_by,

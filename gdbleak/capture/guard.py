@@ -236,9 +236,7 @@ class _Guard:
         """Watch until gdbleak needs no guard any more, or both it and GDB have gone."""
         while self._watched:
             ready = select.select(self._watched, [], [], self._timeout_s())[0]
-            if self._life in ready:
-                self._hear_gdb(os.read(self._life, 4096))
-            if self._control in ready:
+            if self._control in ready:  # first: it may say that GDB's end does not matter
                 words = os.read(self._control, 4096).decode()
                 if not words:
                     self._watched.remove(self._control)
@@ -247,6 +245,8 @@ class _Guard:
                     if line == "done":
                         return
                     self._obey(*line.split())
+            if self._life in ready and self._life in self._watched:
+                self._hear_gdb(os.read(self._life, 4096))
             if self._alone_since is not None and self._life in self._watched:
                 self._end_gdb(time.monotonic() - self._alone_since)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -32,7 +32,7 @@ from gdbleak.target import Target
 CONNECT_TIMEOUT_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
 FETCH_TIMEOUT_S = 600.0
-SETTLE_S = 2.0
+SETTLE_S, RUN_ON_S, LOOK_S = 2.0, 1.0, 0.05
 
 _SETTINGS = (
     # Otherwise GDB halts every thread at each breakpoint, and cannot detach a running process.
@@ -255,15 +255,24 @@ class RemoteProcess:
             self._debugger.execute_console(packet, COMMAND_TIMEOUT_S)
         self._debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
 
-    def verify(self, state_before: str) -> Verification:
-        """Look at the process after the detach; its code cannot be read any more."""
-        deadline = time.monotonic() + SETTLE_S
-        status = self.status()
-        while status.get("State", "")[:1] in ("t", "T") and time.monotonic() < deadline:
+    def verify(self, state_before: str, has_exited: bool) -> Verification:
+        """Look at the process for a while after the detach; its code cannot be read any more."""
+        began_s = time.monotonic()
+        state, ran_on_s = "", 0.0
+        while True:
             status = self.status()
-        state = status.get("State", "")[:1]
-        if not state or state in "ZX":
-            return Verification(None, state_before, None, None, None)
+            state, ran_on_s = status.get("State", "")[:1], time.monotonic() - began_s
+            has_ended = not state or state in "ZX"
+            if has_ended or ran_on_s > (SETTLE_S if state in "tT" else RUN_ON_S):
+                break
+            time.sleep(LOOK_S)
+        if has_ended:
+            died = not has_exited
+            return Verification(
+                *(None, state_before, None, None, False if died else None),
+                ran_on_s=round(ran_on_s, 3) if died else None,
+                death="unknown" if died else None,
+            )
         tracer = int(status["TracerPid"])
         ok = None if tracer == 0 and state not in "tT" else False
-        return Verification(tracer, state_before, state, None, ok)
+        return Verification(tracer, state_before, state, None, ok, ran_on_s=round(ran_on_s, 3))

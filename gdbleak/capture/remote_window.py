@@ -166,7 +166,7 @@ class RemoteWindow:
     def _complete(self, process: RemoteProcess, ended_by: EndedBy, end_ns: int | None) -> None:
         status, tail = self._latest, self._tail
         pauses_ns = (status.attach_pause_ns or 0, status.longest_stop_ns) if status else (0,)
-        proof = process.verify(self._target.state)
+        proof = process.verify(self._target.state, ended_by is EndedBy.TARGET_EXIT)
         end: dict[str, Any] = {
             "ended_by": ended_by,
             "end_ns": end_ns,

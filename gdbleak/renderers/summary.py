@@ -154,6 +154,19 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
     ]
 
 
+def _death(signal: str, ran_on_s: float) -> str:
+    """Say how a process ended right after the detach, and what a person does then."""
+    when = f"{ran_on_s:.1f} s after the detach"
+    if signal == "unknown":
+        return f"it ended {when}, and the kernel does not tell how: look at its log"
+    if signal == "SIGTRAP":
+        return (
+            f"SIGTRAP killed it {when}, so a breakpoint was left in it: restart it, and use"
+            " another gdb"
+        )
+    return f"{signal} killed it {when}: look at its log, and restart it"
+
+
 def _proof(report: Report) -> Line:
     label, proof = "target left as found", report.verification
     if proof.ok is None:
@@ -162,8 +175,11 @@ def _proof(report: Report) -> Line:
         reason = "the process has ended" if report.window.complete else "the recording is cut off"
         return _fact(label, f"unknown: {reason}")
     if proof.ok:
-        return _fact(label, "yes")
+        ran_on = "" if proof.ran_on_s is None else f"; seen to run on for {proof.ran_on_s:.1f} s"
+        return _fact(label, f"yes{ran_on}")
     differences = []
+    if proof.death:
+        differences.append(_death(proof.death, proof.ran_on_s or 0))
     if proof.tracer_pid:
         differences.append(f"process {proof.tracer_pid} traces it")
     if proof.state_after in ("T", "t"):

@@ -10,6 +10,14 @@ class MemoryError(Exception):  # noqa: A001 - GDB's name
     """An address outside the mapping."""
 
 
+class FakeThread:
+    """A thread of it."""
+
+    def __init__(self, number: int, is_stopped: bool = True) -> None:
+        self.ptid = (4242, number, 0)
+        self.is_stopped = lambda: is_stopped
+
+
 class FakeGdb(types.ModuleType):
     """A `gdb` module with one process, of one mapping."""
 
@@ -23,6 +31,7 @@ class FakeGdb(types.ModuleType):
         self.commands: dict[str, Command] = {}
         self.registers: dict[str, int] = {}
         self.thread = 0
+        self.threads_held: list[FakeThread] = []
         self.mapping = (0, b"")
         """Address and contents."""
         self.fail: Callable[[str], None] = lambda _: None
@@ -60,9 +69,15 @@ class FakeGdb(types.ModuleType):
 
     def execute(self, command: str, from_tty: bool = False, to_string: bool = False) -> str:
         del from_tty
-        assert to_string, f"the output of `{command}` would go to the controller"
+        if command in ("continue &", "quit"):
+            assert not to_string, "GDB 18 loses the record that tells of its end"
+        else:
+            assert to_string, f"the output of `{command}` would go to the controller"
         self.calls.append(command)
         return ""
+
+    def threads(self) -> tuple[FakeThread, ...]:
+        return tuple(self.threads_held)
 
     def write(self, text: str) -> None:
         self.calls.append(f"write {text}")
@@ -88,7 +103,7 @@ class _Breakpoint:
         self.__dict__[name] = value
 
     def delete(self) -> None:
-        self.gdb.calls.append("delete")
+        self.gdb.calls.append(f"delete {self.__dict__['spec']}")
 
 
 class _Command:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_gdb import FakeGdb
+from fake_gdb import FakeGdb, FakeThread
 from support.events import hits_of
 
 from gdbleak.phases import Phase
@@ -48,19 +48,26 @@ HIGH = 0xFFFF_FFFF_FFFF_FFF0
 class Agent:
     """An agent that was started, on its way to write a recording."""
 
-    def __init__(self, gdb: FakeGdb, path: Path) -> None:
+    def __init__(self, gdb: FakeGdb, path: Path, plan: Path) -> None:
         self.gdb = gdb
         self.path = path
-        gdb.commands["gdbleak-start"].invoke("", False)
+        self.start(plan)
+
+    def start(self, plan):
+        self.gdb.commands["gdbleak-start"].invoke(str(plan), False)
 
     @property
     def recorder(self):
-        return self.gdb.commands["gdbleak-status"].recorder
+        return self.gdb.commands["gdbleak-status"].window.recorder
+
+    def ask(self, command, argument=""):
+        """Return what a command tells the controller."""
+        self.gdb.commands[command].invoke(argument, False)
+        return json.loads(self.gdb.calls.pop().partition(" ")[2])
 
     def status(self):
         """Return what the controller would be told."""
-        self.gdb.commands["gdbleak-status"].invoke("", False)
-        return json.loads(self.gdb.calls.pop().partition(" ")[2])
+        return self.ask("gdbleak-status")
 
     def hits(self):
         """Return probe, thread, registers and stored value of every hit in the recording."""
@@ -83,7 +90,7 @@ def gdb(monkeypatch):
 
 
 @pytest.fixture
-def start(gdb, tmp_path, monkeypatch):
+def start(gdb, tmp_path):
     """Return a function that loads the agent into the fake GDB and starts it."""
     recording = tmp_path / "recording"
 
@@ -104,15 +111,12 @@ def start(gdb, tmp_path, monkeypatch):
             "probes": [probe.to_json() for probe in probes],
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
-        monkeypatch.setenv("GDBLEAK_PLAN", str(tmp_path / "plan.json"))
         runpy.run_path(str(AGENT))
-        return Agent(gdb, recording)
+        return Agent(gdb, recording, tmp_path / "plan.json")
 
     yield start
-    for recorder in {command.recorder for command in gdb.commands.values()}:
-        os.close(recorder.file)
-        if recorder.code.memory is not None:
-            os.close(recorder.code.memory)
+    for window in {command.window for command in gdb.commands.values()}:
+        window.recorder.close()
 
 
 @pytest.fixture
@@ -130,6 +134,41 @@ def test_start_is_one_step(agent):
         "continue &",
     ]
     assert agent.status()["attach_pause_ns"] > 0
+
+
+def test_next_window_forgets_the_breakpoints_of_the_one_before(agent, tmp_path):
+    """They would go into the code of another process."""
+    before = len(agent.gdb.calls)
+    agent.start(tmp_path / "plan.json")
+    assert agent.gdb.calls[before:] == [
+        *(f"delete *{probe.address:#x}" for probe in reversed(PROBES)),
+        "delete",
+        *agent.gdb.calls[:before],
+    ]
+    assert agent.gdb.hit(len(PROBES) + MALLOC, 7, rsp=BASE, rdi=1) is False
+    assert agent.status()["stops"] == 1
+
+
+def test_threads_that_gdb_holds(agent):
+    agent.gdb.threads_held = [FakeThread(4242), FakeThread(4250)]
+    assert agent.ask("gdbleak-threads") == [4242, 4250]
+
+
+@pytest.mark.parametrize(
+    ("threads", "calls"),
+    [
+        ([FakeThread(1, is_stopped=False)], []),
+        ([FakeThread(1), FakeThread(2, is_stopped=False)], []),
+        ([FakeThread(1), FakeThread(2)], ["detach", "quit"]),
+        ([], ["quit"]),
+    ],
+)
+def test_leaves_no_target_that_runs(agent, threads, calls):
+    """Before GDB 11 it would keep its breakpoints."""
+    agent.gdb.threads_held = threads
+    agent.gdb.calls.clear()
+    agent.gdb.commands["gdbleak-leave"].invoke("", False)
+    assert [call for call in agent.gdb.calls if call != "selected_inferior"] == calls
 
 
 def test_window_opens_once_the_target_runs(agent):
@@ -171,8 +210,7 @@ class Code:
 
     def turn(self, phase):
         """Have other breakpoints in; return what the controller is told."""
-        self.agent.gdb.commands["gdbleak-turn"].invoke(str(phase.value), False)
-        return json.loads(self.agent.gdb.calls.pop().partition(" ")[2])
+        return self.agent.ask("gdbleak-turn", str(phase.value))
 
     def breakpoints(self):
         """Return where breakpoints are, having looked that the rest is as it was."""

@@ -53,7 +53,7 @@ WINDOW = WindowInfo(
 )
 MEMORY = MemoryInfo(rss_before=21_000_000, rss_after=21_204_800, explained_bytes=73_728)
 LEFT_AS_FOUND = Verification(
-    tracer_pid=0, state_before="S", state_after="S", text_intact=True, ok=True
+    tracer_pid=0, state_before="S", state_after="S", text_intact=True, ok=True, ran_on_s=1.004
 )
 NO_PROOF = Verification(
     tracer_pid=None, state_before=None, state_after=None, text_intact=None, ok=None

@@ -22,7 +22,7 @@ from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 from gdbleak.errors import UsageError
 from gdbleak.recording import EndedBy
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report import Frame, OutstandingBlock, Report, Verdict
+from gdbleak.report import Frame, OutstandingBlock, Report, Verdict, Verification
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -150,7 +150,7 @@ def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
 @pytest.mark.parametrize(
     ("shape", "verdict"),
     [
-        ("one-site", "yes"),
+        ("one-site", "yes; seen to run on for 1.0 s"),
         (
             "incomplete",
             "no: process 77 traces it, it is stopped, its code is not as it was",
@@ -161,6 +161,27 @@ def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
 )
 def test_target_left_as_found(shape: str, verdict: str) -> None:
     assert f"target left as found: {verdict}\n" in render("table", SAMPLES[shape], width=160)
+
+
+@pytest.mark.parametrize(
+    ("death", "words"),
+    [
+        (
+            "SIGTRAP",
+            "SIGTRAP killed it 0.3 s after the detach, so a breakpoint was left in it: restart it,"
+            " and use another gdb",
+        ),
+        ("SIGSEGV", "SIGSEGV killed it 0.3 s after the detach: look at its log, and restart it"),
+        (
+            "unknown",
+            "it ended 0.3 s after the detach, and the kernel does not tell how: look at its log",
+        ),
+    ],
+)
+def test_process_that_dies_after_the_detach(death: str, words: str) -> None:
+    proof = Verification(None, "S", None, None, False, ran_on_s=0.312, death=death)
+    text = render("table", report(site(), verification=proof), width=200)
+    assert f"target left as found: no: {words}\n" in text
 
 
 def test_colour_only_where_wanted_and_only_as_decoration(sample: Report) -> None:
