@@ -79,9 +79,10 @@ def test_gdb_is_killed_by_hand(box, build_target, start_target):
     assert puppet.ask("leak 3") == "leaked"
 
 
-def test_remote(cli, gdb, serve, exact):
-    assert (gdb / "gdbserver").exists(), "install gdbserver"
-    trace = cli.start_trace(exact.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+@pytest.mark.parametrize("attached", [False, True], ids=["multi", "attach"])
+def test_remote(cli, serve, exact, attached):
+    how = ("--attach", "127.0.0.1:0", exact.pid) if attached else ("--multi", "127.0.0.1:0")
+    trace = cli.start_trace(exact.pid, "--remote", serve(*how).address)
     truth = json.loads(exact.ask("go"))
     trace.send(signal.SIGINT)
     report = trace.finish().report
@@ -92,7 +93,7 @@ def test_remote(cli, gdb, serve, exact):
 
 
 def test_busy_target_remote(cli, serve, worker):
-    address = serve("--multi", "127.0.0.1:0").address
+    address = serve("--attach", "127.0.0.1:0", worker.pid).address
     report = cli.start_trace(worker.pid, "--remote", address, "--max-events", 500).finish().report
 
     assert (report["window"]["ended_by"], report["window"]["events"]) == ("max-events", 500)
