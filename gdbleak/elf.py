@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from elftools.common.exceptions import ELFError as PyElfError
 from elftools.elf.constants import P_FLAGS
@@ -298,6 +298,13 @@ class ElfImage:
             assert isinstance(section, RelocationSection)
             if section["sh_flags"] & _SHF_ALLOC:
                 yield from ((relocation, None) for relocation in section.iter_relocations())
+
+    @property
+    def soname(self) -> str | None:
+        """What a shared library calls itself: `libc.so.6`; None where no name is given."""
+        with _reading(self.path):
+            tags = self._dynamic.iter_tags("DT_SONAME") if self._dynamic else ()
+            return next((str(cast(Any, tag).soname) for tag in tags), None)
 
     @property
     def dynamic_address(self) -> int | None:

@@ -7,6 +7,7 @@ Source of the protocol: GDB manual, "GDB/MI Output Syntax".
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -37,7 +38,7 @@ _OPTIONS = (
     # With more threads its end takes longer, and the guard waits for that.
     *("-iex", "maint set worker-threads 0"),
     *("-iex", "set displaced-stepping auto"),
-    # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
+    # "All" leaves out SIGINT, and SIGTRAP. That must not pass: our breakpoints are made of it.
     *("-ex", "handle all nostop noprint pass"),
     *("-ex", "handle SIGINT nostop noprint pass"),
     # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
@@ -48,6 +49,9 @@ _OPTIONS = (
 
 
 END_TIMEOUT_S = 10.0
+PIPE_BYTES = 1 << 20
+"""How much GDB can say before somebody reads it: of some 10,000 threads that start."""
+_F_SETPIPE_SZ = 1031  # fcntl(2), since Linux 2.6.35; Python names it since 3.10
 
 _DT_DEBUG = 21
 
@@ -58,6 +62,10 @@ _CHILD = re.compile(r"\[Detaching after v?fork from child")
 
 class DebuggerDiedError(DebuggerFailedError):
     """GDB has ended."""
+
+
+class DebuggerSilentError(DebuggerFailedError):
+    """GDB does not answer; it may do so later."""
 
 
 class Debugger:
@@ -124,6 +132,9 @@ class Debugger:
         self._input = self._process.stdin
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
+        with suppress(OSError):  # more than an unprivileged user may have, or an old kernel has
+            # GDB tells of each thread that starts, and must not wait for us to read it.
+            fcntl.fcntl(self._output, _F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
 
@@ -153,8 +164,8 @@ class Debugger:
             if answer:
                 return answer
             if time.monotonic() >= deadline:
-                raise DebuggerFailedError(
-                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:.0f} s"
+                raise DebuggerSilentError(
+                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:g} s"
                 )
             self._read(deadline - time.monotonic())
 
@@ -164,6 +175,10 @@ class Debugger:
         self._console.clear()
         self._send(f"{self._token}{command}\n")
         return self._token
+
+    def tell(self, command: str) -> None:
+        """Send a machine-interface command whose answer nobody waits for."""
+        self._send(f"{command}\n")
 
     def answer(self, token: int) -> tuple[dict[str, Any], str] | None:
         """Return what `execute` would, or None as long as there is no answer.
@@ -183,9 +198,9 @@ class Debugger:
         """Run a console command and return what it printed."""
         return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
 
-    def poll(self) -> None:
-        """Take in what GDB has said, without waiting."""
-        self._read(0)
+    def poll(self, timeout_s: float = 0) -> None:
+        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        self._read(timeout_s)
 
     def forget(self) -> None:
         """Forget what there was to say of another target."""
@@ -216,8 +231,8 @@ class Debugger:
 
         """
         if not self._selector.select(timeout_s):
-            raise DebuggerFailedError(
-                f"gdb (process {self.pid}) has said nothing for {timeout_s:.0f} s"
+            raise DebuggerSilentError(
+                f"gdb (process {self.pid}) has said nothing for {timeout_s:g} s"
             )
         self._read(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ RUN_ON_S = 1.0
 """For how long after the detach a process has to live. Of what a detach may leave behind, a thread
 dies when it runs next: at once, or at its next call of the allocator."""
 _LOOK_S = 0.02
+UNKNOWN = "unknown"
+"""Of a death of which the kernel does not tell the cause any more."""
 
 
 class Proof:
@@ -68,34 +71,31 @@ class Proof:
         ok = tracer == 0 and state not in halted and intact is not False
         return Verification(tracer, before, state, intact, ok)
 
-    def conclude(self, first: Verification, released_s: float, own_stop: bool) -> Verification:
-        """Wait until the process has lived long enough, and look again.
+    def conclude(self, released_s: float, own_stop: bool, has_exec: bool) -> Verification:
+        """Wait until the process has lived long enough, and look again. Ctrl-C ends the wait.
 
         Args:
-            first: What was seen right after the detach.
-            released_s: When that was, on the monotonic clock.
+            released_s: When it was let go, on the monotonic clock.
             own_stop: See `look`.
+            has_exec: Whether it runs another program by now, whose end is its own affair.
 
         """
-        if first.ok is None:
-            return first
         until_s = released_s + RUN_ON_S
-        while self._lives() and time.monotonic() < until_s:
-            time.sleep(_LOOK_S)
+        with suppress(KeyboardInterrupt):
+            while self._lives() and time.monotonic() < until_s:
+                time.sleep(_LOOK_S)
         ran_on_s = round(time.monotonic() - released_s, 3)
         last = replace(self.look(own_stop), ran_on_s=ran_on_s)
-        if self._lives() or self._is_another_program(first):
+        if self._lives():
             return last
         death = self._read_death()
-        return replace(last, ok=None if death is None else False, death=death)
+        if death is None or (has_exec and death == UNKNOWN):
+            return last
+        return replace(last, ok=False, death=death)
 
     def _lives(self) -> bool:
         alive = read_state(self._target.pid) not in (None, "Z", "X")
         return alive and read_start(self._target.pid) == self._started
-
-    def _is_another_program(self, first: Verification) -> bool:
-        """Whether it has called exec before the detach: then what it does now is not ours."""
-        return first.text_intact is None
 
     def _is_gone(self) -> bool:
         """Whether the memory with the breakpoints exists no more: another program runs."""
@@ -119,6 +119,6 @@ class Proof:
         except (OSError, IndexError):
             status = None
         if status is None:
-            return "unknown"
+            return UNKNOWN
         number = status & 0x7F
         return signal.Signals(number).name if number else None

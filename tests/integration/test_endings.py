@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-import psutil
 import pytest
+from support.crew import find_gdb
 from support.processes import lives, wait_until
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -32,16 +32,6 @@ def assert_ten_leaked(result, ended_by):
     [site] = result.report["sites"]
     actual = site["function"], site["outstanding_count"], site["outstanding_bytes"]
     assert actual == ("leak", 10, 1000)
-
-
-def gdb_of(trace):
-    """Return the gdb that a trace has started."""
-    [gdb] = [
-        process
-        for process in psutil.Process(trace.pid).children(recursive=True)
-        if process.name() == "gdb"
-    ]
-    return gdb
 
 
 @pytest.mark.parametrize(
@@ -136,7 +126,7 @@ def test_exec_ends_the_window_and_the_new_program_runs(puppet, trace, build_targ
 
 
 def test_death_of_gdb_leaves_a_report_and_is_no_success(puppet, trace):
-    gdb_of(trace).kill()
+    find_gdb(trace.pid).kill()
 
     result = trace.finish()
     assert result.exit_code == 1
@@ -145,7 +135,7 @@ def test_death_of_gdb_leaves_a_report_and_is_no_success(puppet, trace):
 
 
 def test_death_of_gdbleak_lets_the_target_go(puppet, trace):
-    gdb = gdb_of(trace)
+    gdb = find_gdb(trace.pid)
     trace.send(signal.SIGKILL)
 
     wait_until(lambda: not lives(gdb), "gdb had ended")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))
 
 def find_gdb(pid: int) -> psutil.Process | None:
     """Return the GDB that a gdbleak has started, if it has."""
-    # Not by its name: that is its loader's where it runs with libraries of its own.
+    # One that runs by a loader of its own bears the loader's name.
     return _find(pid, lambda process: "--interpreter=mi2" in process.cmdline())
 
 
@@ -29,12 +30,11 @@ def find_guard(pid: int) -> psutil.Process | None:
 
 
 def _find(pid: int, matches: Any) -> psutil.Process | None:
-    try:
+    with suppress(psutil.NoSuchProcess):  # gdbleak has just ended
         for process in psutil.Process(pid).children():
-            if matches(process):
-                return process
-    except psutil.Error:  # it has just ended
-        pass
+            with suppress(psutil.NoSuchProcess):  # or this one, perhaps as a zombie
+                if matches(process):
+                    return process
     return None
 
 

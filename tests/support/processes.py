@@ -14,6 +14,9 @@ from typing import IO, Any, TypeVar
 
 import psutil
 
+from gdbleak.glibc_heap import find_data
+from gdbleak.proc import read_mappings
+
 T = TypeVar("T")
 
 _SEIZE = """
@@ -74,6 +77,14 @@ def assert_as_found(pid: int) -> None:
                     code = file.read(end - start)
                 memory.seek(start)
                 assert memory.read(len(code)) == code, f"code of {path[0]} was changed"
+
+
+def data_of_libc(pid: int) -> tuple[int, int] | None:
+    """Return the range of the writable data of a process's C library."""
+    mappings = read_mappings(pid)
+    names = (mapping.path for mapping in mappings)
+    path = next(path for path in names if Path(path).name.startswith(("libc.so", "libc-2")))
+    return find_data(mappings, path)
 
 
 class Lines:
