@@ -6,7 +6,6 @@ Whatever a test does, its targets must stand as they stood before, and nothing m
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,6 @@ from support.box import Box
 from support.cli import Cli
 from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
-from support.roots import library_of
 from support.servers import Server
 
 TARGETS = Path(__file__).parent / "targets"
@@ -67,19 +65,6 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return built[key]
 
     return build
-
-
-@pytest.fixture
-def debian_root() -> Callable[[str], Path]:
-    """Return a function that returns the folder in which a release of Debian is unpacked."""
-
-    def find(suite: str) -> Path:
-        root = Path(os.environ.get("GDBLEAK_TEST_ROOTS", "/nonexistent"), suite)
-        if not library_of(root).exists():
-            pytest.skip(f"the C library of Debian {suite} cannot be had")
-        return root
-
-    return find
 
 
 @pytest.fixture
