@@ -277,7 +277,7 @@ class _Guard:
                     self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
                     self._disarm()
-                for line in words.splitlines():
+                for line in filter(None, words.splitlines()):
                     if line == "done":
                         return
                     self._obey(*line.split())
