@@ -32,6 +32,8 @@ class Status:
     now_ns: int
     """On the clock of the recording."""
     phase: int
+    armed: bool
+    """Whether GDB's breakpoints are in; it takes them out where others would run into them."""
     turn_error: str | None
     """Why other breakpoints cannot be put in."""
     stops: int

@@ -22,6 +22,8 @@ _ENDED_BY = {
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
     "starved": "ended because gdbleak was stopped or did not get to run; its breakpoints were taken"
     " out then",
+    "disarmed": "ended because GDB took its breakpoints out and did not put them in again, for a"
+    " process that shares the memory",
     "write-failed": "ended because the recording could not be written on",
     "running": "still open",
     "unknown": "ended for a reason that was not recorded",
