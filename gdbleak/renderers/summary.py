@@ -158,7 +158,7 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
 
 def _death(signal: str, ran_on_s: float) -> str:
     """Say how a process ended right after the detach, and what a person does then."""
-    when = f"{ran_on_s:.1f} s after the detach"
+    when = f"within {ran_on_s:.1f} s of the detach"
     if signal == "unknown":
         return f"it ended {when}, and the kernel does not tell how: look at its log"
     if signal == "SIGTRAP":
