@@ -147,6 +147,7 @@ class Rehearsal:
             scratch = read_scratch(pid, self._memory)
             self.step = "the attach"
             self._agent.start(plan, START_TIMEOUT_S)
+            self._check_tracer()
             self._check_threads()
             self._call(recorded=True)
             self._turn(Phase.NONE, {RARE})
@@ -168,6 +169,13 @@ class Rehearsal:
             if not debugger.complaint:
                 raise
             raise DebuggerFailedError(f"{error} {debugger.complaint}") from error
+
+    def _check_tracer(self) -> None:
+        """Take down which process GDB is: what was started may be a script that starts it."""
+        tracer = int(read_status(self._stand_in.pid)["TracerPid"])
+        if not tracer:
+            raise DebuggerFailedError("it has not attached")
+        self._agent.debugger.pid = tracer
 
     def _check_threads(self) -> None:
         threads = list_threads(self._stand_in.pid)

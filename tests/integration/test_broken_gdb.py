@@ -59,10 +59,10 @@ for number in itertools.count(1):
 """
 ANSWERS = {
     "dies": ("sys.exit(7)", "at its start: gdb (process", "exited with status 7"),
-    "agrees to everything": ("print('%d^done' % number)", "at the attach: no answer"),
+    "agrees to everything": ("print('%d^done' % number)", "at the attach: it has not attached"),
     "agrees in a strange way": (
         "print('~\"[[7],{{}}]\"\\n%d^done,a=[}}' % number); print('%d^done' % number)",
-        "at the attach: of 5 threads it holds 0",
+        "at the attach: it has not attached",
     ),
     "refuses without a reason": (
         "print('%d^error' % number)",
