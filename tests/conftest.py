@@ -6,7 +6,6 @@ Whatever a test does, its targets must stand as they stood before, and nothing m
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -17,9 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
+from support.box import Box
 from support.cli import Cli
+from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
-from support.roots import library_of
 from support.servers import Server
 
 TARGETS = Path(__file__).parent / "targets"
@@ -65,19 +65,6 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return built[key]
 
     return build
-
-
-@pytest.fixture
-def debian_root() -> Callable[[str], Path]:
-    """Return a function that returns the folder in which a release of Debian is unpacked."""
-
-    def find(suite: str) -> Path:
-        root = Path(os.environ.get("GDBLEAK_TEST_ROOTS", "/nonexistent"), suite)
-        if not library_of(root).exists():
-            pytest.skip(f"the C library of Debian {suite} cannot be had")
-        return root
-
-    return find
 
 
 @pytest.fixture
@@ -145,6 +132,29 @@ def cli(tmp_path: Path, targets: list[Target]) -> Iterator[Cli]:
     cli = Cli(tmpdir)
     yield cli
     cli.close()
+
+
+@pytest.fixture
+def serve(targets: list[Target]) -> Iterator[Callable[..., GdbServer]]:
+    """Return a function that starts a gdbserver, which is ended before its target is looked at."""
+    del targets
+    servers: list[GdbServer] = []
+
+    def start(*arguments: object) -> GdbServer:
+        servers.append(GdbServer(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def box(tmp_path: Path, cli: Cli) -> Iterator[Box]:
+    """Return a machine without gdbleak, whose GDB is ended before its target is looked at."""
+    box = Box(tmp_path, cli)
+    yield box
+    box.end()
 
 
 @pytest.fixture(scope="session")

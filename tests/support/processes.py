@@ -69,7 +69,10 @@ def assert_as_found(pid: int) -> None:
             span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
             if "x" in permissions and inode != "0":
                 start, end = (int(address, 16) for address in span.split("-"))
-                with Path(path[0]).open("rb") as file:
+                file_path = Path(path[0])
+                if not file_path.exists():  # only from where the process is
+                    file_path = Path(f"/proc/{pid}/map_files/{span}")
+                with file_path.open("rb") as file:
                     file.seek(int(offset, 16))
                     code = file.read(end - start)
                 memory.seek(start)
