@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import iter_changed
-from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, DETACH_TIMEOUT_S, Agent, write_plan
 from gdbleak.capture.scratch import Scratch, read_scratch
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.errors import DebuggerFailedError, UnprovedError
@@ -157,7 +157,7 @@ class Rehearsal:
             self._fork()
             self._check_records()
             self.step = _DETACH
-            self._agent.detach(pid)
+            self._agent.detach(pid, DETACH_TIMEOUT_S)
             self._check_release(scratch)
 
     def _await_agent(self) -> None:
