@@ -277,10 +277,10 @@ class _Guard:
                     self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
                     self._disarm()
-                for command in filter(None, map(str.split, words.splitlines())):
-                    if command == ["done"]:
+                for line in filter(None, words.splitlines()):
+                    if line == "done":
                         return
-                    self._obey(*command)
+                    self._obey(*line.split())
             if self._life in ready and self._life in self._watched:
                 self._hear_gdb(os.read(self._life, 4096))
             if self._alone_since is not None and self._life in self._watched:
