@@ -309,14 +309,15 @@ class _Guard:
         if command == "beat":
             self._beat_at = time.monotonic()
             return
+        if command == "tries":
+            self._gdb = int(arguments[0])
+            return
         if command == "released":
             self._released, self._beat_at = True, None
             if self._life in self._watched:
                 self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
-        elif command == "tries":
-            self._gdb = int(arguments[0])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:
