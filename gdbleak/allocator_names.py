@@ -9,7 +9,7 @@ from gdbleak.elf import ElfImage
 _SIGNATURES = (
     ("glibc", re.compile(rb"GNU C Library [^\n]{0,200}? version ([0-9.]{1,20}[0-9])")),
     # JEMALLOC_VERSION: the release, commits since, the id of the commit.
-    ("jemalloc", re.compile(rb"(?<=\0)(\d{1,9}\.\d{1,9}\.\d{1,9})-\d{1,9}-g[0-9a-f]{40}\0")),
+    ("jemalloc", re.compile(rb"\0(\d{1,9}\.\d{1,9}\.\d{1,9})-\d{1,9}-g[0-9a-f]{40}\0")),
     ("tcmalloc (gperftools)", re.compile(rb"\0gperftools (\d[.\d]{0,20})\0")),
 )
 # What musl's loader prints: "musl libc (x86_64)\nVersion %s\n"; the version stands behind it. Two

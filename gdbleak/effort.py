@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 
-STEPS = 4_000_000
+STEPS = 3_000_000
 """A step is what takes about a microsecond."""
 HELD_BYTES = 256 << 20
 """As much is kept in memory of the files of one process, at most."""

@@ -41,7 +41,7 @@ PAGE_SIZE = 4096
 _PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
 _MAX_BUILD_ID_BYTES = 64
 """Linkers write 8 to 20; a longer one is no name of a file."""
-_SEARCHED_BYTES = 256 << 20
+_SEARCHED_BYTES = 128 << 20
 _CHUNK_BYTES = 1 << 20
 _FITTING_BYTES = 64 << 10
 """No match of what is searched for is longer."""
@@ -237,7 +237,7 @@ class ElfImage:
     def search(self, pattern: re.Pattern[bytes]) -> bytes | None:
         """Return the first group of the first match of `pattern` in the file.
 
-        No match may be longer than 64 KiB, and none is looked for behind the first 256 MiB.
+        No match may be longer than 64 KiB, and none is looked for behind the first 128 MiB.
 
         Raises:
             ElfError: the file cannot be read.
@@ -285,6 +285,7 @@ class ElfImage:
     @property
     def function_starts(self) -> set[int]:
         """Link-time addresses at which the symbol tables have a function begin."""
+        self.spend(sum(len(table.starts) for table in self._function_tables) // 8)
         return {start for table in self._function_tables for start in table.starts}
 
     @cached_property

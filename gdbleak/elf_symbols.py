@@ -74,7 +74,7 @@ class FunctionTable:
     def _iter_symbols(self) -> Iterator[tuple[int, int, int, int, int, int]]:
         at_once = _SYMBOL.size * _SYMBOLS_AT_ONCE
         for _, chunk in iter_chunks(self._symbols, at_once):
-            self._spend(1 + len(chunk) // _SYMBOL.size // 8)
+            self._spend(1 + len(chunk) // _SYMBOL.size // 4)
             yield from _SYMBOL.iter_unpack(chunk[: len(chunk) // _SYMBOL.size * _SYMBOL.size])
 
     def find_extent(self, address: int) -> range | None:
@@ -119,6 +119,6 @@ class FunctionTable:
                 end = _CHUNK_BYTES + len(ending) - 1
                 place = chunk.find(ending, 0, end)
                 while place >= 0:
-                    self._spend()
+                    self._spend(2)
                     yield offset + place, name
                     place = chunk.find(ending, place + 1, end)
