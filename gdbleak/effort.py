@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 
-STEPS = 3_000_000
+STEPS = 4_000_000
 """A step is what takes about a microsecond."""
 HELD_BYTES = 256 << 20
 """As much is kept in memory of the files of one process, at most."""
@@ -48,8 +48,8 @@ class Effort:
         self._look_at = steps - _STEPS_A_LOOK
 
     def share(self) -> Effort:
-        """Return half of what is left, for one of several files: none takes all of it."""
-        return Effort(self._steps // 2, self._bytes // 2, whole=self)
+        """Return most of what is left, for one of several files: none takes all of it."""
+        return Effort(self._steps * 3 // 4, self._bytes * 3 // 4, whole=self)
 
     def spend(self, steps: int = 1, held_bytes: int = 0) -> None:
         """Spend some.
