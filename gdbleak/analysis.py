@@ -10,6 +10,7 @@ from gdbleak.allocator_mappings import AllocatorMappings
 from gdbleak.blocks import HEAP, Block
 from gdbleak.bounds import bounded, check_bounds
 from gdbleak.callers import Wrappers
+from gdbleak.effort import Effort
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.grouping import BY, Key, part_of, regroup
@@ -244,13 +245,18 @@ class Analysis:
         return Unwinder(self.modules, self._open_image, self.options.max_frames)
 
     @cached_property
+    def _effort(self) -> Effort:
+        """What reading the files of all modules may take."""
+        return Effort()
+
+    @cached_property
     def _own_mappings(self) -> AllocatorMappings:
         return AllocatorMappings(self.recording, self.modules, self._open_image)
 
     def _open_image(self, module: Module) -> ElfImage | None:
         try:
             if module.file is not None:
-                return ElfImage(module.file)
+                return ElfImage(module.file, self._effort.share())
             self.notes.append(f"no unwinding through {module.path}: {module.unreadable}")
         except ElfError as error:
             self.notes.append(f"no unwinding through {module.path}: {error}")

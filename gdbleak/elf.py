@@ -149,6 +149,11 @@ class ElfImage:
         with _reading(self.path):
             self._effort.spend(steps, held_bytes)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        return self._bytes.descriptor
+
     @cached_property
     def header(self) -> bytes:
         """The beginning of the file: ELF header and, as a rule, program headers and notes."""

@@ -9,7 +9,9 @@ Source: open(2) for O_PATH, which opens nothing yet; proc(5) for /proc/self/fd.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from typing import Protocol
@@ -32,13 +34,28 @@ def open_regular(path: str, *, follow: bool = True) -> int:
         OSError: there is no such file, it is no regular one, or must not be read.
 
     """
-    place = os.open(path, _PLACE | (0 if follow else os.O_NOFOLLOW))
+    flags = _PLACE | (0 if follow else os.O_NOFOLLOW)
+    try:
+        place = os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not _raise_limit():
+            raise
+        place = os.open(path, flags)
     try:
         _check_kind(path, place)
         file = os.open(f"/proc/self/fd/{place}", _READ)
     finally:
         os.close(place)
     return file
+
+
+def _raise_limit() -> bool:
+    """Allow as many open files as may be allowed; False where that was done before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return False
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return True
 
 
 def _check_kind(path: str, place: int) -> None:
@@ -80,7 +97,7 @@ class FileBytes:
 
     def __init__(self, file: int) -> None:
         """Take over a descriptor."""
-        self._file = file
+        self.descriptor = self._file = file
         self._size = os.fstat(file).st_size
         self._blocks: dict[int, bytes] = {}
 

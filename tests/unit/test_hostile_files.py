@@ -335,7 +335,7 @@ def test_one_of_several_leaves_something_for_the_others():
         part = whole.share()
         with pytest.raises(EffortError, match="too long"):
             spend_all(part)
-    whole.spend(100)
+    whole.spend(10)
     with pytest.raises(EffortError, match="memory"):
         Effort(held_bytes=10).spend(1, held_bytes=11)
 

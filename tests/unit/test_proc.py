@@ -36,7 +36,7 @@ GONE = 4_194_305
         ("   /srv/two  blanks ", "/srv/two  blanks ", False),
         ("   /srv/old (deleted)", "/srv/old", True),
         ("   /srv/a (deleted) b", "/srv/a (deleted) b", False),
-        (r"   /srv/new\012line", "/srv/new\nline", False),
+        (r"   /srv/new\012line", r"/srv/new\012line", False),
         (r"   /srv/back\slash\040", r"/srv/back\slash\040", False),
         ("   [stack]", "[stack]", False),
         ("", "", False),
