@@ -11,6 +11,8 @@ help: ## List the targets
 .venv/for-check: extras = [test,check]
 .venv/for-real: extras = [test]
 .venv/for-real: packages = real
+.venv/for-gdbs: extras = [test]
+.venv/for-gdbs: packages = gdbs
 .venv/for-bench: extras =
 .venv/for-bench: packages = bench
 .venv/for-%: packages = test
@@ -31,6 +33,12 @@ test: .venv/for-test ## Run the tests
 test-real: .venv/for-real ## Trace servers and interpreters of the distribution
 	$(BIN)/pytest tests/real
 
+gdbs: .venv/for-gdbs ## Bring GDBs, C libraries and Pythons of other versions into .gdbs
+	.ci/gdbs .gdbs
+
+test-gdbs: gdbs ## Trace with each of them
+	$(BIN)/pytest tests/gdbs
+
 torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
 	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
 	$(BIN)/python benchmarks/survival.py
@@ -49,7 +57,7 @@ wheel: .venv/for-demo ## Build dist/gdbleak-*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## Remove everything the other targets made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .gdbs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-real torture bench check wheel clean
+.PHONY: help venv demo test test-real gdbs test-gdbs torture bench check wheel clean

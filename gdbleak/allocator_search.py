@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gdbleak.allocator_names import name_allocator
-from gdbleak.allocators import FAMILIES, MAPPING_FUNCTIONS, AllocatorFunction, prefixed
+from gdbleak.allocators import (
+    FAMILIES,
+    INTERNAL_FUNCTIONS,
+    MAPPING_FUNCTIONS,
+    AllocatorFunction,
+    prefixed,
+)
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.effort import Effort
 from gdbleak.elf import ElfImage
@@ -62,7 +68,7 @@ class Plan:
     def functions(self) -> tuple[AllocatorFunction, ...]:
         """What the functions of the probes mean."""
         used = {probe.function for probe in self.probes}
-        known: dict[str, AllocatorFunction] = {}
+        known = {function.name: function for function in INTERNAL_FUNCTIONS}
         for allocator in self.allocators:
             for function in allocator.functions:
                 known.setdefault(function.name, function)

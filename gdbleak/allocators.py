@@ -45,6 +45,11 @@ class AllocatorFunction:
         return bool(self.sizes)
 
     @property
+    def is_internal(self) -> bool:
+        """Whether all that a call does is the allocator's own business, and none of the program."""
+        return not self.sizes and self.pointer is None
+
+    @property
     def arguments(self) -> tuple[int, ...]:
         """The arguments worth recording, in ascending order."""
         others = (self.pointer, self.result, self.length, self.flags)
@@ -61,6 +66,12 @@ class AllocatorFunction:
         return cls(**{**values, "sizes": tuple(values["sizes"]), "mapping": mapping})
 
 
+SIZED_FREES = (
+    AllocatorFunction("free_sized", pointer=0),
+    AllocatorFunction("free_aligned_sized", pointer=0),
+)
+"""Those of C23, which may do no more than call `free`."""
+
 MALLOC_FAMILY = (
     AllocatorFunction("malloc", sizes=(0,)),
     AllocatorFunction("calloc", sizes=(0, 1)),
@@ -73,7 +84,13 @@ MALLOC_FAMILY = (
     AllocatorFunction("pvalloc", sizes=(0,)),
     AllocatorFunction("free", pointer=0),
     AllocatorFunction("cfree", pointer=0),
+    *SIZED_FREES,
 )
+
+THREAD_END = AllocatorFunction("tcache_thread_shutdown")
+CACHE_START = AllocatorFunction("tcache_init")
+INTERNAL_FUNCTIONS = (THREAD_END, CACHE_START)
+"""What glibc calls its allocator in for itself, by the names in its malloc/malloc.c."""
 
 OPERATORS = tuple(
     AllocatorFunction(f"_Z{operator}{arguments}", sizes=(0,))

@@ -320,7 +320,7 @@ def _explain_sizes(ledger: Ledger) -> str:
 def _name_allocators(recording: Recording, called: set[int]) -> str:
     """Return which allocators were called in the window; without a call, who would have been."""
     names = recording.head["allocators"]
-    heap = {function.name for function in recording.functions if function.mapping is None}
+    heap = {f.name for f in recording.functions if f.mapping is None and not f.is_internal}
     probes = (recording.probes[number] for number in called)
     used = sorted({probe.allocator for probe in probes if probe.function in heap})
     return ", ".join(names[number] for number in used or (0,))

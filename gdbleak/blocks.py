@@ -25,6 +25,7 @@ class Block:
         "is_last",
         "is_older",
         "kind",
+        "mark",
         "reallocations",
         "size",
         "stack",
@@ -52,6 +53,9 @@ class Block:
     """It existed before it was recorded, and was resized since."""
     is_last: bool
     """It was handed out at the end of a burst: if it was freed at once, nobody could see that."""
+    mark: int
+    """Its second word when it was handed out, or 0 if that is not known. Since glibc 2.34 it may be
+    what marks blocks that are free: see `gdbleak.glibc_tcache`."""
 
     @property
     def net_bytes(self) -> int:

@@ -34,6 +34,8 @@ class WaysOut:
     returns: set[int] = field(default_factory=set)
     returns_of_first_argument: set[int] = field(default_factory=set)
     escapes: set[int] = field(default_factory=set)
+    jumped_to: set[int] = field(default_factory=set)
+    """Where its jumps lead, as far as they were followed: within it, or to other functions."""
 
 
 class CodeWalk:
@@ -87,6 +89,21 @@ class CodeWalk:
         self._image.spend(_DECODING_STEPS)
         return self._find_stub_slot_at(self._image.read, address)
 
+    def find_own_exits(self, entry: int) -> list[int]:
+        """Return where the function at `entry` returns, or jumps out of itself for good.
+
+        What it jumps to is not looked at: many others may return there.
+        """
+        extent = self.find_extent(entry)
+        found = []
+        for address in self._sweep(extent):
+            instruction = self._decode(address)
+            assert instruction is not None
+            leaves = instruction.flow is Flow.JUMP and instruction.target not in extent
+            if leaves or instruction.flow is Flow.RETURN:
+                found.append(address)
+        return found
+
     def passes_on(self, entry: int, probed: Collection[int]) -> bool:
         """Whether each way through a function leads through one of the `probed` ones.
 
@@ -111,7 +128,7 @@ class CodeWalk:
             start, came_from = todo.pop()
             if start in seen:
                 continue
-            extent = self._find_extent(start)
+            extent = self.find_extent(start)
             address = start
             # Running out of a function means that its last call never returns: abort, say.
             while address in extent and address not in seen:
@@ -153,6 +170,7 @@ class CodeWalk:
         slot = self._find_stub_slot(target)
         if target not in self._copying and slot is None:
             todo.append((target, jump.address))
+            ways.jumped_to.add(target)
             return False
         if jump.flow is Flow.JUMP:
             return self._leave_by_slot(jump, slot, probed, ways, todo)
@@ -193,7 +211,7 @@ class CodeWalk:
         own = self._image.find_function(name) if name else None
         return (own.address if own else target) in probed
 
-    def _find_extent(self, address: int) -> range:
+    def find_extent(self, address: int) -> range:
         """Return the addresses of the function at an address, by whatever the file says of it.
 
         Without any of that the code is followed for as long as it leads: more returns than there

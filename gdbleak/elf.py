@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from gdbleak.build_id import HEADER_SIZE, parse_build_id
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf_headers import (
     MAX_SECTION_BYTES,
@@ -35,12 +36,8 @@ from gdbleak.files import FileBytes, iter_chunks, open_regular
 DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 """Where distributions install separate debug files, by build-id."""
 
-HEADER_SIZE = 4096
 PAGE_SIZE = 4096
 
-_PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
-_MAX_BUILD_ID_BYTES = 64
-"""Linkers write 8 to 20; a longer one is no name of a file."""
 _SEARCHED_BYTES = 128 << 20
 _CHUNK_BYTES = 1 << 20
 _FITTING_BYTES = 64 << 10
@@ -59,31 +56,6 @@ def _reading(path: str) -> Iterator[None]:
         raise ElfError(f"{path} was not read to its end: {error}") from error
     except (ArithmeticError, LookupError, ValueError, struct.error, zlib.error) as error:
         raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
-
-
-def parse_build_id(header: bytes, read: Callable[[int, int], bytes]) -> str | None:
-    """Return the GNU build-id of a 64-bit little-endian ELF file, or of its image in memory.
-
-    Args:
-        header: The beginning of the file.
-        read: Returns the bytes at a file offset, given offset and size.
-
-    """
-    if header[:6] != b"\x7fELF\2\1" or len(header) < 64:
-        return None
-    (table,) = struct.unpack_from("<Q", header, 0x20)
-    entry_size, count = struct.unpack_from("<HH", header, 0x36)
-    for entry in range(table, min(table + count * entry_size, len(header) - 55), entry_size or 56):
-        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", header, entry)
-        notes = read(offset, min(size, HEADER_SIZE)) if kind == _PT_NOTE else b""
-        position = 0
-        while position + 12 <= len(notes):
-            name_size, size, note = struct.unpack_from("<III", notes, position)
-            description = position + 12 + (name_size + 3 & -4)
-            if note == _NT_GNU_BUILD_ID and notes[position + 12 :][:4] == b"GNU\0":
-                return notes[description : description + min(size, _MAX_BUILD_ID_BYTES)].hex()
-            position = description + (size + 3 & -4)
-    return None
 
 
 @dataclass(frozen=True)
@@ -345,6 +317,12 @@ class ElfImage:
                 elif kind == resolver_relocation and addend in resolvers:
                     slots[slot] = resolvers[addend]
         return slots
+
+    @property
+    def soname(self) -> str | None:
+        """What a shared library calls itself: `libc.so.6`; None where no name is given."""
+        with _reading(self.path):
+            return self._headers.soname
 
     @property
     def dynamic_address(self) -> int | None:

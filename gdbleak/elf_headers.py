@@ -36,10 +36,11 @@ PF_X = 1
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS = 2, 4, 8
 SHF_ALLOC = 2
 DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ = 2, 4, 5, 6, 7, 8
-DT_STRSZ, DT_JMPREL, DT_GNU_HASH = 10, 23, 0x6FFFFEF5
+DT_STRSZ, DT_SONAME, DT_JMPREL, DT_GNU_HASH = 10, 14, 23, 0x6FFFFEF5
 _SHF_COMPRESSED = 0x800
 _ELFCOMPRESS_ZLIB = 1
 _SYMBOL_BYTES = 24
+_LONGEST_NAME = 1000
 
 
 class DamageError(ValueError):
@@ -211,6 +212,15 @@ class ElfHeaders:
     def _tag_offset(self, tag: int) -> int | None:
         value = self._tags.get(tag)
         return None if value is None else self._offset_of(value)
+
+    @property
+    def soname(self) -> str | None:
+        """What a shared library calls itself; None where no name is given."""
+        name, strings = self._tags.get(DT_SONAME), self._tag_offset(DT_STRTAB)
+        if name is None or strings is None:
+            return None
+        text = self._data.read(strings + name, _LONGEST_NAME).partition(b"\0")[0]
+        return text.decode(errors="replace")
 
     @cached_property
     def dynamic_symbols(self) -> tuple[Bytes, Bytes] | None:

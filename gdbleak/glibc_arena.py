@@ -1,9 +1,9 @@
 """Where the arenas of glibc's malloc are in the memory of a process. Pure.
 
 Source: `struct malloc_state` in malloc/malloc.c and `heap_info` in malloc/arena.c, glibc 2.17 to
-2.41, 64 bits. The places of the fields relative to `bins` have been the same throughout; what
-stands before the fast bins has grown once, in 2.27. In a stripped library `main_arena` has no
-symbol, but an empty bin points at itself, twice, and the arenas form a ring.
+2.43, 64 bits. The places of the fields relative to `bins` have been the same throughout; what
+stands before the fast bins has grown once, in 2.27; 2.43 has neither. In a stripped library
+`main_arena` has no symbol, but an empty bin points at itself, twice, and the arenas form a ring.
 
 The process runs on meanwhile: nothing is believed that only one word says, and every loop over
 what it says has a limit.
@@ -22,7 +22,8 @@ HEAP_BYTES = 64 << 20
 
 BINS = 127
 FAST_BINS = 10
-_BINS_OFFSETS = (112, 104)  # since 2.27, and before
+_WITHOUT_FAST_BINS = 24
+_BINS_OFFSETS = (112, 104, _WITHOUT_FAST_BINS)  # since 2.27, before, and since 2.43
 _NEXT = 2048  # the field, from `bins`; so are the others
 _SYSTEM_MEM = 2072
 _END = 2088
@@ -44,8 +45,13 @@ class Arena:
 
     @property
     def fast_bins(self) -> int:
-        """The first of the heads of its fast bins."""
+        """The first of the heads of its fast bins, if it has any."""
         return self.top - 8 * FAST_BINS
+
+    @property
+    def has_fast_bins(self) -> bool:
+        """Whether they are a part of it."""
+        return self.bins - self.address != _WITHOUT_FAST_BINS
 
 
 def find_arenas(memory: Snapshot, words: Sequence[int], start: int) -> list[Arena]:
@@ -68,10 +74,12 @@ def arenas_of_heap(memory: Snapshot, address: int) -> list[Arena]:
     Return nothing where no such heap is: most bins of its arena have to look like empty bins.
     """
     arena = memory.word(address & -HEAP_BYTES)
-    for offset in _BINS_OFFSETS:
+    for offset in () if arena % 8 else _BINS_OFFSETS:
         heads = range(arena + offset, arena + offset + 16 * BINS, 16)
-        if not arena % 8 and sum(memory.word(at) == at - 16 for at in heads) > BINS // 2:
-            return _ring(memory, arena, offset)
+        looks_empty = sum(memory.word(at) == at - 16 for at in heads)
+        # The bins of one version are, but for some, at the places of another's.
+        if looks_empty > BINS // 2 and (ring := _ring(memory, arena, offset)):
+            return ring
     return []
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 SIZE_OFFSET = -8
 """Where the word is, from the block."""
 
+HEAD_WORDS = 3
+"""How many words from there tell whether a block is free: the third may be the mark of a cache."""
+
 PREV_INUSE = 1
 IS_MMAPPED = 2
 NON_MAIN_ARENA = 4

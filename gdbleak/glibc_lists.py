@@ -1,9 +1,9 @@
 """The lists of free chunks of glibc's malloc. Pure.
 
-Source: "Internal data structures" and `_int_free` in malloc/malloc.c, glibc 2.17 to 2.41. The bins
+Source: "Internal data structures" and `_int_free` in malloc/malloc.c, glibc 2.17 to 2.43. The bins
 are rings, linked both ways, of chunks that the next chunk knows to be free. The fast bins and
 the tcaches are linked one way, of chunks that look as if they were in use; since 2.32 a link is
-mixed with its own address (PROTECT_PTR).
+mixed with its own address (PROTECT_PTR). Since 2.43 there are no fast bins.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _follow(
 
 def iter_fast_bins(memory: Snapshot, arena: Arena, limit: int) -> Iterator[SingleList]:
     """Yield the list of every fast bin of an arena that is not empty, each as far as `limit`."""
-    for number in range(FAST_BINS):
+    for number in range(FAST_BINS if arena.has_fast_bins else 0):
         chunk = memory.word(arena.fast_bins + 8 * number)
         if chunk:
             yield follow(memory, chunk + 16, 16 * (number + 2), 16, limit)

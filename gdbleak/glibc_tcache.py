@@ -1,9 +1,10 @@
 """The caches that threads keep of freed blocks, in glibc's malloc since 2.26. Pure.
 
 Source: `tcache_perthread_struct`, `tcache_entry`, `tcache_get` and `tcache_key` in malloc/malloc.c,
-glibc 2.26 to 2.41. A block in a cache links to the next with its first word. Its second word is its
+glibc 2.26 to 2.43. A block in a cache links to the next with its first word. Its second word is its
 mark: since 2.29 the address of the cache, since 2.34 a random number that stands in libc's data
-and is taken off before a block is handed out. Until 2.28 there is no mark.
+and is taken off before a block is handed out. Until 2.28 there is no mark. Since 2.42 a cache says
+how many blocks it has room for, not how many it holds: what lies in it is told by the mark alone.
 """
 
 from __future__ import annotations

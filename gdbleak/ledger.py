@@ -8,7 +8,11 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   at the same stack pointer and takes the place of its caller.
 - A free that calls another (`operator delete` does, and the free of a wrapped allocator) is
   followed by it at the same height of the stack or deeper: with the same block, or, in another
-  allocator, with one that nobody knows. It is one free.
+  allocator, with one that nobody knows. It is one free. One that jumps back to its own beginning
+  (that of glibc 2.43, when the thread has no cache yet) comes twice at the same height.
+- What an allocator's own function calls (the end of a thread frees what its cache holds, the start
+  of a cache allocates it) is nothing that the program does. A block that is freed there and counts
+  as in use was freed before, unseen.
 - A call that leaves its function for somewhere unknown is not seen to return. It is lost, unless a
   call of another function at the same height or deeper takes its place.
 - `realloc` takes its block out of the books when it is entered, because the old address may be
@@ -22,10 +26,10 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from gdbleak.allocators import AllocatorFunction, MappingCall
 from gdbleak.blocks import HEAP, LAST_SHARE, Block
+from gdbleak.calls import Call, Free
 from gdbleak.mapping_ledger import MappingLedger
 from gdbleak.phases import Phase
 
@@ -35,37 +39,6 @@ FAILED = (1 << 64) - 1
 
 def ignore(*_: object) -> None:
     """Take what nobody wants to know."""
-
-
-class Call(NamedTuple):
-    """A call of an allocator function that has not returned yet."""
-
-    stack_pointer: int
-    function: AllocatorFunction
-    pointer: int
-    size: int
-    length: int
-    flags: int
-    block: Block | None
-    """The block that `pointer` named when the call began."""
-    before: int
-    """How large that was, or 0 if it is not known."""
-
-
-class _Free(NamedTuple):
-    """The latest call of a thread, which freed."""
-
-    allocator: int
-    function: AllocatorFunction
-    stack_pointer: int
-    pointer: int
-
-    def calls(self, other: _Free) -> bool:
-        """Whether the one that comes next is a part of this."""
-        return other.stack_pointer <= self.stack_pointer and (
-            other.allocator != self.allocator
-            or (other.pointer == self.pointer and other.function is not self.function)
-        )
 
 
 class Ledger:
@@ -104,7 +77,7 @@ class Ledger:
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
-        self._freeing: dict[int, _Free] = {}
+        self._freeing: dict[int, Free] = {}
         self._retire = retire
         self._resize = resize
         self._free_older = free_older
@@ -140,16 +113,22 @@ class Ledger:
             self.unfinished_calls += stack_pointer > escaped
         call = self._calls.get(thread)
         if call:
-            if stack_pointer < call.stack_pointer:
+            nested = stack_pointer < call.stack_pointer
+            if nested or (function.is_internal and stack_pointer == call.stack_pointer):
+                if call.function.is_internal and not function.allocates:
+                    self._find_free(self._alive.get(pointer), time_ns)
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
         if function.mapping is MappingCall.UNMAP:
             self.mappings.unmap(pointer, length, time_ns)
             return
+        if function.is_internal:
+            self._calls[thread] = Call(stack_pointer, function, 0, 0, 0, 0, None, 0)
+            return
         before = self._freeing.pop(thread, None)
         if not function.allocates:
-            free = _Free(allocator, function, stack_pointer, pointer)
+            free = Free(allocator, function, stack_pointer, pointer)
             self._freeing[thread] = free
             if pointer in self._alive or not (before and before.calls(free)):
                 self._free(pointer, usable, time_ns)
@@ -161,13 +140,23 @@ class Ledger:
         )
 
     def leave(
-        self, time_ns: int, thread: int, stack_pointer: int, result: int, stored: int, stack: int
+        self,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        result: int,
+        stored: int,
+        stack: int,
+        mark: int = 0,
     ) -> None:
-        """Record a return: its value, and what stands where the `result` argument points."""
+        """Record a return: its value, and what stands where the `result` argument points.
+
+        `mark` is the second word of the block, if that is known.
+        """
         call = self._calls.get(thread)
         if call is None or stack_pointer < call.stack_pointer:
             return
-        if stack_pointer > call.stack_pointer:
+        if stack_pointer > call.stack_pointer or call.function.is_internal:
             self._abandon(thread, call, tail_call=False)
             return
         del self._calls[thread]
@@ -177,11 +166,17 @@ class Ledger:
         if call.function.result is not None:
             result = 0 if result else stored
         if result:
-            self._hand_out(call, result, time_ns, thread, stack)
+            self._hand_out(call, result, time_ns, thread, stack, mark)
         elif call.pointer and not call.size:
             self._end(call.block, call.before, time_ns)
         else:
             self._put_back(call)
+
+    def leave_internal(self, thread: int, stack_pointer: int) -> None:
+        """Record the return of a function that the allocator has called for itself."""
+        call = self._calls.get(thread)
+        if call and call.function.is_internal and stack_pointer >= call.stack_pointer:
+            del self._calls[thread]
 
     def return_unannounced(
         self,
@@ -192,16 +187,19 @@ class Ledger:
         result: int,
         size: int,
         stack: int,
+        mark: int = 0,
     ) -> None:
         """Record a return whose call was not recorded, of a function that takes only a size."""
         call = self._calls.get(thread)
-        if call is None or stack_pointer > call.stack_pointer:
+        if call is not None and stack_pointer < call.stack_pointer:
+            return
+        if call is None or stack_pointer > call.stack_pointer or call.function.is_internal:
             if call is not None:
                 self._abandon(thread, call, tail_call=False)
             self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
             self.usable_sizes += bool(result)
         self._freeing.pop(thread, None)
-        self.leave(time_ns, thread, stack_pointer, result, 0, stack)
+        self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark)
 
     def escape(self, thread: int, stack_pointer: int) -> None:
         """Record that a function was left by a way on which it is not seen to return."""
@@ -238,9 +236,13 @@ class Ledger:
         for address, born_ns in blocks:
             block = self._alive.get(address)
             if block and block.born_ns == born_ns:
-                del self._alive[address]
-                self._bury(block, time_ns)
-                self.found_free += 1
+                self._find_free(block, time_ns)
+
+    def _find_free(self, block: Block | None, time_ns: int) -> None:
+        if block:
+            del self._alive[block.address]
+            self._bury(block, time_ns)
+            self.found_free += 1
 
     def close(self) -> None:
         """End the window: calls under way have done nothing yet."""
@@ -258,12 +260,14 @@ class Ledger:
             *self.mappings.survivors,
         ]
 
-    def _hand_out(self, call: Call, address: int, time_ns: int, thread: int, stack: int) -> None:
+    def _hand_out(
+        self, call: Call, address: int, time_ns: int, thread: int, stack: int, mark: int
+    ) -> None:
         block = call.block
         if block:
             block.allocated_bytes += max(call.size - block.size, 0)
             self.resizes += 1
-            block.address = address
+            block.address, block.mark = address, mark
             self._set_size(block, call.size, time_ns)
         else:
             is_older = bool(call.pointer)
@@ -276,7 +280,7 @@ class Ledger:
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
                 *(address, first, added, first, time_ns, None, thread, stack),
-                *(0, HEAP, is_older, False),
+                *(0, HEAP, is_older, False, mark),
             )
             if is_older:
                 self._set_size(block, call.size, time_ns)
@@ -334,5 +338,5 @@ class Ledger:
     def _abandon(self, thread: int, call: Call, tail_call: bool) -> None:
         del self._calls[thread]
         self._put_back(call)
-        if not tail_call:
+        if not (tail_call or call.function.is_internal):
             self.unfinished_calls += 1

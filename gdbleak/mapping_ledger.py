@@ -123,7 +123,9 @@ class MappingLedger:
         if not self.admits:
             return
         size = end - start
-        block = Block(start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False)
+        block = Block(
+            start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False, 0
+        )
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:

@@ -13,8 +13,9 @@ from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
+from gdbleak.build_id import parse_build_id
 from gdbleak.effort import Effort, EffortError
-from gdbleak.elf import ElfImage, parse_build_id
+from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.files import open_regular
 from gdbleak.mounts import find_stallers

@@ -45,8 +45,6 @@ def phases_of(function: AllocatorFunction, is_size_only: bool) -> tuple[Phase, .
 
 
 def _ends_blocks(function: AllocatorFunction) -> bool:
-    """Whether a function frees, resizes or moves what was handed out before."""
-    return function.pointer is not None or function.mapping in (
-        MappingCall.UNMAP,
-        MappingCall.REMAP,
-    )
+    """Whether a function frees, resizes or moves what was handed out before, or seems to."""
+    moves = function.mapping in (MappingCall.UNMAP, MappingCall.REMAP)
+    return function.pointer is not None or moves or function.is_internal

@@ -10,16 +10,22 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from gdbleak.allocators import MALLOC_FAMILY, OPERATORS, AllocatorFunction
+from gdbleak.allocators import MALLOC_FAMILY, OPERATORS, SIZED_FREES, AllocatorFunction
 from gdbleak.architectures import Architecture
 from gdbleak.code_walk import CodeWalk
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
+from gdbleak.glibc_chunk import HEAD_WORDS
 from gdbleak.modules import Module
+from gdbleak.own_calls import find_own_functions
 from gdbleak.phases import Phase, phases_of
 
 _RARE = ("pvalloc", "valloc", "memalign", "reallocarray", "aligned_alloc")
 """Functions that hardly any program calls, the rarest first; a prefix may stand before them."""
+
+
+_PASSING = OPERATORS + SIZED_FREES
+"""What has no probes where it does nothing but call what has."""
 
 
 class Role(str, Enum):
@@ -53,13 +59,17 @@ class Probe:
     """Number of the allocator it belongs to, in the order of the recording's head."""
     size_offset: int | None = None
     """Where, from the block that is returned, freed or resized, its size is; None if not known."""
+    size_words: int = 1
+    """How many words are recorded from there on: the size, and with more what follows it."""
     phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
     """When the breakpoint is in."""
 
     @property
-    def stores(self) -> bool:
-        """Whether a hit holds a word of memory beside the registers."""
-        return self.role is Role.RETURN or self.size_offset is not None
+    def stores(self) -> int:
+        """How many words of memory a hit holds beside the registers."""
+        if self.size_offset is not None:
+            return self.size_words
+        return int(self.role is Role.RETURN)
 
     def to_json(self) -> dict[str, Any]:
         """Return the probe as JSON values."""
@@ -118,15 +128,18 @@ def make_plan(
     entries = {
         address: function
         for address, function in entries.items()
-        if function not in OPERATORS or not walk.passes_on(address, entries)
+        if function not in _PASSING or not walk.passes_on(address, entries)
     }
     arguments = architecture.argument_registers
     sized = {f.name for f in entries.values() if size_offset is not None and _is_plain(f)}
     exits: dict[int, tuple[str, Role, tuple[str, ...]]] = {}
+    plain: set[int] = set()
+    others: set[int] = set()
     for entry, function in entries.items():
         if not function.allocates:
             continue
         ways = walk.find_ways_out(entry, entries)
+        (plain if function.name in sized else others).update(ways.jumped_to)
         for addresses, role, result in (
             (ways.returns, Role.RETURN, (architecture.result_register,)),
             (ways.returns_of_first_argument, Role.RETURN, arguments[:1]),
@@ -134,6 +147,15 @@ def make_plan(
         ):
             for address in sorted(addresses):
                 exits.setdefault(address, (function.name, role, result))
+
+    internal: dict[int, AllocatorFunction] = {}
+    if size_offset is not None:
+        internal = find_own_functions(image, architecture, walk, entries, plain, others)
+    for entry, function in internal.items():
+        by_name[function.name] = function
+        for address in walk.find_own_exits(entry):
+            found = (function.name, Role.RETURN, (architecture.result_register,))
+            exits.setdefault(address, found)
 
     plan: list[Probe] = []
 
@@ -156,11 +178,12 @@ def make_plan(
                 original=image.read(address, len(architecture.breakpoint)).hex(),
                 allocator=allocator,
                 size_offset=offset,
+                size_words=HEAD_WORDS if offset is not None and role is Role.RETURN else 1,
                 phases=phases_of(function, role is Role.ENTRY and function.name in sized),
             )
         )
 
-    for address, function in entries.items():
+    for address, function in {**entries, **internal}.items():
         if usable_sizes and function.name in sized:
             continue
         registers = tuple(arguments[number] for number in function.arguments)

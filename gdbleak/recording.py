@@ -7,9 +7,9 @@ A recording is a magic number and then frames, each appended whole (docs/recordi
 - HEAD, first: JSON, everything known before the attach. Written by the controller.
 - PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
   first one is the time at which the target ran again. Written by the agent.
-- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored value (where the
-  probe stores one: the size of a block, or what the result argument points to, or 0), then raw
-  stack from the stack pointer upwards (returns only). Written by the agent.
+- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored values (where the
+  probe stores some: the size of a block and what follows it, or what the result argument points to,
+  or 0), then raw stack from the stack pointer upwards (returns only). Written by the agent.
 - FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
   u64 address, u64 time of birth. Written by the controller.
 - MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
@@ -37,7 +37,9 @@ from gdbleak.phases import Phase
 from gdbleak.plan import Probe
 
 MAGIC = b"gdbleak1"
-VERSION = 4
+VERSION = 5
+READABLE = (4, 5)
+"""Which versions are read: since 5 a probe may record more than one word from `size_offset` on."""
 
 HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
 
@@ -65,6 +67,7 @@ class EndedBy(str, Enum):
     DEBUGGER_DIED = "debugger-died"
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
+    STARVED = "starved"
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"
@@ -80,6 +83,8 @@ class Hit(NamedTuple):
     thread: int
     registers: tuple[int, ...]
     stored: int
+    mark: int = 0
+    """The second word of the block that is returned; 0 where it is not recorded."""
 
 
 class Turn(NamedTuple):
@@ -135,8 +140,10 @@ class Decoder:
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
         time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
-        stored = values.pop() if self._stores[probe] else 0
-        return Hit(position, probe, time_ns, thread, tuple(values), stored)
+        registers = len(values) - self._stores[probe]
+        stored, *more = values[registers:] or (0,)
+        mark = more[1] if len(more) > 1 else 0
+        return Hit(position, probe, time_ns, thread, tuple(values[:registers]), stored, mark)
 
     def stack_offset(self, probe: int) -> int:
         """Where in a hit's payload the raw stack begins."""
@@ -207,9 +214,10 @@ class Recording:
             raise RecordingError(f"{self.path} is cut off before its first event")
         self.head = self._json(payload, length)
         version = self.head.get("version")
-        if version != VERSION:
+        if version not in READABLE:
             raise RecordingError(
-                f"{self.path} is of version {version}; this gdbleak reads {VERSION}",
+                f"{self.path} is of version {version};"
+                f" this gdbleak reads {READABLE[0]} to {READABLE[-1]}",
                 "use the gdbleak that wrote it, or a newer one",
             )
         self.functions = [AllocatorFunction.from_json(f) for f in self.head["functions"]]

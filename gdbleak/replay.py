@@ -64,13 +64,15 @@ class Replay:
 
         GDB reports a hit again when a signal or a fork interrupts its step over the breakpoint.
         Nothing else looks the same: between two calls lies a return, between two returns a call,
-        and between two frees of an address the call that handed it out again.
+        and between two frees of an address a call that handed it out again, in another thread
+        perhaps.
         """
         probe, function = self._probes[hit.probe]
         # While breakpoints are put in or taken out, some are in before or after the others.
         if self._phase not in probe.phases:
             return
-        if self._latest.get(hit.thread) == (hit.probe, hit.registers):
+        repeats = self._latest.get(hit.thread) == (hit.probe, hit.registers)
+        if repeats and (function.allocates or hit.registers[-1] not in self.ledger.outstanding):
             return
         self._latest[hit.thread] = hit.probe, hit.registers
         self.events += 1
@@ -98,12 +100,16 @@ class Replay:
 
     def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
         stack_pointer, result = hit.registers[:2]
-        if probe.size_offset is None:
+        if function.is_internal:
+            self.ledger.leave_internal(hit.thread, stack_pointer)
+        elif probe.size_offset is None:
             self.ledger.leave(
-                hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position
+                *(hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position)
             )
         elif self._announced and self._phase is Phase.ALL:
-            self.ledger.leave(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position)
+            self.ledger.leave(
+                *(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position, hit.mark)
+            )
         else:
             self.ledger.return_unannounced(
                 function,
@@ -113,4 +119,5 @@ class Replay:
                 result,
                 usable_size(hit.stored),
                 hit.position,
+                hit.mark,
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Allocator, find_allocators
+from gdbleak.allocators import INTERNAL_FUNCTIONS
 from gdbleak.architectures import X86_64
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, FileError
@@ -102,10 +103,11 @@ def _plan(allocator: Allocator) -> dict[str, Any]:
         X86_64,
         size_offset=SIZE_OFFSET if allocator.is_glibc else None,
     )
+    known = (*allocator.functions, *INTERNAL_FUNCTIONS)
     used = {probe.function for probe in probes}
     return {
         "name": allocator.name,
         "build_id": allocator.module.build_id,
-        "functions": [f.to_json() for f in allocator.functions if f.name in used],
+        "functions": [f.to_json() for f in known if f.name in used],
         "probes": [probe.to_json() for probe in probes],
     }

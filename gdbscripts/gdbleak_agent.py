@@ -13,8 +13,8 @@ in which each character of a path stands for a byte:
     stack_bytes  how much raw stack to keep of a return
     breakpoint   the bytes of a breakpoint, in hexadecimal
     sentinel     the id of a probe whose breakpoint only GDB takes out, or null
-    probes       a list of {id, address, role, registers, out_register, size_offset, original,
-                 phases}
+    probes       a list of {id, address, role, registers, out_register, size_offset, size_words,
+                 original, phases}
 
 GDB puts the breakpoints in once, and takes them out once. In between, `gdbleak-turn` writes the old
 bytes over them, and theirs back, while the target runs. GDB itself must not do that, or it forgets
@@ -174,10 +174,10 @@ class Probe(gdb.Breakpoint):
         self.phases = plan["phases"]
         self.returns = plan["role"] == "return"
         self.size_offset = plan.get("size_offset")
-        self.stores = self.returns or self.size_offset is not None
+        self.words = self.returns if self.size_offset is None else plan.get("size_words", 1)
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
         self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
-        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.stores)).pack
+        self.pack = struct.Struct("<%dQ" % (2 + len(self.expressions) + self.words)).pack
 
     def stop(self):
         recorder = self.recorder
@@ -201,7 +201,7 @@ class Probe(gdb.Breakpoint):
         values = [int(read(expression)) for expression in self.expressions]
         stack_pointer = values[0]
         if self.size_offset is not None:
-            values.append(self.read_word(values[1] + self.size_offset) if values[1] else 0)
+            values += self.read_words(values[1] and values[1] + self.size_offset)
         elif self.returns:
             values.append(self.stored(thread, stack_pointer))
         elif self.out:
@@ -215,13 +215,17 @@ class Probe(gdb.Breakpoint):
         if entered != stack_pointer:
             return 0
         del self.recorder.outs[thread]
-        return self.read_word(address)
+        return self.read_words(address)[0]
 
-    def read_word(self, address):
+    def read_words(self, address):
+        nothing = (0,) * self.words
+        if not address:
+            return nothing
         try:
-            return struct.unpack("<Q", bytes(self.recorder.inferior.read_memory(address, 8)))[0]
+            memory = self.recorder.inferior.read_memory(address, 8 * self.words)
+            return struct.unpack("<%dQ" % self.words, bytes(memory))
         except gdb.MemoryError:
-            return 0  # a call that fails need not have been given a place
+            return nothing  # a call that fails need not have been given a place
 
 
 class Window(object):
@@ -357,8 +361,10 @@ def hold_lock(path, life):
 
 
 def main():
-    # What is written to a controller that has died must not end GDB before it has detached.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # None of these may end GDB while it holds a target: not what a service manager sends to a
+    # whole group, nor the end of a terminal, of a controller that reads, or of processor time.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_IGN)
     window = Window()
     Start("gdbleak-start", window)
     Status("gdbleak-status", window)

@@ -16,7 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
+from support.box import Box
 from support.cli import Cli
+from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
 from support.servers import Server
 
@@ -50,9 +52,9 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     folder = tmp_path_factory.mktemp("targets")
     built: dict[tuple[str, ...], Path] = {}
 
-    def build(source: str, *flags: str, name: str = "") -> Path:
+    def build(source: str, *flags: str | Path, name: str = "") -> Path:
         name = name or Path(source).stem
-        key = (source, *flags, name)
+        key = (source, *map(str, flags), name)
         if key not in built:
             output = folder / str(len(built)) / name
             output.parent.mkdir()
@@ -130,6 +132,29 @@ def cli(tmp_path: Path, targets: list[Target]) -> Iterator[Cli]:
     cli = Cli(tmpdir)
     yield cli
     cli.close()
+
+
+@pytest.fixture
+def serve(targets: list[Target]) -> Iterator[Callable[..., GdbServer]]:
+    """Return a function that starts a gdbserver, which is ended before its target is looked at."""
+    del targets
+    servers: list[GdbServer] = []
+
+    def start(*arguments: object) -> GdbServer:
+        servers.append(GdbServer(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+@pytest.fixture
+def box(tmp_path: Path, cli: Cli) -> Iterator[Box]:
+    """Return a machine without gdbleak, whose GDB is ended before its target is looked at."""
+    box = Box(tmp_path, cli)
+    yield box
+    box.end()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ Sources, each "for the Arm 64-bit Architecture": Procedure Call Standard, 6.1 (r
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from functools import lru_cache
 
 import capstone
@@ -26,6 +28,8 @@ _CALLS = ("bl", "blr", "blraa", "blrab", "blraaz", "blrabz")
 _INDIRECT_JUMPS = ("br", "braa", "brab", "braaz", "brabz")
 _TRAPS = ("brk", "hlt", "udf")
 _BRANCHES = ("cbz", "cbnz", "tbz", "tbnz")
+_BL = 0b100101
+"""The upper bits of the one call to a place that stands in it."""
 _SCRATCH = arm64.ARM64_REG_X16
 _STUB = 5
 """Instructions of an entry of a linkage table at the most: `bti`, `adrp`, `ldr`, `add`, `br`."""
@@ -61,6 +65,14 @@ def decode(read: ReadCode, address: int) -> Instruction | None:
     return Instruction(address, size, Flow.NEXT)
 
 
+def iter_calls(code: bytes, address: int) -> Iterator[tuple[int, int]]:
+    """Yield address and target of each `bl` in some code, given its address."""
+    for index, (word,) in enumerate(struct.iter_unpack("<I", code[: len(code) & -4])):
+        if word >> 26 == _BL:
+            at = address + INSTRUCTION_BYTES * index
+            yield at, at + (((word & 0x3FF_FFFF) ^ 0x200_0000) - 0x200_0000) * INSTRUCTION_BYTES
+
+
 def find_stub_slot(read: ReadCode, address: int) -> int | None:
     """Return the slot of an entry of a procedure linkage table.
 
@@ -94,6 +106,7 @@ AARCH64 = Architecture(
     slot_relocations=frozenset({_R_GLOB_DAT, _R_JUMP_SLOT}),
     resolver_relocation=_R_IRELATIVE,
     decode=decode,
+    iter_calls=iter_calls,
     find_stub_slot=find_stub_slot,
 )
 

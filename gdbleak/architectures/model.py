@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -71,5 +71,8 @@ class Architecture:
     """Type of the relocation whose addend is a resolver, which returns the function's address."""
     decode: Callable[[ReadCode, int], Instruction | None]
     """Decodes the instruction at an address; None for what is no instruction."""
+    iter_calls: Callable[[bytes, int], Iterator[tuple[int, int]]]
+    """Yields address and target of each direct call in some code, given that and its address. What
+    only looks like a call may be among them."""
     find_stub_slot: Callable[[ReadCode, int], int | None]
     """Returns the slot by which an entry of a procedure linkage table jumps; None elsewhere."""

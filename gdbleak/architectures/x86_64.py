@@ -5,6 +5,8 @@ Source: System V ABI, AMD64 supplement, 3.2.3 (parameter passing) and 4.4 (reloc
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from gdbleak.architectures.model import Architecture, Flow, Instruction, ReadCod
 
 MAX_INSTRUCTION_BYTES = 15
 _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 6, 7, 37
+_CALL = re.compile(rb"\xe8(?=(.{4}))", re.DOTALL)
 _TRAPS = (x86.X86_INS_HLT, x86.X86_INS_UD2, x86.X86_INS_INT3)
 
 
@@ -44,6 +47,13 @@ def decode(read: ReadCode, address: int) -> Instruction | None:
         return Instruction(address, size, Flow.INDIRECT_JUMP, slot=_find_slot(found))
     is_conditional = found.id != x86.X86_INS_JMP
     return Instruction(address, size, Flow.BRANCH if is_conditional else Flow.JUMP, target)
+
+
+def iter_calls(code: bytes, address: int) -> Iterator[tuple[int, int]]:
+    """Yield address and target of each `call` in some code, given its address."""
+    for match in _CALL.finditer(code):
+        end = address + match.end(1)
+        yield address + match.start(), end + int.from_bytes(match[1], "little", signed=True)
 
 
 def find_stub_slot(read: ReadCode, address: int) -> int | None:
@@ -78,5 +88,6 @@ X86_64 = Architecture(
     slot_relocations=frozenset({_R_GLOB_DAT, _R_JUMP_SLOT}),
     resolver_relocation=_R_IRELATIVE,
     decode=decode,
+    iter_calls=iter_calls,
     find_stub_slot=find_stub_slot,
 )

@@ -90,9 +90,28 @@ class Agent:
             DebuggerFailedError: GDB could not, or has ended.
 
         """
+        self.begin(plan)
+        deadline = time.monotonic() + timeout_s
+        while not self.has_begun():
+            self.debugger.wait(max(deadline - time.monotonic(), 0))
+
+    def begin(self, plan: Path) -> None:
+        """Ask for what `start` does, without waiting for it."""
         self.debugger.forget()
-        self.debugger.execute_console(f"gdbleak-start {plan.name}", timeout_s)
+        self._asked = self.debugger.ask(f'-interpreter-exec console "gdbleak-start {plan.name}"')
+
+    def has_begun(self) -> bool:
+        """Return whether that has been done.
+
+        Raises:
+            DebuggerFailedError: GDB could not, or has ended.
+
+        """
+        if self._asked is None or not self.debugger.answer(self._asked):
+            return False
+        self._asked = None
         self.debugger.events.clear()  # the attach has told of a stop
+        return True
 
     def read_status(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Status:
         """Ask for the counts.
@@ -111,7 +130,8 @@ class Agent:
 
         """
         text = self.debugger.execute_console("gdbleak-threads", ANSWER_TIMEOUT_S)
-        return [int(thread) for thread in _decode(text, "[")]
+        threads = _decode(text, "[")
+        return [thread for thread in threads if isinstance(thread, int)]
 
     def ask_status(self) -> None:
         """Ask for the counts without waiting for them; once is enough until they come."""
@@ -147,25 +167,33 @@ class Agent:
             raise DebuggerFailedError(f"gdb (process {self.debugger.pid}) does not answer")
         return None
 
-    def detach(self, pid: int) -> None:
+    def pass_trap(self) -> None:
+        """Let a target run on that was halted by a SIGTRAP of its own, and gets it now."""
+        self.debugger.tell('-interpreter-exec console "signal SIGTRAP &"')
+
+    def detach(self, pid: int, timeout_s: float = DETACH_TIMEOUT_S) -> None:
         """Let the target go, by command.
 
         Args:
             pid: Of the target.
+            timeout_s: How long each step may take.
 
         Raises:
+            DebuggerSilentError: it did not in time.
             DebuggerFailedError: GDB did not, or has ended.
 
         """
+        if self.debugger.is_halted and self.debugger.halted_by == "SIGTRAP":
+            self.pass_trap()
         if self.halts_first:
-            self._halt(pid)
-        self.debugger.execute("-target-detach", DETACH_TIMEOUT_S)
+            self._halt(pid, timeout_s)
+        self.debugger.execute("-target-detach", timeout_s)
         if self.halts_first and self.debugger.halted_by != "SIGSTOP":
             # Something else had halted it, and the signal is still under way.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def _halt(self, pid: int) -> None:
+    def _halt(self, pid: int, timeout_s: float) -> None:
         """Halt the target by a SIGSTOP, which GDB takes; a SIGINT could be blocked.
 
         Raises:
@@ -177,7 +205,7 @@ class Agent:
         if not debugger.is_halted:
             with suppress(ProcessLookupError):  # GDB will report its end
                 os.kill(pid, signal.SIGSTOP)
-        debugger.wait_until_halted(DETACH_TIMEOUT_S)
+        debugger.wait_until_halted(timeout_s)
 
 
 def write_plan(
@@ -216,7 +244,10 @@ def encode_path(path: Path) -> str:
 
 
 def _parse(console: str) -> Status:
-    return Status(**_decode(console, '{"'))
+    try:
+        return Status(**_decode(console, '{"'))
+    except TypeError as error:
+        raise DebuggerFailedError(f"gdb: {console.strip()}") from error
 
 
 def _decode(console: str, opening: str) -> Any:

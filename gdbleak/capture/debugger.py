@@ -7,6 +7,7 @@ Source of the protocol: GDB manual, "GDB/MI Output Syntax".
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -37,7 +38,7 @@ _OPTIONS = (
     # With more threads its end takes longer, and the guard waits for that.
     *("-iex", "maint set worker-threads 0"),
     *("-iex", "set displaced-stepping auto"),
-    # "All" leaves out SIGINT, and SIGTRAP, which our breakpoints are made of.
+    # "All" leaves out SIGINT, and SIGTRAP. That must not pass: our breakpoints are made of it.
     *("-ex", "handle all nostop noprint pass"),
     *("-ex", "handle SIGINT nostop noprint pass"),
     # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
@@ -48,16 +49,25 @@ _OPTIONS = (
 
 
 END_TIMEOUT_S = 10.0
+PIPE_BYTES = 1 << 20
+"""How much GDB can say before somebody reads it: of some 10,000 threads that start."""
+_F_SETPIPE_SZ = 1031  # fcntl(2), since Linux 2.6.35; Python names it since 3.10
 
 _DT_DEBUG = 21
 
 # GDB tells of these in words alone.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
 _CHILD = re.compile(r"\[Detaching after v?fork from child")
+_PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}]')
 
 
 class DebuggerDiedError(DebuggerFailedError):
     """GDB has ended."""
+
+
+class DebuggerSilentError(DebuggerFailedError):
+    """GDB does not answer; it may do so later."""
 
 
 class Debugger:
@@ -97,6 +107,8 @@ class Debugger:
         """The last signal of job control that somebody has sent to the target."""
         self.is_halted = False
         """Whether GDB has reported that the target was halted, and not that it runs again."""
+        self.complaint = ""
+        """The last error of Python that GDB has told of, such as one of the script."""
         self.halted_by: str | None = None
         """The signal that has halted it last, if it was one."""
         self._token = 0
@@ -124,6 +136,9 @@ class Debugger:
         self._input = self._process.stdin
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
+        with suppress(OSError):  # more than an unprivileged user may have, or an old kernel has
+            # GDB tells of each thread that starts, and must not wait for us to read it.
+            fcntl.fcntl(self._output, _F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
 
@@ -153,8 +168,8 @@ class Debugger:
             if answer:
                 return answer
             if time.monotonic() >= deadline:
-                raise DebuggerFailedError(
-                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:.0f} s"
+                raise DebuggerSilentError(
+                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:g} s"
                 )
             self._read(deadline - time.monotonic())
 
@@ -164,6 +179,10 @@ class Debugger:
         self._console.clear()
         self._send(f"{self._token}{command}\n")
         return self._token
+
+    def tell(self, command: str) -> None:
+        """Send a machine-interface command whose answer nobody waits for."""
+        self._send(f"{command}\n")
 
     def answer(self, token: int) -> tuple[dict[str, Any], str] | None:
         """Return what `execute` would, or None as long as there is no answer.
@@ -176,16 +195,17 @@ class Debugger:
         if record is None:
             return None
         if record["message"] == "error":
-            raise DebuggerFailedError(f"gdb: {record['payload']['msg']}")
+            reason = (record["payload"] or {}).get("msg", "it gives no reason")
+            raise DebuggerFailedError(f"gdb: {reason}")
         return record, "".join(self._console)
 
     def execute_console(self, command: str, timeout_s: float) -> str:
         """Run a console command and return what it printed."""
         return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
 
-    def poll(self) -> None:
-        """Take in what GDB has said, without waiting."""
-        self._read(0)
+    def poll(self, timeout_s: float = 0) -> None:
+        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        self._read(timeout_s)
 
     def forget(self) -> None:
         """Forget what there was to say of another target."""
@@ -216,14 +236,17 @@ class Debugger:
 
         """
         if not self._selector.select(timeout_s):
-            raise DebuggerFailedError(
-                f"gdb (process {self.pid}) has said nothing for {timeout_s:.0f} s"
+            raise DebuggerSilentError(
+                f"gdb (process {self.pid}) has said nothing for {timeout_s:g} s"
             )
         self._read(0)
 
     def end(self) -> None:
         """End a GDB that does not obey; at a SIGTERM it would not detach either."""
-        self._process.kill()
+        if self._process.poll() is None:
+            # With its whole session: the program may be a script that has started GDB.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -258,9 +281,7 @@ class Debugger:
         if data == b"":
             raise self._death()
         *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
-        # Only whole lines are parsed: on half a list the parser does not end.
-        records = [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines]
-        for record in records:
+        for record in map(_parse, lines):
             if record["type"] == "notify":
                 self.events.append(record)
                 if record["message"] in ("stopped", "running"):
@@ -274,6 +295,8 @@ class Debugger:
     def _hear(self, stream: str, words: str) -> None:
         if stream == "console":
             self._console.append(words)
+        elif _PYTHON_ERROR.match(words):
+            self.complaint = words.strip()
         # Which of the two it tells in has changed between versions.
         self.children += bool(_CHILD.match(words))
         stop_signal = _JOB_CONTROL.match(words)
@@ -284,6 +307,18 @@ class Debugger:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return a line as a record; what is none is output, as the words of a script are."""
+    text = line.decode(errors="replace")
+    brackets = _NO_BRACKETS.sub("", text)
+    while (inner := brackets.replace("[]", "").replace("{}", "")) != brackets:
+        brackets = inner
+    if not brackets:  # on half a list the parser does not end
+        with suppress(ValueError, TypeError, IndexError):
+            return dict(gdbmiparser.parse_response(text))
+    return {"type": "output", "message": None, "payload": text}
 
 
 def _write_blank_program(path: Path, machine: int) -> None:

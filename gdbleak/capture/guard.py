@@ -7,8 +7,10 @@ before it lets the target go. That is milliseconds after GDB was killed, for the
 memory first. So the agent takes a robust mutex in the file `lock` of FOLDER and says `locked`: the
 kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, with the lines
 
-    gdb PID          GDB has started; at the end of its input it detaches by itself
+    tries PID        a GDB has started, which does not touch the target yet
+    gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
+    beat             gdbleak is at work; if the next is late the guard takes the breakpoints out
     released         the target was released, and what happens to GDB is of no interest
     done             there is nothing more to guard
 
@@ -39,6 +41,8 @@ from typing import Any
 OBEY_S = 5.0
 """How long a GDB whose controller died may take to detach before it is made to end."""
 SETTLE_S = 2.0
+BEAT_S = 0.9
+"""How long a gdbleak that is at work may be silent."""
 LEAVE_S = 0.05
 """How often a GDB whose controller died is asked to let a halted target go."""
 
@@ -77,7 +81,7 @@ class Journal:
         event["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self.events.append(event)
         # Without creating it: a journal that has been removed is done with.
-        with self.path.open("r+") as file:
+        with suppress(FileNotFoundError), self.path.open("r+") as file:
             file.seek(0, os.SEEK_END)
             file.write(json.dumps(event) + "\n")
 
@@ -129,6 +133,16 @@ def restore(memory: int, plan: dict[str, Any]) -> int:
     return restored
 
 
+def disarm(memory: int, plan: dict[str, Any]) -> int:
+    """Write the original bytes over the breakpoints while GDB lives; return over how many."""
+    code, restored = bytes.fromhex(plan["breakpoint"]), 0
+    for probe in plan["probes"]:
+        if _read(memory, len(code), probe["address"]) == code:
+            with suppress(OSError):  # the process has just ended
+                restored += os.pwrite(memory, bytes.fromhex(probe["original"]), probe["address"])
+    return restored
+
+
 def wake(plan: dict[str, Any]) -> bool:
     """Continue a target that was left stopped, or is about to stop, and was not before.
 
@@ -163,8 +177,22 @@ def has_pending_stop(pid: int) -> bool:
     return False
 
 
-def repair(memory: int, journal: Journal, who: str, restored: int = 0) -> None:
-    """Restore what GDB left behind, and write it down; so many were restored before."""
+def repair(
+    memory: int, journal: Journal, who: str, debugger: int | None = None, restored: int = 0
+) -> None:
+    """Restore what GDB left behind, and write it down.
+
+    Args:
+        memory: A descriptor of the target's memory, for reading and writing.
+        journal: Of the trace.
+        who: Repairs.
+        debugger: The GDB of the trace. What stands in the code is another's if that traces it.
+        restored: In how many places that was done before.
+
+    """
+    if not may_write(journal.plan["pid"], debugger):
+        journal.append(who=who, restored=0, traced_by_another=True, closed=True)
+        return
     restored += restore(memory, journal.plan)
     continued = wake(journal.plan)
     lives = read_start(journal.plan["pid"]) == journal.plan["started"]
@@ -172,6 +200,20 @@ def repair(memory: int, journal: Journal, who: str, restored: int = 0) -> None:
     journal.append(
         who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
     )
+
+
+def may_write(pid: int, debugger: int | None) -> bool:
+    """Whether nobody traces a process but a GDB of ours, which may be about to end."""
+    return read_tracer(pid) in (0, debugger)
+
+
+def read_tracer(pid: int) -> int:
+    """Return who traces a process; 0 for nobody, or if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+            if line.startswith(b"TracerPid:"):
+                return int(line.split()[1])
+    return 0
 
 
 class _Deputy:
@@ -209,15 +251,6 @@ class _Deputy:
         os.close(self._output)
 
 
-def read_tracer(pid: int) -> int:
-    """Return who traces a process; 0 for nobody, or if it has ended."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
-            if line.startswith(b"TracerPid:"):
-                return int(line.split()[1])
-    return 0
-
-
 class _Guard:
     def __init__(self, journal: Journal, life: int, control: int, folder: str) -> None:
         self._journal = journal
@@ -228,6 +261,7 @@ class _Guard:
         self._gdb: int | None = None
         self._deputy: _Deputy | None = None
         self._alone_since: float | None = None
+        self._beat_at: float | None = None
         self._released = False
         self._restored = 0
         self._waiting: threading.Thread | None = None
@@ -242,6 +276,7 @@ class _Guard:
                 if not words:
                     self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
+                    self._disarm()
                 for line in words.splitlines():
                     if line == "done":
                         return
@@ -250,22 +285,38 @@ class _Guard:
                 self._hear_gdb(os.read(self._life, 4096))
             if self._alone_since is not None and self._life in self._watched:
                 self._end_gdb(time.monotonic() - self._alone_since)
+            elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
+                self._disarm()
+                os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
             self._journal.path.unlink(missing_ok=True)
 
+    def _disarm(self) -> None:
+        """Take the breakpoints out under GDB, which sees to who has run into one already."""
+        self._beat_at = None
+        if not self._released and read_tracer(self._journal.plan["pid"]) == self._gdb:
+            disarm(self._memory, self._journal.plan)
+
     def _timeout_s(self) -> float | None:
-        if self._alone_since is None:
-            return None
-        return LEAVE_S if self._deputy else OBEY_S
+        if self._alone_since is not None:
+            return LEAVE_S if self._deputy else OBEY_S
+        if self._beat_at is not None:
+            return max(self._beat_at + BEAT_S - time.monotonic(), 0)
+        return None
 
     def _obey(self, command: str, *arguments: str) -> None:
+        if command == "beat":
+            self._beat_at = time.monotonic()
+            return
         if command == "released":
-            self._released = True
+            self._released, self._beat_at = True, None
             if self._life in self._watched:
                 self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
+        elif command == "tries":
+            self._gdb = int(arguments[0])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:
@@ -280,7 +331,7 @@ class _Guard:
         self._watched.remove(self._life)
         if self._waiting is not None:
             self._waiting.join(SETTLE_S)
-        repair(self._memory, self._journal, "guard", self._restored)
+        repair(self._memory, self._journal, "guard", self._gdb, self._restored)
         with suppress(BrokenPipeError):  # nobody waits for it
             os.write(1, b"repaired\n")
 
@@ -301,7 +352,8 @@ class _Guard:
             owner_died = (
                 ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD
             )
-            if owner_died and not self._released:
+            may_write_it = may_write(self._journal.plan["pid"], self._gdb)
+            if owner_died and not self._released and may_write_it:
                 self._restored = restore(self._memory, self._journal.plan)
             del lock  # the page cannot be closed before
 

@@ -6,6 +6,7 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gdbleak.errors import DebuggerFailedError
 READY_TIMEOUT_S = 10.0
 REPAIR_TIMEOUT_S = 10.0
 NOTED_TIMEOUT_S = 2.0
+BEAT_S = 0.1
 
 
 class Guarding:
@@ -28,8 +30,14 @@ class Guarding:
 
         """
         self._journal = journal
+        self._debugger_pid = 0
+        self._next_beat_s = 0.0
+        self._rest = b""
+        self.disarmed_ns: int | None = None
+        """When it took the breakpoints out, because it had not heard of us; `look` finds out."""
         life_read, self.life = os.pipe()
         control_read, self._control = os.pipe()
+        os.set_blocking(self._control, False)
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", str(Path(guard.__file__).absolute())),
@@ -45,47 +53,63 @@ class Guarding:
         os.close(life_read)
         os.close(control_read)
         spare(self._process.pid)
-        if self._hear(READY_TIMEOUT_S) != b"ready\n":
+        if not self._hear("ready", READY_TIMEOUT_S):
             os.close(self.life)
             self.__exit__()
             raise DebuggerFailedError(
                 "the guard process did not start", "try again; this host may be out of memory"
             )
 
+    def note(self, debugger_pid: int) -> None:
+        """Say that a GDB has started, which must not outlive gdbleak."""
+        self._say(f"tries {debugger_pid}\n")
+
     def announce(self, debugger_pid: int, halts_first: bool) -> None:
-        """Say that GDB has started and holds `life`, which is let go of here.
+        """Say that GDB may touch the target, and holds `life`, which is let go of here.
 
         Args:
             debugger_pid: Of GDB.
             halts_first: See `Agent`.
 
         """
+        self._debugger_pid = debugger_pid
         spare(debugger_pid)
         os.close(self.life)
-        self._say(f"gdb {debugger_pid}{' halts' if halts_first else ''}\n")
-        self._hear(NOTED_TIMEOUT_S)
+        self._say(f"gdb {debugger_pid}{' halts' if halts_first else ''}")
+        self._hear("noted", NOTED_TIMEOUT_S)
+
+    def beat(self) -> None:
+        """Say that we are at work; from the first time on the guard waits for the next.
+
+        May be called as often as one likes.
+        """
+        if time.monotonic() >= self._next_beat_s:
+            self._next_beat_s = time.monotonic() + BEAT_S
+            self._say("beat")
+            self._hear("", 0)
 
     def repair(self) -> None:
         """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
-        self._hear(REPAIR_TIMEOUT_S)
-        journal = guard.Journal(self._journal.path)
+        self._hear("repaired", REPAIR_TIMEOUT_S)
+        with suppress(OSError, ValueError):  # somebody has removed it; what was planned is known
+            self._journal = guard.Journal(self._journal.path)
         with suppress(OSError):  # the target has ended too
-            memory = os.open(f"/proc/{journal.plan['pid']}/mem", os.O_RDWR)
-            if not journal.closed:
-                guard.repair(memory, journal, "gdbleak")
+            memory = os.open(f"/proc/{self._journal.plan['pid']}/mem", os.O_RDWR)
+            if not self._journal.closed:
+                guard.repair(memory, self._journal, "gdbleak", self._debugger_pid)
             os.close(memory)
 
     def stand_down(self) -> None:
         """Say that the target was released: what happens to GDB now is of no interest."""
-        self._say("released\n")
-        self._hear(NOTED_TIMEOUT_S)
+        self._say("released")
+        self._hear("noted", NOTED_TIMEOUT_S)
 
     def __enter__(self) -> Guarding:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the guard."""
-        self._say("done\n")
+        self._say("done")
         os.close(self._control)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REPAIR_TIMEOUT_S)
@@ -95,15 +119,27 @@ class Guarding:
         self._process.stdout.close()
 
     def _say(self, words: str) -> None:
-        with suppress(BrokenPipeError):  # it has done its work, or was killed
-            os.write(self._control, words.encode())
+        with suppress(BrokenPipeError, BlockingIOError):  # it was killed, or stopped for long
+            os.write(self._control, words.encode() + b"\n")
 
-    def _hear(self, timeout_s: float) -> bytes:
-        """Return the next line that the guard says; an empty one when it is silent or dead."""
+    def _hear(self, word: str, timeout_s: float) -> bool:
+        """Take in what the guard says, until it says a word; return whether it did in time."""
         assert self._process.stdout is not None
+        deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            return self._process.stdout.readline() if selector.select(timeout_s) else b""
+            while selector.select(max(deadline - time.monotonic(), 0)):
+                data = os.read(self._process.stdout.fileno(), 4096)
+                if not data:
+                    return False
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                said = [line.decode().split() for line in lines]
+                for words in said:
+                    if words[0] == "disarmed":
+                        self.disarmed_ns = int(words[1])
+                if any(words[0] == word for words in said):
+                    return True
+        return False
 
 
 def spare(pid: int) -> None:

@@ -32,7 +32,7 @@ _LATE_S = 0.1
 """How much longer than asked for it may take on a host that is overloaded."""
 _LEAST_S = 1e-6
 _SPARE_FILES = 64
-_RARE = re.compile("align|valloc|array|cfree|nothrow|allocx$|map|brk$")
+_RARE = re.compile("align|sized|valloc|array|cfree|nothrow|allocx$|map|brk$")
 """Functions that are counted after the others, because few programs call them often."""
 
 

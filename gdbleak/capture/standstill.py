@@ -34,7 +34,7 @@ class Standstill:
         self._stopped = 0
         self._halted = False
         self._moved_at = time.monotonic()
-        self._position = 0
+        self._events = 0
         self.longest_s = 0.0
         """The longest time that `frozen_s` has returned, if it was no chain of ordinary stops."""
 
@@ -54,11 +54,11 @@ class Standstill:
                 self._halted |= state == "t"
         del self._threads[-self._batch :]
 
-    def frozen_s(self, position: int) -> float:
-        """Return for how long a thread was seen halted while the recording has not grown."""
+    def frozen_s(self, events: int) -> float:
+        """Return for how long a thread was seen halted while no event was recorded."""
         now = time.monotonic()
-        if position != self._position:
-            self._position = position
+        if events != self._events:
+            self._events = events
             self._moved_at = now
         frozen_s = now - self._moved_at
         if frozen_s > FROZEN_S:

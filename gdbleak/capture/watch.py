@@ -10,6 +10,7 @@ from typing import Any
 
 from gdbleak.budget import Schedule
 from gdbleak.capture.agent import Agent, Status
+from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
@@ -37,6 +38,7 @@ class Watch:
         target: Target,
         memory: Memory,
         agent: Agent,
+        guard: Guarding,
         tail: Tail,
         looks: Looks | None,
         limits: Limits,
@@ -48,6 +50,7 @@ class Watch:
             target: Who is watched.
             memory: Of the target.
             agent: Who is attached to it.
+            guard: Takes the breakpoints out when it does not hear of us.
             tail: Of the recording.
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
@@ -57,6 +60,7 @@ class Watch:
         self._target = target
         self._memory = memory
         self._agent = agent
+        self._guard = guard
         self._tail = tail
         self._looks = looks
         self._limits = limits
@@ -101,6 +105,7 @@ class Watch:
                     self._note_resident_set(self.elapsed_s)
                 except WriteError:
                     return EndedBy.WRITE_FAILED
+                self._guard.beat()
                 self._standstill.sample()
                 self._agent.debugger.poll()
                 self._tail.read()
@@ -141,13 +146,18 @@ class Watch:
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         limits, debugger = self._limits, self._agent.debugger
+        if is_own_trap(debugger.events):
+            self._agent.pass_trap()
+            debugger.events.clear()
         told = explain(debugger.events)
         debugger.events.clear()
         if told or self._runs_another_program():
             return told or EndedBy.TARGET_EXEC
         if self._tail.full:
             return EndedBy.MAX_EVENTS
-        if self._standstill.frozen_s(self._tail.position) * 1e3 > limits.max_pause_ms:
+        if self._guard.disarmed_ns is not None:
+            return EndedBy.STARVED
+        if self._standstill.frozen_s(self._tail.events) * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
 
@@ -198,6 +208,15 @@ class Watch:
             self._now_ns,
             tail.position,
         )
+
+
+def is_own_trap(events: list[dict[str, Any]]) -> bool:
+    """Return whether GDB has halted the target for a SIGTRAP that is none of ours.
+
+    GDB halts everything for it, so it is the last event.
+    """
+    stops = [event["payload"] or {} for event in events if event["message"] == "stopped"]
+    return bool(stops) and stops[-1].get("signal-name") == "SIGTRAP"
 
 
 def explain(events: list[dict[str, Any]]) -> EndedBy | None:

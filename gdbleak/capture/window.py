@@ -19,8 +19,10 @@ from gdbleak.capture.agent import Agent, Status, encode_path, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
+from gdbleak.capture.hold import AFTER_A_PAUSE_S, Hold
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.journals import open_journal
+from gdbleak.capture.last_resort import LastResort
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
@@ -29,11 +31,11 @@ from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import Watch
-from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError, WriteError
+from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import find_sentinel
-from gdbleak.proc import Memory, memory_status, read_state, resident_set
+from gdbleak.proc import Memory, memory_status, resident_set
 from gdbleak.recording import END, FRAME, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
@@ -123,6 +125,7 @@ class Window:
         except (FileNotFoundError, ProcessLookupError) as error:
             raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
         with ExitStack() as stack:
+            self._scratch = scratch
             self._proof = Proof(target, probes, scratch, self._memory)
             journal = open_journal(target, modules, probes, scratch)
             stack.callback(self._close_journal, journal)
@@ -137,7 +140,13 @@ class Window:
         """Remove the journal, unless there is something to repair."""
         if self._is_touched and self._verification is None:
             self._verification = self._proof.look(self._has_own_stop)
-        if self._verification is None or self._verification.ok is not False:
+        proof = self._verification
+        # When another got hold of it first, what stands in its code is not ours.
+        if (
+            proof is None
+            or proof.ok is not False
+            or (self._released_s is None and proof.tracer_pid)
+        ):
             journal.path.unlink(missing_ok=True)
 
     @property
@@ -159,9 +168,10 @@ class Window:
 
         """
         with Interruption() as interruption:
-            reserve = _reserve(self._recording.absolute().parent)
-            with reserve, proved_agent(gdb, self._folder, self._guard.life) as agent:
-                self._guard.announce(agent.debugger.pid, agent.halts_first)
+            guard, reserve = self._guard, _reserve(self._recording.absolute().parent)
+            proved = proved_agent(gdb, self._folder, guard.life, guard.note)
+            with reserve, proved as agent:
+                guard.announce(agent.debugger.pid, agent.halts_first)
                 interruption.defer()
                 self._record(agent, self._write_plan(agent.folder), interruption)
             self._verification = self._proof.look(self._has_own_stop)
@@ -229,39 +239,48 @@ class Window:
 
     def _record(self, agent: Agent, plan: Path, interruption: Interruption) -> None:
         self._is_touched = True
-        try:
-            agent.start(plan)
-        except DebuggerFailedError as error:
-            self._release(agent)
-            pid = self._target.pid
-            if read_state(pid) in (None, "Z", "X"):
-                raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
-            raise AttachError(
-                f"could not trace process {pid}: {error}", f"run `gdbleak doctor {pid}`"
-            ) from error
+        max_pause_s = self._limits.max_pause_ms / 1e3
+        hold = Hold(
+            self._target.pid, agent, self._guard, self._make_last_resort(agent), max_pause_s
+        )
+        hold.take(plan)
         watch = Watch(
-            self._target, self._memory, agent, self._tail, self._looks, self._limits, self._notebook
+            self._target,
+            self._memory,
+            agent,
+            self._guard,
+            self._tail,
+            self._looks,
+            self._limits,
+            self._notebook,
         )
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
             agent.debugger.wake()
-            watch.latest = agent.read_status()
-            outcome.end_ns = watch.latest.now_ns
+            watch.latest = agent.read_status(max_pause_s)
+            outcome.end_ns = self._guard.disarmed_ns or watch.latest.now_ns
             self._tail.read_all()
         except DebuggerDiedError:
             outcome.ended_by = EndedBy.DEBUGGER_DIED
         except DebuggerFailedError:
-            outcome.ended_by = EndedBy.DEBUGGER_SILENT
+            if outcome.ended_by is not EndedBy.MAX_PAUSE:
+                outcome.ended_by = EndedBy.DEBUGGER_SILENT
         finally:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
-            released_s = self._release(agent)
-        if outcome.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT):
+            released_s = self._release(hold, max_pause_s)
+        if outcome.end_ns is None:
             self._tail.read_all()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
         outcome.stop_signal = agent.debugger.stop_signal
+        if outcome.ended_by is EndedBy.MAX_PAUSE:  # it has gone on standing still
+            released_s += watch.longest_freeze_s
         self._keep(watch.latest, max(released_s, watch.longest_freeze_s))
+
+    def _make_last_resort(self, agent: Agent) -> LastResort:
+        debugger, probes = agent.debugger, self._plan.probes
+        return LastResort(debugger, self._target.pid, probes, self._scratch, self._memory)
 
     def _keep(self, status: Status | None, pause_s: float) -> None:
         """Keep the agent's last counts, and for how long the target may have stood still."""
@@ -273,24 +292,17 @@ class Window:
             pause_s = max(pause_s, max(pauses_ns) / 1e9)
         outcome.longest_pause_ms = pause_s * 1e3
 
-    def _release(self, agent: Agent) -> float:
-        """Detach by command; a GDB that does not answer is ended, and the guard repairs.
-
-        Returns:
-            For how many seconds the target may have stood still.
-
-        """
-        began = time.monotonic()
-        try:
-            if self._outcome.ended_by is not EndedBy.TARGET_EXIT:
-                agent.debugger.wake()
-                agent.detach(self._target.pid)
+    def _release(self, hold: Hold, max_pause_s: float) -> float:
+        """Let the target go; return for how many seconds it may have stood still for that."""
+        began_s = time.monotonic()
+        ended_by = self._outcome.ended_by
+        if ended_by is EndedBy.TARGET_EXIT:
             self._guard.stand_down()
-        except DebuggerFailedError:
-            agent.debugger.end()
-            self._guard.repair()
+        else:
+            # When it has stood still already for as long as it may, it does not wait much longer.
+            hold.let_go(AFTER_A_PAUSE_S if ended_by is EndedBy.MAX_PAUSE else max_pause_s)
         self._released_s = time.monotonic()
-        return self._released_s - began
+        return self._released_s - began_s
 
 
 @contextmanager

@@ -20,6 +20,8 @@ _ENDED_BY = {
     "debugger-died": "ended because GDB ended unexpectedly",
     "debugger-silent": "ended because GDB stopped answering",
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
+    "starved": "ended because gdbleak was stopped or did not get to run; its breakpoints were taken"
+    " out then",
     "write-failed": "ended because the recording could not be written on",
     "running": "still open",
     "unknown": "ended for a reason that was not recorded",

@@ -9,6 +9,7 @@ import os
 import runpy
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,17 @@ def test_size_of_a_block_that_is_freed(start):
     for pointer in (BASE + 808, 0, 8):  # at the last one nothing is mapped
         agent.gdb.hit(0, 7, rsp=BASE + 64, rdi=pointer)
     assert [stored for *_, stored in agent.hits()] == [100, 0, 0]
+
+
+def test_words_of_a_block_that_is_handed_out(start):
+    registers = ("rsp", "rax", "rbp")
+    probe = Probe(0, 0x10, "malloc", Role.RETURN, registers, None, "c3", size_offset=-8)
+    agent = start(probes=[replace(probe, size_words=3)])
+    for pointer in (BASE + 808, 0, 8):
+        agent.gdb.hit(0, 7, rsp=BASE + 64, rax=pointer, rbp=0)
+    hits = hits_of(Recording(str(agent.path)))
+    assert [(hit.stored, hit.mark) for hit in hits] == [(100, 102), (0, 0), (0, 0)]
+    assert [len(stack) for stack in agent.stacks()] == [STACK_BYTES] * 3
 
 
 def test_return_of_another_call_stores_nothing(agent):

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from pathlib import Path
 
 import pytest
+from support.gdbs import debian_root
+from support.processes import data_of_libc
+from support.roots import HOST, LIBRARIES, flags_for
 
-from gdbleak.glibc_heap import Heap, find_data
-from gdbleak.proc import Memory, read_mappings
+from gdbleak.glibc_heap import Heap
+from gdbleak.proc import Memory
 
 
-@pytest.fixture
-def start(build_target, start_target, home):
+@pytest.fixture(params=LIBRARIES)
+def start(request, build_target, start_target, home):
     """Return a function that starts targets/heap.c: its target and the file that it writes."""
+    flags = () if request.param == HOST else flags_for(debian_root(request.param))
 
     def start(way, tcache_count=7):
         file = home / "blocks"
         tunable = f"GLIBC_TUNABLES=glibc.malloc.tcache_count={tcache_count}"
-        return start_target("env", tunable, build_target("heap.c"), way, file), file
+        return start_target("env", tunable, build_target("heap.c", *flags), way, file), file
 
     return start
 
@@ -51,16 +54,6 @@ def escaped(blocks, found, memory):
     """
     free = {address for address, size in blocks.items() if not size}
     return free - covered(blocks, memory) - found
-
-
-def data_of_libc(pid):
-    mappings = read_mappings(pid)
-    path = next(
-        mapping.path
-        for mapping in mappings
-        if Path(mapping.path).name.startswith(("libc.so", "libc-2"))
-    )
-    return find_data(mappings, path)
 
 
 @pytest.mark.parametrize("tcache_count", [7, 0], ids=["tcache", "as before 2.26"])

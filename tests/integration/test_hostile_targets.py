@@ -1,4 +1,4 @@
-"""Targets that mean harm: whatever they have mapped, and do meanwhile, they are read in a moment."""
+"""Targets that mean harm: whatever they have mapped, and do meanwhile, it keeps nobody long."""
 
 from __future__ import annotations
 

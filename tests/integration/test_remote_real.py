@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
+from support.crew import find_gdb
 from support.exactness import COUNTS, sum_by_line
-from support.processes import Lines, status_of, wait_until
+from support.processes import status_of, wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("needs_ptrace"),
     pytest.mark.skipif(shutil.which("gdbserver") is None, reason="gdbserver: run .ci/setup test"),
 ]
-
-
-class GdbServer:
-    """A gdbserver at a port that the kernel has chosen."""
-
-    def __init__(self, *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            ["gdbserver", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
-        assert self.process.stderr
-        self.lines = Lines(self.process.stderr)
-        while not (found := re.search(r"Listening on port (\d+)", self.lines.next())):
-            pass
-        self.address = f"127.0.0.1:{found[1]}"
-
-    def end(self) -> None:
-        """End it in good order: it lets go of what it holds."""
-        self.process.terminate()
-        self.process.wait(20)
-        self.process.stderr.close()
-
-
-@pytest.fixture
-def serve(targets):
-    """Return a function that starts a gdbserver, which is ended before its target is looked at."""
-    del targets
-    servers = []
-
-    def start(*arguments):
-        servers.append(GdbServer(*arguments))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.end()
 
 
 def is_untraced(pid):
@@ -147,7 +105,7 @@ def test_another_gdb_repairs_what_a_killed_one_leaves(cli, serve, build_target, 
     puppet = start_target(build_target("puppet.c"))
     trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
     assert puppet.ask("leak 5") == "leaked"
-    [gdb] = [child for child in psutil.Process(trace.pid).children() if child.name() == "gdb"]
+    gdb = find_gdb(trace.pid)
     gdb.kill()
     result = trace.finish()
 

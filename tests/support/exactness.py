@@ -33,9 +33,9 @@ def sum_by_line(report):
     return sums
 
 
-def assert_exact(cli, target, allocator):
+def assert_exact(cli, target, allocator, **how):
     """Trace a round of a program's allocations, and compare with what it knows about them."""
-    trace = cli.start_trace(target.pid)
+    trace = cli.start_trace(target.pid, **how)
     truth = json.loads(target.ask("go"))
     trace.send(signal.SIGINT)
     report = trace.finish().report
@@ -44,6 +44,8 @@ def assert_exact(cli, target, allocator):
     assert expected == sum_by_line(report)
     window = report["window"]
     freed = sum(site["freed_count"] for site in truth)
-    assert (window["frees"], window["missed_frees"], window["lost_events"]) == (freed, 0, 0)
+    # glibc 2.43 enters `free` twice for the first block that a thread frees.
+    frees = window["frees"] - window["frees_of_older_blocks"]
+    assert (frees, window["missed_frees"], window["lost_events"]) == (freed, 0, 0)
     assert (window["complete"], report["verification"]["ok"]) == (True, True)
     assert report["target"]["allocator"].startswith(allocator)

@@ -14,6 +14,9 @@ from typing import IO, Any, TypeVar
 
 import psutil
 
+from gdbleak.glibc_heap import find_data
+from gdbleak.proc import read_mappings
+
 T = TypeVar("T")
 
 _SEIZE = """
@@ -66,11 +69,22 @@ def assert_as_found(pid: int) -> None:
             span, permissions, offset, _, inode, *path = line.split(maxsplit=5)
             if "x" in permissions and inode != "0":
                 start, end = (int(address, 16) for address in span.split("-"))
-                with Path(path[0]).open("rb") as file:
+                file_path = Path(path[0])
+                if not file_path.exists():  # only from where the process is
+                    file_path = Path(f"/proc/{pid}/map_files/{span}")
+                with file_path.open("rb") as file:
                     file.seek(int(offset, 16))
                     code = file.read(end - start)
                 memory.seek(start)
                 assert memory.read(len(code)) == code, f"code of {path[0]} was changed"
+
+
+def data_of_libc(pid: int) -> tuple[int, int] | None:
+    """Return the range of the writable data of a process's C library."""
+    mappings = read_mappings(pid)
+    names = (mapping.path for mapping in mappings)
+    path = next(path for path in names if Path(path).name.startswith(("libc.so", "libc-2")))
+    return find_data(mappings, path)
 
 
 class Lines:

@@ -49,6 +49,20 @@ static __attribute__((noinline)) void *by_strdup(void)
     return line = __LINE__ - 1, block;
 }
 
+/* What C23 has beside `free`, where the C library has it. */
+extern void free_sized(void *block, size_t size) __attribute__((weak));
+extern void free_aligned_sized(void *block, size_t alignment, size_t size) __attribute__((weak));
+
+static void give_back(void *block, int number)
+{
+    if (number % 3 == 1 && free_sized)
+        free_sized(block, BYTES);
+    else if (number % 3 == 2 && free_aligned_sized)
+        free_aligned_sized(block, 8, BYTES);
+    else
+        free(block);
+}
+
 static void *(*const ways[])(void) = {
     by_malloc, by_calloc, by_realloc, by_posix_memalign, by_aligned_alloc, by_strdup,
 };
@@ -70,7 +84,7 @@ int main(void)
                 void *block = ways[way]();
 
                 if (i % (2 + (int)way) == 0)
-                    freed++, free(block);
+                    give_back(block, freed++);
             }
             sprintf(truth + strlen(truth),
                     "%s{\"line\": %d, \"allocated_count\": %d, \"allocated_bytes\": %d, "

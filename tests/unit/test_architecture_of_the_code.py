@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
 PURE = [
     "blocks",
+    "calls",
+    "own_calls",
     "glibc_arena",
     "glibc_chunk",
     "glibc_heap",

@@ -117,7 +117,7 @@ def blocks_of(chunks):
     return {chunk + 16 for chunk in chunks}
 
 
-@pytest.fixture(params=[112, 104], ids=["since 2.27", "until 2.26"])
+@pytest.fixture(params=[112, 104, 24], ids=["since 2.27", "until 2.26", "since 2.43"])
 def glibc(request):
     return Glibc(request.param)
 
@@ -172,11 +172,22 @@ def test_a_top_that_is_none(glibc, size):
     assert glibc.find_freed() == set()
 
 
-@pytest.mark.parametrize("protects", [False, True], ids=["until 2.31", "since 2.32"])
-def test_fast_bins(glibc, protects):
+@pytest.mark.parametrize(
+    ("bins_offset", "protects"),
+    [(104, False), (112, False), (112, True)],
+    ids=["until 2.26", "until 2.31", "since 2.32"],
+)
+def test_fast_bins(bins_offset, protects):
+    glibc = Glibc(bins_offset)
     free = glibc.chunks[3:40:4]
     glibc.put_in_fast_bin(free, protects)
     assert glibc.find_freed() == blocks_of(free)
+
+
+def test_what_stands_before_an_arena_without_fast_bins_is_no_list():
+    glibc = Glibc(24)
+    glibc.put_in_fast_bin(glibc.chunks[3:40:4], protects=True)
+    assert glibc.find_freed() == set()
 
 
 ITSELF = -1
@@ -262,6 +273,19 @@ def test_blocks_mapped_for_themselves_are_free_once_they_are_not_mapped(glibc):
     for page in (MAPPED, MAPPED + 0x1000):
         del glibc.image.pages[page]
     assert glibc.find_freed(blocks) == {MAPPED + 16}
+
+
+def test_a_block_mapped_for_itself_in_two_versions(glibc):
+    """It is known once it was seen so; then another word before it says that it is gone."""
+    for start, size in ((MAPPED, 0x2002), (MAPPED + 0x40000, 0x1FF2)):
+        glibc.image.map(start, start + 0x2000)
+        glibc.image.put(start + 8, size)
+    blocks = [MAPPED + 16, MAPPED + 0x40010]
+    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    assert heap.find_freed(blocks) == set()
+    for block in blocks:
+        glibc.image.put(block - 8, 0xA5A5A5A5A5A5A5A5)
+    assert heap.find_freed(blocks) == set(blocks)
 
 
 @pytest.mark.parametrize("data", [(DATA, DATA + 0x3000), None], ids=["data", "no data"])

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gdbleak.allocators import MALLOC_FAMILY, AllocatorFunction
+from gdbleak.allocators import INTERNAL_FUNCTIONS, MALLOC_FAMILY, AllocatorFunction
 from gdbleak.ledger import Ledger
 
 A, B, C = 0xA0, 0xB0, 0xC0
@@ -64,6 +64,25 @@ def free(pointer, thread=1, sp=TOP, allocator=0):
     return [enter("free", pointer, thread=thread, sp=sp, allocator=allocator)]
 
 
+def internal(name, thread=1, sp=TOP):
+    """Return the event of a call that the allocator makes for itself."""
+    [function] = (function for function in INTERNAL_FUNCTIONS if function.name == name)
+    return lambda ledger, now: ledger.enter(0, function, now, thread, sp, 0, 0)
+
+
+def leave_internal(thread=1, sp=TOP):
+    """Return the event of its return."""
+    return lambda ledger, _: ledger.leave_internal(thread, sp)
+
+
+def end_of_thread(*events):
+    return [internal("tcache_thread_shutdown"), *events, leave_internal()]
+
+
+def start_of_cache(*events, sp=TOP - 80):
+    return [internal("tcache_init", sp=sp), *events, leave_internal(sp=sp)]
+
+
 @dataclass
 class Case:
     """What was seen, and what the books must say; what a row leaves out is 0."""
@@ -78,6 +97,7 @@ class Case:
     frees_of_older_blocks: int = 0
     missed_frees: int = 0
     unfinished_calls: int = 0
+    found_free: int = 0
 
 
 CASES = [
@@ -90,11 +110,30 @@ CASES = [
     Case("free of NULL", [*malloc(A, 10), *free(0)], alive=[(A, 10)]),
     Case("free of an older block", free(A), frees=1, frees_of_older_blocks=1),
     Case(
-        "free of a block twice: the second is not ours",
+        "free of a block twice in a row: it has jumped back to its beginning",
         [*malloc(A, 10), *free(A), *free(A)],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "free of an older block that jumps back to its beginning",
+        [*free(A), *free(A)],
+        frees=1,
+        frees_of_older_blocks=1,
+    ),
+    Case(
+        "free of an address that came again in another thread",
+        [*free(A), *malloc(A, 10, thread=2), *free(A)],
         freed=1,
         frees=2,
         frees_of_older_blocks=1,
+    ),
+    Case(
+        "free of a block twice: the second is not ours",
+        [*malloc(A, 10), *free(A), *free(B), *free(A)],
+        freed=1,
+        frees=3,
+        frees_of_older_blocks=2,
     ),
     Case(
         "an address that was freed is handed out again",
@@ -218,6 +257,102 @@ CASES = [
             leave(B),
         ],
         alive=[(B, 90)],
+        freed=1,
+        frees=1,
+    ),
+    # what an allocator calls for itself
+    Case(
+        "the end of a thread frees again what lies in its cache, and the cache",
+        [*malloc(A, 10), *free(A), *end_of_thread(*free(A, sp=TOP - 80), *free(C, sp=TOP - 80))],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "the end of a thread frees what was cached before the window",
+        end_of_thread(*free(A, sp=TOP - 80), *free(B, sp=TOP - 80), *free(C, sp=TOP - 80)),
+    ),
+    Case("the end of a thread with an empty cache", end_of_thread(*free(C, sp=TOP - 80))),
+    Case("the end of a thread without a cache", end_of_thread()),
+    Case(
+        "the end of a thread frees what was freed unseen: it is found free",
+        [*malloc(A, 10), *malloc(B, 20), *end_of_thread(*free(A, sp=TOP - 80))],
+        alive=[(B, 20)],
+        freed=1,
+        found_free=1,
+    ),
+    Case(
+        "another thread works while one ends",
+        [
+            *malloc(A, 10),
+            *end_of_thread(*malloc(B, 20, thread=2), *free(A, thread=2)),
+            *free(B, thread=2),
+        ],
+        freed=2,
+        frees=2,
+    ),
+    Case(
+        "a thread ends, and another begins with its number and stack",
+        [*end_of_thread(*free(A, sp=TOP - 80)), *malloc(A, 10, sp=TOP - 80)],
+        alive=[(A, 10)],
+    ),
+    Case(
+        "an end of a thread that was not seen to return, then calls of its callers",
+        [
+            internal("tcache_thread_shutdown"),
+            *free(A, sp=TOP - 80),
+            *malloc(B, 10, sp=TOP + 80),
+            *free(B),
+        ],
+        freed=1,
+        frees=1,
+    ),
+    Case(
+        "the window ends in the end of a thread",
+        [*malloc(A, 10), *end_of_thread(*free(B, sp=TOP - 80))[:-1], close()],
+        alive=[(A, 10)],
+    ),
+    Case(
+        "a realloc under way has taken its block when the cache of the thread begins",
+        [
+            *malloc(A, 10),
+            enter("realloc", A, 90),
+            *start_of_cache(leave(C, sp=TOP - 160)),
+            leave(B),
+        ],
+        alive=[(B, 90)],
+    ),
+    Case(
+        "a malloc begins with the cache of the thread",
+        [enter("malloc", size=10), *start_of_cache(leave(C, sp=TOP - 160)), leave(A)],
+        alive=[(A, 10)],
+    ),
+    Case(
+        "a malloc whose call is not seen begins with the cache of the thread",
+        [*start_of_cache(unannounced(C, 760, sp=TOP - 160)), unannounced(A, 24)],
+        alive=[(A, 24)],
+    ),
+    Case(
+        "a malloc jumps to where the cache begins",
+        [
+            enter("malloc", size=10),
+            *start_of_cache(leave(C, sp=TOP - 160), sp=TOP),
+            leave(A),
+        ],
+        alive=[(A, 10)],
+    ),
+    Case(
+        "a malloc whose call is not seen jumps to where the cache begins, and on",
+        [internal("tcache_init"), unannounced(C, 760, sp=TOP - 80), unannounced(A, 24)],
+        alive=[(A, 24)],
+    ),
+    Case(
+        "a free begins with the cache of the thread, and jumps back to its beginning",
+        [
+            *malloc(A, 10, thread=2),
+            *free(A),
+            *start_of_cache(unannounced(C, 760, sp=TOP - 160)),
+            *free(A),
+        ],
         freed=1,
         frees=1,
     ),
@@ -385,6 +520,7 @@ def test_rule(case):
         frees_of_older_blocks=ledger.frees_of_older_blocks,
         missed_frees=ledger.missed_frees,
         unfinished_calls=ledger.unfinished_calls,
+        found_free=ledger.found_free,
     )
     assert seen == replace(case, alive=sorted(case.alive))
 

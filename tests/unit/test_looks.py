@@ -52,7 +52,7 @@ class Scene:
         recordings.write(path, recordings.head(), recordings.opened(5))
         self.heap = MarkedHeap(count)
         self.blocks = {
-            address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False)
+            address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False, 0)
             for number, address in enumerate(self.heap.addresses)
         }
         self.looks = Looks(os.getpid(), self.heap, Notebook(path))
@@ -80,6 +80,17 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path):
     return Scene(tmp_path / "recording")
+
+
+def test_the_mark_does_not_say_that_a_block_is_free_that_had_it_when_it_was_handed_out(scene):
+    scene.blocks[scene.heap.addresses[5]].mark = MARK
+    for number in (3, 5):
+        scene.heap.free(number)
+    scene.look_until(1)
+    for _ in range(2000):
+        scene.looks.look(scene.blocks, 99)
+        scene.looks.glance(99)
+    assert set(scene.noted()) == {3}
 
 
 def test_nothing_is_noted_while_all_is_in_use(scene):

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from small_libraries import build_library, function, marks
 
-from gdbleak.allocators import FAMILIES, MALLOC_FAMILY
+from gdbleak.allocators import FAMILIES, INTERNAL_FUNCTIONS, MALLOC_FAMILY, SIZED_FREES
 from gdbleak.architectures import X86_64
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError
@@ -28,7 +29,7 @@ def plan_of(path, functions=MALLOC_FAMILY):
 @pytest.fixture(scope="module")
 def libc():
     """Return the path of the C library of this process."""
-    paths = (Path(mapping.path) for mapping in read_mappings("self"))
+    paths = (Path(mapping.path) for mapping in read_mappings("self") if mapping.executable)
     return next(path for path in paths if re.match(r"libc[.-]", path.name))
 
 
@@ -98,7 +99,8 @@ def test_free_is_probed_at_its_entry_alone(libc, plan):
 def test_entries_of_the_c_library(libc, plan):
     entries = {probe.function: probe for probe in plan if probe.role is Role.ENTRY}
     image = ElfImage(str(libc))
-    defined = {name: image.find_function(name) for name in (f.name for f in MALLOC_FAMILY)}
+    names = [function.name for function in MALLOC_FAMILY if function not in SIZED_FREES]
+    defined = {name: image.find_function(name) for name in names}
     addresses = {BIAS + function.address for function in defined.values() if function}
     assert {probe.address for probe in entries.values()} == addresses
     for name in ("malloc", "calloc", "realloc", "posix_memalign", "free"):
@@ -121,11 +123,17 @@ def sized(libc):
 
 
 NOT_ONLY_SIZES = {"realloc", "reallocarray", "posix_memalign", "free"}
+INTERNAL = {function.name for function in INTERNAL_FUNCTIONS}
+
+
+def of_the_program(plan):
+    """Return the probes that tell what the program does."""
+    return [probe for probe in plan if probe.function not in INTERNAL]
 
 
 def test_plan_for_sizes_from_the_blocks(sized, plan):
     """What takes only a size has no probe at its entry; the returns are the same."""
-    short = sized(usable_sizes=True)
+    short = of_the_program(sized(usable_sizes=True))
     assert {probe.function for probe in short if probe.role is Role.ENTRY} == NOT_ONLY_SIZES
     assert exits(short) == exits(plan)
     assert {p.function for p in short if p.size_offset == -8} >= {"malloc", "calloc"}
@@ -156,7 +164,7 @@ def test_phases(sized, plan):
     def of(phase, role, probes):
         return {p.function for p in probes if phase in p.phases and p.role is role}
 
-    probes = sized()
+    probes = of_the_program(sized())
     assert [p.address for p in probes] == [p.address for p in plan]
     assert all(Phase.ALL in probe.phases and Phase.NONE not in probe.phases for probe in probes)
     assert of(Phase.FEWER, Role.ENTRY, probes) == NOT_ONLY_SIZES
@@ -177,41 +185,11 @@ def test_json_round_trip(plan):
 
 # Small libraries. `probe_N` marks a return that must be planned, `escape_N` an escape.
 
-FUNCTION = """
-    .globl {name}
-    .type {name}, @function
-{name}:
-    .cfi_startproc
-{body}
-    .cfi_endproc
-    .size {name}, . - {name}
-"""
-
-
-def function(name, body):
-    """Return the assembly of a function; its instructions are separated by semicolons."""
-    return FUNCTION.format(name=name, body="\n".join(f"    {x}" for x in body.split("; ")))
-
 
 @pytest.fixture
 def build(tmp_path):
     """Return a function that makes a shared library of assembly."""
-
-    def build(*functions, flags=()):
-        source, library = tmp_path / "library.s", tmp_path / "library.so"
-        end = '\n    .section .note.GNU-stack,"",@progbits\n'
-        source.write_text("    .text\n" + "".join(functions) + end)
-        command = ["cc", "-shared", "-nostdlib", "-o", library, source, *flags]
-        subprocess.run(command, check=True)
-        return library
-
-    return build
-
-
-def marks(library, kind="probe_"):
-    """Return the addresses of the labels `probe_N`, or of another kind."""
-    text = subprocess.run(["nm", library], check=True, capture_output=True, text=True).stdout
-    return {int(a, 16) for a, name in re.findall(r"(\w+) . (\S+)", text) if kind in name}
+    return lambda *functions, flags=(): build_library(tmp_path, *functions, flags=flags)
 
 
 RET = "nop; probe_1:; ret"
@@ -354,6 +332,7 @@ def test_malloc_that_is_chosen_at_load_time(build):
 OPERATORS_THAT_PASS_ON = {
     "jumps": [function("_ZdlPv", "jmp free@plt")],
     "a chain": [function("_ZdaPv", "jmp _ZdlPv@plt"), function("_ZdlPv", "jmp free@plt")],
+    "sized frees": [function("free_sized", "jmp free"), function("free_aligned_sized", "jmp free")],
     "calls": [
         function("_Znwm", "push %rbx; 1: call malloc@plt; test %rax, %rax; je 1b; pop %rbx; ret")
     ],

@@ -19,6 +19,7 @@ import gdbleak
 from gdbleak.api import write_head
 from gdbleak.errors import FileError, RecordingError, WriteError
 from gdbleak.gdb_program import GdbProgram
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import (
     END,
     FRAME,
@@ -263,3 +264,33 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     with pytest.raises(WriteError, match="it is no file"):
         write_head(fifo, {})
     assert fifo.is_fifo()
+
+
+def test_recording_of_version_4(tmp_path):
+    """Its probes record one word from where a size stands."""
+    probe = Probe(
+        *(0, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"), size_offset=-8
+    )
+    values = probe.to_json()
+    del values["size_words"]
+    stack = struct.pack("<Q", 0x4242)
+    frame = recordings.hit(0, 5, SP, 0xA0, 0, 0x71, stack=stack)
+    path = recordings.write(tmp_path / "old", recordings.head(version=4, probes=[values]), frame)
+    recording = Recording(path)
+    [hit] = recording.iter_events()
+    assert (hit.registers, hit.stored, hit.mark) == ((SP, 0xA0, 0), 0x71, 0)
+    assert bytes(recording.stack(hit.position)[0]) == stack
+
+
+def test_words_of_a_block_that_is_handed_out(tmp_path):
+    probe = Probe(
+        *(0, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
+        size_offset=-8,
+        size_words=3,
+    )
+    frame = recordings.hit(0, 5, SP, 0xA0, 0, 0x71, 0x11, 0x22, stack=b"12345678")
+    head = recordings.head(probes=[probe.to_json()])
+    recording = Recording(recordings.write(tmp_path / "new", head, frame))
+    [hit] = recording.iter_events()
+    assert (hit.stored, hit.mark) == (0x71, 0x22)
+    assert bytes(recording.stack(hit.position)[0]) == b"12345678"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gdbleak.allocators import MALLOC_FAMILY
+from gdbleak.allocators import MALLOC_FAMILY, THREAD_END
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import Freed, Hit, Turn
@@ -102,6 +102,18 @@ def test_hit_that_gdb_reports_twice_counts_once():
     for number, (thread, pointer) in enumerate([(1, A), (1, A), (2, A), (1, A + 16)]):
         replay.feed(Hit(number, 0, number, thread, (SP, pointer), 0))
     assert (replay.events, replay.ledger.frees) == (3, 3)
+
+
+def test_free_of_what_another_thread_was_given_in_between():
+    """A thread that only frees is given blocks at one address, again and again."""
+    replay = Replay(SIZED, MALLOC_FAMILY, [].append)
+    for number in range(3):
+        replay.feed(Hit(number, 0, number, 2, (SP, 10), 0))
+        replay.feed(Hit(number, 1, number, 2, (SP, A, 0), WORD))
+        for _ in range(2):  # GDB reports the second hit again
+            replay.feed(Hit(number, 2, number, 1, (SP, A), 0))
+    assert (replay.ledger.frees, replay.ledger.outstanding) == (3, {})
+    assert (replay.ledger.missed_frees, replay.events) == (0, 9)
 
 
 def test_size_of_an_older_block():
@@ -258,3 +270,24 @@ def test_last_blocks_of_a_burst_are_marked():
     assert [block.address for block in story.ledger.survivors if block.is_last] == last
     story.turn(Phase.FEWER).back(0x9000).turn(Phase.FREES)
     assert [block.address for block in story.ledger.survivors if block.is_last] == last
+
+
+def test_block_has_the_mark_with_which_it_was_handed_out():
+    story = Story().call(10)
+    story.replay.feed(Hit(8, 1, 8, 1, (SP, A, 0), WORD, mark=77))
+    story.turn(Phase.FEWER).replay.feed(Hit(9, 1, 9, 1, (SP, B, 0), WORD, mark=88))
+    assert [(b.address, b.mark) for b in story.ledger.survivors] == [(A, 77), (B, 88)]
+
+
+def test_calls_of_glibc_itself_are_told_by_their_function():
+    own = (
+        Probe(0, 0x1000, THREAD_END.name, Role.ENTRY, ("rsp",), None, "55"),
+        Probe(1, 0x1010, THREAD_END.name, Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
+        Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
+    )
+    replay = Replay(own, (*MALLOC_FAMILY, THREAD_END), [].append)
+    for number, (probe, *registers) in enumerate(
+        [(0, SP), (2, SP - 80, A), (2, SP - 80, B), (1, SP, 0, 0), (2, SP - 80, A)]
+    ):
+        replay.feed(Hit(number, probe, number, 1, tuple(registers), 0))
+    assert (replay.ledger.frees, replay.ledger.frees_of_older_blocks) == (1, 1)

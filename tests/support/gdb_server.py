@@ -1,0 +1,33 @@
+"""A gdbserver, through which a process is traced from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from support.processes import Lines
+
+
+class GdbServer:
+    """A gdbserver at a port that the kernel has chosen."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            ["gdbserver", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self.process.stderr
+        self.lines = Lines(self.process.stderr)
+        while not (found := re.search(r"Listening on port (\d+)", self.lines.next())):
+            pass
+        self.address = f"127.0.0.1:{found[1]}"
+
+    def end(self) -> None:
+        """End it in good order: it lets go of what it holds."""
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stderr.close()
