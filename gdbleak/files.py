@@ -60,9 +60,10 @@ def _raise_limit() -> bool:
 
 def _check_kind(path: str, place: int) -> None:
     mode = os.fstat(place).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise OSError(0, f"it is {kind}", path)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 class Bytes(Protocol):

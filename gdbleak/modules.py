@@ -19,6 +19,7 @@ from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.files import open_regular
 from gdbleak.mounts import find_stallers
+from gdbleak.outside_values import fill
 from gdbleak.proc import Mapping, Memory, possible_names, read_mappings, read_status
 
 _VDSO = "[vdso]"
@@ -60,7 +61,7 @@ class Module:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Module:
         """Rebuild a module from `to_json`'s values."""
-        return cls(**values)
+        return fill(cls, values)
 
 
 class ModuleMap:
