@@ -24,7 +24,7 @@ RETURNING_FIRST_ARGUMENT = ("memset", "memcpy", "memmove")
 MAX_INSTRUCTIONS = 200_000
 """Ten times what the largest allocator function known has."""
 
-_DECODING_STEPS = 25
+_DECODING_STEPS = 40
 
 
 @dataclass

@@ -46,16 +46,23 @@ _MAX_SYMBOL_TABLES = 4
 """A file has one."""
 
 
+_DAMAGE = (ArithmeticError, LookupError, ValueError, struct.error, zlib.error)
+
+
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise ElfError(f"cannot read {path}: {error.strerror}") from error
-    except EffortError as error:
-        raise ElfError(f"{path} was not read to its end: {error}") from error
-    except (ArithmeticError, LookupError, ValueError, struct.error, zlib.error) as error:
-        raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
+    except (OSError, EffortError, *_DAMAGE) as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: str, error: Exception) -> ElfError:
+    if isinstance(error, OSError):
+        return ElfError(f"cannot read {path}: {error.strerror}")
+    if isinstance(error, EffortError):
+        return ElfError(f"{path} was not read to its end: {error}")
+    return ElfError(f"cannot read {path} as an ELF file: {error}")
 
 
 @dataclass(frozen=True)
@@ -118,8 +125,10 @@ class ElfImage:
             ElfError: it is too much.
 
         """
-        with _reading(self.path):
+        try:
             self._effort.spend(steps, held_bytes)
+        except EffortError as error:
+            raise _explain(self.path, error) from error
 
     @property
     def descriptor(self) -> int:
@@ -179,13 +188,15 @@ class ElfImage:
         return b""
 
     def _read_bytes(self, offset: int, size: int) -> bytes:
-        with _reading(self.path):
-            size = min(size, len(self._bytes) - offset)
-            if size > MAX_SECTION_BYTES:
-                raise DamageError(f"{size:,} bytes are too many to be read")
+        try:
             if size > _CHUNK_BYTES:
-                self._effort.spend(size >> 10)
+                size = min(size, len(self._bytes) - offset)
+                if size > MAX_SECTION_BYTES:
+                    raise DamageError(f"{size:,} bytes are too many to be read")
+                self._effort.spend(max(size, 0) >> 10)
             return self._bytes.read(offset, size)
+        except (OSError, EffortError, DamageError) as error:
+            raise _explain(self.path, error) from error
 
     def find_section(self, name: str) -> Section:
         """Return a section, decompressed; an empty one when the file lacks it.

@@ -35,6 +35,7 @@ from gdbleak.modules import Module
 from gdbleak.outside_values import check, read_object
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe
+from gdbleak.text import cut
 
 MAGIC = b"gdbleak1"
 VERSION = 5
@@ -236,7 +237,7 @@ class Recording:
         version = self.head.get("version")
         if version not in READABLE:
             raise RecordingError(
-                f"{self.path} is of version {version};"
+                f"{self.path} is of version {cut(repr(version), 50)};"
                 f" this gdbleak reads {READABLE[0]} to {READABLE[-1]}",
                 "use the gdbleak that wrote it, or a newer one",
             )
@@ -316,4 +317,4 @@ def reading(path: str) -> Iterator[None]:
         *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
         *(TypeError, ValueError, struct.error),
     ) as error:
-        raise RecordingError(f"{path} is damaged: {error!r}") from error
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error

@@ -26,6 +26,7 @@ from gdbleak.report import (
     Verification,
     WindowInfo,
 )
+from gdbleak.text import cut
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ def read_report(text: str, path: str) -> Report:
         raise RecordingError(f"{path} is neither a recording nor a report: {error}") from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
-        said = f"its schema is {schema!r}" if schema else "it has no schema"
+        said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
         raise RecordingError(
             f"{path} is no JSON report that this gdbleak reads: {said}",
             "give a file written with --save, or with -o FILE.json",
@@ -55,7 +56,7 @@ def read_report(text: str, path: str) -> Report:
     try:
         return _read(values)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RecordingError(f"{path} is damaged: {error!r}") from error
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
 
 
 def _read(values: dict[str, Any]) -> Report:
