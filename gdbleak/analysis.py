@@ -42,6 +42,9 @@ from gdbleak.suppressions import Suppression, suppress
 from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
+_WITHOUT_MODULES = (EndedBy.TARGET_EXIT, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
+"""Whose end leaves no modules to be read."""
+
 SORTS = ("verdict", "bytes", "count")
 
 
@@ -133,6 +136,11 @@ class Analysis:
             self.notes.append(_explain_sizes(ledger))
         ledger.close()
         end = recording.end or {}
+        if end.get("modules") == [] and end.get("ended_by") not in _WITHOUT_MODULES:
+            self.notes.append(
+                "nobody was let see what the process had mapped at the end: of libraries that were"
+                " loaded in the window nothing is known"
+            )
         if end.get("stop_signal") and end["verification"]["state_after"] == "T":
             self.notes.append(
                 f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
