@@ -343,9 +343,10 @@ class _Guard:
         elif self._gdb is not None and alone_s >= OBEY_S:
             # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
             # a SIGTERM it would end without a detach too.
-            # With its whole session: it may be a script that has started GDB.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._gdb, signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT)
+            # With its whole group, which is its own: a script may have started it.
+            number = signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT
+            with suppress(ProcessLookupError):
+                os.killpg(os.getpgid(self._gdb), number)
 
     def _wait_for_lock(self) -> None:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""

@@ -7,7 +7,6 @@ by the longest pause that the user admits. A GDB that takes longer is ended, whe
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S, Agent
@@ -126,15 +125,19 @@ class Hold:
             self._guard.repair()
 
     def _is_let_go_by_force(self) -> bool:
-        """End GDB as soon as that is harmless; return whether it was."""
+        """End GDB as soon as that is harmless; return whether it was.
+
+        Raises:
+            DebuggerDiedError: it has ended by itself, and may have left something to repair.
+
+        """
         deadline_s = time.monotonic() + DETACH_TIMEOUT_S
         while time.monotonic() < deadline_s:
+            self._agent.debugger.poll(TICK_S)
             if read_tracer(self._pid) != self._agent.debugger.pid:  # it has found time after all
                 self._guard.stand_down()
                 return True
             if self._last_resort.end():
                 self._guard.repair()
                 return True
-            with suppress(DebuggerFailedError):
-                self._agent.debugger.poll(TICK_S)
         return False

@@ -76,7 +76,8 @@ class LastResort:
 
         """
         debugger = self._debugger
-        os.kill(debugger.pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(debugger.pid, signal.SIGSTOP)
         deadline = time.monotonic() + _STOP_S
         while read_state(debugger.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Plan
-from gdbleak.capture.agent import Agent, Status, encode_path, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, Status, encode_path, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
@@ -258,7 +258,8 @@ class Window:
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
             agent.debugger.wake()
-            watch.latest = agent.read_status(max_pause_s)
+            has_waited = outcome.ended_by is EndedBy.MAX_PAUSE
+            watch.latest = agent.read_status(AFTER_A_PAUSE_S if has_waited else ANSWER_TIMEOUT_S)
             outcome.end_ns = self._guard.disarmed_ns or watch.latest.now_ns
             if outcome.ended_by is EndedBy.DISARMED:
                 outcome.end_ns = watch.armed_ns
