@@ -104,6 +104,20 @@ def start_target(targets: list[Target]) -> Callable[..., Target]:
 
 
 @pytest.fixture
+def puppet(build_target: Callable[..., Path], start_target: Callable[..., Target]) -> Target:
+    """Return a program that allocates when it is told to, and sleeps meanwhile."""
+    return start_target(build_target("puppet.c"))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of journals, which is the test's own."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("GDBLEAK_STATE", str(folder))
+    return folder
+
+
+@pytest.fixture
 def start_server(targets: list[Target], home: Path) -> Callable[..., Server]:
     """Return a function that starts a server, and returns once it listens at home/socket."""
 

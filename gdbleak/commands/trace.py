@@ -103,8 +103,8 @@ class Trace:
             type=within(bounds_of(Limits, "max_pause_ms"), float),
             default=Limits.max_pause_ms,
             metavar="MS",
-            help="end the window when the process stood still for more than MS milliseconds at "
-            "once (default: 500, at least 250)",
+            help="give up the attach, or end the window, when the process stands still for more "
+            "than MS milliseconds at once (default: 500, at least 250)",
         )
         group.add_argument(
             "--max-memory",

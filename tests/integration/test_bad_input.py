@@ -17,12 +17,6 @@ from gdbleak.gdb_program import find_gdb
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that gdbleak could trace."""
-    return start_target(build_target("puppet.c"))
-
-
 def assert_refused(result, exit_code, *words):
     """Assert that the refusal is two lines that name what they must."""
     assert result.exit_code == exit_code, result.stderr

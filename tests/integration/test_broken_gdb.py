@@ -15,7 +15,7 @@ from support.bad_gdbs import HURRIED, BadGdb, assert_refused, assert_untouched
 from support.crew import assert_released, stop, tracer_of
 from support.processes import state_of, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
 # Scripts, and what must be said of them.
 BROKEN = {
@@ -83,20 +83,6 @@ DUMB = {
         "at its start: gdb (process",
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    """Return the folder of journals, which is the test's own."""
-    folder = tmp_path / "state"
-    monkeypatch.setenv("GDBLEAK_STATE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that gdbleak could trace."""
-    return start_target(build_target("puppet.c"))
 
 
 @pytest.fixture

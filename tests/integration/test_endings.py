@@ -13,12 +13,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
 @pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
-@pytest.fixture
 def trace(cli, puppet):
     """Return a trace of the puppet in whose window ten blocks of 100 bytes leaked."""
     trace = cli.start_trace(puppet.pid)

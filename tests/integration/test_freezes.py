@@ -26,12 +26,6 @@ def vforks(build_target, start_target):
     return start_target(build_target("vforks.c"))
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
 def states_of(pid):
     """Return the states of a process's threads."""
     return [state_of(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]

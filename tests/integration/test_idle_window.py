@@ -9,12 +9,6 @@ import pytest
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that sleeps until it is told something."""
-    return start_target(build_target("puppet.c"))
-
-
 def test_duration_ends_the_window_of_a_sleeping_process(cli, puppet):
     result = cli.run("trace", puppet.pid, "--duration", 0.5, "--format", "json")
 

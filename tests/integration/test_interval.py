@@ -23,12 +23,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 STAMP = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] ")
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
 def read_documents(text):
     """Return the JSON documents that stand one after the other."""
     decoder, documents, at = json.JSONDecoder(), [], 0

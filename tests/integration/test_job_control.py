@@ -13,12 +13,6 @@ from support.processes import TRACER, Target, state_of, status_of, wait_until
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
 def assert_refused(result, *words):
     """Assert that the refusal is two lines, of which the first says these words."""
     assert (result.exit_code, result.stdout) == (3, ""), result.stderr

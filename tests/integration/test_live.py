@@ -17,12 +17,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
 @pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
-@pytest.fixture
 def start(puppet, tmp_path):
     """Return a function that shows the puppet on a terminal."""
     runs = []

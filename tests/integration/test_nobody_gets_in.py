@@ -26,12 +26,6 @@ def state(tmp_path):
     return tmp_path / "state"
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that gdbleak could trace."""
-    return start_target(build_target("puppet.c"))
-
-
 def modes(folder):
     """Return the permissions of a folder or file and of everything in it."""
     return {path: oct(path.stat().st_mode & 0o777) for path in (folder, *folder.rglob("*"))}

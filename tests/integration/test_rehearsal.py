@@ -154,20 +154,6 @@ SILENT = {
 
 
 @pytest.fixture
-def state(tmp_path, monkeypatch):
-    """Return the folder of journals, which is the test's own."""
-    folder = tmp_path / "state"
-    monkeypatch.setenv("GDBLEAK_STATE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that gdbleak could trace."""
-    return start_target(build_target("puppet.c"))
-
-
-@pytest.fixture
 def refuse(cli, puppet, state, tmp_path):
     """Return a function: a trace with a GDB that some Python breaks must be refused, and how."""
 

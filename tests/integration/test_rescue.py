@@ -16,21 +16,7 @@ from support.processes import TRACER, lives, state_of, wait_until
 
 from gdbleak.capture.guard import Journal, restore
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    """Return the folder of journals, which is the test's own."""
-    folder = tmp_path / "state"
-    monkeypatch.setenv("GDBLEAK_STATE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that allocates when it is told to, and sleeps meanwhile."""
-    return start_target(build_target("puppet.c"))
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
 
 @pytest.fixture

@@ -12,12 +12,6 @@ from support.processes import wait_until
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
-@pytest.fixture
-def puppet(build_target, start_target):
-    """Return a program that leaks when it is told to."""
-    return start_target(build_target("puppet.c"))
-
-
 def end_window(trace, pid):
     """End the window of a trace, and return once its target was released."""
     trace.send(signal.SIGINT)
