@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.processes import Target, status_of
+from support.processes import Target, status_of, wait_until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import test_hostile_files as files
@@ -146,3 +146,15 @@ def test_target_that_hides_in_the_window(cli, trickster):
     """From then on nobody but root may read its mappings; the report is made all the same."""
     report = assert_traced(cli, trickster, "hide")
     assert report["window"]["complete"] is True
+
+
+def test_heap_whose_lists_go_round(cli, trickster):
+    assert trickster.ask("circle") == "done"
+    running = cli.start("trace", trickster.pid, "--duration", 600, "--budget", 2)
+    running.wait_for_window()
+    wait_until(lambda: int(trickster.ask("count")) > 3000, "its blocks were looked at")
+    began_s = time.monotonic()
+    running.press_ctrl_c()
+    result = running.finish()
+    assert time.monotonic() - began_s < BEYOND_S
+    assert "ended by Ctrl-C" in result.stdout
