@@ -90,6 +90,7 @@ class EndedBy(str, Enum):
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
     STARVED = "starved"
+    DISARMED = "disarmed"
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"

@@ -62,7 +62,7 @@ class Guarding:
 
     def note(self, debugger_pid: int) -> None:
         """Say that a GDB has started, which must not outlive gdbleak."""
-        self._say(f"tries {debugger_pid}\n")
+        self._say(f"tries {debugger_pid}")
 
     def announce(self, debugger_pid: int, halts_first: bool) -> None:
         """Say that GDB may touch the target, and holds `life`, which is let go of here.
