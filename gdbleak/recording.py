@@ -275,7 +275,8 @@ class Recording:
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
-        _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
+        with reading(self.path):
+            _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
         payload = self._read(position + FRAME.size, length)
         hit = self._decoder.decode_hit(payload, position, probe, 0)
         registers = dict(zip(self.probes[probe].registers, hit.registers))
