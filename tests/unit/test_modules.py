@@ -228,7 +228,7 @@ def test_library_that_cannot_be_read_any_more(program, library, read, start, mon
     assert module.build_id, "it stands in the memory"
 
 
-def test_process_that_ends_while_its_modules_are_read(program, read, start, monkeypatch):
+def test_process_that_ends_while_its_modules_are_read(program, start):
     pid = start(program)
     mappings = read_mappings(pid)
     with Memory(pid) as memory:
@@ -262,7 +262,7 @@ def test_reading_of_modules_comes_to_an_end(program, start):
         reader.close()
 
 
-def test_merge_of_very_many(monkeypatch):
+def test_merge_of_very_many():
     """Each with each would be a hundred million looks."""
     before = [module(f"a{n}", 16 * n, 16 * n + 8) for n in range(10_000)]
     after = [module(f"b{n}", 16 * n + 8, 16 * n + 16) for n in range(10_000)]
