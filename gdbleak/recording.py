@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple, Union
@@ -272,6 +272,17 @@ class Recording:
             event = self._decoder.decode(data, *frame)
             if event is not None:
                 yield event
+
+    def name_allocators(self, called: Collection[int]) -> str:
+        """Return which allocators were called, by the probes that were hit; without any, the first.
+
+        That is the one that would have been.
+        """
+        names = self.head["allocators"]
+        heap = {function.name for function in self.functions if function.mapping is None}
+        probes = (self.probes[number] for number in called)
+        used = sorted({probe.allocator for probe in probes if probe.function in heap})
+        return ", ".join(names[number] for number in used or (0,))
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
