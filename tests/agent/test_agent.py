@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import runpy
+import signal
 import struct
 import sys
 from dataclasses import replace
@@ -29,6 +30,9 @@ from gdbleak.recording import (
     encode_json,
     iter_frames,
 )
+
+IGNORED = (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU)
+"""Signals that the agent keeps from ending GDB."""
 
 AGENT = Path(__file__).parents[2] / "gdbscripts" / "gdbleak_agent.py"
 MALLOC, MALLOC_RET, MEMALIGN, MEMALIGN_RET = range(4)
@@ -94,6 +98,8 @@ def gdb(monkeypatch):
 def start(gdb, tmp_path):
     """Return a function that loads the agent into the fake GDB and starts it."""
     recording = tmp_path / "recording"
+    # In a GDB the agent ignores them for good; here whatever is started later would inherit that.
+    handlers = {number: signal.getsignal(number) for number in IGNORED}
 
     def start(recording=recording, stack_bytes=STACK_BYTES, probes=PROBES, sentinel=None):
         if recording.is_file() or not recording.exists():
@@ -116,6 +122,8 @@ def start(gdb, tmp_path):
         return Agent(gdb, recording, tmp_path / "plan.json")
 
     yield start
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     for window in {command.window for command in gdb.commands.values()}:
         window.recorder.close()
 
@@ -124,6 +132,11 @@ def start(gdb, tmp_path):
 def agent(start):
     """Return a started agent."""
     return start()
+
+
+def test_signals_that_would_end_gdb_are_ignored(agent):
+    assert agent
+    assert {signal.getsignal(number) for number in IGNORED} == {signal.SIG_IGN}
 
 
 def test_start_is_one_step(agent):
