@@ -43,7 +43,6 @@ from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
 _WITHOUT_MODULES = (EndedBy.TARGET_EXIT, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
-"""Whose end leaves no modules to be read."""
 
 SORTS = ("verdict", "bytes", "count")
 
