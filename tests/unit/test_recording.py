@@ -198,8 +198,9 @@ def test_recording_that_is_cut_short_while_it_is_read(write):
     events = b"".join(recordings.malloc(n, 64 * n, 8, 0x10100 + n) for n in range(1, 20_000))
     path = write(DATA[: len(MAGIC) + len(FRAMES[0])] + events)
     recording = Recording(path)
-    found = hits_of(recording)
+    found = recording.iter_events()
     first = next(found)
+    assert isinstance(first, Hit)
     os.truncate(path, 5000)
     assert len([*found]) < 39_000
     with pytest.raises(RecordingError):
