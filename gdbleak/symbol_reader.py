@@ -38,6 +38,13 @@ WORK_S, BYTES_A_S = 8.0, 4 << 20
 MEMORY_BYTES, MEMORY_A_BYTE = 512 << 20, 8
 """How much memory GDB may hold, and how much more for each byte of its files."""
 
+_SCRIPT = (
+    "python import os; os.utime('answer.json', (0, 0));"
+    " exec(compile(open('symbols.py').read(), 'symbols.py', 'exec'))"
+)
+"""By names in the current folder, for its owner may not enter those around it. That it has begun
+shows by the time of the answer."""
+
 _ANSWER_BYTES = 64 << 20
 _PR_SET_PDEATHSIG = 1
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
@@ -76,6 +83,7 @@ def run(
         with private_folder() as folder, ExitStack() as stack:
             files = [_open(path, stack) for path, _ in question]
             answer = _prepare(folder, question, files, owner, stack)
+            made_ns = os.fstat(answer).st_mtime_ns
             process = start(lambda: _start(gdb, folder, files, owner))
             if process is None:
                 return [], "cancelled"
@@ -87,13 +95,21 @@ def run(
             finally:
                 process.kill()
                 process.wait()
+            if owner and os.fstat(answer).st_mtime_ns == made_ns:
+                return [], _explain_start(gdb, owner)
             names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
             return [*_iter_answers(answer, names)], failure
-    except PermissionError:
-        whose = f"user {owner.user}, whose process it is," if owner else "this user"
-        return [], f"{whose} may not run {gdb.path}; install gdb where every user may"
+    except PermissionError as error:
+        return [], _explain_start(gdb, owner) if owner else f"GDB could not be run: {error}"
     except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
         return [], f"GDB could not be run: {error}"
+
+
+def _explain_start(gdb: GdbProgram, owner: Owner) -> str:
+    return (
+        f"user {owner.user}, who may choose what they lead to, cannot run {gdb.path};"
+        " install gdb where every user can"
+    )
 
 
 def _open(path: str, stack: ExitStack) -> int | None:
@@ -138,10 +154,8 @@ def _start(
     if owner:
         kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
         environment = {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONNOUSERSITE": "1"}
-    # By its name in the folder: that user may not enter those around it.
-    script = "python exec(compile(open('symbols.py').read(), 'symbols.py', 'exec'))"
     return subprocess.Popen(
-        [gdb.path, *SAFE_OPTIONS, "-batch", "-ex", script],
+        [gdb.path, *SAFE_OPTIONS, "-batch", "-ex", _SCRIPT],
         cwd=folder,
         env=environment,
         pass_fds=[file for file in files if file is not None],
