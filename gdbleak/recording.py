@@ -279,7 +279,7 @@ class Recording:
         That is the one that would have been.
         """
         names = self.head["allocators"]
-        heap = {function.name for function in self.functions if function.mapping is None}
+        heap = {f.name for f in self.functions if f.mapping is None and not f.is_internal}
         probes = (self.probes[number] for number in called)
         used = sorted({probe.allocator for probe in probes if probe.function in heap})
         return ", ".join(names[number] for number in used or (0,))
