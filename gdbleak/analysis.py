@@ -43,7 +43,6 @@ from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
 _WITHOUT_MODULES = (EndedBy.TARGET_EXIT, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
-"""Whose end leaves no modules to be read."""
 
 SORTS = ("verdict", "bytes", "count")
 
@@ -174,11 +173,9 @@ class Analysis:
             self.options.listed_blocks,
         )
         sites = maker.make(self._tallies, estimates)
+        allocator = recording.name_allocators(called)
         report = Report(
-            target=fill(
-                TargetInfo,
-                {**recording.head["target"], "allocator": _name_allocators(recording, called)},
-            ),
+            target=fill(TargetInfo, {**recording.head["target"], "allocator": allocator}),
             window=WindowInfo(
                 started=recording.head["started"],
                 duration_s=duration_s,
@@ -334,15 +331,6 @@ def _explain_sizes(ledger: Ledger) -> str:
         f"the sizes of {ledger.usable_sizes:,} blocks are those that glibc reserved for them, not"
         " those asked for"
     )
-
-
-def _name_allocators(recording: Recording, called: set[int]) -> str:
-    """Return which allocators were called in the window; without a call, who would have been."""
-    names = recording.head["allocators"]
-    heap = {f.name for f in recording.functions if f.mapping is None and not f.is_internal}
-    probes = (recording.probes[number] for number in called)
-    used = sorted({probe.allocator for probe in probes if probe.function in heap})
-    return ", ".join(names[number] for number in used or (0,))
 
 
 def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:

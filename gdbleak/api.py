@@ -29,6 +29,7 @@ from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again, looking_at
+from gdbleak.owners import Owner, owner_of_process
 from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
@@ -136,7 +137,8 @@ def trace(
             heap = find_heap(pid, plan, memory)
             notebook = Notebook(recording)
             looks = Looks(pid, heap, notebook) if heap else None
-            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb)
+            owner = owner_of_process(pid)
+            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
             if on_report:
                 view = Pickles(interval_s)
             follower = Follower(view, subject, folder, on_report) if view else None
@@ -152,7 +154,7 @@ def trace(
                     window.run(gdb, reader.read_again)
                 finished = Recording(str(recording))
                 try:
-                    report = make_report(finished, lambda module: module, options, gdb)
+                    report = make_report(finished, lambda module: module, options, gdb, owner)
                 except KeyboardInterrupt:
                     report = make_report(finished, lambda module: module, options, None)
                 return replace(report, verification=window.conclude())
@@ -202,6 +204,7 @@ def make_report(
     find_file: Callable[[Module], Module],
     options: ReportOptions,
     gdb: GdbProgram | None,
+    owner: Owner | None = None,
 ) -> Report:
     """Make a report; without a GDB, which takes the longest, it has no names."""
     with reading(recording.path):
@@ -213,7 +216,7 @@ def make_report(
             lambda addresses: {a: (locate(a, modules),) for a in addresses}
         )
         return replace(report, notes=(*report.notes, "interrupted: function names were not read"))
-    symbolizer = Symbolizer(gdb, modules)
+    symbolizer = Symbolizer(gdb, modules, owner)
     report = analysis.make_report(symbolizer.resolve)
     return replace(report, notes=(*report.notes, *symbolizer.notes))
 

@@ -42,7 +42,7 @@ _HEAPS_LIMIT = 16
 _CACHES_LIMIT = 256
 _CHUNKS_LIMIT = 20_000
 """So many chunks on lists are looked at, of either kind: more take longer than they are worth."""
-LOOK_STEPS, LOOK_BYTES, LOOK_S = 2_000_000, 64 << 20, 0.4
+LOOK_STEPS, LOOK_S = 2_000_000, 0.8
 """What one look at the heap may take."""
 _WEAK_LOOKS = 8
 """How often one sees a list of which nothing but its links says that its blocks are free.
@@ -54,7 +54,7 @@ and again. To be misled, every look has to fall in between.
 
 def _effort() -> Effort:
     """Return what one call may take: while it lasts, nobody heeds Ctrl-C."""
-    return Effort(LOOK_STEPS, LOOK_BYTES, seconds=LOOK_S)
+    return Effort(LOOK_STEPS, seconds=LOOK_S)
 
 
 class Heap:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple, Union
@@ -273,9 +273,21 @@ class Recording:
             if event is not None:
                 yield event
 
+    def name_allocators(self, called: Collection[int]) -> str:
+        """Return which allocators were called, by the probes that were hit; without any, the first.
+
+        That is the one that would have been.
+        """
+        names = self.head["allocators"]
+        heap = {f.name for f in self.functions if f.mapping is None and not f.is_internal}
+        probes = (self.probes[number] for number in called)
+        used = sorted({probe.allocator for probe in probes if probe.function in heap})
+        return ", ".join(names[number] for number in used or (0,))
+
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
-        _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
+        with reading(self.path):
+            _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
         payload = self._read(position + FRAME.size, length)
         hit = self._decoder.decode_hit(payload, position, probe, 0)
         registers = dict(zip(self.probes[probe].registers, hit.registers))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gdbleak.effort import Effort
+from gdbleak.effort import Effort, EffortError
 
 PAGE_BYTES = 4096
 _RUN_BYTES = 1 << 20
+_MAX_PAGES = 32 << 10
 _GAP_BYTES = 4 * PAGE_BYTES
 """Reading this much for nothing takes no longer than another read."""
 
@@ -59,7 +60,9 @@ class Snapshot:
                 first = index
 
     def _fetch_run(self, pages: list[int]) -> None:
-        self.spend(2 * len(pages), held_bytes=PAGE_BYTES * len(pages))
+        self.spend(2 * len(pages))
+        if len(self._pages) + len(pages) > _MAX_PAGES:
+            raise EffortError("it would take too much memory")
         while pages:
             start = pages[0]
             size = (pages[-1] + 1 - start) * PAGE_BYTES

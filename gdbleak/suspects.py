@@ -15,6 +15,7 @@ from gdbleak.container_names import find_container
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.memory_limit import MemoryLimit, find_limit
+from gdbleak.mounts import find_stallers
 from gdbleak.proc import memory_status, read_mappings, read_start
 from gdbleak.processes import describe_process
 from gdbleak.runtimes import Runtime, recognise
@@ -214,9 +215,12 @@ def _container_of(pid: int) -> str | None:
 def _recognise(pid: int) -> Runtime | None:
     try:
         program = psutil.Process(pid).exe()
-        mapped = {mapping.path for mapping in read_mappings(pid) if mapping.path}
+        mappings = read_mappings(pid)
     except (psutil.Error, PermissionError):
         return None
+    mapped = {mapping.path for mapping in mappings if mapping.path}
+    if not find_stallers(pid).keys().isdisjoint(mapping.device for mapping in mappings):
+        return recognise(program, mapped)
     try:
         is_go = ElfImage(f"/proc/{pid}/exe").has_section(_GO_SECTION)
     except ElfError:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from gdbleak.errors import WriteError
-from gdbleak.folders import private_folder
-from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
+from gdbleak.elf import DEBUG_FILES
+from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.owners import Owner, owner_of_file
 from gdbleak.report import Frame
 from gdbleak.rust_names import unescape
+from gdbleak.symbol_reader import Question, run
 
 TIMEOUT_S = 120
 """For all modules of one `resolve` together."""
+
+FAILURES = 3
+"""After as many modules over which GDB has ended or stood still, the others have no names."""
 
 _Request = tuple[Module, list[Frame]]
 _Answer = dict[str, Any]
@@ -35,7 +37,17 @@ def locate(address: int, modules: ModuleMap) -> Frame:
 class Symbolizer:
     """Names the functions at return addresses; `notes` says in sentences where it could not."""
 
-    def __init__(self, gdb: GdbProgram, modules: ModuleMap) -> None:
+    def __init__(self, gdb: GdbProgram, modules: ModuleMap, owner: Owner | None = None) -> None:
+        """Prepare.
+
+        Args:
+            gdb: Who reads the symbols.
+            modules: Where functions are.
+            owner: Whose process it is, where that is another's than ours; else GDB runs as whoever
+                owns a file.
+
+        """
+        self._owner = owner
         self.notes: list[str] = []
         self._gdb = gdb
         self._modules = modules
@@ -86,68 +98,59 @@ class Symbolizer:
             where = ", ".join(paths) if len(paths) <= 3 else f"{len(paths)} modules"
             self.notes.append(sentence.format(where, reason.rstrip(".")))
 
-    def _ask(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, _Answer]]:
-        """Pair each request with its answer; behind a module that kills GDB, start a new one."""
+    def _ask(self, requests: Iterable[_Request]) -> Iterator[tuple[_Request, _Answer]]:
+        """Pair each request with its answer."""
         deadline = time.monotonic() + TIMEOUT_S
-        while requests and (left_s := deadline - time.monotonic()) > 0:
-            answers, failure = self._run_gdb(requests, left_s)
+        by_owner: dict[Owner | None, list[_Request]] = defaultdict(list)
+        for request in requests:
+            by_owner[self._owner or owner_of_file(request[0].file or "")].append(request)
+        for owner, own in by_owner.items():
+            yield from self._ask_as(owner, own, deadline)
+
+    def _ask_as(
+        self, owner: Owner | None, requests: Sequence[_Request], deadline: float
+    ) -> Iterator[tuple[_Request, _Answer]]:
+        """Pair requests with answers; behind a module that kills GDB, start a new one.
+
+        Of those that do, only a few are tried.
+        """
+        failures = 0
+        failure = _timed_out()
+        while requests and failures < FAILURES and (left_s := deadline - time.monotonic()) > 0:
+            answers, failure = self._run_gdb(requests, left_s, owner)
             yield from zip(requests, answers)
             unanswered = requests[len(answers) :]
+            failures += bool(unanswered)
             yield from ((request, {"error": failure}) for request in unanswered[:1])
             requests = unanswered[1:]
-        yield from ((request, {"error": _timed_out()}) for request in requests)
+        yield from ((request, {"error": failure}) for request in requests)
 
-    def _run_gdb(self, requests: Sequence[_Request], left_s: float) -> tuple[list[_Answer], str]:
+    def _run_gdb(
+        self, requests: Sequence[_Request], left_s: float, owner: Owner | None
+    ) -> tuple[list[_Answer], str]:
         """Run GDB once; return the answers it got to, and why there is no further one."""
-        question = [
-            {
-                "file": module.file,
-                # A return address is behind the call, and may belong to the next line already.
-                "addresses": [frame.address - 1 - module.bias for frame in frames],
-            }
-            for module, frames in requests
-        ]
-        script = script_path("gdbleak_symbols.py")
-        try:
-            with private_folder() as folder:
-                (folder / "request.json").write_text(json.dumps(question))
-                with self._lock:
-                    if self._cancelled:
-                        return [], "cancelled"
-                    process = self._process = subprocess.Popen(
-                        [self._gdb.path, *SAFE_OPTIONS, "-batch", "-x", script],
-                        cwd=folder,
-                        env=safe_environment(),
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL,
-                        start_new_session=True,  # Ctrl-C is ours to handle
-                    )
-                try:
-                    status = process.wait(left_s)
-                    end = (
-                        f"died of signal {-status}" if status < 0 else f"ended with status {status}"
-                    )
-                    failure = f"GDB gave no answer and {end}"
-                except subprocess.TimeoutExpired:
-                    failure = _timed_out()
-                finally:
-                    process.kill()
-                    process.wait()
-                return list(_iter_answers(folder / "answer.json")), failure
-        except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
-            return [], f"GDB could not be run: {error}"
+        question: Question = []
+        for module, frames in requests:
+            assert module.file
+            # A return address is behind the call, and may belong to the next line already.
+            addresses = [frame.address - 1 - module.bias for frame in frames]
+            question.append((module.file, addresses))
+        debug_files = [path for module, _ in requests if (path := _debug_file(module))]
+        return run(self._gdb, question, left_s, owner, debug_files, self._start)
+
+    def _start(
+        self, start: Callable[[], subprocess.Popen[bytes]]
+    ) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if not self._cancelled:
+                self._process = start()
+            return None if self._cancelled else self._process
 
 
-def _iter_answers(path: Path) -> Iterator[_Answer]:
-    """Yield what the script wrote; a line it had no time or room to finish ends that."""
-    if not path.exists():
-        return
-    for line in path.read_bytes().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:  # no prefix of an object is JSON
-            return
+def _debug_file(module: Module) -> str | None:
+    """Return where the separate debug file of a module is installed, if it is."""
+    build_id = module.build_id or ""
+    return str(DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug") if build_id else None
 
 
 def _name(

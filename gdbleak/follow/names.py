@@ -23,7 +23,7 @@ class Names:
 
         """
         self._modules = ModuleMap(subject.modules)
-        self._symbolizer = Symbolizer(subject.gdb, self._modules)
+        self._symbolizer = Symbolizer(subject.gdb, self._modules, subject.owner)
         self._waits = waits
         self._known: dict[int, tuple[Frame, ...]] = {}
         self._reader: Thread | None = None

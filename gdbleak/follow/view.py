@@ -9,6 +9,7 @@ from gdbleak.analysis import ReportOptions
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
+from gdbleak.owners import Owner
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Subject:
     modules: tuple[Module, ...]
     options: ReportOptions
     gdb: GdbProgram
+    owner: Owner | None = None
+    """Whose process it is, where that is another's than ours."""
 
 
 class View(Protocol):

@@ -7,16 +7,20 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from support.processes import wait_until
 
 from gdbleak.elf import ElfImage
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.proc import read_state
 from gdbleak.report import Frame
 from gdbleak.symbols import Symbolizer
 
@@ -344,14 +348,13 @@ def test_awkward_paths(
 @pytest.mark.parametrize(
     "name", ["a\nshell touch pwned", os.fsdecode(b"\xff")], ids=["newline", "no UTF-8"]
 )
-def test_paths_gdb_cannot_be_told(
-    name: str, gdb: GdbProgram, program: Path, tmp_path: Path
+def test_paths_that_no_command_of_gdb_can_hold(
+    name: str, gdb: GdbProgram, program: Path, tmp_path: Path, offsets: dict[str, int]
 ) -> None:
+    """It is told a descriptor, and no path."""
     copy = tmp_path / name
     shutil.copy(program, copy)
-    symbolizer = Symbolizer(gdb, ModuleMap([Module("m", 0, SIZE, 0, None, str(copy))]))
-    assert symbolizer.resolve([8]) == {8: (Frame(8, "m", 8),)}
-    assert symbolizer.notes[0].startswith("Functions in m have no names: ")
+    assert names(gdb, copy, offsets["hidden"]) == ["hidden()"]
     assert list(tmp_path.iterdir()) == [copy]
 
 
@@ -406,7 +409,9 @@ def make_hooked_gdb(gdb: GdbProgram, tmp_path: Path) -> Callable[[str], GdbProgr
             "import gdb, os, signal, time\n"
             "execute = gdb.execute\n"
             "def hooked(command, *rest, **options):\n"
-            "    if 'libsymbols.so' in command:\n"
+            "    if command.startswith('symbol-file') and 'libsymbols.so' in os.path.realpath(\n"
+            "        command.split('\"')[1]\n"
+            "    ):\n"
             f"        {python}\n"
             "    return execute(command, *rest, **options)\n"
             "gdb.execute = hooked\n"
@@ -482,3 +487,53 @@ def test_names_in_any_locale(
         monkeypatch.setenv(variable, "de_DE.ISO-8859-1")
     stripped = strip(program, tmp_path / "größe")
     assert names(gdb, stripped, offsets["exported"]) == ["exported"]
+
+
+@pytest.mark.parametrize("section", [".gnu_debuglink", ".gnu_debugaltlink"])
+def test_fifo_in_the_place_of_debug_information(
+    section: str, gdb: GdbProgram, program: Path, library: Path, tmp_path: Path
+) -> None:
+    """GDB opens whatever a file says that its debug information is in, and waits for a writer."""
+    os.mkfifo(tmp_path / "fifo")
+    name = b"fifo\0\0\0\0" if section == ".gnu_debuglink" else bytes(tmp_path / "fifo") + b"\0"
+    (tmp_path / "link").write_bytes(name + bytes(20))
+    copy = tmp_path / "program"
+    option = f"{section}={tmp_path / 'link'}"
+    subprocess.run(["objcopy", "--strip-debug", "--add-section", option, program, copy], check=True)
+    modules = [
+        Module(str(file), base, base + SIZE, base, None, str(file))
+        for file, base in ((copy, SIZE), (library, 2 * SIZE))
+    ]
+    symbolizer = Symbolizer(gdb, ModuleMap(modules))
+    began_s = time.monotonic()
+    resolved = symbolizer.resolve([SIZE + 0x1130, 2 * SIZE + 0x1130])
+    assert time.monotonic() - began_s < 10
+    assert len(resolved) == 2
+    assert wait_until(lambda: not list_children(), "GDB has ended")
+
+
+def list_children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_gdb_ends_with_whoever_started_it(
+    make_hooked_gdb: Callable[[str], GdbProgram], library: Path, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    slow = make_hooked_gdb(
+        f"open({str(pid_file)!r}, 'w').write('%d\\n' % os.getpid()); signal.pause()"
+    )
+    script = (
+        "from gdbleak.gdb_program import GdbProgram\n"
+        "from gdbleak.modules import Module, ModuleMap\n"
+        "from gdbleak.symbols import Symbolizer\n"
+        f"modules = ModuleMap([Module('m', 0, {SIZE}, 0, None, {str(library)!r})])\n"
+        f"Symbolizer(GdbProgram({slow.path!r}, '1', '3'), modules).resolve([8])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}
+    ) as reader:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"), "GDB reads")
+        reader.kill()
+    pid = int(pid_file.read_text())
+    wait_until(lambda: read_state(pid) in (None, "Z"), "GDB has ended")

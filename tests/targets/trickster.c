@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 static char path[4096];
+static volatile int handed_out;
 static size_t bytes;
 
 /* Have a file mapped as a library is. */
@@ -49,6 +50,35 @@ static void *shake(void *unused)
     return unused;
 }
 
+/* Hand out blocks for ever that look like free ones of caches whose lists go round. */
+static void *circle(void *unused)
+{
+    enum { CACHES = 256, LISTS = 64 };
+    char *caches = mmap(NULL, CACHES * 4096, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *nodes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (int list = 0; list < LISTS; list++) {
+        size_t *node = (size_t *)(nodes + 32 * list + 16);
+        node[-1] = 16 * (list + 2);
+        node[0] = (size_t)node;
+    }
+    for (int number = 0; number < CACHES; number++) {
+        size_t *cache = (size_t *)(caches + 4096 * number + 16);
+        cache[-1] = 0x291;
+        memset(cache, 0xff, 2 * LISTS);
+        for (int list = 0; list < LISTS; list++)
+            cache[16 + list] = (size_t)(nodes + 32 * list + 16);
+    }
+    for (int number = 0;; number = (number + 1) % CACHES) {
+        size_t *block = malloc(88);
+        block[1] = (size_t)(caches + 4096 * number + 16);
+        handed_out++;
+        usleep(500);
+    }
+    return unused;
+}
+
 int main(void)
 {
     pthread_t thread;
@@ -65,6 +95,8 @@ int main(void)
             done = cover();
         else if (strcmp(command, "shake") == 0)
             done = pthread_create(&thread, NULL, shake, NULL) == 0;
+        else if (strcmp(command, "circle") == 0)
+            done = pthread_create(&thread, NULL, circle, NULL) == 0;
         else if (strcmp(command, "hide") == 0)
             done = prctl(PR_SET_DUMPABLE, 0) == 0;
         else if (sscanf(command, "leak %d", &number) == 1)
@@ -72,6 +104,10 @@ int main(void)
                 void *volatile block = malloc(100);
                 (void)block;
             }
+        else if (strcmp(command, "count") == 0) {
+            printf("%d\n", handed_out);
+            continue;
+        }
         puts(done ? "done" : "failed");
     }
     return EXIT_SUCCESS;

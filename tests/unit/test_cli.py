@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from resource import RLIM_INFINITY
 from unittest.mock import Mock
 
 import pytest
@@ -14,8 +16,9 @@ from reports import LEFT_AS_FOUND, SAMPLES
 
 from gdbleak import __version__, cli
 from gdbleak.analysis import ReportOptions
-from gdbleak.commands.output import parse_size
-from gdbleak.errors import AttachError, RecordingError
+from gdbleak.commands.output import check_writable, parse_size
+from gdbleak.commands.trace import _explain_full
+from gdbleak.errors import AttachError, RecordingError, WriteError
 
 REPORT = SAMPLES["one-site"]
 GDBLEAK = [sys.executable, "-m", "gdbleak"]
@@ -207,6 +210,36 @@ def test_exit_code(trace, capsys, report, exit_code):
     trace.return_value = report
     assert cli.main(["123"]) == exit_code
     assert capsys.readouterr().out, "there is a report all the same"
+
+
+def test_link_to_where_there_is_no_file_yet(tmp_path):
+    """Nothing is left there, and the link stays."""
+    link = tmp_path / "report.json"
+    link.symlink_to(tmp_path / "later.json")
+    check_writable(str(link))
+    assert [*tmp_path.iterdir()] == [link]
+    link.unlink()
+    link.symlink_to(tmp_path / "none" / "later.json")
+    with pytest.raises(WriteError, match="No such file"):
+        check_writable(str(link))
+    assert link.is_symlink()
+
+
+def test_too_many_open_files(capsys, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("gdbleak.commands.doctor.examine_host", refuse)
+    assert cli.main(["doctor"]) == 5
+    assert "as many files open as it may" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [(RLIM_INFINITY, "its disk is full"), (1 << 20, "1.0")]
+)
+def test_recording_that_could_not_be_written_on(monkeypatch, limit, words):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (limit, limit))
+    assert words in str(_explain_full())
 
 
 def test_output_that_cannot_be_written_any_more(trace, tmp_path, capsys):

@@ -185,10 +185,16 @@ def test_sites_must_be_whole():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("outstanding_bytes", "x"), ("bytes_per_s", None), ("kind", 3), ("oldest_s", "old")],
+    [
+        *(("outstanding_bytes", "x"), ("bytes_per_s", None), ("kind", 3), ("oldest_s", "old")),
+        *(("outstanding_count", -1), ("bytes_per_s", float("nan")), ("oldest_s", float("inf"))),
+        *(("history", ["x"]), ("outstanding_bytes", True), ("outstanding_bytes", 10**60)),
+    ],
 )
 def test_fields_must_be_of_their_kind(name, value):
     values = json.loads(write(report(stack("f", 4))))
     values["sites"][0][name] = value
-    with pytest.raises(RecordingError, match=f"damaged: TypeError.*{name}"):
+    with pytest.raises(
+        RecordingError, match=f"damaged: TypeError.*{name}|is no number|60 digits|61 digits"
+    ):
         read_report(json.dumps(values), "x.json")

@@ -113,6 +113,17 @@ def test_build_id(build, flag):
     assert (said is None) == (flag == "none")
 
 
+def test_build_id_that_is_too_long_for_a_name(library, tmp_path):
+    """It leads to the name of a debug file, which the kernel would refuse to look up."""
+    path = tmp_path / "file"
+    flags = ("-shared", "-fPIC", "-s", f"-Wl,--build-id=0x{'ab' * 150}")
+    subprocess.run(["cc", *flags, "-o", path, library.parent / "library.c"], check=True)
+    image = ElfImage(str(path))
+    assert image.build_id == "ab" * 64
+    assert image.debug_image is None
+    assert image.find_function("second")
+
+
 def test_build_id_of_memory_is_that_of_the_file(library):
     data = library.read_bytes()
     image = ElfImage(str(library))

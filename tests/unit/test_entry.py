@@ -36,7 +36,7 @@ def test_signal_while_modules_are_imported(tmp_path, module, number, status, sai
 
 
 def test_version_needs_no_other_module(tmp_path):
-    for module in ("capstone", "elftools", "psutil", "pygdbmi", "rich", "tabulate"):
+    for module in ("capstone", "psutil", "pygdbmi", "rich", "tabulate"):
         (tmp_path / f"{module}.py").write_text("raise ImportError")
     result = run("--version", PYTHONPATH=str(tmp_path))
 

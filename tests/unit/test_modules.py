@@ -6,14 +6,17 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.processes import wait_until
 
+from gdbleak.effort import Effort
 from gdbleak.elf import ElfImage
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
+from gdbleak.mounts import find_stallers
 from gdbleak.proc import Memory, read_mappings, read_state
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can read map_files")
@@ -223,6 +226,65 @@ def test_library_that_cannot_be_read_any_more(program, library, read, start, mon
     assert module.file is None
     assert "replaced or deleted" in module.unreadable
     assert module.build_id, "it stands in the memory"
+
+
+def test_process_that_ends_while_its_modules_are_read(program, start):
+    pid = start(program)
+    mappings = read_mappings(pid)
+    with Memory(pid) as memory:
+        reader = ModuleReader(pid, memory)
+        os.kill(pid, 9)
+        wait_until(lambda: read_state(pid) in (None, "Z"), "it is gone")
+        modules = reader.read(mappings)
+        assert [m.path for m in modules if m.file is None]
+        assert list(reader.read_again()) == []
+        reader.close()
+
+
+def test_modules_are_read_once(program, start, monkeypatch):
+    pid = start(program)
+    with Memory(pid) as memory:
+        reader = ModuleReader(pid, memory)
+        first = reader.read(read_mappings(pid))
+        monkeypatch.setattr(ModuleReader, "_make_module", None)
+        assert {m for m in reader.read_again() if m.path != "[vdso]"} <= set(first)
+        reader.close()
+
+
+def test_reading_of_modules_comes_to_an_end(program, start):
+    pid = start(program)
+    with Memory(pid) as memory:
+        reader = ModuleReader(pid, memory)
+        modules = reader.read(read_mappings(pid), Effort(steps=400))
+        unread = [m for m in modules if m.file is None]
+        assert unread
+        assert "too long" in unread[-1].unreadable
+        reader.close()
+
+
+def test_merge_of_very_many():
+    """Each with each would be a hundred million looks."""
+    before = [module(f"a{n}", 16 * n, 16 * n + 8) for n in range(10_000)]
+    after = [module(f"b{n}", 16 * n + 8, 16 * n + 16) for n in range(10_000)]
+    began_s = time.process_time()
+    assert len(list(ModuleMap(before).merge(ModuleMap(after)))) == 20_000
+    assert time.process_time() - began_s < 2
+
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+40 22 0:45 / /home/u/m rw,nosuid - fuse.sshfs u@h:/ rw,user_id=1000,group_id=1000,allow_other
+41 22 0:258 / /mnt/own rw - fuse.gcsfuse own rw,user_id=0,group_id=0
+"""
+
+
+@pytest.mark.parametrize(("euid", "found"), [(0, {"00:2d": 1000}), (1000, {})])
+def test_file_systems_of_other_users(tmp_path, monkeypatch, euid, found):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "mountinfo").write_text(MOUNTS)
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    assert find_stallers(7, tmp_path) == found
+    assert find_stallers(8, tmp_path) == {}
 
 
 def test_find_again(program):

@@ -33,6 +33,7 @@ from gdbleak.recording import (
     encode_json,
     encode_resident,
 )
+from gdbleak.report import Verification
 
 STACK = struct.pack("<QQ", 0x10123, 0)
 FRAMES = [
@@ -170,6 +171,19 @@ DAMAGE = {
     "end's time is a word": FRAMES[0] + recordings.end(end_ns="x"),
     "end's time is past all numbers": FRAMES[0] + FRAMES[1] + recordings.end(end_ns=10**400),
     "end's proof is a list": FRAMES[0] + recordings.end(verification=[1]),
+    "end's stops are a word": FRAMES[0] + recordings.end(stops="many"),
+    "end's stopped time is no number": FRAMES[0] + recordings.end(stopped_s=float("nan")),
+    "end's pause is without end": FRAMES[0] + recordings.end(longest_pause_ms=float("inf")),
+    "end's proof has no letter": FRAMES[0]
+    + recordings.end(
+        verification={**dict.fromkeys(Verification.__dataclass_fields__), "state_after": 5}
+    ),
+    "children are negative": FRAMES[0] + recordings.end(children=-1),
+    "the window began at a number": recordings.head(started=7) + recordings.end(),
+    "the window lasts for ever": recordings.head(duration_s=float("inf")) + recordings.end(),
+    "a note is a list": recordings.head(notes=[[]]) + recordings.end(),
+    "a command is a number": recordings.head(target={"pid": 1, "command": 2}) + recordings.end(),
+    "head has a number of a thousand digits": raw_json(HEAD, b'{"version": 1' + b"0" * 1000 + b"}"),
 }
 
 
@@ -177,6 +191,27 @@ DAMAGE = {
 def test_damage_is_a_recording_error(write, frames):
     with pytest.raises(RecordingError):
         load(write(MAGIC + frames))
+
+
+def test_recording_that_is_cut_short_while_it_is_read(write):
+    """Who has mapped such a file dies of SIGBUS."""
+    events = b"".join(recordings.malloc(n, 64 * n, 8, 0x10100 + n) for n in range(1, 20_000))
+    path = write(DATA[: len(MAGIC) + len(FRAMES[0])] + events)
+    recording = Recording(path)
+    found = recording.iter_events()
+    first = next(found)
+    assert isinstance(first, Hit)
+    os.truncate(path, 5000)
+    assert len([*found]) < 39_000
+    with pytest.raises(RecordingError):
+        recording.stack(first.position + (1 << 20))
+
+
+def test_time_stopped_is_no_more_than_there_was(write):
+    """It is measured up to the detach, a moment behind the end of what is recorded."""
+    frames = [*FRAMES[:-1], recordings.end(stopped_s=11.36)]
+    report = load(write(MAGIC + b"".join(frames)))
+    assert report.window.stopped_s == report.window.duration_s
 
 
 @given(garbage=st.binary(max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.processes import wait_until
 from gdbleak import symbols
 from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.owners import Owner
 from gdbleak.report import Frame
 from gdbleak.symbols import Symbolizer
 
@@ -171,3 +173,43 @@ def test_cancelled_from_another_thread(
         frames = resolving.result(60)
     assert [frame.function for frame in frames[0x1235]] == [None]
     assert [frame.function for frame in symbolizer.resolve([0x1235])[0x1235]] == [None]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o755, "65534 65534 none"), (0o700, "user 65534, who may choose what they lead to, cannot")],
+)
+def test_symbols_of_another_user_are_read_as_that_user(
+    home: Path, monkeypatch: pytest.MonkeyPatch, mode: int, said: str
+) -> None:
+    """Of our environment it sees nothing, and it can put no other file into the answer's place."""
+    monkeypatch.setenv("SECRET", "token")
+    program = home / "gdb"
+    program.write_text(
+        "#!/bin/sh\ntouch other && exit 1\n"
+        'echo "{\\"error\\": \\"$(id -u) $(id -g) ${SECRET:-none}\\"}" > answer.json\n'
+    )
+    program.chmod(mode)
+    owner = Owner(65534, 65534, ())
+    symbolizer = Symbolizer(GdbProgram(str(program), "1", "3"), ModuleMap([PROGRAM]), owner)
+    symbolizer.resolve([0x1010])
+    assert said in symbolizer.notes[0]
+    assert "token" not in symbolizer.notes[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("[]", "5", '{"error": 5}', '{"functions": 5}', '{"functions": [5]}'),
+        *(
+            '{"functions": [[5]]}',
+            '{"functions": [[["f", "a.c"]]]}',
+            '{"functions": [[[1, 2, 3]]]}',
+        ),
+    ],
+)
+def test_answer_that_is_none(make_symbolizer: Callable[[str], Symbolizer], line: str) -> None:
+    symbolizer = make_symbolizer(f"echo '{line}' > answer.json")
+    assert symbolizer.resolve([0x1010]) == {0x1010: (Frame(0x1010, "/bin/program", 0x10),)}
+    assert "GDB gave no answer" in symbolizer.notes[0]
