@@ -6,7 +6,6 @@ Whatever a test does, its targets must stand as they stood before, and nothing m
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -17,11 +16,11 @@ from typing import Any
 
 import psutil
 import pytest
+from support import gdbs
 from support.box import Box
 from support.cli import Cli
 from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
-from support.roots import library_of
 from support.servers import Server
 
 TARGETS = Path(__file__).parent / "targets"
@@ -71,15 +70,8 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
 
 @pytest.fixture
 def debian_root() -> Callable[[str], Path]:
-    """Return a function that returns the folder in which a release of Debian is unpacked."""
-
-    def find(suite: str) -> Path:
-        root = Path(os.environ.get("GDBLEAK_TEST_ROOTS", "/nonexistent"), suite)
-        if not library_of(root).exists():
-            pytest.skip(f"the C library of Debian {suite} cannot be had")
-        return root
-
-    return find
+    """Return a function that returns the folder of a suite of Debian: `make gdbs` brings it."""
+    return gdbs.debian_root
 
 
 @pytest.fixture
