@@ -1,4 +1,4 @@
-"""What a trace needs of a host and of a process, checked without attaching."""
+"""What a trace needs of a host and of a process, checked without touching the process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 
 from gdbleak.allocator_search import count_escapes, find_allocators, plan_probes
+from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.pilot import measure_rate
+from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.cost import describe
 from gdbleak.errors import GdbleakError
+from gdbleak.folders import private_folder
 from gdbleak.gdb_program import find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader
@@ -47,12 +51,7 @@ def examine_host() -> list[Finding]:
         findings.append(Finding(f"{platform.system()} {platform.release()} on x86_64"))
     else:
         findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
-    try:
-        gdb = find_gdb()
-        findings.append(Finding(f"gdb {gdb.version} with Python {gdb.python} ({gdb.path})"))
-    except GdbleakError as error:
-        findings.append(_problem(error))
-    findings.append(_examine_permission())
+    findings += [_examine_gdb(), _examine_permission()]
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
@@ -62,6 +61,22 @@ def examine_host() -> list[Finding]:
     else:
         findings.append(Finding(f"{free >> 20:,} MiB free in {folder} for the recording"))
     return findings
+
+
+def _examine_gdb() -> Finding:
+    """Find a GDB, and have it prove itself on a process of ours."""
+    try:
+        gdb = find_gdb()
+        began = time.monotonic()
+        with Interruption(), private_folder() as folder, proved_agent(gdb, folder) as agent:
+            took_s = time.monotonic() - began
+    except GdbleakError as error:
+        return _problem(error)
+    return Finding(
+        f"gdb {gdb.version} with Python {gdb.python} ({gdb.path}), proved on a process of"
+        f" gdbleak's own in {took_s:.1f} s"
+        + ("; it halts a process before it detaches" if agent.halts_first else "")
+    )
 
 
 def _examine_permission() -> Finding:

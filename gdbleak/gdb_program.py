@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import platform
+import re
+import select
 import shutil
+import signal
 import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.errors import DebuggerMissingError
+from gdbleak.text import cut
 
 SAFE_OPTIONS: tuple[str, ...] = (
     "-nx",
@@ -31,8 +41,16 @@ SAFE_OPTIONS: tuple[str, ...] = (
 """Options of every GDB of ours: settings that must stand before a file is loaded."""
 
 _PROBE = "python import json, sys; print(json.dumps([gdb.VERSION, '%d.%d' % sys.version_info[:2]]))"
-_PROBE_TIMEOUT_S = 30
-_INSTALL = "install it with `apt-get install gdb` or `yum install gdb`"
+_PROBE_TIMEOUT_S = 15
+_PROBE_BYTES = 1 << 16
+_QUOTED = 160
+"""How much of what a broken GDB has printed is quoted at most."""
+_INSTALL = (
+    "install one with `apt-get install gdb`, `yum install gdb` or `pip install 'gdbleak[gdb]'`"
+)
+_NOISE = ("warning: ", "Undefined set ", "Undefined maint")
+"""What a GDB says that lacks one of our settings."""
+_TELLING = re.compile(r"(?i)error\b|cannot|not supported")
 _POINT = "set GDBLEAK_GDB to the path of a gdb with Python"
 
 
@@ -47,46 +65,152 @@ class GdbProgram:
 
 
 def find_gdb() -> GdbProgram:
-    """Return the GDB that `$GDBLEAK_GDB` names, else the `gdb` on PATH.
+    """Return the GDB that `$GDBLEAK_GDB` names, else that on PATH, else that beside this Python.
+
+    Where `pip` has put one beside this Python, that need not be on PATH.
 
     Raises:
         DebuggerMissingError: there is none, it does not run, or it was built without Python.
 
     """
     wanted = os.environ.get("GDBLEAK_GDB")
-    found = shutil.which(wanted or "gdb")
+    found = shutil.which(wanted) if wanted else next(_iter_programs(), None)
     if found is None:
         if wanted:
             raise DebuggerMissingError(f"GDBLEAK_GDB names {wanted}, which is no program", _POINT)
         raise DebuggerMissingError(
-            "there is no gdb on this host's PATH", f"{_INSTALL}, or {_POINT}"
+            "there is no gdb on this host's PATH, nor beside gdbleak's Python",
+            f"{_INSTALL}, or {_POINT}",
         )
     path = str(Path(found).absolute())
+    output, end = _run(path)
+    for line in output.splitlines():
+        try:
+            version, python = json.loads(line)
+        except (ValueError, TypeError):  # words of another kind
+            continue
+        if isinstance(version, str) and isinstance(python, str):
+            return GdbProgram(path, version, python)
+    raise _failed(path, output, end)
+
+
+def find_another(path: str) -> str | None:
+    """Return the path of a gdb of this host that is not that one, if there is one."""
+    for other in _iter_programs():
+        with suppress(OSError):  # one of the two has just been removed
+            if not Path(other).samefile(path):
+                return other
+    return None
+
+
+def _iter_programs() -> Iterator[str]:
+    """Yield the programs called gdb: those on PATH, then the one that pip has installed for us."""
+    for folder in (*os.get_exec_path(), sysconfig.get_path("scripts")):
+        found = shutil.which("gdb", path=folder)
+        if found:
+            yield str(Path(found).absolute())
+
+
+def _run(path: str) -> tuple[str, str]:
+    """Return what a GDB prints that is asked for its version, and how it has ended.
+
+    Raises:
+        DebuggerMissingError: it does not run.
+
+    """
     try:
-        result = subprocess.run(
+        process = subprocess.Popen(
             [path, *SAFE_OPTIONS, "-batch", "-ex", _PROBE],
             env=safe_environment(),
             cwd="/",  # an old Python looks for its modules there first
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-            timeout=_PROBE_TIMEOUT_S,
+            bufsize=0,
         )
-    except subprocess.TimeoutExpired as error:
-        raise DebuggerMissingError(
-            f"{path} does not answer within {_PROBE_TIMEOUT_S} s", f"{_INSTALL} again"
-        ) from error
     except OSError as error:
-        raise DebuggerMissingError(f"{path} does not run: {error}", f"{_INSTALL} again") from error
-    try:
-        version, python = json.loads(result.stdout)
-    except ValueError:  # it printed something else, or nothing
         raise DebuggerMissingError(
-            f"{path} has no working Python inside",
-            f"{_INSTALL} (gdb-minimal will not do), or {_POINT}",
-        ) from None
-    return GdbProgram(path, version, python)
+            f"{path} does not run: {_explain(path, error)}", _advise(path)
+        ) from error
+    try:
+        output = _read(process)
+        status = process.wait(1)
+    except subprocess.TimeoutExpired:
+        status = None
+    finally:
+        # With its whole session: it may be a script that has started GDB.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    if status is None:
+        return output, f"does not answer within {_PROBE_TIMEOUT_S} s"
+    if status < 0:
+        return output, f"was killed by {signal.Signals(-status).name} at its start"
+    return output, f"ended with exit status {status}, and printed nothing"
+
+
+def _read(process: subprocess.Popen[bytes]) -> str:
+    """Return what a process prints, until its end or for as long, and as much, as may be."""
+    assert process.stdout is not None
+    output, deadline = b"", time.monotonic() + _PROBE_TIMEOUT_S
+    while len(output) < _PROBE_BYTES:
+        left_s = max(deadline - time.monotonic(), 0)
+        if not select.select([process.stdout], [], [], left_s)[0]:
+            break
+        data = process.stdout.read(_PROBE_BYTES)
+        if not data:
+            break
+        output += data
+    return output.decode(errors="replace")
+
+
+def _failed(path: str, output: str, end: str) -> DebuggerMissingError:
+    """Say what is wrong with a GDB that has not told its version."""
+    line = _quote(output.replace(f"{path}: ", ""))
+    if not line or "exit status" not in end:
+        return DebuggerMissingError(
+            f"{path} {end}" + (f"; it printed: {line}" if line else ""), _advise(path)
+        )
+    if "shared librar" in line:
+        return DebuggerMissingError(f"{path} does not run: {line}", _advise(path))
+    if "ython" in line and "cripting" in line:
+        return DebuggerMissingError(
+            f"{path} has no Python inside: {line}",
+            _advise(path, f"{_INSTALL} (gdb-minimal will not do)"),
+        )
+    return DebuggerMissingError(f"{path} does not work as a gdb with Python: {line}", _advise(path))
+
+
+def _advise(path: str, install: str = _INSTALL) -> str:
+    other = find_another(path)
+    return f"set GDBLEAK_GDB={other}" if other else f"{install}, or {_POINT}"
+
+
+def _quote(output: str) -> str:
+    """Return the first line that tells a person something: of a traceback that is the last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if any(line.startswith("Traceback (") for line in lines):
+        lines.reverse()
+    lines = [line for line in lines if not line.startswith(_NOISE)] or lines
+    telling = (line for line in lines if _TELLING.search(line))
+    return cut(next(telling, lines[0] if lines else ""), _QUOTED)
+
+
+def _explain(path: str, error: OSError) -> str:
+    if error.errno == errno.ENOEXEC:
+        with Path(path).open("rb") as file:
+            is_program = file.read(4) == b"\x7fELF"
+        return (
+            f"it was built for another machine than {platform.machine()}"
+            if is_program
+            else ("it is neither a program nor a script that begins with #!")
+        )
+    if error.errno == errno.ENOENT:
+        return "the interpreter or loader that it names is missing"
+    return str(error.strerror)
 
 
 def safe_environment() -> dict[str, str]:

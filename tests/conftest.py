@@ -69,12 +69,6 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
 
 
 @pytest.fixture
-def debian_root() -> Callable[[str], Path]:
-    """Return a function that returns the folder of a suite of Debian: `make gdbs` brings it."""
-    return gdbs.debian_root
-
-
-@pytest.fixture
 def home() -> Iterator[Path]:
     """Return a folder of a short name that any user may enter, as a server's may have to."""
     with tempfile.TemporaryDirectory(prefix="gdbleak-") as path:

@@ -130,7 +130,8 @@ class Agent:
 
         """
         text = self.debugger.execute_console("gdbleak-threads", ANSWER_TIMEOUT_S)
-        return [int(thread) for thread in _decode(text, "[")]
+        threads = _decode(text, "[")
+        return [thread for thread in threads if isinstance(thread, int)]
 
     def ask_status(self) -> None:
         """Ask for the counts without waiting for them; once is enough until they come."""
@@ -243,7 +244,10 @@ def encode_path(path: Path) -> str:
 
 
 def _parse(console: str) -> Status:
-    return Status(**_decode(console, '{"'))
+    try:
+        return Status(**_decode(console, '{"'))
+    except TypeError as error:
+        raise DebuggerFailedError(f"gdb: {console.strip()}") from error
 
 
 def _decode(console: str, opening: str) -> Any:

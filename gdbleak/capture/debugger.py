@@ -58,6 +58,8 @@ _DT_DEBUG = 21
 # GDB tells of these in words alone.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
 _CHILD = re.compile(r"\[Detaching after v?fork from child")
+_PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}]')
 
 
 class DebuggerDiedError(DebuggerFailedError):
@@ -105,6 +107,8 @@ class Debugger:
         """The last signal of job control that somebody has sent to the target."""
         self.is_halted = False
         """Whether GDB has reported that the target was halted, and not that it runs again."""
+        self.complaint = ""
+        """The last error of Python that GDB has told of, such as one of the script."""
         self.halted_by: str | None = None
         """The signal that has halted it last, if it was one."""
         self._token = 0
@@ -191,7 +195,8 @@ class Debugger:
         if record is None:
             return None
         if record["message"] == "error":
-            raise DebuggerFailedError(f"gdb: {record['payload']['msg']}")
+            reason = (record["payload"] or {}).get("msg", "it gives no reason")
+            raise DebuggerFailedError(f"gdb: {reason}")
         return record, "".join(self._console)
 
     def execute_console(self, command: str, timeout_s: float) -> str:
@@ -238,7 +243,10 @@ class Debugger:
 
     def end(self) -> None:
         """End a GDB that does not obey; at a SIGTERM it would not detach either."""
-        self._process.kill()
+        if self._process.poll() is None:
+            # With its whole session: the program may be a script that has started GDB.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -273,9 +281,7 @@ class Debugger:
         if data == b"":
             raise self._death()
         *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
-        # Only whole lines are parsed: on half a list the parser does not end.
-        records = [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines]
-        for record in records:
+        for record in map(_parse, lines):
             if record["type"] == "notify":
                 self.events.append(record)
                 if record["message"] in ("stopped", "running"):
@@ -289,6 +295,8 @@ class Debugger:
     def _hear(self, stream: str, words: str) -> None:
         if stream == "console":
             self._console.append(words)
+        elif _PYTHON_ERROR.match(words):
+            self.complaint = words.strip()
         # Which of the two it tells in has changed between versions.
         self.children += bool(_CHILD.match(words))
         stop_signal = _JOB_CONTROL.match(words)
@@ -299,6 +307,18 @@ class Debugger:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return a line as a record; what is none is output, as the words of a script are."""
+    text = line.decode(errors="replace")
+    brackets = _NO_BRACKETS.sub("", text)
+    while (inner := brackets.replace("[]", "").replace("{}", "")) != brackets:
+        brackets = inner
+    if not brackets:  # on half a list the parser does not end
+        with suppress(ValueError, TypeError, IndexError):
+            return dict(gdbmiparser.parse_response(text))
+    return {"type": "output", "message": None, "payload": text}
 
 
 def _write_blank_program(path: Path, machine: int) -> None:

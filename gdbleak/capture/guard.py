@@ -7,7 +7,8 @@ before it lets the target go. That is milliseconds after GDB was killed, for the
 memory first. So the agent takes a robust mutex in the file `lock` of FOLDER and says `locked`: the
 kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbleak, with the lines
 
-    gdb PID          GDB has started; at the end of its input it detaches by itself
+    tries PID        a GDB has started, which does not touch the target yet
+    gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
     beat             gdbleak is at work; if the next is late the guard takes the breakpoints out
     released         the target was released, and what happens to GDB is of no interest
@@ -275,7 +276,8 @@ class _Guard:
                 if not words:
                     self._watched.remove(self._control)
                     self._alone_since = time.monotonic()
-                for line in words.splitlines():
+                    self._disarm()
+                for line in filter(None, words.splitlines()):
                     if line == "done":
                         return
                     self._obey(*line.split())
@@ -284,13 +286,17 @@ class _Guard:
             if self._alone_since is not None and self._life in self._watched:
                 self._end_gdb(time.monotonic() - self._alone_since)
             elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
-                self._beat_at = None
-                if read_tracer(self._journal.plan["pid"]) == self._gdb:
-                    disarm(self._memory, self._journal.plan)
+                self._disarm()
                 os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
             self._journal.path.unlink(missing_ok=True)
+
+    def _disarm(self) -> None:
+        """Take the breakpoints out under GDB, which sees to who has run into one already."""
+        self._beat_at = None
+        if not self._released and read_tracer(self._journal.plan["pid"]) == self._gdb:
+            disarm(self._memory, self._journal.plan)
 
     def _timeout_s(self) -> float | None:
         if self._alone_since is not None:
@@ -309,6 +315,8 @@ class _Guard:
                 self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
+        elif command == "tries":
+            self._gdb = int(arguments[0])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:

@@ -60,8 +60,12 @@ class Guarding:
                 "the guard process did not start", "try again; this host may be out of memory"
             )
 
+    def note(self, debugger_pid: int) -> None:
+        """Say that a GDB has started, which must not outlive gdbleak."""
+        self._say(f"tries {debugger_pid}")
+
     def announce(self, debugger_pid: int, halts_first: bool) -> None:
-        """Say that GDB has started and holds `life`, which is let go of here.
+        """Say that GDB may touch the target, and holds `life`, which is let go of here.
 
         Args:
             debugger_pid: Of GDB.

@@ -1,125 +1,50 @@
-"""The proof on a stand-in: what a GDB will do to the target, it does to a process of ours first.
+"""The rehearsal: what a GDB will do to the target, it does to a process of ours first.
 
-The rehearsal is the window itself, over the same machine interface: attach, arm, run, hit, turn,
-halt, detach. After each step it is checked that the step has done what a window relies on. A GDB
-that fails one is not let near the target. GDB takes several times as long to do these things for
-the first time, and the target does not have to wait for that either.
+It is the window itself, over the same machine interface: attach, arm, run, hit, turn, detach.
+After each step it is checked that the step has done what a window relies on. A GDB that fails one
+is not let near the target. GDB takes several times as long to do these things for the first time,
+and the target does not have to wait for that either.
 """
 
 from __future__ import annotations
 
-import json
-import selectors
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import iter_changed
-from gdbleak.architectures import X86_64
-from gdbleak.capture import stand_in
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, write_plan
 from gdbleak.capture.scratch import Scratch, read_scratch
+from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.errors import DebuggerFailedError, UnprovedError
-from gdbleak.gdb_program import GdbProgram
+from gdbleak.gdb_program import GdbProgram, find_another
 from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role
+from gdbleak.plan import Probe
 from gdbleak.proc import Memory, list_threads, read_state, read_status
 from gdbleak.recording import Decoder, Hit, iter_frames
 
-READY_TIMEOUT_S = 20.0
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 20.0
+SETTLE_S = 2.0
+"""How long the kernel may take to show a detached thread as running again."""
 STACK_BYTES = 256
 CALLS = 3
-_CALLED, _RARE = range(2)
-
-
-class StandIn:
-    """The stand-in that runs."""
-
-    def __init__(self) -> None:
-        """Start it.
-
-        Raises:
-            DebuggerFailedError: it did not start.
-
-        """
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(stand_in.__file__).absolute())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-            bufsize=0,
-        )
-        self.pid = self._process.pid
-
-    def meet(self) -> tuple[Probe, ...]:
-        """Wait until it is ready, and return where breakpoints can be set in it.
-
-        Raises:
-            DebuggerFailedError: it did not start.
-
-        """
-        said = self._hear(READY_TIMEOUT_S)
-        if said is None or len(list_threads(self.pid)) < said["threads"]:
-            raise DebuggerFailedError(
-                "a process of gdbleak's own did not start",
-                "try again; this host may be out of memory",
-            )
-        with Memory(self.pid) as memory:
-            return tuple(
-                Probe(
-                    number,
-                    said[name],
-                    name,
-                    # Of all probes this kind asks most of GDB: the registers, and raw stack.
-                    Role.RETURN,
-                    (X86_64.stack_pointer, X86_64.argument_registers[0]),
-                    None,
-                    memory.read(said[name], len(X86_64.breakpoint)).hex(),
-                )
-                for number, name in ((_CALLED, "called"), (_RARE, "rare"))
-            )
-
-    def ask(self, command: str) -> dict[str, int] | None:
-        """Give a command; return the answer, or None when there is none in time."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(command.encode() + b"\n")
-        except BrokenPipeError:
-            return None
-        return self._hear(ANSWER_TIMEOUT_S)
-
-    def describe_end(self) -> str | None:
-        """Say how it has ended, if it has."""
-        status = self._process.poll()
-        if status is None:
-            return None
-        return f"was killed by {signal.Signals(-status).name}" if status < 0 else "has ended"
-
-    def end(self) -> None:
-        """End it, wherever it stands."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def _hear(self, timeout_s: float) -> dict[str, int] | None:
-        assert self._process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            line = self._process.stdout.readline() if selector.select(timeout_s) else b""
-        return json.loads(line) if line.endswith(b"\n") else None
+_DETACH = "the detach"
+_FORBIDDEN = "Operation not permitted"
+_PERMIT = (
+    "run as root; in a container: `docker run --cap-add SYS_PTRACE`; elsewhere:"
+    " `sudo sysctl kernel.yama.ptrace_scope=0`"
+)
 
 
 @contextmanager
-def proved_agent(gdb: GdbProgram, folder: Path, life: int | None = None) -> Iterator[Agent]:
+def proved_agent(
+    gdb: GdbProgram,
+    folder: Path,
+    life: int | None = None,
+    on_launch: Callable[[int], None] = lambda _: None,
+) -> Iterator[Agent]:
     """Launch an agent in a GDB that has shown on a stand-in that it can be trusted.
 
     A GDB that cannot detach from a running process is tried once more, with a halt first.
@@ -128,40 +53,80 @@ def proved_agent(gdb: GdbProgram, folder: Path, life: int | None = None) -> Iter
         gdb: The program.
         folder: A private folder.
         life: See `Agent.launch`.
+        on_launch: Called with the PID of each GDB that is started.
 
     Raises:
         UnprovedError: it failed, and by what.
+        DebuggerFailedError: the stand-in did not start.
 
     """
-    for halts_first in (False, True):
+
+    def prove(halts_first: bool) -> Agent:
         own = folder / ("halting" if halts_first else "running")
         own.mkdir()
-        agent = Agent.launch(gdb, own, life, halts_first)
-        try:
-            Rehearsal(agent).run()
-        except DebuggerFailedError as error:
-            if halts_first or not isinstance(error, DetachError):
-                raise UnprovedError(
-                    f"gdb {gdb.version} ({gdb.path}) failed on a process of gdbleak's own: {error};"
-                    " yours was not touched"
-                ) from error
-        else:
-            break
+        return _prove(gdb, lambda: Agent.launch(gdb, own, life, halts_first), on_launch)
+
+    try:
+        agent = prove(halts_first=False)
+    except DetachError:
+        agent = prove(halts_first=True)
     with agent.debugger:
         yield agent
 
 
-class DetachError(DebuggerFailedError):
+def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[int], None]) -> Agent:
+    stand_in = StandIn()
+    try:
+        agent = launch()
+        try:
+            on_launch(agent.debugger.pid)
+            rehearsal = Rehearsal(agent, stand_in, stand_in.meet())
+            try:
+                rehearsal.run()
+            except DebuggerFailedError as error:
+                raise _describe(gdb, rehearsal.step, str(error)) from error
+        except BaseException:
+            # Before the stand-in: nobody else can wait for a process that GDB has attached to.
+            agent.debugger.close()
+            raise
+    finally:
+        stand_in.end()
+    return agent
+
+
+def _describe(gdb: GdbProgram, step: str, cause: str) -> UnprovedError:
+    for words in ("gdb: ", "Error occurred in Python: "):
+        cause = cause.removeprefix(words)
+    kind = DetachError if step == _DETACH else UnprovedError
+    other = find_another(gdb.path)
+    return kind(
+        f"gdb {gdb.version} ({gdb.path}) failed on a process of gdbleak's own, at {step}:"
+        f" {cause.rstrip('.')}; yours was not touched",
+        _PERMIT if _FORBIDDEN in cause else f"set GDBLEAK_GDB={other}" if other else "",
+    )
+
+
+class DetachError(UnprovedError):
     """A GDB does not let a process go as it has found it."""
 
 
 class Rehearsal:
     """A window on a stand-in."""
 
-    def __init__(self, agent: Agent) -> None:
-        """Prepare it for an agent that is just being loaded."""
+    def __init__(self, agent: Agent, stand_in: StandIn, probes: tuple[Probe, ...]) -> None:
+        """Prepare it.
+
+        Args:
+            agent: It may still be loading.
+            stand_in: Which is ready.
+            probes: Where breakpoints can be set in it.
+
+        """
+        self.step = "its start"
+        """What is being tried."""
         self._agent = agent
-        self._plan = agent.folder / "rehearsal.json"
+        self._stand_in = stand_in
+        self._probes = probes
         self._recording = agent.folder / "rehearsal"
         self._calls = 0
 
@@ -169,88 +134,87 @@ class Rehearsal:
         """Do everything, and check everything.
 
         Raises:
-            DetachError: the stand-in was not let go as it was found.
-            DebuggerFailedError: another check has failed.
+            DebuggerFailedError: a check has failed.
 
         """
-        self._stand_in = StandIn()
-        try:
-            self._probes = self._stand_in.meet()
-            with Memory(self._stand_in.pid) as self._memory:
-                self._rehearse(read_scratch(self._stand_in.pid, self._memory))
-        except BaseException:
-            # First, because nobody else can wait for a process that it has attached to.
-            self._agent.debugger.close()
-            raise
-        finally:
-            self._stand_in.end()
-
-    def _rehearse(self, scratch: Scratch) -> None:
+        pid = self._stand_in.pid
+        self._await_agent()
         self._recording.touch()
-        write_plan(
-            self._plan,
-            self._stand_in.pid,
-            self._recording,
-            STACK_BYTES,
-            self._probes,
-            self._probes[_RARE],
-        )
-        self._agent.start(self._plan, START_TIMEOUT_S)
-        self._check_threads()
-        self._call(recorded=True)
-        self._turn(Phase.NONE, {_RARE})
-        self._call(recorded=False)
-        self._turn(Phase.ALL, {_CALLED, _RARE})
-        self._call(recorded=True)
-        self._fork()
-        self._check_counts()
+        plan = self._agent.folder / "rehearsal.json"
+        rare = self._probes[RARE]
+        write_plan(plan, pid, self._recording, STACK_BYTES, self._probes, rare)
+        with Memory(pid) as self._memory:
+            scratch = read_scratch(pid, self._memory)
+            self.step = "the attach"
+            self._agent.start(plan, START_TIMEOUT_S)
+            self._check_threads()
+            self._call(recorded=True)
+            self._turn(Phase.NONE, {RARE})
+            self._call(recorded=False)
+            self._turn(Phase.ALL, {CALLED, RARE})
+            self._call(recorded=True)
+            self._fork()
+            self._check_records()
+            self.step = _DETACH
+            self._agent.detach(pid)
+            self._check_release(scratch)
+
+    def _await_agent(self) -> None:
+        """Wait until GDB has started and knows the agent's commands."""
+        debugger = self._agent.debugger
         try:
-            self._agent.detach(self._stand_in.pid)
+            debugger.execute_console("help gdbleak-start", START_TIMEOUT_S)
         except DebuggerFailedError as error:
-            raise DetachError(f"it could not be detached: {error}") from error
-        self._check_release(scratch)
+            if not debugger.complaint:
+                raise
+            raise DebuggerFailedError(f"{error} {debugger.complaint}") from error
 
     def _check_threads(self) -> None:
         threads = list_threads(self._stand_in.pid)
         held = self._agent.read_threads()
         if {*held} != {*threads}:
             raise DebuggerFailedError(
-                f"of its {len(threads)} threads it holds {len({*held} & {*threads})}"
+                f"of {len(threads)} threads it holds {len({*held} & {*threads})}"
             )
 
     def _turn(self, phase: Phase, expected: set[int]) -> None:
+        self.step = "the turn of breakpoints"
         self._agent.ask_turn(phase)
         while (status := self._agent.poll_status()) is None:
             self._agent.debugger.wait(ANSWER_TIMEOUT_S)
-        found = {probe.id for probe in iter_changed(self._probes, self._memory)}
-        if status.turn_error or found != expected:
+        if status.turn_error or self._find_breakpoints() != expected:
             raise DebuggerFailedError(
-                "its breakpoints could not be written over while it ran"
+                "they could not be written over while it ran"
                 + (f": {status.turn_error}" if status.turn_error else "")
             )
 
+    def _find_breakpoints(self) -> set[int]:
+        return {probe.id for probe in iter_changed(self._probes, self._memory)}
+
     def _call(self, recorded: bool) -> None:
-        found = {probe.id for probe in iter_changed(self._probes, self._memory)}
-        if recorded and found != {_CALLED, _RARE}:
-            raise DebuggerFailedError("its breakpoints are not in the code")
+        self.step = "a breakpoint" if recorded else "a call without a breakpoint"
+        if recorded and self._find_breakpoints() != {CALLED, RARE}:
+            raise DebuggerFailedError("it was not written into the code")
         answer = self._stand_in.ask(f"call {CALLS}")
         if answer is None or answer["right"] != CALLS:
-            raise DebuggerFailedError(f"a thread that ran into a breakpoint {self._fate(answer)}")
+            raise DebuggerFailedError(f"the thread that ran into it {self._fate(answer)}")
         if recorded:
             self._calls += CALLS
             self._caller = answer["thread"]
 
     def _fork(self) -> None:
+        self.step = "a fork"
         answer = self._stand_in.ask("fork")
         if answer is None or answer["status"]:
-            raise DebuggerFailedError("a process that it forked did not live")
+            raise DebuggerFailedError("the new process did not live")
 
     def _fate(self, answer: Any) -> str:
-        return self._stand_in.describe_end() or (
-            "did not go on" if answer is None else "went on with wrong registers"
-        )
+        if answer is not None:
+            return "went on with wrong registers"
+        return self._stand_in.describe_end() or "did not go on"
 
-    def _check_counts(self) -> None:
+    def _check_records(self) -> None:
+        self.step = "the recording"
         stops = self._agent.read_status().stops
         data = self._recording.read_bytes()
         decoder = Decoder(self._probes)
@@ -264,18 +228,28 @@ class Rehearsal:
             or {hit.thread for hit in hits} != {self._caller}
         ):
             raise DebuggerFailedError(
-                f"{len(hits)} of {self._calls} calls were recorded, or not as they were"
+                f"of {self._calls} calls it holds {len(hits)}, or not what they were"
             )
 
     def _check_release(self, scratch: Scratch) -> None:
-        pid = self._stand_in.pid
-        if any(iter_changed(self._probes, self._memory)) or not scratch.is_intact(self._memory):
-            raise DetachError("breakpoints stayed in its code after the detach")
-        for thread in list_threads(pid):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                tracer = read_status(thread)["TracerPid"]
-                if tracer != "0" or read_state(pid, thread) in ("t", "T"):
-                    raise DetachError("a thread was still traced or stopped after the detach")
+        if not self._memory.read(scratch.address, 1):  # it has ended
+            raise DebuggerFailedError(f"after it, the process {self._fate(None)}")
+        if self._find_breakpoints() or not scratch.is_intact(self._memory):
+            raise DebuggerFailedError("breakpoints stayed in the code")
+        deadline = time.monotonic() + SETTLE_S
+        while self._is_held():
+            if time.monotonic() > deadline:
+                raise DebuggerFailedError("after it, a thread was still traced or stopped")
+            time.sleep(0.005)
         answer = self._stand_in.ask(f"call {CALLS}")
         if answer is None or answer["right"] != CALLS:
-            raise DetachError(f"after the detach it {self._fate(answer)}")
+            raise DebuggerFailedError(f"after it, the process {self._fate(answer)}")
+
+    def _is_held(self) -> bool:
+        """Whether a thread is traced or stopped."""
+        pid = self._stand_in.pid
+        for thread in list_threads(pid):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if read_status(thread)["TracerPid"] != "0" or read_state(pid, thread) in ("t", "T"):
+                    return True
+        return False

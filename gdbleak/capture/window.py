@@ -168,9 +168,10 @@ class Window:
 
         """
         with Interruption() as interruption:
-            reserve = _reserve(self._recording.absolute().parent)
-            with reserve, proved_agent(gdb, self._folder, self._guard.life) as agent:
-                self._guard.announce(agent.debugger.pid, agent.halts_first)
+            guard, reserve = self._guard, _reserve(self._recording.absolute().parent)
+            proved = proved_agent(gdb, self._folder, guard.life, guard.note)
+            with reserve, proved as agent:
+                guard.announce(agent.debugger.pid, agent.halts_first)
                 interruption.defer()
                 self._record(agent, self._write_plan(agent.folder), interruption)
             self._verification = self._proof.look(self._has_own_stop)

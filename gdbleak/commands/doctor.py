@@ -18,7 +18,8 @@ class Doctor:
     description = (
         "Check this host, and a process when its PID is given, for everything that would stop a "
         "trace. Of a process it is also said how often it allocates, and what recording that would "
-        "cost. Nothing is attached to. The exit status is 0 when nothing was found."
+        "cost. It is not touched: gdb is tried on a process of gdbleak's own. The exit status is 0 "
+        "when nothing was found."
     )
 
     examples = """\

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.processes import TRACER, state_of, wait_until
+
+from gdbleak.gdb_program import find_gdb
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 
@@ -199,5 +202,11 @@ def test_doctor_says_what_would_stop_a_trace(cli, puppet):
 
 @pytest.mark.usefixtures("needs_ptrace")
 def test_doctor_finds_nothing_where_traces_work(cli, puppet):
-    assert cli.run("doctor").exit_code == 0
+    result = cli.run("doctor")
+    assert result.exit_code == 0
+    assert re.search(
+        rf"^ok +gdb .* \({find_gdb().path}\), proved on a process of gdbleak's own in \d+\.\d s",
+        result.stdout,
+        re.MULTILINE,
+    )
     assert cli.run("doctor", puppet.pid).exit_code == 0

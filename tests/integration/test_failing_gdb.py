@@ -1,63 +1,50 @@
-"""A GDB that fails between the attach and the window leaves its target as it was."""
+"""A GDB that was good in the rehearsal and then fails leaves its target as it was."""
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from support.bad_gdbs import BadGdb
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
-# Run inside GDB once the agent is loaded; not in the GDB that is only asked for its version.
-SABOTAGE = """
-import os
-if "Probe" in globals():
-    set_breakpoint, execute, left = Probe.__init__, gdb.execute, iter(range(3))
+# The second window of a GDB is the one on the target.
+ON_THE_TARGET = """
+def when_it_matters():
+    if len(window_plans) == 2:
+        {how}()
 
-    def fail(how):
-        if how == "killed":
-            os.kill(os.getpid(), 9)
-        raise gdb.error("Cannot do that.")
-
-    def set_or_fail(*arguments):
-        next(left, None) is None and fail("{how}")
-        set_breakpoint(*arguments)
-
-    def execute_or_fail(command, **options):
-        command.startswith("{command}") and fail("{how}")
-        execute(command, **options)
-
-    if "{command}" == "break":
-        Probe.__init__ = set_or_fail
-    else:
-        gdb.execute = execute_or_fail
+{sabotage}
 """
+SABOTAGES = {
+    "attach": "before('attach', when_it_matters)",
+    "the third breakpoint": """
+left = [None] * 4
+@replace(Probe, "__init__")
+def _(original, self, *arguments):
+    if len(window_plans) == 2:
+        left.pop()
+        if not left:
+            when_it_matters()
+    original(self, *arguments)
+""",
+    "catch exec": "before('catch', when_it_matters)",
+    "continue": "before('continue', when_it_matters)",
+}
 
 
-@pytest.fixture
-def make_gdb(tmp_path):
-    """Return a function that makes a GDB which fails at a command of the agent."""
-
-    def make(command, how):
-        sabotage, gdb = tmp_path / "sabotage.py", tmp_path / "gdb"
-        sabotage.write_text(SABOTAGE.format(command=command, how=how))
-        gdb.write_text(f'#!/bin/sh\nexec {shutil.which("gdb")} "$@" -x {sabotage}\n')
-        gdb.chmod(0o755)
-        return gdb
-
-    return make
-
-
-@pytest.mark.parametrize("how", ["refused", "killed"])
-@pytest.mark.parametrize("command", ["attach", "break", "catch exec", "continue"])
-def test_target_goes_on(cli, build_target, start_target, make_gdb, command, how):
+@pytest.mark.parametrize("how", ["fail", "die"])
+@pytest.mark.parametrize("command", SABOTAGES)
+def test_target_goes_on(cli, build_target, start_target, tmp_path, command, how):
     target = start_target(build_target("worker.c"))
-    result = cli.run("trace", target.pid, env={"GDBLEAK_GDB": str(make_gdb(command, how))})
+    sabotage = ON_THE_TARGET.format(how=how, sabotage=SABOTAGES[command])
+    gdb = BadGdb(tmp_path / "bad", sabotage)
+    result = cli.run("trace", target.pid, env={"GDBLEAK_GDB": str(gdb.path)})
 
     assert (result.exit_code, result.stdout) == (4, "")
     *_, cause, cure = result.stderr.splitlines()
     assert ("could not trace" in cause, "gdbleak doctor" in cure) == (True, True)
-    assert ("Cannot do that" in cause) == (how == "refused"), cause
+    assert ("Cannot do that" in cause) == (how == "fail"), cause
+    assert gdb.attached[1:] == [target.pid]
     target.assert_as_found()
     assert target.ask("end").endswith(" 0 damaged")
     assert target.wait() == 0

@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 
 import pytest
+from support.gdbs import debian_root
 from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
@@ -14,7 +15,7 @@ from gdbleak.proc import Memory
 
 
 @pytest.fixture(params=LIBRARIES)
-def start(request, build_target, start_target, debian_root, home):
+def start(request, build_target, start_target, home):
     """Return a function that starts targets/heap.c: its target and the file that it writes."""
     flags = () if request.param == HOST else flags_for(debian_root(request.param))
 

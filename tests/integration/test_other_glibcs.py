@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from support.exactness import assert_exact
+from support.gdbs import debian_root
 from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
 @pytest.fixture(params=LIBRARIES)
-def build(request, build_target, debian_root):
+def build(request, build_target):
     """Return a function that builds a C program for one of the C libraries."""
     flags = () if request.param == HOST else flags_for(debian_root(request.param))
     return lambda source, *others: build_target(source, *others, *flags)

@@ -111,9 +111,15 @@ def test_gdb_has_rehearsed_before_it_attaches(build_target, calls_of_gdb, start_
     target = start_target(build_target("puppet.c"))
     calls = calls_of_gdb(target.pid)
     halted = between(calls, ATTACH, CONTINUE, target.pid)
+    before = calls[: calls.index(halted[0])]
+    attached = [match[1] for line in before if (match := re.search(r"_ATTACH, (\d+)", line))]
 
+    # To a process of gdbleak's own, with threads, and from all of them again.
+    assert len(attached) > 1
+    for thread in attached:
+        assert [line for line in before if DETACH.format(pid=thread) in line]
     # Among what the first attach of a GDB does: it starts processes to try out ptrace.
-    assert [line for line in calls if line.startswith(STARTS)]
+    assert [line for line in before if line.startswith(STARTS)]
     assert not [line for line in halted if line.startswith(STARTS)]
 
 
@@ -126,8 +132,8 @@ def test_nothing_is_unwound_or_named_while_the_target_is_attached(
     trace.send(signal.SIGINT)
     [site] = trace.finish().report["sites"]
     calls = read_log(log)
-    end = next(n for n, line in enumerate(calls) if "-target-detach" in line)
-    begin = next(n for n, line in enumerate(calls) if "gdbleak-start" in line)
+    begin = next(n for n, line in enumerate(calls) if "gdbleak-start plan" in line)
+    end = next(n for n in range(begin, len(calls)) if "-target-detach" in calls[n])
 
     # The names are found by another GDB, the stacks are unwound with the ELF files.
     assert site["frames"][0]["function"] == "leak"

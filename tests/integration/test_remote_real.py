@@ -7,8 +7,8 @@ import shutil
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
+from support.crew import find_gdb
 from support.exactness import COUNTS, sum_by_line
 from support.processes import status_of, wait_until
 
@@ -105,7 +105,7 @@ def test_another_gdb_repairs_what_a_killed_one_leaves(cli, serve, build_target, 
     puppet = start_target(build_target("puppet.c"))
     trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
     assert puppet.ask("leak 5") == "leaked"
-    [gdb] = [child for child in psutil.Process(trace.pid).children() if child.name() == "gdb"]
+    gdb = find_gdb(trace.pid)
     gdb.kill()
     result = trace.finish()
 

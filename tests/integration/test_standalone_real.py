@@ -148,9 +148,9 @@ def test_copies_without_an_allocator_are_refused(cli, box, build_target):
     assert "no malloc found" in result.stderr
 
 
-def test_threads_that_end_free_no_older_blocks(cli, prepared, build_target, start_target):
+def test_threads_that_end_free_no_older_blocks(box, build_target, start_target):
     target = start_target(build_target("thread_ends.c"))
-    box = prepared(target.pid)
+    box.prepare(target.pid)
     gdb = box.start(target.pid)
     box.wait_for_window()
     _, freed, older = map(int, target.ask("go").split())
@@ -158,6 +158,6 @@ def test_threads_that_end_free_no_older_blocks(cli, prepared, build_target, star
     status, said = box.finish()
 
     assert status == 0, said
-    window = report(cli, box)["window"]
+    window = box.report()["window"]
     assert (window["frees"], window["frees_of_older_blocks"]) == (freed, older)
     assert (window["missed_frees"], window["lost_events"]) == (0, 0)

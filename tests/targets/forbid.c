@@ -20,6 +20,9 @@ int main(int argc, char **argv)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef FORBID_PTRACE
+        FORBID(SYS_ptrace),
+#endif
         FORBID(SYS_process_vm_readv),
         FORBID(SYS_process_vm_writev),
         FORBID(SYS_bpf),

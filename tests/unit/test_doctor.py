@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 
 from gdbleak import cli, doctor
 from gdbleak.doctor import Finding, examine_host, examine_process
-from gdbleak.errors import DebuggerMissingError
+from gdbleak.errors import DebuggerMissingError, UnprovedError
 from gdbleak.gdb_program import GdbProgram
 
 
@@ -22,10 +23,28 @@ def host(monkeypatch, tmp_path):
     """Return what is patched to be a host on which nothing is wrong."""
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(doctor, "find_gdb", lambda: GdbProgram("/usr/bin/gdb", "13.1", "3.11"))
+    monkeypatch.setattr(doctor, "proved_agent", prove(halts_first=False))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(doctor, "YAMA", tmp_path / "none")
     return monkeypatch
+
+
+def prove(halts_first):
+    """Return what stands in for a rehearsal that goes well."""
+
+    @contextmanager
+    def proved_agent(_gdb, folder):
+        assert folder.is_dir()
+        yield SimpleNamespace(halts_first=halts_first)
+
+    return proved_agent
+
+
+@contextmanager
+def fail(_gdb, _folder):
+    raise UnprovedError("gdb 13.1 failed at the attach", "take another")
+    yield
 
 
 def no_gdb():
@@ -46,7 +65,15 @@ def child(build_target, tmp_path):
 def test_host_on_which_nothing_is_wrong(capsys):
     assert [f.mark for f in examine_host()] == ["ok"] * len(examine_host())
     assert cli.main(["doctor"]) == 0
-    assert "gdb 13.1 with Python 3.11 (/usr/bin/gdb)" in capsys.readouterr().out
+    assert (
+        "gdb 13.1 with Python 3.11 (/usr/bin/gdb), proved on a process of gdbleak's own in 0.0 s\n"
+    ) in capsys.readouterr().out
+
+
+def test_gdb_that_halts_first(host, capsys):
+    host.setattr(doctor, "proved_agent", prove(halts_first=True))
+    assert cli.main(["doctor"]) == 0
+    assert "in 0.0 s; it halts a process before it detaches\n" in capsys.readouterr().out
 
 
 def write_scope(host, tmp_path, scope):
@@ -77,6 +104,7 @@ def test_yama(host, tmp_path, scope, euid, mark):
     ("name", "value", "mark", "words"),
     [
         ("gdbleak.doctor.find_gdb", no_gdb, "problem", "there is no gdb here"),
+        ("gdbleak.doctor.proved_agent", fail, "problem", "gdb 13.1 failed at the attach"),
         ("platform.machine", lambda: "aarch64", "problem", "aarch64"),
         ("shutil.disk_usage", lambda _: SimpleNamespace(free=3 << 20), "note", "only 3 MiB"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from small_libraries import build_library, function, hidden, marks
+from support.gdbs import debian_root
 from support.roots import HOST, LIBRARIES, library_of
 
 from gdbleak.allocators import CACHE_START, FAMILIES, INTERNAL_FUNCTIONS, THREAD_END
@@ -121,7 +122,7 @@ VERSIONS = {
 
 
 @pytest.mark.parametrize("suite", [suite for suite in LIBRARIES if suite != HOST])
-def test_c_library_of_a_distribution(debian_root, suite):
+def test_c_library_of_a_distribution(suite):
     probes = internal_probes(library_of(debian_root(suite)))
     assert {probe.function for probe in probes} == VERSIONS[suite]
     assert [probe.role for probe in probes].count(Role.ENTRY) == 1

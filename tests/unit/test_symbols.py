@@ -1,4 +1,4 @@
-"""Finding a GDB, and what becomes of symbols when it misbehaves; no real GDB."""
+"""What becomes of symbols when GDB misbehaves; no real GDB."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from support.processes import wait_until
 
 from gdbleak import symbols
-from gdbleak.errors import DebuggerMissingError
-from gdbleak.gdb_program import GdbProgram, find_gdb, script_path
+from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.report import Frame
 from gdbleak.symbols import Symbolizer
@@ -45,72 +44,6 @@ def make_symbolizer(make_gdb: Callable[[str], str]) -> Callable[[str], Symbolize
 def answer(*lines: object) -> str:
     """Return shell commands that write an answer."""
     return "cat > answer.json <<'END'\n" + "\n".join(map(json.dumps, lines)) + "\nEND"
-
-
-def test_find_gdb_asks_the_one_on_path(
-    make_gdb: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_gdb("""echo '["7.6.1-120.el7", "2.7"]'""")
-    monkeypatch.delenv("GDBLEAK_GDB", raising=False)
-    monkeypatch.setenv("PATH", str(Path(path).parent))
-    assert find_gdb() == GdbProgram(path, "7.6.1-120.el7", "2.7")
-
-
-def test_find_gdb_prefers_the_variable(
-    make_gdb: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_gdb("""echo '["13.1", "3.11"]'""")
-    monkeypatch.setenv("GDBLEAK_GDB", path)
-    monkeypatch.setenv("PATH", "")
-    assert find_gdb() == GdbProgram(path, "13.1", "3.11")
-
-
-@pytest.mark.parametrize("variable", ["", "/nowhere/gdb"])
-def test_no_gdb(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GDBLEAK_GDB", variable)
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(DebuggerMissingError, match=variable or "no gdb") as caught:
-        find_gdb()
-    assert "GDBLEAK_GDB" in caught.value.help_text
-
-
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        ("echo 'Python scripting is not supported in this copy of GDB.' >&2; exit 1", "no working"),
-        ("echo 'Python path configuration:'; exit 1", "no working"),
-        ("kill -KILL $$", "no working"),
-        ("exec sleep 600", "does not answer"),
-    ],
-    ids=["without Python", "broken Python", "dies", "hangs"],
-)
-def test_unusable_gdb(
-    script: str,
-    message: str,
-    make_gdb: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = make_gdb(script)
-    monkeypatch.setenv("GDBLEAK_GDB", path)
-    monkeypatch.setattr("gdbleak.gdb_program._PROBE_TIMEOUT_S", 0.5)
-    with pytest.raises(DebuggerMissingError, match=f"{path}.* {message}") as caught:
-        find_gdb()
-    assert "apt-get install gdb" in caught.value.help_text
-
-
-def test_gdb_that_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "gdb"
-    path.write_text("#!/nowhere/interpreter\n")
-    path.chmod(0o755)
-    monkeypatch.setenv("GDBLEAK_GDB", str(path))
-    with pytest.raises(DebuggerMissingError, match="does not run"):
-        find_gdb()
-
-
-def test_script_path_leads_to_a_file() -> None:
-    path = script_path("gdbleak_symbols.py")
-    assert Path(path).is_absolute()
-    assert Path(path).is_file()
 
 
 def test_functions_are_asked_for_at_the_call_and_inlined_ones_come_first(
