@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 import pytest
-from support import gdbs
 from support.box import Box
 from support.cli import Cli
 from support.gdb_server import GdbServer
