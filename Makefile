@@ -37,10 +37,11 @@ gdbs: .venv/for-gdbs ## Bring GDBs, C libraries and Pythons of other versions in
 	.ci/gdbs .gdbs
 
 test-gdbs: gdbs ## Trace with each of them
-	$(BIN)/pytest tests/gdbs
+	$(BIN)/pytest -n 4 tests/gdbs # they mostly wait
 
 torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
-	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py)
+	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py) \
+		tests/unit/test_mutations.py
 	$(BIN)/python benchmarks/survival.py
 
 bench: .venv/for-bench ## Measure what watching costs: gdbleak, its peers, and the least possible

@@ -7,13 +7,15 @@ import re
 from gdbleak.elf import ElfImage
 
 _SIGNATURES = (
-    ("glibc", re.compile(rb"GNU C Library [^\n]*? version ([0-9.]+[0-9])")),
+    ("glibc", re.compile(rb"GNU C Library [^\n]{0,200}? version ([0-9.]{1,20}[0-9])")),
     # JEMALLOC_VERSION: the release, commits since, the id of the commit.
-    ("jemalloc", re.compile(rb"\0(\d+\.\d+\.\d+)-\d+-g[0-9a-f]{40}\0")),
-    ("tcmalloc (gperftools)", re.compile(rb"\0gperftools (\d+[.\d]*)\0")),
-    # What musl's loader prints: "musl libc (x86_64)\nVersion %s\n"; the version stands behind it.
-    ("musl", re.compile(rb"\0musl libc \(.*?\0(\d+\.\d+\.\d+)\0", re.DOTALL)),
+    ("jemalloc", re.compile(rb"\0(\d{1,9}\.\d{1,9}\.\d{1,9})-\d{1,9}-g[0-9a-f]{40}\0")),
+    ("tcmalloc (gperftools)", re.compile(rb"\0gperftools (\d[.\d]{0,20})\0")),
 )
+# What musl's loader prints: "musl libc (x86_64)\nVersion %s\n"; the version stands behind it. Two
+# patterns in a row, for one that spans both is tried anew at whatever looks like its beginning.
+_MUSL = re.compile(rb"\0musl libc \((.{0,64000})", re.DOTALL)
+_VERSION_OF_MUSL = re.compile(rb"\0(\d{1,9}\.\d{1,9}\.\d{1,9})\0")
 _CODE_OF_MI_VERSION = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xb8(..)\0\0\xc3", re.DOTALL)
 _SYMBOLS = (
     ("_rjem_malloc", "jemalloc"),
@@ -33,9 +35,12 @@ def name_allocator(image: ElfImage, fallback: str) -> str:
 
     """
     for name, signature in _SIGNATURES:
-        version = image.search(signature)
-        if version is not None:
-            return f"{name} {version.decode()}"
+        found = image.search(signature)
+        if found is not None:
+            return f"{name} {found.decode()}"
+    version = _VERSION_OF_MUSL.search(image.search(_MUSL) or b"")
+    if version is not None:
+        return f"musl {version[1].decode()}"
     mimalloc = image.find_function("mi_version")
     if mimalloc is not None:
         return f"mimalloc{_read_mimalloc_version(image, mimalloc.address)}"

@@ -15,6 +15,7 @@ from gdbleak.allocators import (
     prefixed,
 )
 from gdbleak.architectures import X86_64, Architecture
+from gdbleak.effort import Effort
 from gdbleak.elf import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.glibc_chunk import SIZE_OFFSET
@@ -130,6 +131,7 @@ class _Search:
         self._missing_objects = set(selection.objects)
         self._found: list[tuple[tuple[bool, int, bool, int], Allocator]] = []
         self._unreadable: list[str] = []
+        self._effort = Effort()
 
     def examine(self, module: Module) -> None:
         """Look for allocators in a module."""
@@ -142,7 +144,7 @@ class _Search:
             self._unreadable.append(f"{module.path}: {module.unreadable}")
         elif not _LOADER.match(module.name):
             try:
-                self._look_into(module, ElfImage(module.file))
+                self._look_into(module, ElfImage(module.file, self._effort.share()))
             except ElfError as error:
                 self._unreadable.append(str(error))
 
@@ -224,7 +226,7 @@ def plan_probes(
                 size_offset=SIZE_OFFSET if allocator.is_glibc else None,
                 usable_sizes=usable_sizes,
             )
-        except AllocatorError as error:
+        except (AllocatorError, ElfError) as error:
             if not planned:
                 raise
             notes.append(f"{allocator.name} is not recorded: {error}")

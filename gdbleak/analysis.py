@@ -10,6 +10,7 @@ from gdbleak.allocator_mappings import AllocatorMappings
 from gdbleak.blocks import HEAP, Block
 from gdbleak.bounds import bounded, check_bounds
 from gdbleak.callers import Wrappers
+from gdbleak.effort import Effort
 from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.grouping import BY, Key, part_of, regroup
@@ -18,6 +19,7 @@ from gdbleak.ledger import Ledger
 from gdbleak.memory_limit import MemoryLimit
 from gdbleak.modules import Module, ModuleMap
 from gdbleak.outlook import explain_rest, look_ahead
+from gdbleak.outside_values import fill
 from gdbleak.phases import Phase
 from gdbleak.rates import Rate
 from gdbleak.recording import EndedBy, Hit, Recording, Resident, Turn, reading
@@ -39,6 +41,9 @@ from gdbleak.stacks import Unwinder
 from gdbleak.suppressions import Suppression, suppress
 from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
+
+_WITHOUT_MODULES = (EndedBy.TARGET_EXIT, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
+"""Whose end leaves no modules to be read."""
 
 SORTS = ("verdict", "bytes", "count")
 
@@ -131,6 +136,11 @@ class Analysis:
             self.notes.append(_explain_sizes(ledger))
         ledger.close()
         end = recording.end or {}
+        if end.get("modules") == [] and end.get("ended_by") not in _WITHOUT_MODULES:
+            self.notes.append(
+                "nobody was let see what the process had mapped at the end: of libraries that were"
+                " loaded in the window nothing is known"
+            )
         if end.get("stop_signal") and end["verification"]["state_after"] == "T":
             self.notes.append(
                 f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
@@ -142,7 +152,7 @@ class Analysis:
             self.notes.append(
                 "in the tail, frees were recorded in bursts only, to keep to --budget"
             )
-        rate = Rate(**recording.head["rate"])
+        rate = fill(Rate, recording.head["rate"])
         calls = ledger.allocations + ledger.resizes
         sampling = measure_sampling(turns, span.closed_ns, calls, rate)
         for block in ledger.survivors:
@@ -165,8 +175,9 @@ class Analysis:
         )
         sites = maker.make(self._tallies, estimates)
         report = Report(
-            target=TargetInfo(
-                **recording.head["target"], allocator=_name_allocators(recording, called)
+            target=fill(
+                TargetInfo,
+                {**recording.head["target"], "allocator": _name_allocators(recording, called)},
             ),
             window=WindowInfo(
                 started=recording.head["started"],
@@ -181,15 +192,16 @@ class Analysis:
                 lost_events=end.get("lost_events", 0) + ledger.unfinished_calls,
                 children=end.get("children", 0),
                 stops=end.get("stops"),
-                stopped_s=end.get("stopped_s"),
+                stopped_s=_bound(end.get("stopped_s"), (span.end_ns - span.opened_ns) / 1e9),
                 longest_pause_ms=end.get("longest_pause_ms"),
                 tail_s=(span.end_ns - span.closed_ns) / 1e9,
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
             memory=self._explain_memory(_sum_up(ledger, sites), sampling is not None),
-            verification=Verification(
-                **end.get("verification", dict.fromkeys(Verification.__dataclass_fields__))
+            verification=fill(
+                Verification,
+                end.get("verification", dict.fromkeys(Verification.__dataclass_fields__)),
             ),
             sites=sites,
             notes=(*recording.head["notes"], *self.notes),
@@ -244,13 +256,18 @@ class Analysis:
         return Unwinder(self.modules, self._open_image, self.options.max_frames)
 
     @cached_property
+    def _effort(self) -> Effort:
+        """What reading the files of all modules may take."""
+        return Effort()
+
+    @cached_property
     def _own_mappings(self) -> AllocatorMappings:
         return AllocatorMappings(self.recording, self.modules, self._open_image)
 
     def _open_image(self, module: Module) -> ElfImage | None:
         try:
             if module.file is not None:
-                return ElfImage(module.file)
+                return ElfImage(module.file, self._effort.share())
             self.notes.append(f"no unwinding through {module.path}: {module.unreadable}")
         except ElfError as error:
             self.notes.append(f"no unwinding through {module.path}: {error}")
@@ -268,7 +285,7 @@ class Analysis:
         samples = {key: tally.sample() for key, tally in self._tallies.items()}
         before, after = self._resident
         growth = None if before is None or after is None else max(after - before, 0)
-        rate = Rate(**self.recording.head["rate"])
+        rate = fill(Rate, self.recording.head["rate"])
         sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
         return sampling, {
             key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
@@ -293,12 +310,20 @@ class Analysis:
     def _limit(self) -> MemoryLimit | None:
         """The limit of the process; what it has used since is as good as nothing."""
         values = self.recording.head.get("limit")
-        return MemoryLimit(**values) if values else None
+        return fill(MemoryLimit, values) if values else None
 
     @property
     def _resident(self) -> tuple[int | None, int | None]:
         """Resident set before and after the window."""
         return self.recording.head.get("rss_before"), (self.recording.end or {}).get("rss_after")
+
+
+def _bound(seconds: float | None, whole_s: float) -> float | None:
+    """Return for how long the target stood still: never for longer than it was recorded.
+
+    It is measured up to the detach, and what is recorded ends a moment before.
+    """
+    return None if seconds is None else min(seconds, whole_s)
 
 
 def _explain_sizes(ledger: Ledger) -> str:

@@ -19,6 +19,7 @@ from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
+from gdbleak.effort import Effort
 from gdbleak.errors import WriteError
 from gdbleak.folders import private_folder
 from gdbleak.follow.follower import Follower
@@ -27,7 +28,7 @@ from gdbleak.follow.view import Subject, View
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.link_map import read_search_order
 from gdbleak.memory_limit import find_limit
-from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
+from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again, looking_at
 from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
@@ -100,10 +101,11 @@ def trace(
     gdb = find_gdb()
     check_journal(pid)
     target = inspect(pid)
-    with private_folder() as folder, Memory(pid) as memory:
+    with private_folder() as folder, _open_memory(pid) as memory:
         reader = ModuleReader(pid, memory)
         try:
-            modules = reader.read(read_mappings(pid))
+            with looking_at(pid):
+                modules = reader.read(read_mappings(pid))
             order = read_search_order(pid, memory)
             allocators = find_allocators(modules, order, selection)
             plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
@@ -147,7 +149,7 @@ def trace(
             window = Window(target, plan, memory, folder, recording, limits, looks, notebook, tell)
             with window:
                 with closing(notebook), follower or nullcontext():
-                    window.run(gdb, lambda: reader.read(read_mappings(pid)))
+                    window.run(gdb, reader.read_again)
                 finished = Recording(str(recording))
                 try:
                     report = make_report(finished, lambda module: module, options, gdb)
@@ -180,8 +182,19 @@ def load(
 
     """
     root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
-    find_file = partial(find_again, sysroot=root.rstrip("/"))
+    find_file = partial(find_again, sysroot=root.rstrip("/"), effort=Effort())
     return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
+
+
+def _open_memory(pid: int) -> Memory:
+    """Return the memory of a process.
+
+    Raises:
+        TargetError: it has ended, or hidden itself.
+
+    """
+    with looking_at(pid):
+        return Memory(pid)
 
 
 def make_report(

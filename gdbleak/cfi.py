@@ -24,6 +24,7 @@ from gdbleak.frame_rows import Row
 
 # A thousand times what functions have; a damaged length must not fill the memory.
 _MAX_ENTRY_BYTES = 1 << 20
+_ENTRY_STEPS = 20
 
 
 class UnwindTable:
@@ -45,7 +46,10 @@ class UnwindTable:
 
         """
         function = self._find_function(address)
-        return function and function.find_row(address)
+        if function is None:
+            return None
+        self._image.spend(_ENTRY_STEPS + function.instructions.left)
+        return function.find_row(address)
 
     def find_extent(self, address: int) -> range | None:
         """Return the addresses of the function, or part of one, at a link-time address.
@@ -97,6 +101,7 @@ class UnwindTable:
     def _iter_functions(self, address: int) -> Iterator[tuple[int, int]]:
         """Yield start and entry of each function, up to the terminator or the first damage."""
         while length := int.from_bytes(self._image.read(address, 4), "little"):
+            self._image.spend(_ENTRY_STEPS, held_bytes=200)
             try:
                 if self._read_entry(address).integer(4) != 0:
                     yield self._read_function(address).start, address
@@ -105,12 +110,14 @@ class UnwindTable:
             address += 4 + length
 
     def _read_function(self, address: int) -> FunctionEntry:
+        self._image.spend(_ENTRY_STEPS)
         cursor = self._read_entry(address)
         return read_function(cursor, self._find_common(cursor.address - cursor.integer(4)))
 
     def _find_common(self, address: int) -> CommonEntry:
         if address not in self._common:
             cursor = self._read_entry(address)
+            self._image.spend(cursor.left, held_bytes=1000)
             if cursor.integer(4) != 0:
                 raise ElfError(f"{self._image.path}: no CIE at {address:#x}")
             self._common[address] = read_common(cursor)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.errors import GdbleakError, UsageError
-from gdbleak.streams import standard_output
+from gdbleak.errors import FileError, GdbleakError, UsageError
+from gdbleak.streams import NO_MORE_FILES, standard_output
 from gdbleak.text import printable
 
 
@@ -142,5 +143,19 @@ def main(arguments: Sequence[str]) -> int:
             options = make_parser().parse_args(arguments)
             return int(options.run(options))
     except GdbleakError as error:
-        sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
-        return error.exit_code
+        return _refuse(error)
+    except OSError as error:
+        if error.errno not in NO_MORE_FILES:
+            raise
+        limit = "this process" if error.errno == errno.EMFILE else "this host"
+        return _refuse(
+            FileError(
+                f"{limit} has as many files open as it may: {error.strerror}",
+                "raise the limit, for example with `ulimit -n 1024`",
+            )
+        )
+
+
+def _refuse(error: GdbleakError) -> int:
+    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
+    return error.exit_code

@@ -20,6 +20,9 @@ NEVER_RETURN = frozenset(
 )
 """Library functions after whose call the compiler puts nothing that belongs to it."""
 
+_MAX_CODE_BYTES = 64 << 20
+"""Of larger files only the symbol tables tell where functions begin."""
+
 
 class CodeMap:
     """The code of one file, by link-time address."""
@@ -30,6 +33,15 @@ class CodeMap:
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes of code."""
         return self._image.read_code(address, size)
+
+    def spend(self, steps: int) -> None:
+        """Note what is done for what the code says.
+
+        Raises:
+            ElfError: it is too much.
+
+        """
+        self._image.spend(steps)
 
     def is_function(self, address: int) -> bool:
         """Return whether a function is known to begin at `address`.
@@ -70,9 +82,12 @@ class CodeMap:
 
     @cached_property
     def _starts(self) -> set[int]:
-        starts = self._image.function_starts
-        for segment in self._image.segments:
-            if segment.executable:
-                code = self._image.read(segment.address, segment.file_size)
-                starts.update(segment.address + offset for offset in iter_referred(code))
+        image = self._image
+        starts = image.function_starts
+        for segment in image.segments:
+            if segment.executable and segment.file_size <= _MAX_CODE_BYTES:
+                code = image.read(segment.address, segment.file_size)
+                for offset in iter_referred(code):
+                    image.spend(1, held_bytes=32)
+                    starts.add(segment.address + offset)
         return starts

@@ -24,6 +24,8 @@ RETURNING_FIRST_ARGUMENT = ("memset", "memcpy", "memmove")
 MAX_INSTRUCTIONS = 200_000
 """Ten times what the largest allocator function known has."""
 
+_DECODING_STEPS = 40
+
 
 @dataclass
 class WaysOut:
@@ -43,12 +45,14 @@ class CodeWalk:
         """Prepare for walks.
 
         Raises:
-            ElfError: the file is damaged.
+            ElfError: the file is damaged, or walks through it take too long.
 
         """
         self._image = image
-        self._decode = architecture.decode
-        self._find_stub_slot = architecture.find_stub_slot
+        self._decode_at = architecture.decode
+        self._decoded: dict[int, Instruction | None] = {}
+        self._extents: dict[int, range] = {}
+        self._find_stub_slot_at = architecture.find_stub_slot
         self._unwind_table = UnwindTable(image)
         self._linked = image.read_linked_functions(
             architecture.slot_relocations,
@@ -73,6 +77,18 @@ class CodeWalk:
         self._follow(entry, probed, ways, ends_at_calls=False)
         return ways
 
+    def _decode(self, address: int) -> Instruction | None:
+        """Return the instruction at an address; each is decoded once."""
+        if address not in self._decoded:
+            self._image.spend(_DECODING_STEPS)
+            self._decoded[address] = self._decode_at(self._image.read, address)
+        return self._decoded[address]
+
+    def _find_stub_slot(self, address: int) -> int | None:
+        """Return the slot of an entry of a procedure linkage table; None elsewhere."""
+        self._image.spend(_DECODING_STEPS)
+        return self._find_stub_slot_at(self._image.read, address)
+
     def find_own_exits(self, entry: int) -> list[int]:
         """Return where the function at `entry` returns, or jumps out of itself for good.
 
@@ -81,7 +97,7 @@ class CodeWalk:
         extent = self.find_extent(entry)
         found = []
         for address in self._sweep(extent):
-            instruction = self._decode(self._image.read, address)
+            instruction = self._decode(address)
             assert instruction is not None
             leaves = instruction.flow is Flow.JUMP and instruction.target not in extent
             if leaves or instruction.flow is Flow.RETURN:
@@ -104,15 +120,19 @@ class CodeWalk:
     ) -> bool:
         """Walk; return whether one of the `probed` functions was met on the way."""
         seen: set[int] = set()
+        swept: set[int] = set()
         met = False
         todo = [(entry, entry)]
         while todo:
+            self._image.spend()
             start, came_from = todo.pop()
+            if start in seen:
+                continue
             extent = self.find_extent(start)
             address = start
             # Running out of a function means that its last call never returns: abort, say.
             while address in extent and address not in seen:
-                instruction = self._decode(self._image.read, address)
+                instruction = self._decode(address)
                 if instruction is None or len(seen) == MAX_INSTRUCTIONS:
                     ways.escapes.add(came_from)
                     break
@@ -121,7 +141,9 @@ class CodeWalk:
                     ways.returns.add(address)
                 elif instruction.flow is Flow.INDIRECT_JUMP:
                     met |= self._leave_by_slot(instruction, instruction.slot, probed, ways, todo)
-                    if instruction.slot is None:  # perhaps a switch: then it stays in the function
+                    # Perhaps a switch: then it stays in the function, wherever it leads to.
+                    if instruction.slot is None and extent.start not in swept:
+                        swept.add(extent.start)
                         todo += ((start, address) for start in self._sweep(extent))
                 elif instruction.flow in (Flow.JUMP, Flow.BRANCH):
                     met |= self._jump(instruction, probed, ways, todo)
@@ -145,7 +167,7 @@ class CodeWalk:
         assert target is not None
         if target in probed:
             return True
-        slot = self._find_stub_slot(self._image.read, target)
+        slot = self._find_stub_slot(target)
         if target not in self._copying and slot is None:
             todo.append((target, jump.address))
             ways.jumped_to.add(target)
@@ -153,7 +175,7 @@ class CodeWalk:
         if jump.flow is Flow.JUMP:
             return self._leave_by_slot(jump, slot, probed, ways, todo)
         # Whether a conditional jump is taken does not show at itself, but at its target.
-        at_target = self._decode(self._image.read, target)
+        at_target = self._decode(target)
         assert at_target is not None
         return self._leave_by_slot(at_target, slot, probed, ways, todo)
 
@@ -184,7 +206,7 @@ class CodeWalk:
         target = instruction.target
         if instruction.flow is not Flow.CALL or target is None:
             return False
-        slot = self._find_stub_slot(self._image.read, target)
+        slot = self._find_stub_slot(target)
         name = None if slot is None else self._linked.get(slot)
         own = self._image.find_function(name) if name else None
         return (own.address if own else target) in probed
@@ -196,18 +218,22 @@ class CodeWalk:
         are do no harm, for at a return of another function the stack pointer is not that of the
         call.
         """
-        try:
-            found = self._unwind_table.find_extent(address)
-        except ElfError:
-            found = None
-        return found or self._image.find_extent(address) or range(address, address + (1 << 20))
+        if address not in self._extents:
+            self._image.spend(_DECODING_STEPS)
+            try:
+                found = self._unwind_table.find_extent(address)
+            except ElfError:
+                found = None
+            found = found or self._image.find_extent(address)
+            self._extents[address] = found or range(address, address + (1 << 20))
+        return self._extents[address]
 
     def _sweep(self, extent: range) -> list[int]:
         """Return the address of each instruction of a function, one after the other."""
         found: list[int] = []
         address = extent.start
         while address in extent and len(found) < MAX_INSTRUCTIONS:
-            instruction = self._decode(self._image.read, address)
+            instruction = self._decode(address)
             if instruction is None:
                 break
             found.append(address)

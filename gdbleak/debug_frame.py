@@ -6,7 +6,9 @@ process, and `strip` moves it to the separate debug file.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from struct import Struct
 
@@ -25,8 +27,10 @@ _HEAD_64_BIT = Struct("<4xQQQ")
 class DebugFrame:
     """The section of one ELF file, indexed when it is first asked."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, spend: Callable[..., None] = lambda *_, **__: None) -> None:
+        """Take the contents, and whom to tell of the steps and bytes that reading them takes."""
         self._content = content
+        self._spend = spend
         self._common: dict[int, CommonEntry] = {}
 
     @classmethod
@@ -40,7 +44,7 @@ class DebugFrame:
         content = image.find_section(".debug_frame").content
         if not content and image.debug_image:
             content = image.debug_image.find_section(".debug_frame").content
-        return cls(content)
+        return cls(content, image.spend)
 
     def find_function(self, address: int) -> FunctionEntry | None:
         """Return the function at a link-time address, or None.
@@ -57,7 +61,7 @@ class DebugFrame:
         return function if 0 <= address - function.start < function.size else None
 
     @cached_property
-    def _index(self) -> tuple[list[int], list[int]]:
+    def _index(self) -> tuple[Sequence[int], Sequence[int]]:
         """Sorted starts of functions, and where their entries are; up to the first damage."""
         content, functions, position = self._content, [], 0
         while position + _HEAD_64_BIT.size <= len(content):
@@ -66,14 +70,19 @@ class DebugFrame:
             if length == _LENGTH_IS_64_BIT:
                 length, common, start = _HEAD_64_BIT.unpack_from(content, position)
                 end = position + 12 + length
+            self._spend(1, held_bytes=100)
             if common not in _MARKS_OF_COMMON:
                 functions.append((start, position))
             position = end
         functions.sort()
-        return [start for start, _ in functions], [entry for _, entry in functions]
+        return (
+            array("Q", [start for start, _ in functions]),
+            array("Q", [entry for _, entry in functions]),
+        )
 
     def _read_function(self, position: int) -> FunctionEntry:
         cursor, common = self._read_entry(position)
+        self._spend(1 + cursor.left // 16)
         return read_function(cursor, self._find_common(common))
 
     def _find_common(self, position: int) -> CommonEntry:
@@ -81,6 +90,7 @@ class DebugFrame:
             entry, mark = self._read_entry(position)
             if mark not in _MARKS_OF_COMMON:
                 raise ElfError(f".debug_frame has no CIE at {position:#x}")
+            self._spend(1 + entry.left, held_bytes=1000)
             self._common[position] = read_common(entry)
         return self._common[position]
 

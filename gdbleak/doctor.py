@@ -19,7 +19,7 @@ from gdbleak.errors import GdbleakError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import find_gdb
 from gdbleak.link_map import read_search_order
-from gdbleak.modules import ModuleReader
+from gdbleak.modules import ModuleReader, looking_at
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.selection import Selection
 from gdbleak.target import YAMA, has_cap_sys_ptrace, inspect
@@ -105,7 +105,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
         findings = [
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads")
         ]
-        with Memory(pid) as memory:
+        with looking_at(pid), Memory(pid) as memory:
             reader = ModuleReader(pid, memory)
             try:
                 modules = reader.read(read_mappings(pid))

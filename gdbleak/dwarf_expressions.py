@@ -44,6 +44,11 @@ class Cursor:
         """True when nothing is left to read."""
         return self.position == len(self._data)
 
+    @property
+    def left(self) -> int:
+        """How many bytes are left to read."""
+        return len(self._data) - self.position
+
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes; a negative `size` counts as damage, too."""
         end = self.position + size

@@ -1,79 +1,68 @@
 """Reading of ELF files: what the unwinder and the probe plan need of them, by link-time address.
 
-Layout: System V ABI, chapters 4 and 5, and its AMD64 supplement. pyelftools reads the headers
-and symbol tables; bytes are taken straight from a memory map of the file.
+Layout: System V ABI, chapters 4 and 5, and its AMD64 supplement. Whoever made a file may have made
+it to be read for ever: what reading it takes is spent from an `Effort`.
 """
 
 from __future__ import annotations
 
-import mmap
 import re
 import struct
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
-from elftools.common.exceptions import ELFError as PyElfError
-from elftools.elf.constants import P_FLAGS
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import Relocation, RelocationSection, RelocationTable
-
+from gdbleak.build_id import HEADER_SIZE, parse_build_id
+from gdbleak.effort import Effort, EffortError
+from gdbleak.elf_headers import (
+    MAX_SECTION_BYTES,
+    PF_X,
+    PT_GNU_EH_FRAME,
+    PT_LOAD,
+    SHT_NOBITS,
+    SHT_SYMTAB,
+    DamageError,
+    ElfHeaders,
+    SectionHeader,
+)
 from gdbleak.elf_symbols import FunctionSymbol, FunctionTable
 from gdbleak.errors import ElfError
+from gdbleak.files import FileBytes, iter_chunks, open_regular
 
 DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 """Where distributions install separate debug files, by build-id."""
 
-HEADER_SIZE = 4096
 PAGE_SIZE = 4096
 
-_PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
-_SHF_ALLOC = 2
+_SEARCHED_BYTES = 128 << 20
+_CHUNK_BYTES = 1 << 20
+_FITTING_BYTES = 64 << 10
+"""No match of what is searched for is longer."""
+_MAX_SYMBOL_TABLES = 4
+"""A file has one."""
 
 
-# What pyelftools raises when offsets and sizes in a file make no sense.
-_DAMAGE = (
-    *(PyElfError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError),
-    *(RecursionError, RuntimeError, StopIteration, zlib.error),
-)
+_DAMAGE = (ArithmeticError, LookupError, ValueError, struct.error, zlib.error)
 
 
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, *_DAMAGE) as error:
-        raise ElfError(f"cannot read {path} as an ELF file: {error}") from error
+    except (OSError, EffortError, *_DAMAGE) as error:
+        raise _explain(path, error) from error
 
 
-def parse_build_id(header: bytes, read: Callable[[int, int], bytes]) -> str | None:
-    """Return the GNU build-id of a 64-bit little-endian ELF file, or of its image in memory.
-
-    Args:
-        header: The beginning of the file.
-        read: Returns the bytes at a file offset, given offset and size.
-
-    """
-    if header[:6] != b"\x7fELF\2\1" or len(header) < 64:
-        return None
-    (table,) = struct.unpack_from("<Q", header, 0x20)
-    entry_size, count = struct.unpack_from("<HH", header, 0x36)
-    for entry in range(table, min(table + count * entry_size, len(header) - 55), entry_size or 56):
-        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", header, entry)
-        notes = read(offset, min(size, HEADER_SIZE)) if kind == _PT_NOTE else b""
-        position = 0
-        while position + 12 <= len(notes):
-            name_size, size, note = struct.unpack_from("<III", notes, position)
-            description = position + 12 + (name_size + 3 & -4)
-            if note == _NT_GNU_BUILD_ID and notes[position + 12 :][:4] == b"GNU\0":
-                return notes[description : description + size].hex()
-            position = description + (size + 3 & -4)
-    return None
+def _explain(path: str, error: Exception) -> ElfError:
+    if isinstance(error, OSError):
+        return ElfError(f"cannot read {path}: {error.strerror}")
+    if isinstance(error, EffortError):
+        return ElfError(f"{path} was not read to its end: {error}")
+    return ElfError(f"cannot read {path} as an ELF file: {error}")
 
 
 @dataclass(frozen=True)
@@ -96,48 +85,65 @@ class Section(NamedTuple):
 class ElfImage:
     """An ELF file, read lazily and addressed by link-time address."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, effort: Effort | None = None, file: int | None = None) -> None:
         """Open the file at `path`.
+
+        Args:
+            path: Of the file; nothing but a regular file is opened.
+            effort: What reading it may take, one of its own unless it is given.
+            file: Its descriptor, taken over, where it is open already.
 
         Raises:
             ElfError: it cannot be opened, is no ELF file, or a damaged one.
 
         """
         self.path = path
+        self._effort = effort or Effort()
         with _reading(path):
-            with Path(path).open("rb") as file:
-                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._elf = ELFFile(cast(BinaryIO, self._bytes))
-            self.segments = self._read_segments()
-            self.eh_frame_hdr = self._find_eh_frame_hdr()
-
-    def _read_segments(self) -> tuple[Segment, ...]:
-        """The PT_LOAD segments, in file order."""
-        return tuple(
-            Segment(
-                address=header["p_vaddr"],
-                offset=header["p_offset"],
-                file_size=header["p_filesz"],
-                executable=bool(header["p_flags"] & P_FLAGS.PF_X),
+            self._bytes = FileBytes(open_regular(path) if file is None else file)
+            self._headers = ElfHeaders(self._bytes, self._effort)
+            self.segments = tuple(
+                Segment(s.address, s.offset, s.file_size, bool(s.flags & PF_X))
+                for s in self._headers.segments
+                if s.kind == PT_LOAD
             )
-            for header in self._elf.iter_segments(type="PT_LOAD")
-        )
+            self._code = tuple(segment for segment in self.segments if segment.executable)
+            self.eh_frame_hdr = next(
+                (
+                    (s.address, s.memory_size)
+                    for s in self._headers.segments
+                    if s.kind == PT_GNU_EH_FRAME
+                ),
+                None,
+            )
+            """Link-time address and size of `.eh_frame_hdr`, or None."""
 
-    def _find_eh_frame_hdr(self) -> tuple[int, int] | None:
-        """Link-time address and size of `.eh_frame_hdr` (PT_GNU_EH_FRAME), or None."""
-        for segment in self._elf.iter_segments(type="PT_GNU_EH_FRAME"):
-            return segment["p_vaddr"], segment["p_memsz"]
-        return None
+    def spend(self, steps: int = 1, held_bytes: int = 0) -> None:
+        """Note what is done for what the file says.
+
+        Raises:
+            ElfError: it is too much.
+
+        """
+        try:
+            self._effort.spend(steps, held_bytes)
+        except EffortError as error:
+            raise _explain(self.path, error) from error
 
     @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        return self._bytes.descriptor
+
+    @cached_property
     def header(self) -> bytes:
         """The beginning of the file: ELF header and, as a rule, program headers and notes."""
-        return self._bytes[:HEADER_SIZE]
+        return self._read_bytes(0, HEADER_SIZE)
 
     @cached_property
     def build_id(self) -> str | None:
         """The GNU build-id in hexadecimal, or None."""
-        return parse_build_id(self.header, lambda offset, size: self._bytes[offset : offset + size])
+        return parse_build_id(self.header, self._read_bytes)
 
     @cached_property
     def debug_image(self) -> ElfImage | None:
@@ -148,7 +154,7 @@ class ElfImage:
 
         """
         path = DEBUG_FILES / (self.build_id or "")[:2] / f"{(self.build_id or '')[2:]}.debug"
-        return ElfImage(str(path)) if self.build_id and path.exists() else None
+        return ElfImage(str(path), self._effort) if self.build_id and path.exists() else None
 
     def address_of(self, offset: int) -> int:
         """Return the link-time address at which a page of the file is mapped; 0 if it is not."""
@@ -163,20 +169,34 @@ class ElfImage:
 
         The result is shorter where the segment's file contents end, and empty outside all
         segments.
+
+        Raises:
+            ElfError: the file cannot be read, or there are too many bytes.
+
         """
         return self._read_from(self.segments, address, size)
 
     def read_code(self, address: int, size: int) -> bytes:
         """Return what `read` does, but nothing outside segments that can be executed."""
-        return self._read_from([s for s in self.segments if s.executable], address, size)
+        return self._read_from(self._code, address, size)
 
     def _read_from(self, segments: Iterable[Segment], address: int, size: int) -> bytes:
         for segment in segments:
             skip = address - segment.address
             if 0 <= skip < segment.file_size:
-                begin = segment.offset + skip
-                return self._bytes[begin : begin + min(size, segment.file_size - skip)]
+                return self._read_bytes(segment.offset + skip, min(size, segment.file_size - skip))
         return b""
+
+    def _read_bytes(self, offset: int, size: int) -> bytes:
+        try:
+            if size > _CHUNK_BYTES:
+                size = min(size, len(self._bytes) - offset)
+                if size > MAX_SECTION_BYTES:
+                    raise DamageError(f"{size:,} bytes are too many to be read")
+                self._effort.spend(max(size, 0) >> 10)
+            return self._bytes.read(offset, size)
+        except (OSError, EffortError, DamageError) as error:
+            raise _explain(self.path, error) from error
 
     def find_section(self, name: str) -> Section:
         """Return a section, decompressed; an empty one when the file lacks it.
@@ -186,15 +206,40 @@ class ElfImage:
 
         """
         with _reading(self.path):
-            section = self._elf.get_section_by_name(name)
-            if section is None or section["sh_type"] == "SHT_NOBITS":
+            section = self._headers.find_section(name)
+            if section is None or section.kind == SHT_NOBITS:
                 return Section()
-            return Section(section["sh_addr"], section.data())
+            return Section(section.address, self._headers.hold(section))
+
+    def has_section(self, name: str) -> bool:
+        """Return whether there is a section of a name that is not empty.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        with _reading(self.path):
+            section = self._headers.find_section(name)
+            return section is not None and section.kind != SHT_NOBITS and section.size > 0
 
     def search(self, pattern: re.Pattern[bytes]) -> bytes | None:
-        """Return the first group of the first match of `pattern` anywhere in the file."""
-        match = pattern.search(self._bytes)
-        return match.group(1) if match else None
+        """Return the first group of the first match of `pattern` in the file.
+
+        No match may be longer than 64 KiB, and none is looked for behind the first 128 MiB.
+
+        Raises:
+            ElfError: the file cannot be read.
+
+        """
+        with _reading(self.path):
+            for offset, chunk in iter_chunks(self._bytes, _CHUNK_BYTES, _FITTING_BYTES):
+                if offset >= _SEARCHED_BYTES:
+                    break
+                self._effort.spend(_CHUNK_BYTES >> 10)
+                match = pattern.search(chunk)
+                if match:
+                    return match.group(1)
+        return None
 
     def find_function(self, name: str) -> FunctionSymbol | None:
         """Return the function that the file defines as `name`, or None.
@@ -228,30 +273,27 @@ class ElfImage:
     @property
     def function_starts(self) -> set[int]:
         """Link-time addresses at which the symbol tables have a function begin."""
+        self.spend(sum(len(table.starts) for table in self._function_tables) // 8)
         return {start for table in self._function_tables for start in table.starts}
 
     @cached_property
     def _function_tables(self) -> tuple[FunctionTable, ...]:
         with _reading(self.path):
-            tables = tuple(self._iter_function_tables())
-            stripped = next(self._elf.iter_sections(type="SHT_SYMTAB"), None) is None
-        if stripped and self.debug_image:
+            sections = [s for s in self._headers.sections if s.kind == SHT_SYMTAB]
+            tables = tuple(self._iter_function_tables(sections))
+        if not sections and self.debug_image:
             return (*tables, *self.debug_image._function_tables)
         return tables
 
-    def _iter_function_tables(self) -> Iterator[FunctionTable]:
-        if self._dynamic:
-            _, symbols = self._dynamic.get_table_offset("DT_SYMTAB")
-            _, strings = self._dynamic.get_table_offset("DT_STRTAB")
-            sizes = [tag["d_val"] for tag in self._dynamic.iter_tags("DT_STRSZ")]
-            if symbols is not None and strings is not None and sizes:
-                end = symbols + 24 * self._dynamic.num_symbols()
-                yield FunctionTable(
-                    self._bytes[symbols:end], self._bytes[strings : strings + sizes[0]]
-                )
-        for section in self._elf.iter_sections(type="SHT_SYMTAB"):
-            names = self._elf.get_section(section["sh_link"])
-            yield FunctionTable(section.data(), names.data())
+    def _iter_function_tables(self, sections: list[SectionHeader]) -> Iterator[FunctionTable]:
+        headers = self._headers
+        if headers.dynamic_symbols:
+            yield FunctionTable(*headers.dynamic_symbols, self.spend)
+        for section in sections[:_MAX_SYMBOL_TABLES]:
+            names = headers.sections[section.link]
+            yield FunctionTable(
+                headers.section_bytes(section), headers.section_bytes(names), self.spend
+            )
 
     def read_linked_functions(
         self, slot_relocations: Collection[int], resolver_relocation: int, names: Collection[str]
@@ -277,43 +319,23 @@ class ElfImage:
         }
         slots: dict[int, str] = {}
         with _reading(self.path):
-            for relocation, symbols in self._iter_relocations():
-                slot, kind = relocation["r_offset"], relocation["r_info_type"]
-                if kind in slot_relocations and symbols is not None:
-                    slots[slot] = symbols.get_symbol(relocation["r_info_sym"]).name
-                elif kind == resolver_relocation and relocation["r_addend"] in resolvers:
-                    slots[slot] = resolvers[relocation["r_addend"]]
+            table = self._headers.dynamic_symbols
+            names_of = FunctionTable(*table, self.spend).name_of if table else None
+            for slot, kind, symbol, addend in self._headers.iter_relocations():
+                if kind in slot_relocations and names_of:
+                    self._effort.spend(2)
+                    slots[slot] = names_of(symbol)
+                elif kind == resolver_relocation and addend in resolvers:
+                    slots[slot] = resolvers[addend]
         return slots
-
-    def _iter_relocations(self) -> Iterator[tuple[Relocation, DynamicSegment | None]]:
-        """Yield each relocation, and the table that its symbol is in."""
-        if self._dynamic is not None:
-            for table in self._dynamic.get_relocation_tables().values():
-                if isinstance(table, RelocationTable):
-                    yield from (
-                        (relocation, self._dynamic) for relocation in table.iter_relocations()
-                    )
-            return
-        for section in self._elf.iter_sections(type="SHT_RELA"):
-            assert isinstance(section, RelocationSection)
-            if section["sh_flags"] & _SHF_ALLOC:
-                yield from ((relocation, None) for relocation in section.iter_relocations())
 
     @property
     def soname(self) -> str | None:
         """What a shared library calls itself: `libc.so.6`; None where no name is given."""
         with _reading(self.path):
-            tags = self._dynamic.iter_tags("DT_SONAME") if self._dynamic else ()
-            return next((str(cast(Any, tag).soname) for tag in tags), None)
+            return self._headers.soname
 
     @property
     def dynamic_address(self) -> int | None:
         """Link-time address of the dynamic section (PT_DYNAMIC); None for a static program."""
-        return None if self._dynamic is None else int(self._dynamic.header["p_vaddr"])
-
-    @cached_property
-    def _dynamic(self) -> DynamicSegment | None:
-        for segment in self._elf.iter_segments(type="PT_DYNAMIC"):
-            assert isinstance(segment, DynamicSegment)
-            return segment
-        return None
+        return None if self._headers.dynamic is None else self._headers.dynamic.address

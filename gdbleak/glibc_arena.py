@@ -29,6 +29,8 @@ _SYSTEM_MEM = 2072
 _END = 2088
 _MPROTECT_SIZE = 24  # from the start of a heap
 _ARENAS_LIMIT = 4096
+_EMPTY_LIMIT = 1000
+"""An arena has 127 bins, and hardly anything else looks like one that is empty."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def find_arenas(memory: Snapshot, words: Sequence[int], start: int) -> list[Aren
         for index, word in enumerate(words[:-1])
         if word == start + 8 * index - 16 and words[index + 1] == word
     ]
-    for bins in sorted({at - 16 * number for at in empty_bins for number in range(BINS)}):
+    places = {at - 16 * number for at in empty_bins[:_EMPTY_LIMIT] for number in range(BINS)}
+    for bins in sorted(places):
+        memory.spend(len(_BINS_OFFSETS))
         for offset in _BINS_OFFSETS:
             if bins - offset >= start and (ring := _ring(memory, bins - offset, offset)):
                 return ring
@@ -87,6 +91,7 @@ def _ring(memory: Snapshot, first: int, offset: int) -> list[Arena]:
     ring: list[Arena] = []
     address = first
     while address and address % 8 == 0 and len(ring) < _ARENAS_LIMIT:
+        memory.spend()
         ring.append(Arena(address, address + offset))
         address = memory.word(address + offset + _NEXT)
         if address == first:

@@ -23,6 +23,7 @@ from functools import cached_property
 from itertools import chain, islice
 from struct import unpack
 
+from gdbleak.effort import Effort, EffortError
 from gdbleak.glibc_arena import Arena, arenas_of_heap, find_arenas, find_top, iter_first_blocks
 from gdbleak.glibc_chunk import FLAGS, IS_MMAPPED, NON_MAIN_ARENA, PREV_INUSE, SIZE_OFFSET, is_size
 from gdbleak.glibc_lists import Range, SingleList, is_binned, iter_binned, iter_fast_bins
@@ -41,12 +42,19 @@ _HEAPS_LIMIT = 16
 _CACHES_LIMIT = 256
 _CHUNKS_LIMIT = 20_000
 """So many chunks on lists are looked at, of either kind: more take longer than they are worth."""
+LOOK_STEPS, LOOK_BYTES, LOOK_S = 2_000_000, 64 << 20, 0.4
+"""What one look at the heap may take."""
 _WEAK_LOOKS = 8
 """How often one sees a list of which nothing but its links says that its blocks are free.
 
 Somebody may take a block from the list, write to it what looks like a link and put it back, again
 and again. To be misled, every look has to fall in between.
 """
+
+
+def _effort() -> Effort:
+    """Return what one call may take: while it lasts, nobody heeds Ctrl-C."""
+    return Effort(LOOK_STEPS, LOOK_BYTES, seconds=LOOK_S)
 
 
 class Heap:
@@ -74,15 +82,23 @@ class Heap:
         """The arena of the heap that grows by brk; None if it was not found."""
         words = _read_words(self._read, self._data)
         start = self._data[0] if self._data else 0
-        return next(iter(find_arenas(Snapshot(self._read), words, start)), None)
+        try:
+            return next(iter(find_arenas(Snapshot(self._read, _effort()), words, start)), None)
+        except EffortError:
+            return None
 
     def find_quickly(self, blocks: Collection[int]) -> set[int]:
         """Return which of these blocks lie in the cache of a thread, or behind all that is in use.
 
         That takes little longer than reading a word of each. It finds blocks that were freed just
         now; most of them are handed out again in another moment.
+
+        Raises:
+            EffortError: it would keep us for too long.
+
         """
-        memory = Snapshot(self._read)
+        effort = _effort()
+        memory = Snapshot(self._read, effort)
         memory.fetch(blocks)
         found = {
             block
@@ -90,7 +106,7 @@ class Heap:
             if (mark := memory.word(block + 8)) in self.marks and is_cached(memory, block, mark)
         }
         if self.main_arena:
-            tops = [find_top(Snapshot(self._read), self.main_arena) for _ in range(2)]
+            tops = [find_top(Snapshot(self._read, effort), self.main_arena) for _ in range(2)]
             starts, ends = zip(*(top or (0, 0) for top in tops))
             found.update(block for block in blocks if max(starts) < block < min(ends))
         return found
@@ -99,11 +115,16 @@ class Heap:
         """Return which of these blocks are free, by their addresses as malloc returned them.
 
         Of blocks of another allocator it tells only that their memory is no longer mapped.
+
+        Raises:
+            EffortError: what stands in the heap would keep us for too long.
+
         """
+        effort = _effort()
         asked = {block for block in blocks if block in _ADDRESSES}
-        first = _Look(self._read, self._data, self._chunks)
+        first = _Look(self._read, self._data, self._chunks, effort)
         freed = first.find_freed(asked)
-        second = _Look(self._read, self._data, self._chunks)
+        second = _Look(self._read, self._data, self._chunks, effort)
         freed = second.find_freed(freed, first.free)
         self._chunks |= first.chunks
         self._chunks &= asked - freed
@@ -135,8 +156,11 @@ def _read_words(read: Read, data: tuple[int, int] | None) -> tuple[int, ...]:
 class _Look:
     """One look at the heap."""
 
-    def __init__(self, read: Read, data: tuple[int, int] | None, known: set[int]) -> None:
+    def __init__(
+        self, read: Read, data: tuple[int, int] | None, known: set[int], effort: Effort
+    ) -> None:
         self._read = read
+        self._effort = effort
         self._start = data[0] if data else 0
         self._words = _read_words(read, data)
         self._marks = random_words(self._words)
@@ -158,7 +182,7 @@ class _Look:
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
         """Return those that are free by what stands before, in and behind them."""
-        memory = Snapshot(self._read)
+        memory = Snapshot(self._read, self._effort)
         memory.fetch(block + SIZE_OFFSET for block in blocks)
         sizes = [(block, memory.word(block + SIZE_OFFSET)) for block in blocks]
         memory.fetch(block + (size & ~FLAGS) for block, size in sizes if is_size(size))
@@ -201,7 +225,7 @@ class _Look:
         """Return those that lie in what the arenas and the caches of threads hold free."""
         if not blocks:
             return set()
-        memory = Snapshot(self._read)
+        memory = Snapshot(self._read, self._effort)
         arenas = self._find_arenas(memory)
         free = [top for arena in arenas if (top := find_top(memory, arena))]
         if chunks is None:
@@ -212,7 +236,7 @@ class _Look:
         sure, unsure = self._find_linked(memory, arenas)
         for _ in range(_WEAK_LOOKS - 1):
             if unsure:
-                unsure &= self._find_linked(Snapshot(self._read), arenas)[1]
+                unsure &= self._find_linked(Snapshot(self._read, self._effort), arenas)[1]
         free = sorted({*free, *sure, *unsure, *self.free})
         starts = [start for start, _ in free]
         freed = set()

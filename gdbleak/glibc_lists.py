@@ -47,6 +47,7 @@ def iter_binned(memory: Snapshot, arena: Arena) -> Iterator[Range]:
     for head in range(first, first + 16 * BINS, 16):
         chunk = memory.word(head + 16)
         while chunk != head:
+            memory.spend(4)
             size = 0 if chunk % 16 else memory.word(chunk + 8) & ~FLAGS
             if not is_binned(memory, chunk, size):
                 break
@@ -86,6 +87,7 @@ def _follow(
 ) -> SingleList:
     blocks: list[int] = []
     while len(blocks) < limit and block % 16 == 0 and memory.word(block - 8) & ~FLAGS == size:
+        memory.spend()
         blocks.append(block)
         link = memory.word(block) ^ (block >> 12 if protected else 0)
         if not link:

@@ -64,6 +64,7 @@ def read_cache(memory: Snapshot, address: int) -> Cache | None:
     unmarked: set[Range] = set()
     by_mark: dict[int, set[Range]] = {}
     for number in range(_BINS):
+        memory.spend()
         first = memory.word(address + _BINS * count_bytes + 8 * number)
         at = address + number * count_bytes
         count = memory.word(at & -8) >> (at & 7) * 8 & (1 << 8 * count_bytes) - 1

@@ -17,6 +17,7 @@ from gdbleak.allocators import CACHE_START, THREAD_END, AllocatorFunction
 from gdbleak.architectures import Architecture
 from gdbleak.code_walk import CodeWalk
 from gdbleak.elf import ElfImage
+from gdbleak.elf_headers import MAX_SECTION_BYTES
 
 LIBRARY = "libc.so.6"
 _SYMBOLS = (
@@ -69,6 +70,9 @@ def find_own_functions(
 
 def _iter_calls(image: ElfImage, architecture: Architecture) -> Iterator[tuple[int, int]]:
     for segment in image.segments:
-        if segment.executable:
+        if segment.executable and segment.file_size <= MAX_SECTION_BYTES:
             code = image.read(segment.address, segment.file_size)
-            yield from architecture.iter_calls(code, segment.address)
+            image.spend(len(code) >> 8)
+            for call in architecture.iter_calls(code, segment.address):
+                image.spend()
+                yield call

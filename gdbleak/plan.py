@@ -120,7 +120,7 @@ def make_plan(
         if symbol is not None and symbol.address not in entries:
             if symbol.is_indirect:
                 raise AllocatorError(
-                    f"{name} of {image.path} is chosen among several when the program starts",
+                    f"{name} of {module.path} is chosen among several when the program starts",
                     "see docs/limits.md for the allocators that can be traced",
                 )
             entries[symbol.address] = function

@@ -23,7 +23,8 @@ class Mapping:
     device: str
     inode: int
     path: str
-    """Empty for anonymous memory; without " (deleted)"."""
+    """Empty for anonymous memory; without " (deleted)". A newline in a name stands there as the
+    four characters `\\012`, which a name may hold as well: see `possible_names`."""
     deleted: bool
 
     @property
@@ -37,8 +38,7 @@ def parse_mapping(line: str) -> Mapping:
     fields = line.rstrip("\n").split(None, 5)
     addresses, permissions, offset, device, inode = fields[:5]
     start, end = addresses.split("-")
-    # The kernel writes a newline in a name as \012 and nothing else in octal.
-    path = fields[5].replace("\\012", "\n") if len(fields) > 5 else ""
+    path = fields[5] if len(fields) > 5 else ""
     deleted = path.endswith(" (deleted)")
     return Mapping(
         int(start, 16),
@@ -52,8 +52,25 @@ def parse_mapping(line: str) -> Mapping:
     )
 
 
+def possible_names(path: str) -> tuple[str, ...]:
+    r"""Return the names that a file may have whose path stands in /proc/PID/maps.
+
+    The kernel writes a newline as \012, and nothing else in octal, the backslash neither.
+
+    >>> possible_names(r"/srv/a\012b")
+    ('/srv/a\\012b', '/srv/a\nb')
+    """
+    decoded = path.replace("\\012", "\n")
+    return (path,) if decoded == path else (path, decoded)
+
+
 def read_mappings(pid: int) -> list[Mapping]:
-    """Return the mappings of a process, in order of address; none when it is gone."""
+    """Return the mappings of a process, in order of address; none when it is gone.
+
+    Raises:
+        PermissionError: the process lets nobody look at it, perhaps since a moment ago.
+
+    """
     try:
         with Path(f"/proc/{pid}/maps").open(newline="\n", errors="surrogateescape") as file:
             return [parse_mapping(line) for line in file]
@@ -165,7 +182,13 @@ class Memory:
 
 
 def iter_ancestors(pid: int) -> Iterator[int]:
-    """Yield a process's parent, its parent, and so on."""
+    """Yield a process's parent, its parent, and so on, as far as they can be seen.
+
+    With `hidepid` the processes of other users cannot; and none of them may be traced by us.
+    """
     while pid > 1:
-        pid = int(read_status(pid)["PPid"])
+        try:
+            pid = int(read_status(pid)["PPid"])
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return
         yield pid

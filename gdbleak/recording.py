@@ -22,19 +22,20 @@ whole frame.
 from __future__ import annotations
 
 import json
-import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.errors import RecordingError
+from gdbleak.files import FileBytes, open_regular
 from gdbleak.modules import Module
+from gdbleak.outside_values import check, read_object
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe
+from gdbleak.text import cut
 
 MAGIC = b"gdbleak1"
 VERSION = 5
@@ -43,8 +44,29 @@ READABLE = (4, 5)
 
 HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
 
-KEPT_BYTES = 64 << 20
-"""How much of a file is held in memory before it is let go of."""
+CHUNK_BYTES = 1 << 18
+"""How much of a file is read at once, if that holds a whole frame."""
+
+MAX_FRAME_BYTES = 16 << 20
+"""The largest frames are HEAD and END: some hundred bytes for each module and probe."""
+
+_HEAD_SHAPE = {
+    **dict.fromkeys(("started",), "str"),
+    **dict.fromkeys(("duration_s", "tail_s"), "float"),
+    **dict.fromkeys(("allocators", "notes"), "tuple[str, ...]"),
+    **dict.fromkeys(("modules", "probes", "functions"), "list"),
+    "rss_before": "int | None",
+    "memory": "dict[str, int]",
+}
+_END_SHAPE = {
+    "ended_by": "str",
+    **dict.fromkeys(("stop_signal",), "str | None"),
+    **dict.fromkeys(("end_ns", "stops", "rss_after"), "int | None"),
+    **dict.fromkeys(("lost_events", "children"), "int"),
+    **dict.fromkeys(("stopped_s", "longest_pause_ms"), "float | None"),
+    "modules": "list",
+    "memory": "dict[str, int]",
+}
 
 FRAME = struct.Struct("<BBHI")
 _U64 = struct.Struct("<Q")
@@ -68,6 +90,7 @@ class EndedBy(str, Enum):
     DEBUGGER_SILENT = "debugger-silent"
     DEBUGGER_STOPPED = "debugger-stopped"
     STARVED = "starved"
+    DISARMED = "disarmed"
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"
@@ -193,37 +216,37 @@ class Recording:
 
         """
         self.path = path
-        self._kept = 0
         try:
-            with Path(path).open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+            self._data = FileBytes(open_regular(path))
         except OSError as error:
             raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:  # an empty file cannot be mapped
-            raise RecordingError(f"{path} is empty") from error
-        if self._data[: len(MAGIC)] != MAGIC:
+        self._size = min(size or len(self._data), len(self._data))
+        if not self._size:
+            raise RecordingError(f"{path} is empty")
+        if self._read(0, len(MAGIC)) != MAGIC:
             raise RecordingError(f"{path} is no recording of gdbleak")
         with reading(path):
             self._read_head()
             self._read_end()
 
     def _read_head(self) -> None:
-        frames = iter_frames(self._data, len(MAGIC), len(self._data))
-        _, kind, _, payload, length = next(frames, (0, 0, 0, 0, 0))
+        frames = self._iter_frames(len(MAGIC))
+        data, _, kind, _, payload, length = next(frames, (b"", 0, 0, 0, 0, 0))
         if kind != HEAD:
             raise RecordingError(f"{self.path} is cut off before its first event")
-        self.head = self._json(payload, length)
+        self.head = read_object(data[payload : payload + length])
         version = self.head.get("version")
         if version not in READABLE:
             raise RecordingError(
-                f"{self.path} is of version {version};"
+                f"{self.path} is of version {cut(repr(version), 50)};"
                 f" this gdbleak reads {READABLE[0]} to {READABLE[-1]}",
                 "use the gdbleak that wrote it, or a newer one",
             )
+        check(self.head, _HEAD_SHAPE)
         self.functions = [AllocatorFunction.from_json(f) for f in self.head["functions"]]
         self.probes = [Probe.from_json(values) for values in self.head["probes"]]
         self._decoder = Decoder(self.probes)
-        self._first = payload + length
+        self._first = len(MAGIC) + FRAME.size + length
 
     def _read_end(self) -> None:
         self.opened_ns: int | None = None
@@ -231,49 +254,59 @@ class Recording:
         """The END frame; None when the recording is cut off."""
         self.last_ns = 0
         """When the last event was."""
-        for _, kind, _, payload, length in self._iter_frames():
+        for data, _, kind, _, payload, length in self._iter_frames(self._first):
             if kind not in (HEAD, END):
-                (self.last_ns,) = _U64.unpack_from(self._data, payload)
+                (self.last_ns,) = _U64.unpack_from(data, payload)
             if kind == PHASE and self.opened_ns is None:
-                (self.opened_ns,) = _U64.unpack_from(self._data, payload)
+                (self.opened_ns,) = _U64.unpack_from(data, payload)
             elif kind == END:
-                self.end = self._json(payload, length)
+                self.end = read_object(data[payload : payload + length])
+                check(self.end, _END_SHAPE)
         after = [] if self.end is None else self.end["modules"]
         self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
         self.modules_after = [Module.from_json(values) for values in after]
 
     def iter_events(self) -> Iterator[Event]:
         """Yield what was recorded, in order."""
-        for frame in self._iter_frames():
-            event = self._decoder.decode(self._data, *frame)
+        for data, *frame in self._iter_frames(self._first):
+            event = self._decoder.decode(data, *frame)
             if event is not None:
                 yield event
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
-        self._let_go(position)
-        _, _, probe, length = FRAME.unpack_from(self._data, position)
-        payload = position + FRAME.size
-        hit = self._decoder.decode_hit(self._data, position, probe, payload)
-        begin = payload + self._decoder.stack_offset(probe)
+        _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
+        payload = self._read(position + FRAME.size, length)
+        hit = self._decoder.decode_hit(payload, position, probe, 0)
         registers = dict(zip(self.probes[probe].registers, hit.registers))
-        return memoryview(self._data)[begin : payload + length], registers
+        return memoryview(payload)[self._decoder.stack_offset(probe) :], registers
 
-    def _let_go(self, position: int) -> None:
-        """Give back the pages before a position: the kernel counts all that were read as ours."""
-        self._kept = min(self._kept, position & -mmap.PAGESIZE)
-        read = (position & -mmap.PAGESIZE) - self._kept
-        if read > KEPT_BYTES:
-            self._data.madvise(mmap.MADV_DONTNEED, self._kept, read)
-            self._kept += read
+    def _iter_frames(self, position: int) -> Iterator[tuple[bytes, int, int, int, int, int]]:
+        """Yield some bytes of the file and a frame in them, from a position in the file on.
 
-    def _iter_frames(self) -> Iterator[tuple[int, int, int, int, int]]:
-        for frame in iter_frames(self._data, self._first, len(self._data)):
-            self._let_go(frame[0])
-            yield frame
+        The position of a frame is that in the file, the one of its payload that in the bytes.
+        """
+        size = CHUNK_BYTES
+        while position < self._size:
+            data = self._read(position, size)
+            end = 0
+            for begin, kind, probe, payload, length in iter_frames(data, 0, len(data)):
+                yield data, position + begin, kind, probe, payload, length
+                end = payload + length
+            position += end
+            if end:
+                size = CHUNK_BYTES
+            elif len(data) < size or size > MAX_FRAME_BYTES:
+                return
+            else:
+                size *= 4
 
-    def _json(self, payload: int, length: int) -> dict[str, Any]:
-        return dict(json.loads(self._data[payload : payload + length]))
+    def _read(self, position: int, size: int) -> bytes:
+        """Return what the file holds there, up to the end that it had when it was opened."""
+        try:
+            return self._data.read(position, min(size, self._size - position))
+        except OSError as error:
+            raise RecordingError(f"cannot read {self.path}: {error.strerror}") from error
 
 
 @contextmanager
@@ -282,7 +315,7 @@ def reading(path: str) -> Iterator[None]:
     try:
         yield
     except (
-        *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
-        struct.error,
+        *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
+        *(TypeError, ValueError, struct.error),
     ) as error:
-        raise RecordingError(f"{path} is damaged: {error!r}") from error
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error

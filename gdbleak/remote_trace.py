@@ -16,11 +16,12 @@ from gdbleak.capture.agent import Agent
 from gdbleak.capture.debugger import Debugger
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.remote import RemoteMemory, RemoteProcess
 from gdbleak.capture.remote_window import RemoteWindow
-from gdbleak.errors import ForeignBreakpointError
+from gdbleak.errors import ForeignBreakpointError, UnprovedError
 from gdbleak.folders import private_folder
-from gdbleak.gdb_program import find_gdb
+from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.rates import unknown
 from gdbleak.recording import VERSION, Recording
 from gdbleak.report import Report
@@ -61,6 +62,7 @@ def trace_remote(
     """
     gdb = find_gdb()
     with private_folder() as folder, Interruption() as interruption:
+        _prove(gdb, folder / "proof")
         machine = X86_64.elf_machine_number
         with Debugger(gdb, None, folder, machine) as debugger:
             process = RemoteProcess(debugger, folder, address)
@@ -106,3 +108,22 @@ def trace_remote(
             )
             window.run(interruption)
         return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)
+
+
+def _prove(gdb: GdbProgram, folder: Path) -> None:
+    """Refuse a GDB that cannot be trusted, by what it does to a process of ours on this machine.
+
+    Raises:
+        UnprovedError: it failed, or it must halt a process before it detaches from it, which only a
+            signal of ours to the process could do.
+
+    """
+    folder.mkdir()
+    with proved_agent(gdb, folder) as agent:
+        if agent.halts_first:
+            raise UnprovedError(
+                f"gdb {gdb.version} ({gdb.path}) leaves breakpoints in a process that it detaches"
+                " from while it runs, and through a gdbserver that cannot be halted first",
+                "set GDBLEAK_GDB to gdb 11 or later on this machine;"
+                " `pip install 'gdbleak[gdb]'` brings one",
+            )

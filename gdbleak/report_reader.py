@@ -5,11 +5,10 @@ What was added to the format since a report was written is as in a report withou
 
 from __future__ import annotations
 
-import json
-from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
+from gdbleak.outside_values import check, fill, read_json
 from gdbleak.report import (
     SCHEMA,
     Estimate,
@@ -27,6 +26,7 @@ from gdbleak.report import (
     Verification,
     WindowInfo,
 )
+from gdbleak.text import cut
 
 T = TypeVar("T")
 
@@ -43,20 +43,20 @@ def read_report(text: str, path: str) -> Report:
 
     """
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = read_json(text)
+    except ValueError as error:
         raise RecordingError(f"{path} is neither a recording nor a report: {error}") from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
-        said = f"its schema is {schema!r}" if schema else "it has no schema"
+        said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
         raise RecordingError(
             f"{path} is no JSON report that this gdbleak reads: {said}",
             "give a file written with --save, or with -o FILE.json",
         )
     try:
         return _read(values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordingError(f"{path} is damaged: {error!r}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
 
 
 def _read(values: dict[str, Any]) -> Report:
@@ -65,16 +65,21 @@ def _read(values: dict[str, Any]) -> Report:
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
     history = {name: tuple(series) for name, series in values.get("history", {}).items()}
     return Report(
-        target=_fill(TargetInfo, values["target"]),
-        window=_fill(WindowInfo, window),
-        memory=_fill(MemoryInfo, memory),
-        verification=_fill(Verification, values["verification"]),
+        target=fill(TargetInfo, values["target"]),
+        window=fill(WindowInfo, window),
+        memory=fill(MemoryInfo, memory),
+        verification=fill(Verification, values["verification"]),
         sites=tuple(map(_read_site, values["sites"])),
-        notes=tuple(values["notes"]),
-        history=_fill(History, history),
+        notes=_read_notes(values["notes"]),
+        history=fill(History, history),
         outlook=_make(Outlook, values.get("outlook")),
         suppressed=_make(Suppressed, values.get("suppressed")),
     )
+
+
+def _read_notes(values: Any) -> tuple[str, ...]:
+    check({"notes": values}, {"notes": "tuple[str, ...]"})
+    return tuple(values)
 
 
 def _read_site(values: dict[str, Any]) -> Site:
@@ -89,11 +94,11 @@ def _read_site(values: dict[str, Any]) -> Site:
         "history": tuple(values.get("history", ())),
         "blocks": tuple(map(_read_block, values.get("blocks", ()))),
     }
-    return _fill(Site, {**values, **read})
+    return fill(Site, {**values, **read})
 
 
 def _read_block(values: dict[str, Any]) -> OutstandingBlock:
-    return _fill(OutstandingBlock, {**values, "address": int(values["address"], 16)})
+    return fill(OutstandingBlock, {**values, "address": int(values["address"], 16)})
 
 
 def _read_frame(values: dict[str, Any]) -> Frame:
@@ -102,40 +107,8 @@ def _read_frame(values: dict[str, Any]) -> Frame:
         "address": int(values["address"], 16),
         "offset": None if offset is None else int(offset, 16),
     }
-    return _fill(Frame, {**values, **read})
+    return fill(Frame, {**values, **read})
 
 
 def _make(kind: type[T], values: dict[str, Any] | None) -> T | None:
-    return None if values is None else _fill(kind, values)
-
-
-def _fill(kind: type[T], values: dict[str, Any]) -> T:
-    """Return a value of a dataclass; what it does not know is passed over."""
-    known = {each.name: values[each.name] for each in fields(kind) if each.name in values}  # type: ignore[arg-type]
-    missing = [
-        each.name
-        for each in fields(kind)  # type: ignore[arg-type]
-        if each.name not in known and each.default is MISSING
-    ]
-    if missing:
-        raise KeyError(*missing)
-    for each in fields(kind):  # type: ignore[arg-type]
-        if each.name in known and not _fits(known[each.name], str(each.type)):
-            raise TypeError(f"{each.name} is {known[each.name]!r}")
-    return kind(**known)
-
-
-def _fits(value: object, annotation: str) -> bool:
-    """Whether a value may be one of a field, by the field's annotation; of others it may be any."""
-    name, _, optional = annotation.partition(" | ")
-    if value is None:
-        return optional == "None"
-    return isinstance(value, _KINDS[name]) if name in _KINDS else True
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "bool": (bool,),
-}
+    return None if values is None else fill(kind, values)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gdbleak.build_id import HEADER_SIZE, parse_build_id
 from gdbleak.capture.guard import Journal, iter_changes, read_start, repair
 from gdbleak.capture.journals import controller_lives, iter_journals, journal_path
 from gdbleak.capture.scratch import read_scratch
-from gdbleak.elf import HEADER_SIZE, parse_build_id
 from gdbleak.proc import Memory, read_status
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gdbleak.effort import Effort
+
 PAGE_BYTES = 4096
 _RUN_BYTES = 1 << 20
 _GAP_BYTES = 4 * PAGE_BYTES
@@ -14,10 +16,16 @@ _GAP_BYTES = 4 * PAGE_BYTES
 
 
 class Snapshot:
-    """Words of memory. `read(address, size)` returns what can be read, as Memory.read does."""
+    """Words of memory. `read(address, size)` returns what can be read, as Memory.read does.
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+    Whoever follows what they say spends from an effort; every method raises EffortError when that
+    is used up.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], effort: Effort | None = None) -> None:
         self._read = read
+        self._effort = effort or Effort()
+        self.spend = self._effort.spend
         self._pages: dict[int, memoryview] = {}
 
     def word(self, address: int) -> int:
@@ -51,6 +59,7 @@ class Snapshot:
                 first = index
 
     def _fetch_run(self, pages: list[int]) -> None:
+        self.spend(2 * len(pages), held_bytes=PAGE_BYTES * len(pages))
         while pages:
             start = pages[0]
             size = (pages[-1] + 1 - start) * PAGE_BYTES

@@ -21,6 +21,8 @@ from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
 _MAX_INSTRUCTIONS = 2000
 """That one walk executes. The longest ways out of real functions have some hundred."""
 
+_STATE_STEPS = 20
+
 FRAME_POINTER_ROW = Row(
     RegisterOffset(RBP, 2 * WORD_BYTES),
     {RIP: Rule(RuleKind.OFFSET, -WORD_BYTES), RBP: Rule(RuleKind.OFFSET, -2 * WORD_BYTES)},
@@ -112,6 +114,7 @@ class _Walk:
                 return None
         self._states[place] = state
         self._steps_left -= 1
+        self._code.spend(_STATE_STEPS + len(state.memory))
         if instruction.uses_frame_pointer and state.registers[RBP] == Sum(RBP):
             self.has_frame_pointer = True
         return instruction

@@ -11,6 +11,9 @@ from io import TextIOWrapper
 
 from gdbleak.errors import WriteError
 
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+"""Errors of whoever has as many files open as are allowed."""
+
 
 def fill_standard_streams() -> None:
     """Open what was closed when we were started; other files would be taken for it else."""
@@ -37,7 +40,8 @@ def standard_output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if error.filename is not None:  # it was about a file, not about the output
+        # It was about a file, not about the output.
+        if error.filename is not None or error.errno in NO_MORE_FILES:
             raise
         # Python would try to flush again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -218,7 +218,7 @@ def _recognise(pid: int) -> Runtime | None:
     except (psutil.Error, PermissionError):
         return None
     try:
-        is_go = ElfImage(str(Path(f"/proc/{pid}/exe"))).find_section(_GO_SECTION).content != b""
+        is_go = ElfImage(f"/proc/{pid}/exe").has_section(_GO_SECTION)
     except ElfError:
         is_go = False
     return recognise(program, mapped, is_go)

@@ -19,7 +19,14 @@ from gdbleak.errors import (
     ProcessStoppedError,
     ProcessUnusableError,
 )
-from gdbleak.proc import Memory, iter_ancestors, read_status
+from gdbleak.files import open_regular
+from gdbleak.proc import (
+    Memory,
+    iter_ancestors,
+    possible_names,
+    read_mappings,
+    read_status,
+)
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _CAP_SYS_PTRACE = 1 << 19
@@ -126,8 +133,9 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
 
 def _check_architecture(pid: int, status: dict[str, str]) -> None:
     """Look at the ELF header: byte 4 is the class, 18 and 19 the machine."""
-    with Path(f"/proc/{pid}/exe").open("rb") as file:
-        header = file.read(20)
+    header = _read_program(pid)
+    if not header:
+        return
     if header[4:5] == b"\x01":
         raise ProcessUnusableError(
             f"process {pid} ({status['Name']}) is a 32-bit program",
@@ -138,6 +146,23 @@ def _check_architecture(pid: int, status: dict[str, str]) -> None:
             f"process {pid} ({status['Name']}) is no x86-64 program",
             "gdbleak traces x86-64 programs only; see docs/limits.md",
         )
+
+
+def _read_program(pid: int) -> bytes:
+    """Return the ELF header of a program, as it is mapped where that can be told."""
+    program = str(Path(f"/proc/{pid}/exe").readlink())
+    for mapping in read_mappings(pid):
+        if mapping.offset == 0 and program in possible_names(mapping.path):
+            with Memory(pid) as memory:
+                return memory.read(mapping.start, 20)
+    try:
+        file = open_regular(f"/proc/{pid}/exe")
+    except OSError:  # it lies where even we must not read
+        return b""
+    try:
+        return os.pread(file, 20, 0)
+    finally:
+        os.close(file)
 
 
 def check_permission(pid: int, status: dict[str, str]) -> None:

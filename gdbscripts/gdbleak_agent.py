@@ -153,6 +153,7 @@ class Recorder(object):
         return {
             "now_ns": now_ns(),
             "phase": self.phase,
+            "armed": self.code.has_breakpoints(),
             "turn_error": self.turn_error,
             "stops": self.stops,
             "lost": self.lost,

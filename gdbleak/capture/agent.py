@@ -32,6 +32,8 @@ class Status:
     now_ns: int
     """On the clock of the recording."""
     phase: int
+    armed: bool
+    """Whether GDB's breakpoints are in; it takes them out where others would run into them."""
     turn_error: str | None
     """Why other breakpoints cannot be put in."""
     stops: int
@@ -98,6 +100,8 @@ class Agent:
     def begin(self, plan: Path) -> None:
         """Ask for what `start` does, without waiting for it."""
         self.debugger.forget()
+        if self.halts_first:  # the one before has changed that for its end
+            self._handle_stop("nostop noprint nopass")
         self._asked = self.debugger.ask(f'-interpreter-exec console "gdbleak-start {plan.name}"')
 
     def has_begun(self) -> bool:
@@ -201,11 +205,14 @@ class Agent:
 
         """
         debugger = self.debugger
-        debugger.execute_console("handle SIGSTOP stop print nopass", ANSWER_TIMEOUT_S)
+        self._handle_stop("stop print nopass")
         if not debugger.is_halted:
             with suppress(ProcessLookupError):  # GDB will report its end
                 os.kill(pid, signal.SIGSTOP)
         debugger.wait_until_halted(timeout_s)
+
+    def _handle_stop(self, how: str) -> None:
+        self.debugger.execute_console(f"handle SIGSTOP {how}", ANSWER_TIMEOUT_S)
 
 
 def write_plan(

@@ -1,6 +1,6 @@
 """A GDB under our control, through its machine interface.
 
-pygdbmi parses the lines; reading is our own: a reply is known by its token, a dead GDB by the
+`records` parses the lines; reading is our own: a reply is known by its token, a dead GDB by the
 end of its output, and nothing ever waits for quiet.
 Source of the protocol: GDB manual, "GDB/MI Output Syntax".
 """
@@ -20,8 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pygdbmi import gdbmiparser
-
+from gdbleak.capture.records import parse
 from gdbleak.errors import DebuggerFailedError
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment
 
@@ -59,7 +58,6 @@ _DT_DEBUG = 21
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
 _CHILD = re.compile(r"\[Detaching after v?fork from child")
 _PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
-_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}]')
 
 
 class DebuggerDiedError(DebuggerFailedError):
@@ -131,6 +129,8 @@ class Debugger:
             pass_fds=() if life is None else (life,),
             start_new_session=True,
         )
+        self.pid = self._process.pid
+        """Process id of GDB; of a script that has started it, until that is noticed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input = self._process.stdin
@@ -141,11 +141,6 @@ class Debugger:
             fcntl.fcntl(self._output, _F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
-
-    @property
-    def pid(self) -> int:
-        """Process id of GDB."""
-        return self._process.pid
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when GDB says something or dies."""
@@ -226,7 +221,9 @@ class Debugger:
 
     def wake(self) -> None:
         """Continue GDB, in case somebody has stopped it."""
-        self._process.send_signal(signal.SIGCONT)
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, timeout_s: float) -> None:
         """Take in what GDB says next.
@@ -246,7 +243,7 @@ class Debugger:
         if self._process.poll() is None:
             # With its whole session: the program may be a script that has started GDB.
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -281,7 +278,7 @@ class Debugger:
         if data == b"":
             raise self._death()
         *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
-        for record in map(_parse, lines):
+        for record in map(parse, lines):
             if record["type"] == "notify":
                 self.events.append(record)
                 if record["message"] in ("stopped", "running"):
@@ -307,18 +304,6 @@ class Debugger:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    """Return a line as a record; what is none is output, as the words of a script are."""
-    text = line.decode(errors="replace")
-    brackets = _NO_BRACKETS.sub("", text)
-    while (inner := brackets.replace("[]", "").replace("{}", "")) != brackets:
-        brackets = inner
-    if not brackets:  # on half a list the parser does not end
-        with suppress(ValueError, TypeError, IndexError):
-            return dict(gdbmiparser.parse_response(text))
-    return {"type": "output", "message": None, "payload": text}
 
 
 def _write_blank_program(path: Path, machine: int) -> None:

@@ -309,14 +309,15 @@ class _Guard:
         if command == "beat":
             self._beat_at = time.monotonic()
             return
+        if command == "tries":
+            self._gdb = int(arguments[0])
+            return
         if command == "released":
             self._released, self._beat_at = True, None
             if self._life in self._watched:
                 self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
-        elif command == "tries":
-            self._gdb = int(arguments[0])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:
@@ -342,8 +343,9 @@ class _Guard:
         elif self._gdb is not None and alone_s >= OBEY_S:
             # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
             # a SIGTERM it would end without a detach too.
-            with suppress(ProcessLookupError):
-                os.kill(self._gdb, signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT)
+            # With its whole session: it may be a script that has started GDB.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._gdb, signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT)
 
     def _wait_for_lock(self) -> None:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""

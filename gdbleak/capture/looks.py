@@ -8,12 +8,14 @@ seems to have been in use all along: the more often one looks, the fewer are tak
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from itertools import islice
 
 from gdbleak.allocator_search import Plan
 from gdbleak.blocks import Block
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.words import WORD_BYTES, Words
+from gdbleak.effort import EffortError
 from gdbleak.glibc_heap import Heap, find_data
 from gdbleak.proc import Memory, read_mappings
 from gdbleak.recording import Freed, encode_freed
@@ -33,6 +35,9 @@ free, is not likely to be."""
 INSPECTED = 1000
 """At how many blocks one inspection looks: nothing else is done meanwhile."""
 
+ROUNDED = 20_000
+"""At how many blocks one round looks; the next one goes on there."""
+
 GLANCE_SHARE, SHARE = 0.1, 0.03
 """Of the time, how much is spent on glances at most, and on each other kind of look."""
 
@@ -48,7 +53,7 @@ def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
 class Looks:
     """Looks at the blocks of one target, and notes in its recording which are free.
 
-    There are three kinds of look: a glance at the latest blocks, a round of all of them, and, for
+    There are three kinds of look: a glance at the latest blocks, rounds of all of them, and, for
     what these do not see, an inspection of some.
     """
 
@@ -62,7 +67,7 @@ class Looks:
         self._top = 0
         """Where the end of the main arena is told; 0 when it was not found."""
         self._glance_due_s = self._round_due_s = self._inspection_due_s = 0.0
-        self._inspected = 0
+        self._inspected = self._rounded = 0
 
     def look(self, blocks: dict[int, Block], now_ns: int) -> None:
         """Take the look that is due, if one is, and prepare to glance.
@@ -78,10 +83,12 @@ class Looks:
         began_s = time.monotonic()
         freed: set[int] = set()
         if began_s >= self._inspection_due_s:
-            freed = self._inspect(blocks)
+            with suppress(EffortError):  # the heap was made to keep us
+                freed = self._inspect(blocks)
             self._inspection_due_s = _next_time(began_s, INSPECTION_S, SHARE)
         elif began_s >= self._round_due_s:
-            freed = self._heap.find_quickly(blocks.keys())
+            with suppress(EffortError):
+                freed = self._go_round(blocks)
             self._round_due_s = _next_time(began_s, ROUND_S, SHARE)
         # Of a block that had the mark when it was handed out, that does not say that it is free:
         # glibc 2.34 to 2.42 leaves it in the blocks of a cache whose thread ends.
@@ -121,20 +128,30 @@ class Looks:
         if top:
             suspects += [address for address in self._born if top < address < top + HEAP_BYTES]
         if suspects:
-            freed = self._heap.find_quickly(suspects) & self._born.keys()
+            freed = set[int]()
+            with suppress(EffortError):
+                freed = self._heap.find_quickly(suspects) & self._born.keys()
             self._note(now_ns, {address: self._born[address] for address in freed})
         self._glance_due_s = _next_time(began_s, GLANCE_S, GLANCE_SHARE)
 
     def _inspect(self, blocks: dict[int, Block]) -> set[int]:
-        if self._inspected >= len(blocks):
-            self._inspected = 0
-        some = [*islice(blocks, self._inspected, self._inspected + INSPECTED)]
-        self._inspected += len(some)
+        some, self._inspected = _take(blocks, self._inspected, INSPECTED)
         return self._heap.find_freed(some)
+
+    def _go_round(self, blocks: dict[int, Block]) -> set[int]:
+        some, self._rounded = _take(blocks, self._rounded, ROUNDED)
+        return self._heap.find_quickly(some)
 
     def _note(self, now_ns: int, freed: dict[int, int]) -> None:
         if freed:
             self._notebook.note(encode_freed(Freed(now_ns, tuple(freed.items()))))
+
+
+def _take(blocks: dict[int, Block], start: int, count: int) -> tuple[list[int], int]:
+    """Return the addresses of some blocks from a place in their order on, and the place behind."""
+    start = start if start < len(blocks) else 0
+    some = [*islice(blocks, start, start + count)]
+    return some, start + len(some)
 
 
 def _next_time(began_s: float, pause_s: float, share: float) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import iter_changed
-from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, DETACH_TIMEOUT_S, Agent, write_plan
 from gdbleak.capture.scratch import Scratch, read_scratch
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.errors import DebuggerFailedError, UnprovedError
@@ -147,6 +147,7 @@ class Rehearsal:
             scratch = read_scratch(pid, self._memory)
             self.step = "the attach"
             self._agent.start(plan, START_TIMEOUT_S)
+            self._check_tracer()
             self._check_threads()
             self._call(recorded=True)
             self._turn(Phase.NONE, {RARE})
@@ -156,7 +157,7 @@ class Rehearsal:
             self._fork()
             self._check_records()
             self.step = _DETACH
-            self._agent.detach(pid)
+            self._agent.detach(pid, DETACH_TIMEOUT_S)
             self._check_release(scratch)
 
     def _await_agent(self) -> None:
@@ -168,6 +169,13 @@ class Rehearsal:
             if not debugger.complaint:
                 raise
             raise DebuggerFailedError(f"{error} {debugger.complaint}") from error
+
+    def _check_tracer(self) -> None:
+        """Take down which process GDB is: what was started may be a script that starts it."""
+        tracer = int(read_status(self._stand_in.pid)["TracerPid"])
+        if not tracer:
+            raise DebuggerFailedError("it has not attached")
+        self._agent.debugger.pid = tracer
 
     def _check_threads(self) -> None:
         threads = list_threads(self._stand_in.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import psutil
 
@@ -32,38 +33,53 @@ class Standstill:
         self._batch = 1
         self._samples = 0
         self._stopped = 0
-        self._halted = False
-        self._moved_at = time.monotonic()
-        self._events = 0
+        self._halted: dict[int, tuple[int, float]] = {}
+        """Of each thread that is halted, how often it has been switched to, and since when."""
         self.longest_s = 0.0
-        """The longest time that `frozen_s` has returned, if it was no chain of ordinary stops."""
+        """The longest time that `frozen_s` has returned, if it was longer than stops are."""
 
     def sample(self) -> None:
         """Look at the next tenth of the threads."""
         if not self._threads:
-            if not self._halted:
-                self._moved_at = time.monotonic()
-            self._halted = False
             self._threads = list_threads(self._pid)
             self._batch = len(self._threads) // ROUND + 1
+            alive = self._halted.keys() & self._threads
+            self._halted = {thread: self._halted[thread] for thread in alive}
         for thread in self._threads[-self._batch :]:
             state = read_state(self._pid, thread)
             if state is not None:
                 self._samples += 1
                 self._stopped += state == "t"
-                self._halted |= state == "t"
+            self._note(thread, state)
         del self._threads[-self._batch :]
 
-    def frozen_s(self, events: int) -> float:
-        """Return for how long a thread was seen halted while no event was recorded."""
-        now = time.monotonic()
-        if events != self._events:
-            self._events = events
-            self._moved_at = now
-        frozen_s = now - self._moved_at
+    def _note(self, thread: int, state: str | None) -> None:
+        if state != "t":
+            self._halted.pop(thread, None)
+            return
+        switches = self._read_switches(thread)
+        if self._halted.get(thread, (None,))[0] != switches:  # it has run meanwhile
+            self._halted[thread] = switches, time.monotonic()
+
+    def frozen_s(self) -> float:
+        """Return for how long a thread has been halted and has not run once."""
+        for thread, (_, since_s) in [*self._halted.items()]:
+            if time.monotonic() - since_s > FROZEN_S:  # it was seen a while ago
+                self._note(thread, read_state(self._pid, thread))
+        now_s = time.monotonic()
+        frozen_s = max((now_s - since_s for _, since_s in self._halted.values()), default=0.0)
         if frozen_s > FROZEN_S:
             self.longest_s = max(self.longest_s, frozen_s)
         return frozen_s
+
+    def _read_switches(self, thread: int) -> int:
+        """Source: proc(5), voluntary_ctxt_switches and nonvoluntary_ctxt_switches."""
+        try:
+            status = Path(f"/proc/{self._pid}/task/{thread}/status").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        lines = (line.split() for line in status.splitlines() if b"_switches:" in line)
+        return sum(int(count) for _, count in lines)
 
     def estimate(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still."""

@@ -26,6 +26,8 @@ from gdbleak.target import Target
 TICK_S = 0.01
 PROGRESS_S = 0.1
 STATUS_S = 0.2
+DISARMED_S = 1.0
+"""For how long GDB may leave its breakpoints out, for a child of vfork; calls are unseen then."""
 RESIDENT_S, RESIDENT_SHARE = 0.1, 0.005
 """How often the resident set is noted at most, in seconds and as a share of the window."""
 
@@ -70,6 +72,8 @@ class Watch:
         self._phase = Phase.ALL
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = self._next_resident_s = 0.0
+        self.armed_ns = tail.opened_ns or time.monotonic_ns()
+        """When GDB's breakpoints were seen to be in, on the clock of the recording."""
         self.latest: Status | None = None
         """The agent's counts when it was asked last."""
 
@@ -157,7 +161,7 @@ class Watch:
             return EndedBy.MAX_EVENTS
         if self._guard.disarmed_ns is not None:
             return EndedBy.STARVED
-        if self._standstill.frozen_s(self._tail.events) * 1e3 > limits.max_pause_ms:
+        if self._standstill.frozen_s() * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
 
@@ -171,6 +175,10 @@ class Watch:
         if status:
             self.latest = status
             self._phase = Phase(status.phase)
+            if status.armed:
+                self.armed_ns = status.now_ns
+            elif status.now_ns - self.armed_ns > DISARMED_S * 1e9:
+                return EndedBy.DISARMED
             if status.write_error:
                 return EndedBy.WRITE_FAILED
             if status.turn_error:

@@ -260,6 +260,8 @@ class Window:
             agent.debugger.wake()
             watch.latest = agent.read_status(max_pause_s)
             outcome.end_ns = self._guard.disarmed_ns or watch.latest.now_ns
+            if outcome.ended_by is EndedBy.DISARMED:
+                outcome.end_ns = watch.armed_ns
             self._tail.read_all()
         except DebuggerDiedError:
             outcome.ended_by = EndedBy.DEBUGGER_DIED

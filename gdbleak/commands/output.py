@@ -295,11 +295,14 @@ def check_writable(path: str) -> None:
         WriteError: it cannot.
 
     """
-    is_new = not Path(path).exists()
+    place = os.path.realpath(path)  # a link may lead to where there is no file yet
     try:
-        with Path(path).open("ab"):
-            pass
-        if is_new:
-            Path(path).unlink()
+        try:
+            file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            os.close(file)
+            Path(place).unlink()
+        except FileExistsError:
+            with Path(path).open("ab"):
+                pass
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}", "name another file") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import resource
 from pathlib import Path
 
 from gdbleak.api import trace
@@ -25,6 +26,7 @@ from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording import EndedBy
 from gdbleak.remote_trace import trace_remote
 from gdbleak.report import Report
+from gdbleak.units import format_bytes
 
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
@@ -134,7 +136,7 @@ class Trace:
         report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:
-            raise WriteError("the recording could not be written on: its disk is full")
+            raise _explain_full()
         failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
         if failed or report.verification.ok is False:
             return 1
@@ -185,3 +187,15 @@ class Trace:
                 on_progress=line.show,
                 view=shown,
             )
+
+
+def _explain_full() -> WriteError:
+    """Return why a recording could not be written on: GDB has written it, and kept its errno."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return WriteError("the recording could not be written on: its disk is full")
+    return WriteError(
+        f"the recording could not be written on: no file may be larger than {format_bytes(limit)},"
+        " or its disk is full",
+        "raise the limit with `ulimit -f unlimited`, or keep fewer bytes of stack",
+    )

@@ -107,5 +107,8 @@ def _group(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
 
 
 def _nanoseconds(started: str) -> int:
-    """Return when a window began, since 1970."""
-    return round(datetime.fromisoformat(started).timestamp() * 1e9)
+    """Return when a window began, since 1970; 0 where a report does not tell that."""
+    try:
+        return round(datetime.fromisoformat(started).timestamp() * 1e9)
+    except (ArithmeticError, ValueError):
+        return 0

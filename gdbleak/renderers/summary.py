@@ -20,8 +20,8 @@ _ENDED_BY = {
     "debugger-died": "ended because GDB ended unexpectedly",
     "debugger-silent": "ended because GDB stopped answering",
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
-    "starved": "ended because gdbleak was stopped or did not get to run; its breakpoints were taken"
-    " out then",
+    "starved": "ended because gdbleak was stopped, or did not get to run",
+    "disarmed": "ended because GDB took its breakpoints out, for a process that shares the memory",
     "write-failed": "ended because the recording could not be written on",
     "running": "still open",
     "unknown": "ended for a reason that was not recorded",
@@ -158,7 +158,7 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
 
 def _death(signal: str, ran_on_s: float) -> str:
     """Say how a process ended right after the detach, and what a person does then."""
-    when = f"{ran_on_s:.1f} s after the detach"
+    when = f"within {ran_on_s:.1f} s of the detach"
     if signal == "unknown":
         return f"it ended {when}, and the kernel does not tell how: look at its log"
     if signal == "SIGTRAP":

@@ -24,12 +24,6 @@ def _version(command: str) -> str:
     return said.stdout.partition("\n")[0]
 
 
-@pytest.fixture(scope="session")
-def gdb_of_host() -> dict[str, str]:
-    """Return the environment that names the GDB of this host, whichever else is on PATH."""
-    return {"GDBLEAK_GDB": str(find_gdb("host") / "gdb")}
-
-
 @pytest.fixture(params=NAMES)
 def gdb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a GDB and its gdbserver on PATH, where everything looks for them; return its folder."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from support.bad_gdbs import HURRIED, BadGdb, assert_refused, assert_untouched
-from support.crew import assert_released
+from support.crew import assert_released, stop, tracer_of
 from support.processes import state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -59,10 +61,10 @@ for number in itertools.count(1):
 """
 ANSWERS = {
     "dies": ("sys.exit(7)", "at its start: gdb (process", "exited with status 7"),
-    "agrees to everything": ("print('%d^done' % number)", "at the attach: no answer"),
+    "agrees to everything": ("print('%d^done' % number)", "at the attach: it has not attached"),
     "agrees in a strange way": (
         "print('~\"[[7],{{}}]\"\\n%d^done,a=[}}' % number); print('%d^done' % number)",
-        "at the attach: of 5 threads it holds 0",
+        "at the attach: it has not attached",
     ),
     "refuses without a reason": (
         "print('%d^error' % number)",
@@ -227,16 +229,41 @@ def test_nobody_may_trace(build_target, cli, puppet, state, tmp_path, way):
     assert_untouched(puppet, state)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_script_that_starts_gdb_will_do(cli, make_gdb, puppet, state, end):
+@pytest.fixture
+def trace_by_script(cli, make_gdb, puppet):
+    """Return a trace whose GDB was started by a script that waits for it."""
     path = make_gdb(f'#!/bin/sh\n{shutil.which("gdb")} "$@"\nexit $?\n')
     trace = cli.start_trace(puppet.pid, env={"GDBLEAK_GDB": str(path)})
     assert puppet.ask("leak 3") == "leaked"
-    trace.send(end)
+    return trace
 
-    if end == signal.SIGKILL:
-        assert_released(puppet)
-    else:
-        report = trace.finish().report
-        assert (report["window"]["allocations"], report["verification"]["ok"]) == (3, True)
+
+def test_script_that_starts_gdb_will_do(puppet, state, trace_by_script):
+    trace_by_script.send(signal.SIGINT)
+    report = trace_by_script.finish().report
+    assert (report["window"]["allocations"], report["verification"]["ok"]) == (3, True)
+    assert_untouched(puppet, state)
+
+
+def test_gdbleak_is_killed_whose_gdb_was_started_by_a_script(puppet, state, trace_by_script):
+    trace_by_script.send(signal.SIGKILL)
+    assert_released(puppet)
+    assert_untouched(puppet, state)
+
+
+def test_gdb_is_killed_that_was_started_by_a_script(puppet, state, trace_by_script):
+    os.kill(tracer_of(puppet.pid), signal.SIGKILL)
+    report = trace_by_script.finish().report
+    assert report["window"]["ended_by"] == "debugger-died"
+    assert report["verification"]["ok"] is True
+    assert_untouched(puppet, state)
+
+
+def test_gdb_hangs_that_was_started_by_a_script(puppet, state, trace_by_script):
+    gdb = tracer_of(puppet.pid)
+    stop(gdb)
+    trace_by_script.send(signal.SIGINT)
+    report = trace_by_script.finish().report
+    assert report["verification"]["ok"] is True
+    assert not psutil.pid_exists(gdb)
     assert_untouched(puppet, state)

@@ -122,6 +122,47 @@ def test_user_traces_a_process_of_its_own(cli, as_nobody, start_target, puppet_f
     assert_complete(trace(cli, target, **as_nobody()))
 
 
+HIDDEN = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t proc -o hidepid=2 proc /proc && exec "$@"',
+    "sh",
+)
+"""Beginning of a command that sees no process of another user."""
+
+
+@AS_ROOT
+def test_processes_of_others_are_hidden(cli, as_nobody, start_target, puppet_file):
+    """Its own ancestors are, as those of a shell under sudo or of a job under cron."""
+    if YAMA.exists() and YAMA.read_text().strip() != "0":
+        pytest.skip("kernel.yama.ptrace_scope forbids it here")
+    if subprocess.run([*HIDDEN, "true"], capture_output=True).returncode:
+        pytest.skip("this kernel hides processes for all mounts of /proc alike")
+    target = start_target(*become(NOBODY), puppet_file)
+    how = as_nobody()
+    how["wrapper"] = (*HIDDEN, *how["wrapper"])
+    assert_complete(trace(cli, target, **how))
+
+
+@AS_ROOT
+def test_process_that_hides_itself_in_the_window(
+    cli, as_nobody, start_target, open_folder, build_target
+):
+    """From then on its user may not read its mappings; there is a report all the same."""
+    if YAMA.exists() and YAMA.read_text().strip() != "0":
+        pytest.skip("kernel.yama.ptrace_scope forbids it here")
+    trickster = shutil.copy(build_target("trickster.c"), open_folder)
+    target = start_target(*become(NOBODY), trickster)
+    running = cli.start_trace(target.pid, **as_nobody())
+    assert target.ask("leak 50") == "done"
+    assert target.ask("hide") == "done"
+    running.send(signal.SIGINT)
+    result = running.finish()
+    assert "Traceback" not in result.stderr
+    report = result.report
+    assert report["sites"][0]["outstanding_count"] == 50
+    assert any("loaded in the window" in note for note in report["notes"])
+
+
 @AS_ROOT
 def test_yama_forbids_it(cli, as_nobody, start_target, puppet_file):
     if not YAMA.exists() or YAMA.read_text().strip() != "1":

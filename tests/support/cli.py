@@ -52,6 +52,11 @@ class Running:
         assert self._process.stderr
         self._lines = Lines(self._process.stderr)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self._process.poll() is not None
+
     def wait_for_window(self) -> None:
         """Return once the target runs with every breakpoint in."""
         while "tracing" not in self._lines.next():

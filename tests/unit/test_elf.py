@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.architectures import X86_64
+from gdbleak.build_id import parse_build_id
 from gdbleak.cfi import UnwindTable
-from gdbleak.elf import ElfImage, parse_build_id
+from gdbleak.elf import ElfImage
 from gdbleak.errors import ElfError
 
 SOURCE = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdbleak.glibc_heap import Heap, find_data
+from gdbleak.effort import EffortError
+from gdbleak.glibc_heap import LOOK_S, Heap, find_data
 from gdbleak.proc import parse_mapping
 
 DATA = 0x7F0000200000
@@ -435,3 +437,46 @@ MAPS = """\
 )
 def test_the_data_of_a_file(path, expected):
     assert find_data(map(parse_mapping, MAPS.splitlines()), path) == expected
+
+
+CACHES = 0x7F0100000000
+NODES = 0x7F0200000000
+
+
+def put_circles(image):
+    """Put as many caches as are looked at, in each of which all lists go round; return blocks."""
+    image.map(NODES, NODES + 0x1000)
+    for number in range(64):
+        node = NODES + 32 * number + 16
+        image.put(node - 8, 16 * (number + 2), node)
+    blocks = []
+    for number in range(256):
+        cache, block = CACHES + 0x1000 * number + 16, HEAP + 0x1000 + 96 * number + 16
+        image.map(cache & -4096, (cache & -4096) + 4096)
+        image.put(cache - 8, 0x291, *[0xFFFF_FFFF_FFFF_FFFF] * 16)
+        image.put(cache + 128, *(NODES + 32 * number + 16 for number in range(64)))
+        image.put(block - 8, 97, 0x1111, cache)
+        blocks.append(block)
+    image.put(HEAP + 0x1000 + 96 * 256 + 8, 97)
+    return blocks
+
+
+def test_lists_that_go_round_keep_nobody():
+    image = Image()
+    image.map(HEAP, HEAP + 0x8000)
+    image.map(DATA, DATA + 0x3000)
+    blocks = put_circles(image)
+    began_s = time.monotonic()
+    with pytest.raises(EffortError):
+        Heap(image.read, (DATA, DATA + 0x3000)).find_freed(blocks)
+    assert time.monotonic() - began_s < 2 * LOOK_S
+
+
+def test_what_looks_like_many_empty_bins_keeps_nobody():
+    image = Image()
+    image.map(DATA, DATA + (1 << 20))
+    for at in range(DATA + 0x1000, DATA + (1 << 20) - 16, 16):
+        image.put(at, at - 16, at - 16)
+    began_s = time.monotonic()
+    assert Heap(image.read, (DATA, DATA + (1 << 20))).main_arena is None
+    assert time.monotonic() - began_s < 2 * LOOK_S + 0.5, "and the words are read"

@@ -16,6 +16,7 @@ from gdbleak.proc import (
     iter_ancestors,
     list_threads,
     parse_mapping,
+    possible_names,
     read_mappings,
     read_start,
     read_state,
@@ -36,7 +37,7 @@ GONE = 4_194_305
         ("   /srv/two  blanks ", "/srv/two  blanks ", False),
         ("   /srv/old (deleted)", "/srv/old", True),
         ("   /srv/a (deleted) b", "/srv/a (deleted) b", False),
-        (r"   /srv/new\012line", "/srv/new\nline", False),
+        (r"   /srv/new\012line", r"/srv/new\012line", False),
         (r"   /srv/back\slash\040", r"/srv/back\slash\040", False),
         ("   [stack]", "[stack]", False),
         ("", "", False),
@@ -77,7 +78,7 @@ def start(tmp_path):
 def test_odd_name_of_a_program(start, tmp_path, name):
     pid = start(name)
     path = str(tmp_path / os.fsdecode(name))
-    assert path in {mapping.path for mapping in read_mappings(pid)}
+    assert any(path in possible_names(mapping.path) for mapping in read_mappings(pid))
     assert read_state(pid) == "S"
     assert read_status(pid)["PPid"] == str(os.getpid())
 

@@ -249,7 +249,7 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
         for number, stack in enumerate(stacks)
     )
     path = write(MAGIC + recordings.head() + b"".join(hits))
-    monkeypatch.setattr("gdbleak.recording.KEPT_BYTES", 3 * 4096)
+    monkeypatch.setattr("gdbleak.recording.CHUNK_BYTES", 4096)
     recording = Recording(path)
     for _ in range(2):
         found = list(hits_of(recording))

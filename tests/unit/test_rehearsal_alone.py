@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gdbleak.capture import standing_in
-from gdbleak.capture.debugger import _parse
+from gdbleak.capture.records import parse
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.errors import DebuggerFailedError, UnprovedError
@@ -74,11 +74,11 @@ def test_stand_in_that_is_gone_does_not_answer() -> None:
     ],
 )
 def test_line_that_is_no_record_is_output(line: str) -> None:
-    record = _parse(line.encode(errors="surrogateescape"))
+    record = parse(line.encode(errors="surrogateescape"))
     assert (record["type"], record["message"]) == ("output", None)
 
 
 def test_record_with_brackets_in_its_words() -> None:
-    record = _parse(b'7^error,msg="]}[ \\"[",a=[{b="["}]')
+    record = parse(b'7^error,msg="]}[ \\"[",a=[{b="["}]')
     assert record["type"] == "result"
     assert record["payload"] == {"msg": ']}[ "[', "a": [{"b": "["}]}

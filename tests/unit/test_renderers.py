@@ -168,13 +168,17 @@ def test_target_left_as_found(shape: str, verdict: str) -> None:
     [
         (
             "SIGTRAP",
-            "SIGTRAP killed it 0.3 s after the detach, so a breakpoint was left in it: restart it,"
-            " and use another gdb",
+            "SIGTRAP killed it within 0.3 s of the detach, so a breakpoint was left in it:"
+            " restart it, and use another gdb",
         ),
-        ("SIGSEGV", "SIGSEGV killed it 0.3 s after the detach: look at its log, and restart it"),
+        (
+            "SIGSEGV",
+            "SIGSEGV killed it within 0.3 s of the detach: look at its log, and restart it",
+        ),
         (
             "unknown",
-            "it ended 0.3 s after the detach, and the kernel does not tell how: look at its log",
+            "it ended within 0.3 s of the detach, and the kernel does not tell how: look at its"
+            " log",
         ),
     ],
 )

@@ -168,12 +168,9 @@ def test_process_that_ends_while_it_is_looked_at(child, monkeypatch, error):
         (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00", "x86-64"),  # AArch64
     ],
 )
-def test_other_machines(child, monkeypatch, tmp_path, header, words):
-    exe = tmp_path / "exe"
-    exe.write_bytes(header)
-    monkeypatch.setattr(
-        target, "Path", lambda path: exe if path == f"/proc/{child.pid}/exe" else Path(path)
-    )
+def test_other_machines(child, monkeypatch, header, words):
+    assert target._read_program(child.pid)[:6] == b"\x7fELF\2\1"
+    monkeypatch.setattr(target, "_read_program", lambda _: header)
     assert words in refusal(child.pid, ProcessUnusableError)[0]
 
 

@@ -1,0 +1,131 @@
+"""Values that a file brings along, checked before they are believed: JSON, and dataclasses of it.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from math import isfinite
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_LARGEST = 1 << 100
+"""No count, size or time comes near; and what is multiplied with it stays a number."""
+_DIGITS = 40
+_SIGNED = ("_bytes", "bias")
+"""Fields with these in their names may be negative."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: it is none, is nested too deeply, or holds a number that no file of ours does.
+
+    """
+    try:
+        return json.loads(
+            text, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_object(text: bytes) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ValueError: it is none, or not sound.
+
+    """
+    values = read_json(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"a JSON object was to stand there, not {type(values).__name__}")
+    return values
+
+
+def _read_int(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if not abs(value) < _LARGEST:
+        raise ValueError(f"a number that is too large: {text[:_DIGITS]}")
+    return value
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def check(values: Mapping[str, Any], shape: Mapping[str, str]) -> None:
+    """Check those of the values that are there.
+
+    Args:
+        values: By name.
+        shape: The annotation that a field of a dataclass would have, by name.
+
+    Raises:
+        TypeError: one is of another type.
+
+    """
+    for name, annotation in shape.items():
+        if name in values and not fits(values[name], annotation, name):
+            raise TypeError(f"{name} is {str(values[name])[:100]!r}")
+
+
+def fill(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return a value of a dataclass; what it does not know is passed over.
+
+    Raises:
+        KeyError: a field is missing that has no default.
+        TypeError: a value is not of the type of its field.
+
+    """
+    shape = {each.name: str(each.type) for each in fields(kind)}  # type: ignore[arg-type]
+    check(values, shape)
+    known = {name: values[name] for name in shape if name in values}
+    missing = [
+        each.name
+        for each in fields(kind)  # type: ignore[arg-type]
+        if each.name not in known and each.default is MISSING
+    ]
+    if missing:
+        raise KeyError(*missing)
+    return kind(**known)
+
+
+def fits(value: object, annotation: str, name: str = "") -> bool:
+    """Whether a value may be one of a field, by the field's annotation.
+
+    Numbers are finite, and whole ones are seldom negative. Of annotations that
+    name a class every value may be one.
+
+    >>> fits(3, "int | None"), fits(None, "int | None"), fits(-3, "int"), fits("x", "int")
+    (True, True, False, False)
+    >>> fits([1, None], "tuple[int | None, ...]"), fits(float("nan"), "float")
+    (True, False)
+    """
+    if annotation.endswith(" | None"):
+        return value is None or fits(value, annotation[: -len(" | None")], name)
+    if annotation.startswith("tuple["):
+        inner = annotation[len("tuple[") :].rpartition(", ...]")[0]
+        return isinstance(value, (list, tuple)) and all(fits(v, inner, _SIGNED[0]) for v in value)
+    if annotation == "dict[str, int]":
+        return isinstance(value, dict) and all(fits(v, "int") for v in value.values())
+    if annotation == "int":
+        lowest = -_LARGEST if any(part in name for part in _SIGNED) else 0
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return is_whole and lowest <= value < _LARGEST  # type: ignore[operator]
+    if annotation == "float":
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and isfinite(value) and abs(value) < _LARGEST  # type: ignore[arg-type]
+    kind = {"str": str, "bool": bool, "list": list}.get(annotation)
+    return kind is None or isinstance(value, kind)

@@ -1,0 +1,148 @@
+"""Targets that mean harm: whatever they have mapped, and do meanwhile, it keeps nobody long."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from support.processes import Target, status_of
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import test_hostile_files as files
+
+NOBODY = 65534
+BEYOND_S = 10
+"""So long may a trace take beside its window."""
+
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+pytestmark = [
+    pytest.mark.usefixtures("needs_ptrace"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+]
+
+
+@pytest.fixture
+def folder():
+    """Return a folder of another user."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+@pytest.fixture
+def trickster(build_target, folder):
+    """Return a program of another user that may mount in a namespace of its own.
+
+    What it has mapped has no lasting names; that its code is as it was, each report says.
+    """
+    program = shutil.copy(build_target("trickster.c"), folder)
+    command = (*AS_NOBODY, "unshare", "--user", "--map-root-user", "--mount", program)
+    trickster = Target(command)
+    try:
+        assert trickster.lines.next() == "ready"
+        yield trickster
+        status = status_of(Path(f"/proc/{trickster.pid}"))
+        assert (status["TracerPid"], status["State"][0] in "RS") == ("0", True), status
+    finally:
+        trickster.end()
+
+
+def look(cli, target, command, *options):
+    """Run a command on a target, in the time that it may take."""
+    began_s = time.monotonic()
+    result = cli.run(command, target.pid, *options)
+    assert time.monotonic() - began_s < BEYOND_S + 1
+    return result
+
+
+def assert_traced(cli, target, command="leak 5"):
+    """Assert that doctor and trace say in time what they always say."""
+    doctor = look(cli, target, "doctor")
+    assert doctor.exit_code == 0, doctor.stdout
+    began_s = time.monotonic()
+    running = cli.start_trace(target.pid)
+    assert target.ask(command) == "done"
+    running.send(signal.SIGINT)
+    report = running.finish().report
+    assert time.monotonic() - began_s < BEYOND_S + 1
+    assert report["verification"]["ok"] is True
+    return report
+
+
+def has(report, function):
+    """Whether a function is on a call stack of a report."""
+    frames = [frame for site in report["sites"] for frame in site["frames"]]
+    return any(frame["function"] == function for frame in frames)
+
+
+def own(path):
+    os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+def test_name_that_reads_like_that_of_a_fifo(cli, trickster, folder, build_target):
+    """The kernel writes a newline in a name as four characters, which a name may hold as well."""
+    library = build_target("unwind_library.c", "-shared", "-fPIC", name="libplain.so")
+    own(shutil.copy(library, folder / r"a\012b.so"))
+    os.mkfifo(folder / "a\nb.so", 0o666)
+    assert trickster.ask(rf"map {folder}/a\012b.so") == "done"
+    report = assert_traced(cli, trickster)
+    assert has(report, "main")
+    assert not [note for note in report["notes"] if "a\\012b" in note]
+
+
+def test_fifo_in_the_place_of_a_library(cli, trickster, folder, build_target):
+    library = build_target("unwind_library.c", "-shared", "-fPIC", name="libplain.so")
+    (folder / "sub").mkdir()
+    own(folder / "sub")
+    own(shutil.copy(library, folder / "sub"))
+    assert trickster.ask(f"map {folder}/sub/libplain.so") == "done"
+    assert trickster.ask("cover") == "done"
+    assert has(assert_traced(cli, trickster), "main")
+
+
+def test_fifo_that_comes_in_the_window(cli, trickster, folder, build_target):
+    library = build_target("unwind_library.c", "-shared", "-fPIC", name="libplain.so")
+    (folder / "sub").mkdir()
+    own(folder / "sub")
+    own(shutil.copy(library, folder / "sub"))
+    running = cli.start_trace(trickster.pid)
+    assert trickster.ask(f"map {folder}/sub/libplain.so") == "done"
+    assert trickster.ask("cover") == "done"
+    assert trickster.ask("leak 5") == "done"
+    began_s = time.monotonic()
+    running.send(signal.SIGINT)
+    assert has(running.finish().report, "main")
+    assert time.monotonic() - began_s < BEYOND_S
+
+
+def test_file_that_is_cut_while_it_is_read(cli, trickster, folder):
+    path = own(files.code(folder / "lib.so", b"\x90" * (1 << 22)))
+    assert trickster.ask(f"map {path}") == "done"
+    assert trickster.ask("shake") == "done"
+    for _ in range(3):
+        assert_traced(cli, trickster)
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    "make", [files.ten_million_sections, files.bomb, files.indirect_jumps], ids=lambda m: m.__name__
+)
+def test_file_that_takes_for_ever(cli, trickster, folder, make):
+    assert trickster.ask(f"map {own(make(folder / 'lib.so'))}") == "done"
+    doctor = look(cli, trickster, "doctor")
+    assert "lib.so" in doctor.stdout or doctor.exit_code == 0
+    report = look(cli, trickster, "trace", "--duration", 0.5, "--format", "json").report
+    assert report["verification"]["ok"] is True
+
+
+def test_target_that_hides_in_the_window(cli, trickster):
+    """From then on nobody but root may read its mappings; the report is made all the same."""
+    report = assert_traced(cli, trickster, "hide")
+    assert report["window"]["complete"] is True

@@ -1,0 +1,81 @@
+/* Has a child of vfork that lives for as long as it is told, while another thread goes on.
+
+   Says "ready", then obeys a line at a time:
+       vfork N   a thread starts a child that sleeps for N seconds; "started"
+       gap       the longest time, in ms, for which the other thread has not run since the last "gap"
+       leak N    N blocks of 100 bytes; "leaked" */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic double longest;
+static atomic_int started;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
+}
+
+static void *beat(void *unused)
+{
+    (void)unused;
+    for (double before = now();;) {
+        usleep(1000);
+        double after = now();
+        if (after - before > longest)
+            longest = after - before;
+        before = after;
+    }
+    return NULL;
+}
+
+static void *fork_once(void *seconds)
+{
+    struct timespec sleep = {(long)seconds, 0};
+
+    started = 1;
+    pid_t child = vfork();
+    if (child == 0) {
+        nanosleep(&sleep, NULL);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    return NULL;
+}
+
+int main(void)
+{
+    char command[256];
+    int number;
+    pthread_t thread;
+
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    pthread_create(&thread, NULL, beat, NULL);
+    puts("ready");
+    while (fgets(command, sizeof command, stdin)) {
+        if (sscanf(command, "vfork %d", &number) == 1) {
+            started = 0;
+            pthread_create(&thread, NULL, fork_once, (void *)(long)number);
+            while (!started)
+                usleep(1000);
+            puts("started");
+        } else if (sscanf(command, "leak %d", &number) == 1) {
+            for (int i = 0; i < number; i++) {
+                void *volatile block = malloc(100);
+                (void)block;
+            }
+            puts("leaked");
+        } else {
+            printf("%.0f\n", longest);
+            longest = 0;
+        }
+    }
+    return EXIT_SUCCESS;
+}

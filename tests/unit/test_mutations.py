@@ -1,0 +1,267 @@
+"""Recordings, reports and ELF files, damaged at random: each is read, or refused in one sentence.
+
+What is random comes from a seed that a failure names. GDBLEAK_TORTURE multiplies their number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import struct
+import time
+from copy import deepcopy
+
+import pytest
+import recordings
+import reports
+from recordings import FREE, MALLOC, MALLOC_RET
+from support.crew import TORTURE
+from test_hostile_files import read_all
+
+from gdbleak.analysis import ReportOptions
+from gdbleak.api import make_report
+from gdbleak.diff import compare
+from gdbleak.elf import ElfImage
+from gdbleak.errors import GdbleakError
+from gdbleak.grouping import BY
+from gdbleak.modules import Module, find_again
+from gdbleak.phases import Phase
+from gdbleak.recording import (
+    FRAME,
+    MAGIC,
+    Freed,
+    Recording,
+    Resident,
+    encode_freed,
+    encode_resident,
+)
+from gdbleak.renderers import FORMATS, make_renderer
+from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.report_reader import read_report
+
+COUNT = 300 if TORTURE == 1 else 1334 * TORTURE
+"""Of each kind: `make torture` comes to 100,000."""
+MOST_S = 10
+"""For one of them."""
+
+ODD = (
+    *(None, True, False, -1, 0, 1, 0.5, 255, 1 << 31, 1 << 63, 1 << 64, 1 << 99, 10**400),
+    *(-(10**30), 1e308, -1e308, 1e-320, float("nan"), float("inf"), "9" * 500, "x", "0x"),
+    *("", "-0x1", "\ud800", [], [[]], {}, {"a": {}}, [None], [1, 2, 3], ["x"], "é" * 3000),
+    "2024-05-01T09:00:00+02:00",
+)
+WORDS = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0xFFFF, 1 << 31, 1 << 32, 1 << 47, 1 << 63, (1 << 64) - 1)
+
+
+def change_bytes(chance, data):
+    """Return data with some bytes or words changed, or pieces missing, moved, or twice."""
+    data = bytearray(data)
+    for _ in range(chance.randint(1, 6)):
+        at = chance.randrange(len(data) + 1)
+        size = chance.choice((1, 2, 4, 8, 100, 4096))
+        kind = chance.randrange(7)
+        if kind == 0:
+            del data[at : at + size]
+        elif kind == 1:
+            data[at:at] = data[at : at + size]
+        elif kind == 2:
+            del data[at:]
+        elif kind == 3:
+            word = struct.pack("<Q", chance.choice(WORDS))
+            data[at : at + chance.choice((1, 2, 4, 8))] = word[: chance.choice((1, 2, 4, 8))]
+        else:
+            data[at : at + 1] = bytes([chance.randrange(256)])
+    return bytes(data)
+
+
+def change_values(chance, values):
+    """Return JSON with some of its values replaced, removed or added."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        places = [*iter_places(values)]
+        holder, key = chance.choice(places)
+        kind = chance.randrange(8)
+        if kind == 0:
+            del holder[key]
+        elif kind == 1 and isinstance(holder, list):
+            holder.append(chance.choice(ODD))
+        elif kind == 2:
+            other, there = chance.choice(places)
+            holder[key] = deepcopy(other[there]) if holder is not other else None
+        else:
+            same = [odd for odd in ODD if type(odd) is type(holder[key])]
+            holder[key] = deepcopy(chance.choice(same if same and kind > 3 else ODD))
+    return values
+
+
+def iter_places(values):
+    """Yield each place of a value in a tree: what holds it, and its key or number there."""
+    for key in values if isinstance(values, dict) else range(len(values)):
+        yield values, key
+        if isinstance(values[key], (dict, list)):
+            yield from iter_places(values[key])
+
+
+def encode(kind, values):
+    payload = json.dumps(values).encode()
+    return FRAME.pack(kind, 0, 0, len(payload)) + payload
+
+
+@pytest.fixture(scope="module")
+def library(build_target, tmp_path_factory):
+    """Return a small library with everything in it that is read of one."""
+    flags = ("-shared", "-fPIC", "-gz", "-fno-asynchronous-unwind-tables")
+    built = build_target("unwind_library.c", *flags, name="libsmall.so")
+    return shutil.copy(built, tmp_path_factory.mktemp("library") / "libsmall.so")
+
+
+@pytest.fixture(scope="module")
+def frames(library):
+    """Return the frames of a recording that has something of everything."""
+    image = ElfImage(str(library))
+    module = Module(str(library), 0x10000, 0x20000, 0x10000, image.build_id, None)
+    functions = sorted(image.function_starts)
+    about = {
+        "modules": [module.to_json(), recordings.PROGRAM.to_json()],
+        "memory": {"RssAnon": 900_000, "RssFile": 100_000, "Threads": 2},
+        "limit": {"limit_bytes": 1 << 30, "used_bytes": 1 << 20, "of": "machine"},
+        "tail_s": 1.0,
+        "notes": ["a note"],
+    }
+    rate = {"allocations_per_s": 100.0, "frees_per_s": 50.0, "at_least": False, "reason": ""}
+    events = [recordings.opened(1_000_000)]
+    for number in range(60):
+        time_ns = 1_000_000 + number * 150_000_000
+        address = 0xA000 + 64 * number
+        caller = 0x10000 + functions[number % len(functions)] + number % 9
+        stack = struct.pack("<5Q", caller, 0x10010, recordings.SP + 16, 0x10020, 0)
+        events.append(recordings.hit(MALLOC, time_ns, recordings.SP, 16 << number % 5))
+        events.append(
+            recordings.hit(
+                *(MALLOC_RET, time_ns + 1, recordings.SP, address, recordings.SP + 16, 0),
+                stack=stack,
+            )
+        )
+        if number % 3 == 0:
+            events.append(recordings.hit(FREE, time_ns + 5, recordings.SP, address))
+        if number % 20 == 10:
+            events.append(recordings.turn(time_ns + 6, Phase.NONE))
+            events.append(recordings.turn(time_ns + 100_000_000, Phase.ALL))
+        if number % 10 == 5:
+            events.append(encode_resident(Resident(time_ns + 7, 1_000_000 + number)))
+            events.append(encode_freed(Freed(time_ns + 8, ((0xA000, 1_000_001), (0xBEEF, 5)))))
+    end = recordings.end(memory={"RssAnon": 950_000, "Threads": 3}, children=1, stop_signal=None)
+    return [recordings.head(rate=rate, **about), *events, end]
+
+
+def mutate_recording(chance, frames):
+    frames = list(frames)
+    kind = chance.randrange(4)
+    if kind == 0:
+        return change_bytes(chance, MAGIC + b"".join(frames))
+    if kind == 1:  # other events, in another order
+        for _ in range(chance.randint(1, 8)):
+            at = chance.randrange(1, len(frames) - 1)
+            frames[at] = change_bytes(chance, frames[at]) if chance.random() < 0.3 else frames[at]
+            frames.insert(chance.randrange(1, len(frames)), frames[at])
+            if chance.random() < 0.5:
+                del frames[chance.randrange(1, len(frames) - 1)]
+        return MAGIC + b"".join(frames)
+    at = 0 if kind == 2 else -1
+    number = FRAME.unpack_from(frames[at])[0]
+    frames[at] = encode(number, change_values(chance, json.loads(frames[at][FRAME.size :])))
+    return MAGIC + b"".join(frames)
+
+
+def show(report, other, chance):
+    """Render a report in every format, and compare it with another."""
+    for name in FORMATS:
+        made = make_renderer(name, top=10, width=chance.choice((None, 80)), color=False)
+        text = made.render(report)
+        if name == "json":
+            assert read_report(text, "it")
+    for comparison in (compare(report, other), compare(other, report)):
+        as_text(comparison, 10, 100)
+        as_json(comparison)
+
+
+def refuses(kind, seed, attempt):
+    """Return whether what has such a seed is refused, rather than read."""
+    began_s = time.process_time()
+    try:
+        attempt(random.Random(f"{kind} {seed}"))
+    except GdbleakError as error:
+        said = str(error)
+    except Exception as error:
+        raise AssertionError(f"{kind}, seed {seed}") from error
+    else:
+        said = ""
+    assert time.process_time() - began_s < MOST_S, f"{kind}, seed {seed}"
+    assert len(said) < 2000, f"{kind}, seed {seed}: {said}"
+    return bool(said)
+
+
+def torture(kind, attempt):
+    """Attempt it with one seed after the other; only a refusal may come of it."""
+    refused = sum(refuses(kind, seed, attempt) for seed in range(COUNT))
+    assert 0 < refused < COUNT
+
+
+def test_recordings(frames, tmp_path):
+    path = tmp_path / "recording"
+
+    def load(by, older_ms):
+        options = ReportOptions(older_ms=older_ms, by=by, listed_blocks=2)
+        return make_report(Recording(str(path)), find_again, options, None)
+
+    path.write_bytes(MAGIC + b"".join(frames))
+    sound = load("stack", 0)
+    assert len(sound.sites) > 3
+    assert sound.window.complete
+
+    def attempt(chance):
+        path.write_bytes(mutate_recording(chance, frames))
+        show(load(chance.choice(BY), chance.choice((0, 500))), sound, chance)
+
+    torture("recording", attempt)
+
+
+def test_reports():
+    texts = [make_renderer("json", top=1, width=None, color=False).render(r) for r in SAMPLES]
+    sound = read_report(texts[0], "sound")
+
+    def attempt(chance):
+        text = chance.choice(texts)
+        if chance.random() < 0.2:
+            text = change_bytes(chance, text.encode()).decode(errors="replace")
+        else:
+            text = json.dumps(change_values(chance, json.loads(text)))
+        show(read_report(text, "report"), sound, chance)
+
+    torture("report", attempt)
+
+
+SAMPLES = tuple(reports.SAMPLES.values())
+
+
+def test_elf_files(library, tmp_path):
+    contents = library.read_bytes()
+    path = tmp_path / "file"
+    damaged = 0
+
+    def attempt(chance):
+        nonlocal damaged
+        changed = bytearray(contents)
+        # Headers, tables and the ends of sections are where damage tells.
+        for _ in range(chance.randint(1, 5)):
+            at = chance.choice((chance.randrange(0x400), chance.randrange(len(changed))))
+            at = chance.choice((at, len(changed) - 1 - at % (64 * 40)))
+            word = struct.pack("<Q", chance.choice((*WORDS, chance.randrange(1 << 16))))
+            changed[at : at + 8] = word[: chance.choice((1, 2, 4, 8))].ljust(0)
+        path.write_bytes(bytes(changed) if chance.random() < 0.9 else change_bytes(chance, changed))
+        if chance.random() < 0.002:
+            os.truncate(path, 1 << 40)
+        read_all(path)
+
+    torture("ELF file", attempt)
