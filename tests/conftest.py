@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +153,14 @@ def cli(tmp_path: Path, targets: list[Target]) -> Iterator[Cli]:
 def serve(targets: list[Target]) -> Iterator[Callable[..., GdbServer]]:
     """Return a function that starts a gdbserver, which is ended before its target is looked at."""
     del targets
-    servers: list[GdbServer] = []
+    with ExitStack() as servers:
 
-    def start(*arguments: object) -> GdbServer:
-        servers.append(GdbServer(*arguments))
-        return servers[-1]
+        def start(*arguments: object) -> GdbServer:
+            server = GdbServer(*arguments)
+            servers.callback(server.end)
+            return server
 
-    yield start
-    for server in servers:
-        server.end()
+        yield start
 
 
 @pytest.fixture

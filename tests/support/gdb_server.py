@@ -22,12 +22,24 @@ class GdbServer:
         )
         assert self.process.stderr
         self.lines = Lines(self.process.stderr)
+        try:
+            self.address = f"127.0.0.1:{self._read_port()}"
+        except BaseException:
+            self.end()
+            raise
+
+    def _read_port(self) -> str:
         while not (found := re.search(r"Listening on port (\d+)", self.lines.next())):
             pass
-        self.address = f"127.0.0.1:{found[1]}"
+        return found[1]
 
     def end(self) -> None:
         """End it in good order: it lets go of what it holds."""
-        self.process.terminate()
-        self.process.wait(20)
-        self.process.stderr.close()
+        try:
+            self.process.terminate()
+            self.process.wait(20)
+        finally:
+            self.process.kill()  # nothing, once it has ended
+            self.process.wait()
+            assert self.process.stderr
+            self.process.stderr.close()
