@@ -1,13 +1,22 @@
-"""Whose a process or a file is, and how a program of ours runs as that user. Source: proc(5)."""
+"""Whose a process or a file is, and how a program of ours runs as that user.
+
+Sources: proc(5), capabilities(7).
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gdbleak.proc import read_status
+
+_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_CAP_DAC_READ_SEARCH = 2
+_CAPABILITY_VERSION = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -17,13 +26,36 @@ class Owner:
     user: int
     group: int
     groups: tuple[int, ...] = ()
+    reads_all: bool = False
+    """Whether programs that run as this user may read every file, as root may."""
 
-    def become(self) -> dict[str, Any]:
-        """Return the arguments of subprocess.Popen by which a program runs as this user.
+    def become(self) -> None:
+        """Become this user, in a child of ours that is to run a program.
 
-        Nothing of our environment goes along: that user may read it, and ours may hold secrets.
+        Raises:
+            OSError: the kernel does not let us.
+
         """
-        return {"user": self.user, "group": self.group, "extra_groups": list(self.groups)}
+        os.setgroups(self.groups)
+        os.setresgid(self.group, self.group, self.group)
+        if self.reads_all:
+            _prctl(_PR_SET_KEEPCAPS, 1)
+        os.setresuid(self.user, self.user, self.user)
+        if self.reads_all:
+            own = 1 << _CAP_DAC_READ_SEARCH
+            header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+            _check(_libc.capset(header, (ctypes.c_uint32 * 6)(own, own, own)))
+            _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH)
+
+
+def _prctl(option: int, *values: int) -> None:
+    _check(_libc.prctl(option, *(ctypes.c_ulong(value) for value in (*values, 0, 0, 0)[:4])))
+
+
+def _check(result: int) -> None:
+    if result:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
 
 
 def owner_of_process(pid: int) -> Owner | None:

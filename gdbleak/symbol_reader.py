@@ -18,7 +18,9 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,36 +82,57 @@ def run(
 
     """
     try:
-        with private_folder() as folder, ExitStack() as stack:
-            files = [_open(path, stack) for path, _ in question]
-            answer = _prepare(folder, question, files, owner, stack)
-            made_ns = os.fstat(answer).st_mtime_ns
-            process = start(lambda: _start(gdb, folder, files, owner))
-            if process is None:
-                return [], "cancelled"
-            read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
-            sizes = sum(map(_room, read))
-            try:
-                _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
-                failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
-            finally:
-                process.kill()
-                process.wait()
-            if owner and os.fstat(answer).st_mtime_ns == made_ns:
-                return [], _explain_start(gdb, owner)
-            names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
-            return [*_iter_answers(answer, names)], failure
-    except PermissionError as error:
-        return [], _explain_start(gdb, owner) if owner else f"GDB could not be run: {error}"
+        if owner is None:
+            return _run_once(gdb, question, timeout_s, owner, debug_files, start)
+        # Nobody else may enter the folder of root's own GDB, as a rule. That one is run with
+        # root's right to read, and no other.
+        for attempt in (owner, replace(owner, reads_all=True)):
+            with suppress(PermissionError, subprocess.SubprocessError):
+                return _run_once(gdb, question, timeout_s, attempt, debug_files, start)
     except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
         return [], f"GDB could not be run: {error}"
-
-
-def _explain_start(gdb: GdbProgram, owner: Owner) -> str:
-    return (
+    return [], (
         f"user {owner.user}, who may choose what they lead to, cannot run {gdb.path};"
         " install gdb where every user can"
     )
+
+
+def _run_once(
+    gdb: GdbProgram,
+    question: Question,
+    timeout_s: float,
+    owner: Owner | None,
+    debug_files: Sequence[str],
+    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
+) -> tuple[Answers, str]:
+    """Run GDB as one user; as `run`.
+
+    Raises:
+        PermissionError: that user cannot run it.
+        SubprocessError: we cannot become that user.
+        OSError, WriteError: nobody could run it at the moment.
+
+    """
+    with private_folder() as folder, ExitStack() as stack:
+        files = [_open(path, stack) for path, _ in question]
+        answer = _prepare(folder, question, files, owner, stack)
+        made_ns = os.fstat(answer).st_mtime_ns
+        process = start(partial(_start, gdb, folder, files, owner))
+        if process is None:
+            return [], "cancelled"
+        read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
+        sizes = sum(map(_room, read))
+        try:
+            _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
+            failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if owner and os.fstat(answer).st_mtime_ns == made_ns:
+            raise PermissionError(f"user {owner.user} has not run a script in {gdb.path}")
+        names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
+        return [*_iter_answers(answer, names)], failure
 
 
 def _open(path: str, stack: ExitStack) -> int | None:
@@ -163,12 +186,13 @@ def _start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is ours to handle
-        preexec_fn=_die_with_parent,
-        **(owner.become() if owner else {}),
+        preexec_fn=partial(_prepare_child, owner),
     )
 
 
-def _die_with_parent() -> None:
+def _prepare_child(owner: Owner | None) -> None:
+    if owner:
+        owner.become()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
@@ -214,9 +238,13 @@ def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) ->
 
 
 def _progress(pid: int) -> tuple[tuple[str, ...], float]:
-    """Return counts that grow with all that a process does, and for how long it has worked."""
+    """Return counts that grow with all that a process does, and for how long it has worked.
+
+    GDB may be a script that has started the real one, whose counts are among them.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         fields = stat[stat.rindex(")") + 2 :].split()
     except OSError:
         return (), 0.0
@@ -225,7 +253,13 @@ def _progress(pid: int) -> tuple[tuple[str, ...], float]:
     except OSError:  # the kernel does not count it, or it is another user's
         read = ""
     worked_s = (int(fields[11]) + int(fields[12])) / _TICKS_A_S
-    return (*fields[7:13], read), worked_s
+    # Who is ready to run does not wait for anybody, but for a processor.
+    waited = str(time.monotonic()) if fields[0] == "R" else ""
+    done = (*fields[7:13], read, waited)
+    for child in children:
+        child_done, child_worked_s = _progress(int(child))
+        done, worked_s = done + child_done, worked_s + child_worked_s
+    return done, worked_s
 
 
 def _iter_answers(answer: int, names: dict[str, str]) -> Iterator[dict[str, Any]]:

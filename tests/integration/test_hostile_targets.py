@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import pytest
 from support.processes import Target, status_of, wait_until
-
-from gdbleak.gdb_program import find_gdb
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import test_hostile_files as files
@@ -79,11 +76,8 @@ def assert_traced(cli, target, command="leak 5"):
 
 
 def has(report, function):
-    """Whether a function is on a call stack of a report, or it is said why none has a name."""
+    """Whether a function is on a call stack of a report."""
     frames = [frame for site in report["sites"] for frame in site["frames"]]
-    gdb = find_gdb().path
-    if subprocess.run([*AS_NOBODY, gdb, "--version"], capture_output=True, cwd="/").returncode:
-        return any(f"cannot run {gdb}" in note for note in report["notes"])
     return any(frame["function"] == function for frame in frames)
 
 

@@ -20,6 +20,7 @@ from support.processes import wait_until
 from gdbleak.elf import ElfImage
 from gdbleak.gdb_program import GdbProgram, find_gdb
 from gdbleak.modules import Module, ModuleMap
+from gdbleak.owners import Owner
 from gdbleak.proc import read_state
 from gdbleak.report import Frame
 from gdbleak.symbols import Symbolizer
@@ -504,7 +505,10 @@ def test_fifo_in_the_place_of_debug_information(
         Module(str(file), base, base + SIZE, base, None, str(file))
         for file, base in ((copy, SIZE), (library, 2 * SIZE))
     ]
-    symbolizer = Symbolizer(gdb, ModuleMap(modules))
+    script = tmp_path / "gdb"
+    script.write_text(f'#!/bin/sh\n{gdb.path} "$@"\nexit $?\n')
+    script.chmod(0o755)
+    symbolizer = Symbolizer(GdbProgram(str(script), "1", "3"), ModuleMap(modules))
     began_s = time.monotonic()
     resolved = symbolizer.resolve([SIZE + 0x1130, 2 * SIZE + 0x1130])
     assert time.monotonic() - began_s < 10
@@ -512,8 +516,33 @@ def test_fifo_in_the_place_of_debug_information(
     assert wait_until(lambda: not list_children(), "GDB has ended")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_gdb_in_a_folder_that_only_root_may_enter(
+    gdb: GdbProgram, program: Path, home: Path, offsets: dict[str, int]
+) -> None:
+    """It runs as the user whose process it is, and may read as root may, and nothing more."""
+    own = home / "own" / "gdb"
+    own.parent.mkdir(mode=0o700)
+    said = home / "said"
+    said.touch()
+    said.chmod(0o666)
+    own.write_text(
+        f'#!/bin/sh\n{{ id -u; touch {own.parent}/new; }} > {said}\nexec {gdb.path} "$@"\n'
+    )
+    own.chmod(0o755)
+    modules = ModuleMap([Module("m", SIZE, 2 * SIZE, SIZE, None, str(program))])
+    symbolizer = Symbolizer(GdbProgram(str(own), "1", "3"), modules, Owner(65534, 65534))
+    address = SIZE + offsets["hidden"] + 1
+    assert symbolizer.resolve([address])[address][0].function == "hidden()"
+    assert symbolizer.notes == []
+    assert said.read_text() == "65534\n"
+    assert [*own.parent.iterdir()] == [own]
+
+
 def list_children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """Return what runs still of all that we have started."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if read_state(child.pid) not in (None, "Z")]
 
 
 def test_gdb_ends_with_whoever_started_it(
