@@ -50,7 +50,7 @@ def _load_commands() -> dict[str, Command]:
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
-        "completion": completion.Completion(),
+        "completion": completion.Completion(make_parser),
     }
 
 

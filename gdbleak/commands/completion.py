@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import shtab
 
@@ -22,13 +23,15 @@ class Completion:
   gdbleak completion fish > ~/.config/fish/completions/gdbleak.fish
 """
 
+    def __init__(self, make_parser: Callable[[], argparse.ArgumentParser]) -> None:
+        """Prepare; `make_parser` returns the parser of the whole command line."""
+        self._make_parser = make_parser
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell")
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        from gdbleak.cli import make_parser  # which imports this module
-
-        sys.stdout.write(shtab.complete(make_parser(), options.shell))
+        sys.stdout.write(shtab.complete(self._make_parser(), options.shell))
         return 0
