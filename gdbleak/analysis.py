@@ -60,7 +60,7 @@ class ReportOptions:
     """By `verdict`, and for equal ones by outstanding bytes; or by these `bytes`, or `count`."""
     max_frames: int = bounded(64, 1)
     skip: tuple[str, ...] = ()
-    """Functions that are not named as callers, beside `gdbleak.callers`' own; `*` is anything."""
+    """Functions that are not named as callers, beside the usual ones; `*` is anything."""
     by: str = "stack"
     """What makes a site, one of `gdbleak.grouping.BY`."""
     suppressions: tuple[Suppression, ...] = ()
