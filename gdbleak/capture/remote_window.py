@@ -61,6 +61,10 @@ class RemoteWindow:
             WriteError: there is no room for the recording.
 
         """
+        with self._tail:
+            self._record(interruption)
+
+    def _record(self, interruption: Interruption) -> None:
         agent, stack_bytes = self._agent, self._limits.stack_bytes
         plan, probes = agent.folder / "plan.json", self._plan.probes
         write_plan(plan, self._target.pid, self._recording, stack_bytes, probes, None, remote=True)

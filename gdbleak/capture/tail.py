@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.blocks import Block
 from gdbleak.budget import Slowness
+from gdbleak.growing import Appended, GrowingRecording
 from gdbleak.plan import Probe
-from gdbleak.recording import Decoder, Hit, Turn, iter_frames
+from gdbleak.recording import Hit, Turn
 from gdbleak.replay import Replay
 
 
 class Tail:
-    """What a recording says so far."""
+    """What a recording says so far. A context: the recording is open until its end."""
 
     def __init__(
         self,
@@ -25,14 +26,21 @@ class Tail:
     ) -> None:
         self.probes = probes
         self.opened_ns: int | None = None
-        self.position = path.stat().st_size
-        """Where the last whole frame ends, or the last that `max_events` admits."""
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._decoder = Decoder(probes)
+        self._recording = GrowingRecording(path, probes, path.stat().st_size)
         self._replay = Replay(probes, functions, lambda _: None)
         self._slowness = Slowness()
         self._max_events = max_events
-        self._rest = b""
+
+    def __enter__(self) -> Tail:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._recording.__exit__(*error)
+
+    @property
+    def position(self) -> int:
+        """Where the last whole frame ends, or the last that `max_events` admits."""
+        return self._recording.position
 
     @property
     def events(self) -> int:
@@ -56,28 +64,20 @@ class Tail:
 
     def read_all(self) -> None:
         """Take in everything that has been appended by now."""
-        size = os.fstat(self._file).st_size
-        while self.position + len(self._rest) < size and not self.full:
-            self.read()
+        self._take_in(self._recording.read_all())
 
     def read(self) -> None:
         """Take in what has been appended since, or a part of it that takes no long time."""
-        data = self._rest + os.pread(self._file, 1 << 18, self.position + len(self._rest))
-        consumed = 0
-        for frame in iter_frames(data, 0, len(data)):
-            if self.full:
-                break
-            event = self._decoder.decode(data, *frame)
-            if event is not None:
-                self._replay.feed(event)
+        self._take_in(self._recording.read())
+
+    def _take_in(self, appended: Iterable[Appended]) -> None:
+        if self.full:
+            return
+        for event, _, _ in appended:
+            self._replay.feed(event)
             if isinstance(event, Hit):
                 self._slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
             elif isinstance(event, Turn) and self.opened_ns is None:
                 self.opened_ns = event.time_ns
-            consumed = frame[3] + frame[4]
-        self.position += consumed
-        self._rest = data[consumed:]
-
-    def close(self) -> None:
-        """Stop following."""
-        os.close(self._file)
+            if self.full:
+                return

@@ -120,11 +120,12 @@ class Window:
         """
         target, probes = self._target, self._plan.probes
         modules = [allocator.module for allocator in self._plan.allocators]
-        try:
-            scratch = read_scratch(target.pid, self._memory)
-        except (FileNotFoundError, ProcessLookupError) as error:
-            raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
         with ExitStack() as stack:
+            stack.enter_context(self._tail)
+            try:
+                scratch = read_scratch(target.pid, self._memory)
+            except (FileNotFoundError, ProcessLookupError) as error:
+                raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
             self._scratch = scratch
             self._proof = Proof(target, probes, scratch, self._memory)
             journal = open_journal(target, modules, probes, scratch)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gdbleak.follow.event_lines import HEADER, EventLines
-from gdbleak.follow.event_reader import EventReader
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.view import Subject
+from gdbleak.growing import GrowingRecording
 from gdbleak.modules import ModuleMap
-from gdbleak.recording import Event, Recording
+from gdbleak.recording import MAGIC, Recording
 
 POLL_S = 0.5
 
@@ -33,20 +32,20 @@ class Events:
         epoch_ns = time.time_ns() - lifeline.latest.now_ns
         modules = ModuleMap(subject.modules)
         lines = EventLines(recording.probes, recording.functions, modules, epoch_ns)
-        reader = EventReader(recording)
-        sys.stdout.write(f"{HEADER}\n")
-        while not lifeline.ended:
-            _write(lines, reader.read())
-            lifeline.wait(POLL_S)
-        _write(lines, reader.read())
-        sys.stdout.write("\n")
+        with GrowingRecording(recording.path, recording.probes, len(MAGIC)) as growing:
+            sys.stdout.write(f"{HEADER}\n")
+            while not lifeline.ended:
+                _write(lines, growing)
+                lifeline.wait(POLL_S)
+            _write(lines, growing)
+            sys.stdout.write("\n")
 
     def clean_up(self) -> None:
         """Nothing is left."""
 
 
-def _write(lines: EventLines, events: Iterable[tuple[Event, int]]) -> None:
-    for event, caller in events:
-        for line in lines.feed(event, caller):
+def _write(lines: EventLines, growing: GrowingRecording) -> None:
+    for appended in growing.read_all():
+        for line in lines.feed(appended.event, growing.find_caller(appended)):
             sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_recording_from_python(worker, tmp_path):
     assert report.verification.ok is True
     assert gdbleak.load(saved) == report
     worker.assert_as_found()
+    assert_ends_well(worker)
+
+
+def test_no_file_stays_open_in_python(worker):
+    counts = []
+    for _ in range(4):
+        gdbleak.trace(worker.pid, duration_s=0.1)
+        gc.collect()
+        counts.append(len([*Path("/proc/self/fd").iterdir()]))
+    assert len(set(counts)) == 1
     assert_ends_well(worker)
 
 

@@ -27,6 +27,7 @@ PURE = [
     "architectures",
     "code_walk",
     "plan",
+    "growing",
     "recording",
     "stacks",
     "cfi",

@@ -9,9 +9,9 @@ import recordings
 from recordings import PROGRAM, free, malloc
 
 from gdbleak.follow.event_lines import EventLines
-from gdbleak.follow.event_reader import EventReader
+from gdbleak.growing import GrowingRecording
 from gdbleak.modules import ModuleMap
-from gdbleak.recording import Freed, Recording, encode_freed
+from gdbleak.recording import MAGIC, Freed, Recording, encode_freed
 
 S = 10**9
 
@@ -28,15 +28,20 @@ def tell(path, monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     recording = Recording(path)
-    reader = EventReader(recording)
+    growing = GrowingRecording(path, recording.probes, len(MAGIC))
     lines = EventLines(recording.probes, recording.functions, ModuleMap([PROGRAM]), epoch_ns=0)
 
     def tell(*frames):
         with open(path, "ab") as file:  # noqa: PTH123
             file.write(b"".join(frames))
-        return [line.split() for event in reader.read() for line in lines.feed(*event)]
+        return [
+            line.split()
+            for appended in growing.read_all()
+            for line in lines.feed(appended.event, growing.find_caller(appended))
+        ]
 
-    yield tell
+    with growing:
+        yield tell
     monkeypatch.undo()
     time.tzset()
 
@@ -70,6 +75,6 @@ def test_half_a_frame_waits_for_its_rest(tell):
 
 
 def test_frames_larger_than_what_is_read_at_once(tell, monkeypatch):
-    monkeypatch.setattr("gdbleak.follow.event_reader.CHUNK_BYTES", 16)
+    monkeypatch.setattr("gdbleak.growing.CHUNK_BYTES", 16)
     sizes = [line[3] for line in tell(*(malloc(6 * S, n << 8, n, 0x50001) for n in range(1, 99)))]
     assert sizes == [str(n) for n in range(1, 99)]

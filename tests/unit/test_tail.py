@@ -30,7 +30,7 @@ def follow(tmp_path):
 
     yield follow
     for tail in tails:
-        tail.close()
+        tail.__exit__()
 
 
 def large(number):
