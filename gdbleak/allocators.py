@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 
@@ -39,17 +40,17 @@ class AllocatorFunction:
     flags: int | None = None
     """Argument that says whether a new mapping is of a file."""
 
-    @property
+    @cached_property
     def allocates(self) -> bool:
         """True when a call can hand out a block."""
         return bool(self.sizes)
 
-    @property
+    @cached_property
     def is_internal(self) -> bool:
         """Whether all that a call does is the allocator's own business, and none of the program."""
         return not self.sizes and self.pointer is None
 
-    @property
+    @cached_property
     def arguments(self) -> tuple[int, ...]:
         """The arguments worth recording, in ascending order."""
         others = (self.pointer, self.result, self.length, self.flags)

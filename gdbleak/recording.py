@@ -142,7 +142,9 @@ class Decoder:
         self._structs = [
             struct.Struct(f"<QQ{len(probe.registers) + probe.stores}Q") for probe in probes
         ]
-        self._stores = [probe.stores for probe in probes]
+        self._unpacks = [layout.unpack_from for layout in self._structs]
+        self._behind = [2 + len(probe.registers) for probe in probes]
+        """Where in what is unpacked the registers end."""
 
     def decode(
         self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
@@ -162,11 +164,16 @@ class Decoder:
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
-        time_ns, thread, *values = self._structs[probe].unpack_from(data, payload)
-        registers = len(values) - self._stores[probe]
-        stored, *more = values[registers:] or (0,)
-        mark = more[1] if len(more) > 1 else 0
-        return Hit(position, probe, time_ns, thread, tuple(values[:registers]), stored, mark)
+        values = self.values(data, probe, payload)
+        end = self._behind[probe]
+        words = len(values) - end
+        stored = values[end] if words else 0
+        mark = values[end + 2] if words > 2 else 0
+        return Hit(position, probe, values[0], values[1], values[2:end], stored, mark)
+
+    def values(self, data: Any, probe: int, payload: int) -> tuple[int, ...]:
+        """Return time and thread of a hit, its registers, and the words that it holds beside."""
+        return self._unpacks[probe](data, payload)
 
     def stack_offset(self, probe: int) -> int:
         """Where in a hit's payload the raw stack begins."""
@@ -230,8 +237,8 @@ class Recording:
             self._read_end()
 
     def _read_head(self) -> None:
-        frames = self._iter_frames(len(MAGIC))
-        data, _, kind, _, payload, length = next(frames, (b"", 0, 0, 0, 0, 0))
+        data, _, frames = next(self._iter_chunks(len(MAGIC)), (b"", 0, []))
+        _, kind, _, payload, length = frames[0] if frames else (0, 0, 0, 0, 0)
         if kind != HEAD:
             raise RecordingError(f"{self.path} is cut off before its first event")
         self.head = read_object(data[payload : payload + length])
@@ -247,6 +254,8 @@ class Recording:
         self.probes = [Probe.from_json(values) for values in self.head["probes"]]
         self._decoder = Decoder(self.probes)
         self._first = len(MAGIC) + FRAME.size + length
+        self._hit_bytes = FRAME.size
+        """How long the frame of a hit may be, as far as has been seen."""
 
     def _read_end(self) -> None:
         self.opened_ns: int | None = None
@@ -254,24 +263,29 @@ class Recording:
         """The END frame; None when the recording is cut off."""
         self.last_ns = 0
         """When the last event was."""
-        for data, _, kind, _, payload, length in self._iter_frames(self._first):
-            if kind not in (HEAD, END):
-                (self.last_ns,) = _U64.unpack_from(data, payload)
-            if kind == PHASE and self.opened_ns is None:
-                (self.opened_ns,) = _U64.unpack_from(data, payload)
-            elif kind == END:
-                self.end = read_object(data[payload : payload + length])
-                check(self.end, _END_SHAPE)
+        for data, _, frames in self._iter_chunks(self._first):
+            for _, kind, _, payload, length in frames:
+                if kind == END:
+                    self.end = read_object(data[payload : payload + length])
+                    check(self.end, _END_SHAPE)
+                elif kind == PHASE and self.opened_ns is None:
+                    (self.opened_ns,) = _U64.unpack_from(data, payload)
+            timed = [payload for _, kind, _, payload, _ in frames if kind not in (HEAD, END)]
+            if timed:
+                (self.last_ns,) = _U64.unpack_from(data, timed[-1])
         after = [] if self.end is None else self.end["modules"]
         self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
         self.modules_after = [Module.from_json(values) for values in after]
 
     def iter_events(self) -> Iterator[Event]:
         """Yield what was recorded, in order."""
-        for data, *frame in self._iter_frames(self._first):
-            event = self._decoder.decode(data, *frame)
-            if event is not None:
-                yield event
+        decode, decode_hit = self._decoder.decode, self._decoder.decode_hit
+        for data, start, frames in self._iter_chunks(self._first):
+            for begin, kind, probe, payload, length in frames:
+                if kind == HIT:
+                    yield decode_hit(data, start + begin, probe, payload)
+                elif event := decode(data, start + begin, kind, probe, payload, length):
+                    yield event
 
     def name_allocators(self, called: Collection[int]) -> str:
         """Return which allocators were called, by the probes that were hit; without any, the first.
@@ -286,27 +300,29 @@ class Recording:
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name."""
-        with reading(self.path):
-            _, _, probe, length = FRAME.unpack(self._read(position, FRAME.size))
-        payload = self._read(position + FRAME.size, length)
-        hit = self._decoder.decode_hit(payload, position, probe, 0)
-        registers = dict(zip(self.probes[probe].registers, hit.registers))
-        return memoryview(payload)[self._decoder.stack_offset(probe) :], registers
+        data = self._read(position, self._hit_bytes)
+        if len(data) < FRAME.size:
+            raise RecordingError(f"{self.path} was cut off while it was read")
+        _, _, probe, length = FRAME.unpack_from(data)
+        end = FRAME.size + length
+        if len(data) < end:
+            self._hit_bytes = max(self._hit_bytes, end)  # the next one may be as long
+            data = self._read(position, end)
+        names, values = self.probes[probe].registers, self._decoder.values(data, probe, FRAME.size)
+        stack = memoryview(data)[FRAME.size + self._decoder.stack_offset(probe) : end]
+        return stack, dict(zip(names, values[2:]))
 
-    def _iter_frames(self, position: int) -> Iterator[tuple[bytes, int, int, int, int, int]]:
-        """Yield some bytes of the file and a frame in them, from a position in the file on.
-
-        The position of a frame is that in the file, the one of its payload that in the bytes.
-        """
+    def _iter_chunks(
+        self, position: int
+    ) -> Iterator[tuple[bytes, int, list[tuple[int, int, int, int, int]]]]:
+        """Yield parts of the file: bytes, where they begin in it, and the frames in them."""
         size = CHUNK_BYTES
         while position < self._size:
             data = self._read(position, size)
-            end = 0
-            for begin, kind, probe, payload, length in iter_frames(data, 0, len(data)):
-                yield data, position + begin, kind, probe, payload, length
-                end = payload + length
-            position += end
-            if end:
+            frames = [*iter_frames(data, 0, len(data))]
+            if frames:
+                yield data, position, frames
+                position += sum(frames[-1][-2:])
                 size = CHUNK_BYTES
             elif len(data) < size or size > MAX_FRAME_BYTES:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import prod
+from typing import NamedTuple
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.blocks import Block
@@ -12,6 +13,25 @@ from gdbleak.ledger import Ledger, ignore
 from gdbleak.phases import Phase
 from gdbleak.plan import Probe, Role
 from gdbleak.recording import Event, Freed, Hit, Turn
+
+
+class _Call(NamedTuple):
+    """Where among the registers of a call its arguments are; 0, the stack pointer's, for none."""
+
+    pointer: int
+    sizes: tuple[int, ...]
+    length: int
+    flags: int
+
+
+def _place(function: AllocatorFunction) -> _Call:
+    places: dict[int | None, int] = {n: at for at, n in enumerate(function.arguments, 1)}
+    return _Call(
+        places.get(function.pointer, 0),
+        tuple(places[number] for number in function.sizes),
+        places.get(function.length, 0),
+        places.get(function.flags, 0),
+    )
 
 
 class Replay:
@@ -39,9 +59,11 @@ class Replay:
         self.ledger = Ledger(retire, resize, free_older)
         self.events = 0
         """Calls and returns."""
-        self._latest: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._latest: dict[int, Hit] = {}
         self._probes = [(p, by_name[p.function]) for p in probes]
+        self._calls = [_place(function) for _, function in self._probes]
         self._phase = Phase.ALL
+        self._are_in = self._find_those_in()
         self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
 
     def feed(self, event: Event) -> None:
@@ -55,9 +77,14 @@ class Replay:
 
     def _turn(self, turn: Turn) -> None:
         phase = self._phase = turn.phase
+        self._are_in = self._find_those_in()
         if phase is Phase.NONE:
             self._latest.clear()
         self.ledger.turn(phase, turn.time_ns)
+
+    def _find_those_in(self) -> list[bool]:
+        """Return of each breakpoint whether it is in now."""
+        return [self._phase in probe.phases for probe, _ in self._probes]
 
     def _feed_hit(self, hit: Hit) -> None:
         """Record one hit.
@@ -67,14 +94,15 @@ class Replay:
         and between two frees of an address a call that handed it out again, in another thread
         perhaps.
         """
-        probe, function = self._probes[hit.probe]
         # While breakpoints are put in or taken out, some are in before or after the others.
-        if self._phase not in probe.phases:
+        if not self._are_in[hit.probe]:
             return
-        repeats = self._latest.get(hit.thread) == (hit.probe, hit.registers)
-        if repeats and (function.allocates or hit.registers[-1] not in self.ledger.outstanding):
-            return
-        self._latest[hit.thread] = hit.probe, hit.registers
+        probe, function = self._probes[hit.probe]
+        latest = self._latest.get(hit.thread)
+        if latest and latest.probe == hit.probe and latest.registers == hit.registers:
+            if function.allocates or hit.registers[-1] not in self.ledger.outstanding:
+                return
+        self._latest[hit.thread] = hit
         self.events += 1
         if probe.role is Role.RETURN:
             self._leave(probe, function, hit)
@@ -84,18 +112,19 @@ class Replay:
             self._enter(probe, function, hit)
 
     def _enter(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
-        values: dict[int | None, int] = dict(zip(function.arguments, hit.registers[1:]))
+        registers, stored = hit.registers, hit.stored
+        pointer, sizes, length, flags = self._calls[hit.probe]
         self.ledger.enter(
             probe.allocator,
             function,
             hit.time_ns,
             hit.thread,
-            stack_pointer=hit.registers[0],
-            pointer=values.get(function.pointer, 0),
-            size=prod(values[number] for number in function.sizes) if function.sizes else 0,
-            length=values.get(function.length, 0),
-            flags=values.get(function.flags, 0),
-            usable=usable_size(hit.stored) if is_size(hit.stored) else 0,
+            registers[0],
+            registers[pointer] if pointer else 0,
+            prod([registers[size] for size in sizes]) if sizes else 0,
+            registers[length] if length else 0,
+            registers[flags] if flags else 0,
+            usable_size(stored) if stored and is_size(stored) else 0,
         )
 
     def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
