@@ -29,10 +29,13 @@ def trace(program: Program, folder: str, seconds: str, budget: str) -> list[str]
     compiler = "c++" if program.path.suffix == ".cpp" else "cc"
     subprocess.run([compiler, "-O2", "-g", "-o", binary, program.path], check=True)
     with subprocess.Popen([binary], stdin=PIPE, stdout=PIPE) as target:
+        assert target.stdin
+        assert target.stdout
         target.stdout.readline()
-        command = [*GDBLEAK, "trace", target.pid, "--duration", seconds, "--budget", budget]
-        command = [*map(str, command), "--format", "json"]
-        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE) as running:
+        command = [*GDBLEAK, "trace", str(target.pid), "--duration", seconds, "--budget", budget]
+        with subprocess.Popen([*command, "--format", "json"], stdout=PIPE, stderr=PIPE) as running:
+            assert running.stdout
+            assert running.stderr
             while b"tracing" not in running.stderr.readline():
                 continue
             target.stdin.write(b"\n")

@@ -46,14 +46,14 @@ def main(runs: int, seconds: float, budget: float) -> None:
         program = Path(folder, "twenty_sites")
         subprocess.run(["cc", "-O2", "-g", "-pthread", SOURCE, "-o", program], check=True)
         rows = [run(program, seconds, budget) for _ in range(runs)]
-    print(tabulate([(*row[:-1], f"{row[-1]:.1%}") for row in rows], HEADS))
-    found = sum(row[0] == LEAK for row in rows)
-    kept = statistics.median(row[-1] for row in rows)
+    print(tabulate([(*cells, f"{kept:.1%}") for cells, kept in rows], HEADS))
+    found = sum(cells[0] == LEAK for cells, _ in rows)
+    kept = statistics.median(kept for _, kept in rows)
     print(f"{LEAK} first in {found} of {runs}; median throughput {kept:.1%}")
 
 
-def run(program: Path, seconds: float, budget: float) -> tuple[object, ...]:
-    """Trace one process; return the cells of a row."""
+def run(program: Path, seconds: float, budget: float) -> tuple[tuple[object, ...], float]:
+    """Trace one process; return the cells of a row, and the throughput that was kept."""
     command = [str(word) for word in (program, LIVE, WORK, RARELY)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -77,7 +77,7 @@ def run(program: Path, seconds: float, budget: float) -> tuple[object, ...]:
     assert first.estimate
     sampling = report.window.sampling
     assert sampling
-    return (
+    cells = (
         first.caller.function,
         f"{first.estimate.outstanding_bytes:,}",
         f"{second.estimate.outstanding_bytes:,}" if second.estimate else "",
@@ -85,8 +85,8 @@ def run(program: Path, seconds: float, budget: float) -> tuple[object, ...]:
         f"{first.estimate.outstanding_count:,}",
         f"{sampling.scale_low:,.0f} to {sampling.scale_high:,.0f}: {sampling.scale:,.0f}",
         marks[-1].forgotten - marks[0].forgotten,
-        marks[-1].rate_since(marks[0]) / calm.rate_since(before),
     )
+    return cells, marks[-1].rate_since(marks[0]) / calm.rate_since(before)
 
 
 def ask(target: subprocess.Popen[str]) -> Count:
