@@ -34,7 +34,7 @@ def look_ahead(sites: Iterable[Site], limit: MemoryLimit | None) -> Outlook | No
 
     """
     rate = sum(
-        (site.estimate or site).bytes_per_s * site.verdict.net_share
+        site.amounts.bytes_per_s * site.verdict.net_share
         for site in sites
         if site.verdict and site.verdict.word in _GROWING[site.estimate is not None]
     )

@@ -107,6 +107,11 @@ class Site:
     blocks: tuple[OutstandingBlock, ...] = ()
     """Outstanding blocks, the oldest first, as many as were asked for."""
 
+    @property
+    def amounts(self) -> Estimate | Site:
+        """What the site has done: its estimate, or itself where everything was recorded."""
+        return self.estimate or self
+
 
 @dataclass(frozen=True)
 class TargetInfo:
@@ -260,4 +265,4 @@ class Report:
     @property
     def leaking(self) -> tuple[Site, ...]:
         """Sites with outstanding blocks, in the order of the report."""
-        return tuple(site for site in self.sites if (site.estimate or site).outstanding_count)
+        return tuple(site for site in self.sites if site.amounts.outstanding_count)

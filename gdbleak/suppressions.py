@@ -81,8 +81,8 @@ def suppress(report: Report, suppressions: Iterable[Suppression]) -> Report:
         sites=tuple(replace(site, rank=rank) for rank, site in enumerate(kept, start=1)),
         suppressed=Suppressed(
             len(gone),
-            sum((site.estimate or site).outstanding_bytes for site in gone),
-            sum((site.estimate or site).outstanding_count for site in gone),
+            sum(site.amounts.outstanding_bytes for site in gone),
+            sum(site.amounts.outstanding_count for site in gone),
         ),
         notes=(*report.notes, *unused),
     )

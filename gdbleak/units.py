@@ -1,4 +1,4 @@
-"""Numbers as people read them. Pure; every result is at most 9 characters wide.
+"""Numbers as people read them. Pure; what `format_...` returns is at most 9 characters wide.
 
 >>> format_bytes(8192), format_bytes(73_728), format_seconds(0.0086)
 ('8,192 B', '72.0 KiB', '8.6 ms')
@@ -14,6 +14,16 @@ def format_count(count: int) -> str:
     if count < 10_000_000:
         return f"{count:,}"
     return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:,.1f} G"
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a number with what it counts.
+
+    >>> count_of(1, "block"), count_of(2000, "block")
+    ('1 block', '2,000 blocks')
+
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def format_bytes(count: float) -> str:

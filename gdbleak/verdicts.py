@@ -12,7 +12,7 @@ from math import sqrt
 from gdbleak.facts import CHANCE, FEW, Facts, Story
 from gdbleak.history import PARTS, QUARTER
 from gdbleak.report import Verdict
-from gdbleak.units import format_bytes, format_count, format_factor, format_seconds
+from gdbleak.units import count_of, format_bytes, format_count, format_factor, format_seconds
 
 REPLACED = 0.6, 0.2
 """From the first share on, blocks take the place of older ones; below the second, they pile up."""
@@ -154,7 +154,7 @@ def _describe_growth(story: Story) -> str | None:
     growth = story.growth
     if growth is not None and growth.bytes_by_part[-1] >= story.sizes[-1] / 2:
         if growth.resizes >= FEW and _grows_on(growth.bytes_by_part):
-            blocks = f"{growth.blocks:,} block{'' if growth.blocks == 1 else 's'}"
+            blocks = count_of(growth.blocks, "block")
             first, last = format_bytes(growth.first_size), format_bytes(growth.size)
             each = "" if growth.blocks == 1 else "one of them "
             return f"{blocks}, resized {growth.resizes:,} times, {each}{first} -> {last}"
@@ -200,7 +200,7 @@ def _describe_freed(facts: Facts) -> str:
 
 def _describe_few(facts: Facts) -> str:
     count = facts.alive
-    blocks = f"{count:,} block{'' if count == 1 else 's'}"
+    blocks = count_of(count, "block")
     if not count:
         return "none was watched for long enough"
     if facts.freed and facts.old:

@@ -207,7 +207,7 @@ class Screen:
         """Return the first sites, sorted; the report itself is sorted by verdict."""
 
         def value(site: Site) -> float:
-            values = site.estimate or site
+            values = site.amounts
             if self.sort == "bytes":
                 return values.outstanding_bytes
             if self.sort == "blocks":

@@ -14,7 +14,7 @@ from gdbleak.renderers.cycles import Cycle, find_cycles
 from gdbleak.renderers.summary import summary
 from gdbleak.report import Frame, Report, Site
 from gdbleak.text import Line, cut, fold, printable
-from gdbleak.units import format_bytes, format_count, format_seconds
+from gdbleak.units import count_of, format_bytes, format_count, format_seconds
 
 COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Caller")
 """Headers above the cells of `rows`; all but the last two stand above numbers."""
@@ -91,7 +91,7 @@ def _show(name: str) -> str:
 
 
 def _numbers(site: Site) -> list[str]:
-    values = site.estimate or site
+    values = site.amounts
     mark = "~" if site.estimate else ""
     return [
         str(site.rank),
@@ -134,10 +134,10 @@ def nothing_outstanding(report: Report) -> str:
 def not_shown(report: Report, top: int) -> str:
     """Return how many call stacks come after the first ones, and what they hold."""
     rest = report.leaking[top:]
-    size = format_bytes(sum((site.estimate or site).outstanding_bytes for site in rest))
+    size = format_bytes(sum(site.amounts.outstanding_bytes for site in rest))
     if any(site.estimate for site in rest):
         size = f"about {size}"
-    stacks = _count(len(rest), "more call stack")
+    stacks = count_of(len(rest), "more call stack")
     return f"{stacks} with {size} outstanding"
 
 
@@ -174,12 +174,12 @@ def _blocks(site: Site) -> Iterator[Line]:
     if more:
         listed = len(site.blocks)
         hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
-        yield Line(f"    ... {_count(more, 'more block')}{hint}")
+        yield Line(f"    ... {count_of(more, 'more block')}{hint}")
 
 
 def _describe_size(site: Site) -> str:
     noun = "block" if site.kind == "heap" else site.kind
-    recorded = f"{format_bytes(site.outstanding_bytes)} in {_count(site.outstanding_count, noun)}"
+    recorded = f"{format_bytes(site.outstanding_bytes)} in {count_of(site.outstanding_count, noun)}"
     if site.estimate is None:
         return recorded
     low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
@@ -206,7 +206,3 @@ def _repeated(cycle: Cycle, indent: int) -> Line:
 def _indent(texts: Sequence[str]) -> int:
     """Return the column of the functions, behind numbers of at least two digits."""
     return max(len(f"  #{len(texts) - 1} "), len("  #10 "))
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -87,7 +87,7 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
         count = words.count(word)
         if count or word == "leak":
             yield f"{count:,}", f"call stack{'' if count == 1 else 's'} called {word}"
-    size = sum((site.estimate or site).outstanding_bytes for site in report.leaking)
+    size = sum(site.amounts.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""
     yield mark + format_bytes(size), "outstanding at the end"
     if report.outlook:
@@ -118,7 +118,7 @@ def _headers() -> str:
 
 
 def _row(site: Site, cells: list[str]) -> str:
-    values = site.estimate or site
+    values = site.amounts
     numbers = (
         site.rank,
         values.outstanding_bytes,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gdbleak.renderers.plain import PlainRenderer
 from gdbleak.report import Report
-from gdbleak.units import format_bytes, format_seconds
+from gdbleak.units import count_of, format_bytes, format_seconds
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class InterimRenderer:
     def render(self, report: Report) -> str:
         """Return the report as text."""
         window, leaking = report.window, report.leaking
-        size = sum((site.estimate or site).outstanding_bytes for site in leaking)
+        size = sum(site.amounts.outstanding_bytes for site in leaking)
         mark = "about " if window.sampling else ""
         lines = [
             f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"
-            f" {len(leaking):,} call stack{'' if len(leaking) == 1 else 's'};"
+            f" {count_of(len(leaking), 'call stack')};"
             f" {window.events:,} events, stopped {format_seconds(window.stopped_s or 0)}",
             "",
         ]

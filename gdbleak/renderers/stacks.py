@@ -21,7 +21,7 @@ class Weights(NamedTuple):
 
 def weigh(site: Site) -> Weights:
     """Return what a site weighs; what stays is estimated where the window was sampled."""
-    values = site.estimate or site
+    values = site.amounts
     return Weights(
         values.outstanding_bytes,
         values.outstanding_count,

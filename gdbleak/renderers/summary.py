@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text import Line, printable
-from gdbleak.units import format_bytes, format_count, format_factor, format_percent, format_seconds
+from gdbleak.units import (
+    count_of,
+    format_bytes,
+    format_count,
+    format_factor,
+    format_percent,
+    format_seconds,
+)
 
 _ENDED_BY = {
     "duration": "ended by its duration",
@@ -85,7 +92,7 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
     if sampling.calls is not None:
         of = f" of about {format_count(sampling.calls)}"
         share = f" ({format_percent(sampling.recorded_calls, sampling.calls)})"
-    bursts = f"{sampling.bursts:,} burst{'' if sampling.bursts == 1 else 's'}"
+    bursts = count_of(sampling.bursts, "burst")
     return [
         _fact(
             "SAMPLED",
@@ -131,7 +138,7 @@ def _memory(memory: MemoryInfo) -> list[Line]:
 def _suppressed(suppressed: Suppressed | None) -> list[Line]:
     if suppressed is None:
         return []
-    stacks = f"{suppressed.sites:,} call stack{'' if suppressed.sites == 1 else 's'}"
+    stacks = count_of(suppressed.sites, "call stack")
     held = (
         f"{format_bytes(suppressed.outstanding_bytes)} in {suppressed.outstanding_count:,} blocks"
     )
