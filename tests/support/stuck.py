@@ -34,6 +34,11 @@ class Stuck:
         self._folder = folder
         self._server: Target | None = None
 
+    @property
+    def server_pid(self) -> int | None:
+        """Who serves the file system, if there is one."""
+        return self._server and self._server.pid
+
     def begin(self, way: str) -> None:
         """Let a thread wait for a child of `vfork`, or for the byte of a file in "FUSE"."""
         if way == "vfork":
