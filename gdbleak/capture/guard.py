@@ -351,10 +351,10 @@ class _Guard:
     def _wait_for_lock(self) -> None:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""
         try:
-            file = Path(self._folder, "lock").open("r+b")
+            file = os.open(Path(self._folder, "lock"), os.O_RDWR)
         except FileNotFoundError:  # gdbleak was killed, and its folder is gone already
             return
-        with file, mmap.mmap(file.fileno(), 0) as page:
+        with mmap.mmap(file, 0) as page:
             lock = ctypes.c_char.from_buffer(page)
             owner_died = (
                 ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD
