@@ -11,6 +11,7 @@ kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbl
     gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
     beat             gdbleak is at work; if the next is late the guard takes the breakpoints out
+                     and has GDB detach
     released         the target was released, and what happens to GDB is of no interest
     done             there is nothing more to guard
 
@@ -288,6 +289,7 @@ class _Guard:
             elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
                 self._disarm()
                 os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
+                self._let_go()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
             self._journal.path.unlink(missing_ok=True)
@@ -297,6 +299,16 @@ class _Guard:
         self._beat_at = None
         if not self._released and read_tracer(self._journal.plan["pid"]) == self._gdb:
             disarm(self._memory, self._journal.plan)
+
+    def _let_go(self) -> None:
+        """Have GDB detach: once a pipe that nobody reads is full it halts the target for good."""
+        if self._gdb is None or self._deputy:  # before GDB 11 it takes more than a word
+            return
+        with suppress(OSError):  # it has just ended, or is stopped
+            gdb_input = os.open(f"/proc/{self._gdb}/fd/0", os.O_WRONLY | os.O_NONBLOCK)
+            # After a new line: gdbleak may have been stopped in the midst of one.
+            os.write(gdb_input, b"\n-target-detach\n")
+            os.close(gdb_input)
 
     def _timeout_s(self) -> float | None:
         if self._alone_since is not None:

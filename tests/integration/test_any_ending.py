@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 import psutil
 import pytest
-from support.crew import TORTURE, find_gdb, find_guard, running_beside, tracer_of
+from support.crew import TORTURE, assert_released, find_gdb, find_guard, running_beside, tracer_of
 from support.processes import wait_until
 from support.stuck import Stuck, states_of
 
@@ -84,7 +85,7 @@ def start_and_wait(cli, target, dice, duration=0.5):
     moment, late_s = dice.choice(("at random", "at the attach", "in the window")), dice.random()
     late_s *= LIFE_S if moment == "at random" else 0.1
     if moment != "at random":
-        wait_until(lambda: trace.has_ended or tracer_of(target.pid), "it was attached to")
+        wait_until(lambda: trace.has_ended or tracer_of(target.pid), "it was attached to", 60)
     if moment == "in the window" and not trace.has_ended:
         late_s += 0.1
     time.sleep(late_s)
@@ -130,7 +131,42 @@ def test_no_stop_is_left_behind(cli, vforks, stuck, state, ending, way):
         print(f"{early=}, {found}")  # noqa: T201 - for -rP
         if [*state.glob("*.journal")]:
             assert cli.run("rescue", vforks.pid).exit_code == 0
-        assert [*state.iterdir()] == []
+        assert [*state.glob("*.journal")] == []
         assert_runs(vforks)
         stuck.release()
         assert_runs(vforks)
+
+
+@pytest.fixture(params=[100, 0], ids=["100 a second", "without pause"])
+def paced(request, build_target, start_target):
+    """Return a program that allocates and frees at a given rate."""
+    return start_target(build_target("paced.c"), str(request.param))
+
+
+def pick_some(crew, dice):
+    return dice.sample(crew, dice.randint(1, len(crew))) if crew else []
+
+
+WHOM = {
+    "any of them": pick_some,
+    "all of them": lambda crew, _: crew,  # as a service manager ends a control group
+}
+
+
+@pytest.mark.parametrize("whom", [*WHOM, "its group"])
+def test_sigterm_of_any_or_all(cli, paced, state, whom):
+    dice = random.Random(whom)
+    for _ in range(-(-2 * TORTURE // 3)):
+        trace = start_and_wait(cli, paced, dice)
+        chosen = WHOM[whom](crew_of(trace.pid), dice) if whom in WHOM else []
+        if whom == "its group" and not trace.has_ended:
+            os.killpg(trace.pid, signal.SIGTERM)
+        send(chosen, signal.SIGTERM)
+        result = trace.finish()
+        print(f"{whom}: {len(chosen)}, exit {result.exit_code}")  # noqa: T201 - for -rP
+        assert "Traceback" not in result.stderr
+        assert_released(paced)
+        assert not has_pending_stop(paced.pid)
+        assert [*state.glob("*.journal")] == []
+    assert paced.ask("end").endswith(" rounds")
+    assert paced.wait() == 0
