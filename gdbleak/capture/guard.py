@@ -10,7 +10,9 @@ kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbl
     tries PID        a GDB has started, which does not touch the target yet
     gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
+    end              GDB does not let go of the target, and is to be ended without harm
     beat             gdbleak is at work; if the next is late the guard takes the breakpoints out
+                     and has GDB detach
     released         the target was released, and what happens to GDB is of no interest
     done             there is nothing more to guard
 
@@ -43,6 +45,9 @@ OBEY_S = 5.0
 SETTLE_S = 2.0
 BEAT_S = 0.9
 """How long a gdbleak that is at work may be silent."""
+DEATH_S, HALT_S = 2.0, 0.1
+"""How long GDB may take to die, and the threads that it held may take to be stopped."""
+_PTRACE_SEIZE, _PTRACE_DETACH, _WALL = 0x4206, 17, 0x40000000
 LEAVE_S = 0.05
 """How often a GDB whose controller died is asked to let a halted target go."""
 
@@ -153,7 +158,7 @@ def wake(plan: dict[str, Any]) -> bool:
     while time.monotonic() < deadline and plan["state"] != "T":
         if read_start(pid) != plan["started"]:
             return False
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = _read_state(pid)
         if state == "T" or (state != "t" and has_pending_stop(pid)):
             os.kill(pid, signal.SIGCONT)
             return True
@@ -214,6 +219,46 @@ def read_tracer(pid: int) -> int:
             if line.startswith(b"TracerPid:"):
                 return int(line.split()[1])
     return 0
+
+
+def end_debugger(debugger: int, pid: int) -> None:
+    """Kill the GDB that holds a process, so that no thread dies of having been stepped by it.
+
+    Such a thread keeps the flag by which the processor traps after each instruction. The kernel
+    takes it back when a tracer detaches, not when it dies. So the threads go over from the hands of
+    GDB into a stop, and from there through ours.
+
+    Source: ptrace(2), PTRACE_SEIZE of a stopped thread; ptrace_disable and exit_ptrace in Linux.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        # With its whole group, which is its own: a script may have started it.
+        os.killpg(os.getpgid(debugger), signal.SIGKILL)
+        deadline = time.monotonic() + DEATH_S
+        while read_tracer(pid) == debugger and time.monotonic() < deadline:
+            time.sleep(0.001)
+        deadline = time.monotonic() + HALT_S
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            _pass_through(int(thread.name), deadline)
+        os.kill(pid, signal.SIGCONT)
+
+
+def _pass_through(thread: int, deadline: float) -> None:
+    """Attach to a thread that is about to be stopped, and detach again."""
+    with suppress(OSError, IndexError):  # it has ended
+        while (state := _read_state(thread)) not in "TDZX" and time.monotonic() < deadline:
+            time.sleep(0.001)
+        ptrace = ctypes.CDLL(None).ptrace
+        ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+        # One that waits in the kernel was not stepped.
+        if state == "T" and ptrace(_PTRACE_SEIZE, thread, None, None) == 0:
+            while os.waitpid(thread, _WALL | os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            ptrace(_PTRACE_DETACH, thread, None, None)
+
+
+def _read_state(thread: int) -> str:
+    return Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class _Deputy:
@@ -288,6 +333,7 @@ class _Guard:
             elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
                 self._disarm()
                 os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
+                self._let_go()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
             self._journal.path.unlink(missing_ok=True)
@@ -297,6 +343,16 @@ class _Guard:
         self._beat_at = None
         if not self._released and read_tracer(self._journal.plan["pid"]) == self._gdb:
             disarm(self._memory, self._journal.plan)
+
+    def _let_go(self) -> None:
+        """Have GDB detach: once a pipe that nobody reads is full it halts the target for good."""
+        if self._gdb is None or self._deputy:  # before GDB 11 it takes more than a word
+            return
+        with suppress(OSError):  # it has just ended, or is stopped
+            gdb_input = os.open(f"/proc/{self._gdb}/fd/0", os.O_WRONLY | os.O_NONBLOCK)
+            # After a new line: gdbleak may have been stopped in the midst of one.
+            os.write(gdb_input, b"\n-target-detach\n")
+            os.close(gdb_input)
 
     def _timeout_s(self) -> float | None:
         if self._alone_since is not None:
@@ -318,6 +374,9 @@ class _Guard:
                 self._watched.remove(self._life)
             if self._deputy:
                 self._deputy.close()
+        elif command == "end":
+            if self._gdb is not None:
+                end_debugger(self._gdb, self._journal.plan["pid"])
         elif command == "gdb":
             self._gdb = int(arguments[0])
             if "halts" in arguments:
@@ -343,14 +402,19 @@ class _Guard:
         elif self._gdb is not None and alone_s >= OBEY_S:
             # Continued, in case somebody has stopped it, it sees that gdbleak has gone. After
             # a SIGTERM it would end without a detach too.
-            # With its whole group, which is its own: a script may have started it.
-            number = signal.SIGKILL if alone_s > 1.5 * OBEY_S else signal.SIGCONT
-            with suppress(ProcessLookupError):
-                os.killpg(os.getpgid(self._gdb), number)
+            if alone_s > 1.5 * OBEY_S:
+                end_debugger(self._gdb, self._journal.plan["pid"])
+            else:
+                with suppress(ProcessLookupError):
+                    os.killpg(os.getpgid(self._gdb), signal.SIGCONT)
 
     def _wait_for_lock(self) -> None:
         """Restore as soon as the kernel says that the thread of GDB that held the lock is dying."""
-        with Path(self._folder, "lock").open("r+b") as file, mmap.mmap(file.fileno(), 0) as page:
+        try:
+            file = os.open(Path(self._folder, "lock"), os.O_RDWR)
+        except FileNotFoundError:  # gdbleak was killed, and its folder is gone already
+            return
+        with mmap.mmap(file, 0) as page:
             lock = ctypes.c_char.from_buffer(page)
             owner_died = (
                 ctypes.CDLL(None).pthread_mutex_lock(ctypes.byref(lock)) == errno.EOWNERDEAD

@@ -16,6 +16,7 @@ from gdbleak.errors import DebuggerFailedError
 READY_TIMEOUT_S = 10.0
 REPAIR_TIMEOUT_S = 10.0
 NOTED_TIMEOUT_S = 2.0
+END_TIMEOUT_S = 5.0
 BEAT_S = 0.1
 
 
@@ -33,6 +34,7 @@ class Guarding:
         self._debugger_pid = 0
         self._next_beat_s = 0.0
         self._rest = b""
+        self._has_repaired = False
         self.disarmed_ns: int | None = None
         """When it took the breakpoints out, because it had not heard of us; `look` finds out."""
         life_read, self.life = os.pipe()
@@ -90,7 +92,8 @@ class Guarding:
 
     def repair(self) -> None:
         """Wait until the guard has repaired what a dead GDB left behind; do it if it was killed."""
-        self._hear("repaired", REPAIR_TIMEOUT_S)
+        if not self._has_repaired:
+            self._hear("repaired", REPAIR_TIMEOUT_S)
         with suppress(OSError, ValueError):  # somebody has removed it; what was planned is known
             self._journal = guard.Journal(self._journal.path)
         with suppress(OSError):  # the target has ended too
@@ -98,6 +101,11 @@ class Guarding:
             if not self._journal.closed:
                 guard.repair(memory, self._journal, "gdbleak", self._debugger_pid)
             os.close(memory)
+
+    def end_debugger(self) -> bool:
+        """Have GDB killed without harm to the target; False when the guard was killed."""
+        self._say("end")
+        return self._hear("noted", END_TIMEOUT_S)
 
     def stand_down(self) -> None:
         """Say that the target was released: what happens to GDB now is of no interest."""
@@ -137,6 +145,7 @@ class Guarding:
                 for words in said:
                     if words[0] == "disarmed":
                         self.disarmed_ns = int(words[1])
+                    self._has_repaired |= words[0] == "repaired"
                 if any(words[0] == word for words in said):
                     return True
         return False

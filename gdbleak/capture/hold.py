@@ -18,7 +18,7 @@ from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
 from gdbleak.proc import list_threads, read_state
 
 TICK_S = 0.01
-AFTER_A_PAUSE_S = 0.2
+AFTER_A_PAUSE_S = 0.05
 """How long the detach may take when the target has stood still already for as long as it may."""
 
 

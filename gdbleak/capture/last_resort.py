@@ -18,10 +18,13 @@ from gdbleak.allocator_search import iter_changed
 from gdbleak.architectures import X86_64
 from gdbleak.capture.debugger import Debugger
 from gdbleak.capture.guard import read_tracer
+from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.scratch import Scratch
 from gdbleak.plan import Probe
 from gdbleak.proc import Memory, list_threads, read_state
 
+_SETTLE_S = 0.02
+"""How long GDB may take to see to those who have run into breakpoints."""
 _STOP_S = 1.0
 """How long GDB may take to be stopped by a SIGSTOP."""
 
@@ -32,6 +35,7 @@ class LastResort:
     def __init__(
         self,
         debugger: Debugger,
+        guard: Guarding,
         pid: int,
         probes: tuple[Probe, ...],
         scratch: Scratch,
@@ -41,6 +45,7 @@ class LastResort:
 
         Args:
             debugger: The GDB that holds the target.
+            guard: Knows how to end it.
             pid: The target.
             probes: Where its breakpoints are.
             scratch: Where GDB steps over them.
@@ -48,6 +53,7 @@ class LastResort:
 
         """
         self._debugger = debugger
+        self._guard = guard
         self._pid = pid
         self._probes = probes
         self._scratch = scratch
@@ -58,7 +64,16 @@ class LastResort:
         self._helpless |= {scratch.address + offset for offset in range(len(scratch.original))}
 
     def disarm(self) -> None:
-        """Write the old bytes over all breakpoints; GDB sees to who has run into one already."""
+        """Write the old bytes over all breakpoints, and let GDB see to who has run into one."""
+        self._write_over()
+        deadline = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline and any(map(self._is_halted, list_threads(self._pid))):
+            time.sleep(0.001)
+
+    def _is_halted(self, thread: int) -> bool:
+        return read_state(self._pid, thread) == "t"
+
+    def _write_over(self) -> None:
         if read_tracer(self._pid) != self._debugger.pid:  # then they are not ours
             return
         with suppress(OSError), Memory(self._pid, writable=True) as memory:
@@ -82,6 +97,7 @@ class LastResort:
         while read_state(debugger.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
             time.sleep(0.001)
         if self._is_harmless(attaching):
+            self._guard.end_debugger()
             debugger.end()
             return True
         debugger.wake()

@@ -284,7 +284,9 @@ class Window:
 
     def _make_last_resort(self, agent: Agent) -> LastResort:
         debugger, probes = agent.debugger, self._plan.probes
-        return LastResort(debugger, self._target.pid, probes, self._scratch, self._memory)
+        return LastResort(
+            debugger, self._guard, self._target.pid, probes, self._scratch, self._memory
+        )
 
     def _keep(self, status: Status | None, pause_s: float) -> None:
         """Keep the agent's last counts, and for how long the target may have stood still."""

@@ -9,6 +9,7 @@ import subprocess
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 from support.cli import GDBLEAK
 from support.crew import TORTURE, assert_released, find_gdb, tracer_of
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 ATTEMPTS = 2 * TORTURE
 JITTER_S = 0.03
+LIFE_S = 3
+"""So long does a trace of a fifth of a second take, report and proof included."""
 
 
 class Trace:
@@ -112,7 +115,6 @@ def assert_survives(target, folder, death, moment, delay_s):
     trace = Trace(target, folder, 600 if lasting else 0.5, death == "terminal closed")
     try:
         wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment)
-        guarded = find_gdb(trace.pid) is not None
         time.sleep(delay_s)
         died = time.monotonic()
         DEATHS[death](trace)
@@ -125,10 +127,48 @@ def assert_survives(target, folder, death, moment, delay_s):
         assert_released(target)
     finally:
         trace.end()
-    assert_nothing_left(folder, excused=death == "SIGKILL" and not guarded)
+    # One that is killed between its journal and its guard leaves a journal of nothing.
+    excused = {"state", f"{target.pid}.journal"} if death == "SIGKILL" else {"state"}
+    assert [path for path in folder.rglob("*") if path.name not in excused] == []
 
 
-def assert_nothing_left(folder, excused):
-    """Assert that no file is left; a gdbleak killed before it had a guard may leave some."""
-    left = [path for path in folder.rglob("*") if path.name != "state"]
-    assert left == [] or excused
+def reads_symbols(pid):
+    """Whether a gdbleak makes its report, and has a GDB read symbols for it."""
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if any("symbols.py" in word for word in process.cmdline()):
+                    return True
+    return False
+
+
+PHASES = {
+    "at random": lambda _: True,
+    "folder made": lambda trace: any(trace.folder.glob("gdbleak-*")),
+    "recording begun": lambda trace: any(trace.folder.glob("gdbleak-*/recording")),
+    "report": lambda trace: reads_symbols(trace.pid),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_nothing_stays_of_a_gdbleak_that_is_killed(target, tmp_path, phase):
+    """At any moment of its life: the recording holds what the target had on its stack."""
+    dice = random.Random(phase)
+    for attempt in range(-(-TORTURE // 2)):
+        late_s = dice.random() * (LIFE_S if phase == "at random" else JITTER_S)
+        print(f"{late_s:.3f} s after {phase}", end=": ")  # noqa: T201 - for -rP
+        assert_cleared_away(target, tmp_path / str(attempt), PHASES[phase], late_s)
+
+
+def assert_cleared_away(target, folder, has_come, late_s):
+    folder.mkdir()
+    trace = Trace(target, folder, 0.2, terminal=False)
+    try:
+        wait_until(lambda: trace.process.poll() is not None or has_come(trace), "the moment came")
+        time.sleep(late_s)
+        trace.process.kill()
+        print(*(path.name for path in folder.glob("gdbleak-*/*")))  # noqa: T201 - for -rP
+        assert_released(target)
+    finally:
+        trace.end()
+    assert [*folder.glob("gdbleak-*")] == []

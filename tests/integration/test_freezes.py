@@ -3,75 +3,145 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
-from contextlib import closing
-from pathlib import Path
+import time
+from contextlib import closing, suppress
 
+import psutil
 import pytest
 from support.cli import Cli
-from support.crew import assert_released, find_gdb, find_guard, stop
-from support.processes import state_of, wait_until
+from support.crew import TORTURE, assert_released, find_gdb, find_guard, stop, tracer_of
+from support.processes import wait_until
+from support.stuck import Stuck, states_of
 
 from gdbleak.capture.guard import Journal, has_pending_stop, iter_changes
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
-CHILD_S = 20
-"""How long a child of vfork lives: much longer than the longest pause, 500 ms."""
+MAX_PAUSE_MS = 500
+MOST_MS = MAX_PAUSE_MS + 250
+"""Attach, window and detach together freeze nobody for longer, says docs/safety.md."""
+
+DURATIONS = (5, 10, 60, 600)
+ATTEMPTS = TORTURE
+STOPPED = RACES = 1 if TORTURE == 1 else 4 * TORTURE
 
 
 @pytest.fixture
 def vforks(build_target, start_target):
-    """Return a program that has a child of vfork when it is told to."""
+    """Return a program whose threads wait in the kernel when they are told to."""
     return start_target(build_target("vforks.c"))
 
 
-def states_of(pid):
-    """Return the states of a process's threads."""
-    return [state_of(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
+@pytest.fixture
+def stuck(vforks, home):
+    """Return what lets a thread of that program wait."""
+    (home / "mount").mkdir()
+    stuck = Stuck(vforks, home / "mount")
+    yield stuck
+    stuck.close()
 
 
-def wait_until_stuck(target):
-    wait_until(lambda: "D" in states_of(target.pid), "a thread waited for its child")
-
-
-def assert_runs(target):
-    """Assert that a target whose child still lives was not frozen for as long as that."""
-    assert "D" in states_of(target.pid), "its child has ended: it proves nothing"
-    assert int(target.ask("gap")) < CHILD_S * 1e3 / 4
+def assert_runs(target, most_ms=MOST_MS):
+    """Assert that no thread of a target is halted or will be, and none was for long."""
     assert not has_pending_stop(target.pid)
     assert not {*states_of(target.pid)} & {"t", "T"}
+    gap_ms = int(target.ask("gap"))
+    print(f"froze for {gap_ms} ms")  # noqa: T201 - for -rP
+    assert gap_ms <= most_ms
 
 
-def test_attach_to_a_process_that_cannot_be_halted(cli, vforks, tmp_path):
-    assert vforks.ask(f"vfork {CHILD_S}") == "started"
-    wait_until_stuck(vforks)
+@pytest.mark.parametrize("way", ["vfork", "FUSE"])
+def test_attach_to_a_process_that_cannot_be_halted(cli, vforks, stuck, way, tmp_path):
+    stuck.begin(way)
     vforks.ask("gap")
     result = cli.run("trace", vforks.pid, env={"GDBLEAK_STATE": str(tmp_path / "state")})
 
+    assert "D" in states_of(vforks.pid)
     assert_runs(vforks)
     assert (result.exit_code, result.stdout) == (4, "")
     cause, cure = result.stderr.splitlines()[-2:]
-    assert "could not be halted within 500 ms: thread" in cause
+    assert f"could not be halted within {MAX_PAUSE_MS} ms: thread" in cause
     assert "--max-pause" in cure
     assert [*(tmp_path / "state").iterdir()] == []
+    stuck.release()
+    assert_runs(vforks)
 
 
-@pytest.mark.parametrize("duration", [10, 600])
-def test_child_of_vfork_that_lives_for_long(cli, vforks, duration):
+@pytest.mark.parametrize("duration", DURATIONS)
+def test_child_of_vfork_that_lives_for_long(cli, vforks, stuck, duration):
     """GDB halts every thread for as long as it lives."""
     trace = cli.start_trace(vforks.pid, "--duration", duration)
     assert vforks.ask("leak 5") == "leaked"
     vforks.ask("gap")
-    vforks.tell(f"vfork {CHILD_S}")
+    stuck.begin("vfork")
     result = trace.finish()
 
-    assert vforks.lines.next() == "started"
+    assert "D" in states_of(vforks.pid)
     assert_runs(vforks)
     assert result.exit_code == 0
     assert result.report["window"]["ended_by"] == "max-pause"
-    assert result.report["window"]["longest_pause_ms"] >= 500
+    assert result.report["window"]["longest_pause_ms"] >= MAX_PAUSE_MS
     assert result.report["verification"]["ok"] is True
+
+
+def test_detach_from_a_process_that_cannot_be_halted(cli, vforks, stuck):
+    trace = cli.start_trace(vforks.pid)
+    stuck.begin("FUSE")
+    vforks.ask("gap")
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    assert "D" in states_of(vforks.pid)
+    assert_runs(vforks)
+    assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("interrupt", True)
+
+
+FAULTS = {
+    "vfork": lambda stuck, _: stuck.begin("vfork"),
+    "FUSE": lambda stuck, _: stuck.begin("FUSE"),
+    "GDB stopped": lambda _, gdbleak: signal_to(find_gdb(gdbleak), signal.SIGSTOP),
+    "gdbleak stopped": lambda _, gdbleak: os.kill(gdbleak, signal.SIGSTOP),
+}
+
+
+def signal_to(process, number):
+    with suppress(psutil.NoSuchProcess):
+        if process:
+            process.send_signal(number)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_nothing_freezes_for_long(cli, vforks, stuck, fault):
+    """At a random moment, and whether or not the threads run into breakpoints."""
+    dice = random.Random(fault)
+    for attempt in range(ATTEMPTS):
+        busy, late_s = dice.choice((0, 1)), dice.random() * 0.8
+        duration, moment = dice.choice(DURATIONS), dice.choice(("start", "attached", "end"))
+        print(f"{attempt}: {moment}, {late_s:.3f} s, {busy=}, {duration=}")  # noqa: T201 - for -rP
+        vforks.ask(f"busy {busy}")
+        vforks.ask("gap")
+        run_into(cli, vforks, stuck, FAULTS[fault], moment, late_s, duration)
+        assert_runs(vforks)
+
+
+def run_into(cli, vforks, stuck, fault, moment, late_s, duration):
+    """Trace a target, and have something happen so long after a moment; return after the end."""
+    trace = cli.start("trace", vforks.pid, "--duration", duration)
+    if moment != "start":
+        wait_until(lambda: trace.has_ended or tracer_of(vforks.pid), "it was attached to", 60)
+    if moment == "end":
+        trace.wait_for_window()
+        trace.send(signal.SIGINT)
+        late_s /= 100
+    time.sleep(late_s)
+    fault(stuck, trace.pid)
+    time.sleep(2 * MOST_MS / 1e3)
+    os.kill(trace.pid, signal.SIGCONT)
+    trace.send(signal.SIGINT)
+    trace.finish()
+    stuck.release()
 
 
 @pytest.mark.parametrize("duration", [5, 600])
@@ -86,15 +156,28 @@ def test_gdb_that_somebody_stops(cli, puppet, duration):
     assert puppet.lines.next() == "leaked"
 
 
-def test_gdbleak_that_somebody_stops(cli, puppet, tmp_path):
-    trace = cli.start_trace(puppet.pid, env={"GDBLEAK_STATE": str(tmp_path)})
+def test_gdbleak_that_somebody_stops(cli, puppet, state):
+    for _ in range(STOPPED):
+        stop_gdbleak(cli, puppet, state)
+
+
+def stop_gdbleak(cli, puppet, state):
+    """Trace a target with a gdbleak that is stopped.
+
+    Nobody reads then what GDB says, such as of each thread that starts; once a pipe is full it
+    would wait, and the target with it. So GDB has to detach.
+    """
+    trace = cli.start_trace(puppet.pid)
     assert puppet.ask("leak 3") == "leaked"
-    plan = Journal(tmp_path / f"{puppet.pid}.journal").plan
+    plan = Journal(state / f"{puppet.pid}.journal").plan
     memory = os.open(f"/proc/{puppet.pid}/mem", os.O_RDONLY)
     assert any(iter_changes(memory, plan))
     stop(trace.pid)
+    stopped_s = time.monotonic()
     wait_until(lambda: not any(iter_changes(memory, plan)), "the breakpoints were taken out")
+    print(f"out after {time.monotonic() - stopped_s:.3f} s")  # noqa: T201 - for -rP
     os.close(memory)
+    wait_until(lambda: tracer_of(puppet.pid) == 0, "nobody traced the target")
     assert puppet.ask("leak 3") == "leaked"
     trace.send(signal.SIGCONT)
     report = trace.finish().report
@@ -135,25 +218,36 @@ def test_process_that_traps(cli, build_target, start_target):
 def test_of_two_traces_at_once_one_writes_nothing(cli, puppet, tmp_path):
     """Neither knows the journal of the other, as in two containers, and as of two users."""
     (tmp_path / "beside").mkdir()
-    beside = Cli(tmp_path / "beside")
+    dice = random.Random(1)
+    with closing(Cli(tmp_path / "beside")) as beside:
+        for attempt in range(RACES):
+            late_s = dice.choice((0, dice.random() * 0.1, dice.random()))
+            race(cli, beside, puppet, tmp_path / str(attempt), late_s)
+
+
+def race(cli, beside, puppet, folder, late_s):
+    """Trace a target twice, the second time so much later, and compare what was recorded."""
+    folder.mkdir()
     words = ("trace", puppet.pid, "--older", 0, "--format", "json", "--duration", 600)
-    traces = [
-        each.start(*words, "--budget", 100, env={"GDBLEAK_STATE": str(tmp_path / str(number))})
-        for number, each in enumerate((cli, beside))
-    ]
-    with closing(beside):
-        wait_until(lambda: any(trace.has_ended for trace in traces), "one had given up")
-        loser, winner = sorted(traces, key=lambda trace: not trace.has_ended)
-        refused = loser.finish()
-        winner.wait_for_window()
-        assert puppet.ask("leak 3") == "leaked"
-        winner.send(signal.SIGINT)
-        report = winner.finish().report
+    traces = []
+    for number, each in enumerate((cli, beside)):
+        state = str(folder / str(number))
+        traces.append(each.start(*words, "--budget", 100, env={"GDBLEAK_STATE": state}))
+        time.sleep(late_s)
+    wait_until(lambda: any(trace.has_ended for trace in traces), "one had given up", 60)
+    loser, winner = sorted(traces, key=lambda trace: not trace.has_ended)
+    refused = loser.finish()
+    winner.wait_for_window()
+    assert puppet.ask("leak 3") == "leaked"
+    winner.send(signal.SIGINT)
+    report = winner.finish().report
+    print(f"{late_s:.3f} s: {refused.exit_code}, {refused.stderr!r}")  # noqa: T201 - for -rP
 
     assert (refused.exit_code in (3, 4), refused.stdout) == (True, "")
     assert [site["outstanding_count"] for site in report["sites"]] == [3]
     assert report["verification"]["ok"] is True
-    assert [*tmp_path.glob("*/*.journal")] == []
+    assert [*folder.glob("*/*.journal")] == []
+    puppet.assert_as_found()
 
 
 def test_journal_that_somebody_removes(cli, puppet, tmp_path):

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,36 @@ import test_hostile_files as files
 NOBODY = 65534
 BEYOND_S = 10
 """So long may a trace take beside its window."""
+MOST_BYTES = 512 << 20
+"""As much may any process of it hold."""
+
+# Its own peak is what the test had in memory when it started it; that of its children is theirs.
+_MEASURE = """
+import pathlib, resource, signal, subprocess, sys
+command = subprocess.Popen(sys.argv[2:])
+signal.signal(signal.SIGINT, lambda number, _: command.send_signal(number))
+code = command.wait()
+with pathlib.Path(sys.argv[1]).open("a") as peaks:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10, *sys.argv[5:6], file=peaks)
+sys.exit(code)
+"""
 
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 pytestmark = [
     pytest.mark.usefixtures("needs_ptrace"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]
+
+
+@pytest.fixture
+def cli(cli, tmp_path, monkeypatch):
+    """Return the command line, none of whose processes may have held too much in the end."""
+    peaks, start = tmp_path / "peaks", cli.start
+    wrapper = (sys.executable, "-c", _MEASURE, peaks)
+    monkeypatch.setattr(cli, "start", partial(start, wrapper=wrapper))
+    yield cli
+    print(peaks.read_text())  # noqa: T201 - for -rP
+    assert all(int(line.split()[0]) < MOST_BYTES for line in peaks.read_text().splitlines())
 
 
 @pytest.fixture
@@ -127,7 +152,11 @@ def test_file_that_is_cut_while_it_is_read(cli, trickster, folder):
     assert trickster.ask(f"map {path}") == "done"
     assert trickster.ask("shake") == "done"
     for _ in range(3):
-        assert_traced(cli, trickster)
+        for arguments in (("doctor",), ("trace", "--duration", 0.5, "--format", "json")):
+            result = look(cli, trickster, *arguments)
+            # At a bad moment what is mapped is not what was read of it.
+            refused = f"differs from {path}" in result.stdout + result.stderr
+            assert result.exit_code == 0 or refused, result
     path.unlink()
 
 
@@ -154,7 +183,7 @@ def test_heap_whose_lists_go_round(cli, trickster):
     running.wait_for_window()
     wait_until(lambda: int(trickster.ask("count")) > 3000, "its blocks were looked at")
     began_s = time.monotonic()
-    running.press_ctrl_c()
+    running.send(signal.SIGINT)
     result = running.finish()
     assert time.monotonic() - began_s < BEYOND_S
     assert "ended by Ctrl-C" in result.stdout

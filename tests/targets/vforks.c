@@ -1,10 +1,13 @@
-/* Has a child of vfork that lives for as long as it is told, while another thread goes on.
+/* Has a thread that cannot be halted for as long as it is told, while another thread goes on.
 
    Says "ready", then obeys a line at a time:
        vfork N   a thread starts a child that sleeps for N seconds; "started"
+       read F    a thread opens a file and reads from it; "started"
+       busy N    from now on the other thread allocates and frees N blocks each millisecond; "busy"
        gap       the longest time, in ms, for which the other thread has not run since the last "gap"
        leak N    N blocks of 100 bytes; "leaked" */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,7 +17,7 @@
 #include <unistd.h>
 
 static _Atomic double longest;
-static atomic_int started;
+static atomic_int started, busy;
 
 static double now(void)
 {
@@ -28,6 +31,10 @@ static void *beat(void *unused)
     (void)unused;
     for (double before = now();;) {
         usleep(1000);
+        for (int i = 0; i < busy; i++) {
+            void *volatile block = malloc(100);
+            free(block);
+        }
         double after = now();
         if (after - before > longest)
             longest = after - before;
@@ -50,9 +57,20 @@ static void *fork_once(void *seconds)
     return NULL;
 }
 
+static void *read_once(void *path)
+{
+    char byte;
+    int file = open(path, O_RDONLY);
+
+    started = 1;
+    if (read(file, &byte, 1) < 0)   /* whoever serves it has ended */
+        close(file);
+    return NULL;
+}
+
 int main(void)
 {
-    char command[256];
+    char command[256], path[256];
     int number;
     pthread_t thread;
 
@@ -66,6 +84,15 @@ int main(void)
             while (!started)
                 usleep(1000);
             puts("started");
+        } else if (sscanf(command, "read %255s", path) == 1) {
+            started = 0;
+            pthread_create(&thread, NULL, read_once, path);
+            while (!started)
+                usleep(1000);
+            puts("started");
+        } else if (sscanf(command, "busy %d", &number) == 1) {
+            busy = number;
+            puts("busy");
         } else if (sscanf(command, "leak %d", &number) == 1) {
             for (int i = 0; i < number; i++) {
                 void *volatile block = malloc(100);

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
+import psutil
 import pytest
-from support.processes import state_of, wait_until
+from support.processes import Lines, state_of, wait_until
 
-from gdbleak.capture.guard import Journal, read_start, repair, restore
+from gdbleak.capture.guard import Journal, end_debugger, read_start, repair, restore
 
 PLAN = {
     "pid": 4_194_305,  # above the largest PID the kernel gives
@@ -146,3 +148,35 @@ def test_zombie_has_no_start():
         assert read_start(process.pid) is None
     assert read_start(process.pid) is None
     assert read_start(os.getpid()) is not None
+
+
+_STEP = """
+import ctypes, os, signal, sys
+libc, target = ctypes.CDLL(None), int(sys.argv[1])
+for request in (16, 9):  # PTRACE_ATTACH, PTRACE_SINGLESTEP
+    if libc.ptrace(request, target, None, None):
+        sys.exit("not permitted")
+    os.waitpid(target, 0)
+print("stepped", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.usefixtures("needs_ptrace")
+def test_end_of_a_debugger_that_has_stepped_a_thread():
+    """Killed alone, it leaves the thread to run into a trap after its next instruction."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as target:
+        step = [sys.executable, "-c", _STEP, str(target.pid)]
+        with subprocess.Popen(
+            step, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+        ) as debugger:
+            assert Lines(debugger.stdout).next() == "stepped"
+            end_debugger(debugger.pid, target.pid)
+        worked_s = psutil.Process(target.pid).cpu_times().user
+        wait_until(
+            lambda: target.poll() or psutil.Process(target.pid).cpu_times().user > worked_s,
+            "it had run on",
+        )
+        assert target.poll() is None
+        assert state_of(target.pid) == "R"
+        target.kill()
