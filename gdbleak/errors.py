@@ -72,7 +72,10 @@ class ProcessStoppedError(TargetError):
 
 
 class ProcessUnusableError(TargetError):
-    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves."""
+    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves.
+
+    Or one that others would suffer with, because they share its memory.
+    """
 
 
 class AllocatorError(TargetError):

@@ -21,6 +21,7 @@ from gdbleak.errors import WriteError
 from gdbleak.phases import Phase
 from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import EndedBy, Resident, encode_resident
+from gdbleak.shared_memory import share_memory
 from gdbleak.target import Target
 
 TICK_S = 0.01
@@ -161,9 +162,21 @@ class Watch:
             return EndedBy.MAX_EVENTS
         if self._guard.disarmed_ns is not None:
             return EndedBy.STARVED
+        if self._has_sharer():
+            return EndedBy.DISARMED
         if self._standstill.frozen_s() * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
+
+    def _has_sharer(self) -> bool:
+        """Whether a new process shares the memory, so that GDB has taken its breakpoints out.
+
+        It puts them in again after the next child of vfork, and that process would die of them.
+        """
+        forked = self._agent.debugger.forked
+        found = any(share_memory(self._target.pid, child) for child in forked)
+        forked.clear()
+        return found
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
