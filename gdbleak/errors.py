@@ -14,6 +14,7 @@ GdbleakError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- UnprovedError
+|   |-- ResourceLimitError
 |   |-- DebuggerFailedError
 |   `-- AttachError
 `-- FileError
@@ -74,7 +75,8 @@ class ProcessStoppedError(TargetError):
 class ProcessUnusableError(TargetError):
     """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves.
 
-    Or one that others would suffer with, because they share its memory.
+    Or one that another process shares its memory with, or that has too many threads to be halted
+    for as short as it must be.
     """
 
 
@@ -107,6 +109,10 @@ class UnprovedError(DebuggerError):
         "set GDBLEAK_GDB to another gdb; `pip install 'gdbleak[gdb]'` brings one; see"
         " docs/gdb-versions.md"
     )
+
+
+class ResourceLimitError(DebuggerError):
+    """A limit that the shell has set would end GDB while breakpoints are in the target."""
 
 
 class DebuggerFailedError(DebuggerError):

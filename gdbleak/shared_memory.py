@@ -9,7 +9,6 @@ target has to be found before the attach.
 from __future__ import annotations
 
 import ctypes
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path

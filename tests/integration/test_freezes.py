@@ -44,7 +44,7 @@ def assert_runs(target):
 
 
 def test_attach_to_a_process_that_cannot_be_halted(cli, vforks, tmp_path):
-    assert vforks.ask(f"vfork {CHILD_S}") == "started"
+    assert vforks.ask(f"wait {CHILD_S}") == "started"
     wait_until_stuck(vforks)
     vforks.ask("gap")
     result = cli.run("trace", vforks.pid, env={"GDBLEAK_STATE": str(tmp_path / "state")})

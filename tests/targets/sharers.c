@@ -41,6 +41,7 @@ int main(void)
     int count = 0, number;
     char command[64];
 
+    signal(SIGUSR1, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     puts("ready");
     while (fgets(command, sizeof command, stdin)) {
