@@ -112,7 +112,7 @@ class UnprovedError(DebuggerError):
 
 
 class ResourceLimitError(DebuggerError):
-    """A limit that the shell has set would end GDB while breakpoints are in the target."""
+    """A limit of this shell would end GDB with breakpoints in the target, or has ended gdbleak."""
 
 
 class DebuggerFailedError(DebuggerError):

@@ -31,8 +31,9 @@ def estimate_halt_s(threads: int) -> float:
 
 def describe_halt(threads: int) -> str:
     """Return the estimate in words."""
+    about_s = float(f"{estimate_halt_s(threads):.2g}")
     what = f"its {threads:,} threads" if threads > 1 else "it"
-    return f"attaching would halt {what} for about {format_seconds(estimate_halt_s(threads))}"
+    return f"attaching would halt {what} for about {format_seconds(about_s)}"
 
 
 def find_sufficient_ms(threads: int) -> int:

@@ -112,12 +112,10 @@ def test_one_that_begins_while_gdb_is_tried(cli, target):
 def test_one_that_is_forked_in_the_window(cli, target):
     """GDB takes its breakpoints out for it, and would put them in again after the next vfork."""
     trace = cli.start_trace(target.pid)
-    assert target.ask("leak 3") == "leaked"
     sharer = int(target.ask(f"share {int(signal.SIGCHLD)}"))
     report = trace.finish().report
 
     assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("disarmed", True)
-    assert [site["outstanding_count"] for site in report["sites"]] == [3]
     assert target.ask("spawn") == "spawned"
     assert_allocates(target, sharer)
 

@@ -6,7 +6,6 @@
  *     spawn     a child of vfork that runs another program; "spawned"
  *     count     how often the last sharer has allocated
  *     end       the sharers and children are ended; "ended"
- *     leak N    N blocks of 100 bytes; "leaked"
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -63,12 +62,6 @@ int main(void)
                 waitpid(children[count], NULL, __WALL);
             }
             puts("ended");
-        } else if (sscanf(command, "leak %d", &number) == 1) {
-            for (int i = 0; i < number; i++) {
-                void *volatile block = malloc(100);
-                (void)block;
-            }
-            puts("leaked");
         } else {
             printf("%ld\n", allocated);
         }
