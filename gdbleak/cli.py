@@ -164,5 +164,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(error: GdbleakError) -> int:
-    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
+    cause, cure = error.__cause__, error.help_text
+    if isinstance(cause, OSError) and cause.errno == errno.EFBIG:
+        cure = "raise the limit with `ulimit -f unlimited`"
+    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(cure)}\n")
     return error.exit_code

@@ -95,13 +95,15 @@ def test_root_raises_hard_limits_too(cli, puppet):
 
 
 @pytest.mark.usefixtures("needs_ptrace")
-@pytest.mark.parametrize("limit", ["-d 50000", "-v 100000", "-n 20"])
+@pytest.mark.parametrize("limit", ["-d 50000", "-v 100000", "-n 20", "-f 100"])
 def test_limits_that_are_too_low_for_anything(cli, puppet, limit):
     """Whether they suffice differs from host to host; there is a report, or two lines say why."""
     result = cli.run("trace", puppet.pid, "--duration", 1, wrapper=limited(limit))
     assert "Traceback" not in result.stderr
     if result.exit_code:
         assert result.exit_code in (4, 5)
-        assert result.stderr.splitlines()[-1].startswith("  try: ")
+        cure = result.stderr.splitlines()[-1]
+        assert cure.startswith("  try: ")
+        assert limit != "-f 100" or "`ulimit -f unlimited`" in cure
     puppet.assert_as_found()
     assert puppet.ask("leak 1") == "leaked"
