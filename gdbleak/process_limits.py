@@ -6,6 +6,7 @@ memory GDB ends itself; the breakpoints then stay in the code of the target.
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ _RAISED = (
     resource.RLIMIT_CPU,
     resource.RLIMIT_AS,
     resource.RLIMIT_DATA,
-    getattr(resource, "RLIMIT_RTTIME", 15),  # Python does not name it; 15 on x86-64
+    resource.RLIMIT_RTTIME,
 )
 MARGIN_S = 10
 """What gdbleak and its GDB may need of the processor before and after a window."""
@@ -39,7 +40,10 @@ def raised_limits() -> Iterator[None]:
         yield
     finally:
         for number, limits in before.items():
-            resource.setrlimit(number, limits)
+            # One that has been used up meanwhile would end us before anything is reported.
+            is_used_up = number == resource.RLIMIT_CPU and _left_s(limits[0]) <= 0
+            if not is_used_up:
+                resource.setrlimit(number, limits)
 
 
 def check_processor_time(window_s: float) -> None:
@@ -53,9 +57,8 @@ def check_processor_time(window_s: float) -> None:
 
     """
     limit_s = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    needed_s = window_s + MARGIN_S
-    left_s = limit_s - time.process_time()
-    if limit_s == resource.RLIM_INFINITY or left_s >= needed_s:
+    needed_s, left_s = window_s + MARGIN_S, _left_s(limit_s)
+    if left_s >= needed_s:
         return
     shorter = f", or a --duration of at most {int(left_s - MARGIN_S)}"
     raise ResourceLimitError(
@@ -64,3 +67,8 @@ def check_processor_time(window_s: float) -> None:
         "`ulimit -t unlimited` as root, then trace from that shell"
         + (shorter if left_s - MARGIN_S >= 1 else ""),
     )
+
+
+def _left_s(limit_s: int) -> float:
+    """Return how much of a limit of processor time this process has not used yet."""
+    return math.inf if limit_s == resource.RLIM_INFINITY else limit_s - time.process_time()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,22 @@ def test_limits_are_as_before_afterwards():
         resource.setrlimit(number, before)
 
 
+def test_limit_that_was_used_up_meanwhile_stays_raised():
+    """Lowered again it would end this process."""
+    number = resource.RLIMIT_CPU
+    before = resource.getrlimit(number)
+    soon_s = math.ceil(time.process_time() + 0.1)
+    try:
+        resource.setrlimit(number, (soon_s, before[1]))
+        with raised_limits():
+            while time.process_time() < soon_s:
+                pass
+        assert resource.getrlimit(number) == (before[1], before[1])
+    finally:
+        resource.setrlimit(number, before)
+
+
+@pytest.mark.usefixtures("needs_ptrace")
 def test_root_raises_hard_limits_too(cli, puppet):
     status = Path("/proc/self/status").read_text()
     capabilities = int(status.partition("CapEff:")[2].split()[0], 16)

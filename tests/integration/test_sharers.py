@@ -89,8 +89,16 @@ def test_kernel_that_does_not_tell(target):
         check_sharers(target.pid)
 
 
-def test_one_child_of_vfork_after_the_other(monkeypatch):
+@needs_ptrace
+def test_one_child_of_vfork_after_the_other(cli, build_target, start_target):
     """Who makes them without pause is not refused: none of them stays."""
+    forks = start_target(build_target("forks.c"), "vfork")
+    result = cli.run("trace", forks.pid, "--duration", 1, "--format", "json")
+    assert result.report["verification"]["ok"] is True
+    assert forks.ask("how many?").endswith(" 0")
+
+
+def test_always_another_one(monkeypatch):
     pids = iter(range(1, 1 << 20))
     monkeypatch.setattr(shared_memory, "find_sharers", lambda _: {next(pids): None})
     check_sharers(os.getpid())
