@@ -92,7 +92,7 @@ def test_kernel_that_does_not_tell(target):
 @needs_ptrace
 def test_one_child_of_vfork_after_the_other(cli, build_target, start_target):
     """Who makes them without pause is not refused: none of them stays."""
-    forks = start_target(build_target("forks.c"), "vfork")
+    forks = start_target(build_target("forks.c", "-Wno-clobbered"), "vfork")
     result = cli.run("trace", forks.pid, "--duration", 1, "--format", "json")
     assert result.report["verification"]["ok"] is True
     assert forks.ask("how many?").endswith(" 0")
