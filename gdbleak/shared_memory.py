@@ -9,6 +9,7 @@ target has to be found before the attach.
 from __future__ import annotations
 
 import ctypes
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,15 @@ def share_memory(pid: int, other: int) -> bool | None:
     arguments = map(ctypes.c_ulong, (pid, other, _KCMP_VM, 0, 0))
     result: int = _libc.syscall(ctypes.c_long(_SYS_KCMP), *arguments)
     return None if result < 0 else result == 0
+
+
+def has_trapped(pid: int) -> bool:
+    """Whether a process has died of SIGTRAP, and its parent has not read that yet.
+
+    Source: proc(5), the last field of /proc/PID/stat, in the form of waitpid(2).
+    """
+    state, *_, status = read_stat(f"/proc/{pid}/stat") or [b"", b"0"]
+    return state == b"Z" and int(status) & 0x7F == signal.SIGTRAP
 
 
 def _iter_alike(pid: int, others: Iterator[int]) -> Iterator[int]:

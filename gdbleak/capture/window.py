@@ -38,7 +38,7 @@ from gdbleak.plan import find_sentinel
 from gdbleak.proc import Memory, memory_status, resident_set
 from gdbleak.recording import END, FRAME, EndedBy, encode_json
 from gdbleak.report import Verification
-from gdbleak.shared_memory import check_sharers
+from gdbleak.shared_memory import check_sharers, has_trapped
 from gdbleak.target import Target
 
 RESERVE_BYTES = 1 << 18
@@ -280,6 +280,8 @@ class Window:
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
         outcome.stop_signal = agent.debugger.stop_signal
+        if watch.sharer is not None and has_trapped(watch.sharer):
+            outcome.ended_by = EndedBy.CHILD_TRAPPED
         if outcome.ended_by is EndedBy.MAX_PAUSE:  # it has gone on standing still
             released_s += watch.longest_freeze_s
         self._keep(watch.latest, max(released_s, watch.longest_freeze_s))

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from support.processes import state_of, status_of, wait_until
 
+import gdbleak
 from gdbleak import shared_memory
+from gdbleak.capture import watch
 from gdbleak.errors import ProcessUnusableError
 from gdbleak.shared_memory import Sharer, check_sharers, find_sharers
 
@@ -126,6 +128,25 @@ def test_one_that_is_forked_in_the_window(cli, target):
     assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("disarmed", True)
     assert target.ask("spawn") == "spawned"
     assert_allocates(target, sharer)
+
+
+@needs_ptrace
+def test_one_that_dies_before_the_window_is_closed(target, monkeypatch):
+    """As at a breakpoint that GDB has put in again."""
+    made = []
+
+    def find_and_kill(_pid, child):
+        os.kill(child, signal.SIGTRAP)
+        wait_until(lambda: state_of(child) == "Z", "it had died")
+        return True
+
+    def make(_):
+        if not made:
+            made.append(target.ask(f"share {int(signal.SIGCHLD)}"))
+
+    monkeypatch.setattr(watch, "share_memory", find_and_kill)
+    report = gdbleak.trace(target.pid, 600, on_progress=make)
+    assert (report.window.ended_by, report.verification.ok) == ("child-trapped", True)
 
 
 @needs_ptrace
