@@ -26,11 +26,13 @@ from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
 from gdbleak.gdb_program import GdbProgram, find_gdb
+from gdbleak.halting import check_halt
 from gdbleak.link_map import read_search_order
 from gdbleak.memory_limit import find_limit
 from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again, looking_at
 from gdbleak.owners import Owner, owner_of_process
 from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
+from gdbleak.process_limits import check_processor_time, raised_limits
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report import Report
@@ -41,6 +43,7 @@ from gdbleak.target import inspect, isoformat
 __all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
 
 
+@raised_limits()
 def trace(
     pid: int,
     duration_s: float = 10.0,
@@ -73,7 +76,8 @@ def trace(
             recorded in bursts, and counts are estimates. With 100 everything is recorded.
         tail_s: For how long after the window it is recorded what becomes of its blocks.
         max_events: End the window after so many calls and returns.
-        max_pause_ms: End the window when the process stood still for longer at once.
+        max_pause_ms: Do not attach when that is estimated to halt the process for longer, and end
+            the window when it stood still for longer at once.
         max_memory: End the window when gdbleak or its GDB hold more bytes.
         stack_bytes: How much raw stack to keep of each allocation.
         mappings: Also record what the program maps itself.
@@ -99,9 +103,11 @@ def trace(
     limits = Limits(
         duration_s, max_events, max_pause_ms, max_memory, stack_bytes, budget_percent, tail_s
     )
+    check_processor_time(duration_s + tail_s)
     gdb = find_gdb()
     check_journal(pid)
     target = inspect(pid)
+    check_halt(pid, target.threads, max_pause_ms)
     with private_folder() as folder, _open_memory(pid) as memory:
         reader = ModuleReader(pid, memory)
         try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.errors import FileError, GdbleakError, UsageError
+from gdbleak.errors import FileError, GdbleakError, ResourceLimitError, UsageError
 from gdbleak.streams import NO_MORE_FILES, standard_output
 from gdbleak.text import printable
 
@@ -144,6 +144,13 @@ def main(arguments: Sequence[str]) -> int:
             return int(options.run(options))
     except GdbleakError as error:
         return _refuse(error)
+    except MemoryError:
+        return _refuse(
+            ResourceLimitError(
+                "gdbleak may hold no more memory than it does",
+                "raise its limits with `ulimit -v unlimited; ulimit -d unlimited`, or free some",
+            )
+        )
     except OSError as error:
         if error.errno not in NO_MORE_FILES:
             raise
@@ -157,5 +164,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(error: GdbleakError) -> int:
-    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
+    cause, cure = error.__cause__, error.help_text
+    if isinstance(cause, OSError) and cause.errno == errno.EFBIG:
+        cure = "raise the limit with `ulimit -f unlimited`"
+    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(cure)}\n")
     return error.exit_code

@@ -18,11 +18,13 @@ from gdbleak.cost import describe
 from gdbleak.errors import GdbleakError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import find_gdb
+from gdbleak.halting import check_halt, describe_halt
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader, looking_at
 from gdbleak.proc import Memory, read_mappings
+from gdbleak.process_limits import check_processor_time, raised_limits
 from gdbleak.selection import Selection
-from gdbleak.target import YAMA, has_cap_sys_ptrace, inspect
+from gdbleak.target import YAMA, Target, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
 """What a recording of ten seconds takes at the most, about."""
@@ -43,6 +45,7 @@ class Finding:
         return "problem" if self.stops else "note" if self.cure else "ok"
 
 
+@raised_limits()
 def examine_host() -> list[Finding]:
     """Check this host."""
     findings = []
@@ -52,6 +55,10 @@ def examine_host() -> list[Finding]:
     else:
         findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
     findings += [_examine_gdb(), _examine_permission()]
+    try:
+        check_processor_time(Limits.duration_s)
+    except GdbleakError as error:
+        findings.append(_problem(error))
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
@@ -103,7 +110,8 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
     try:
         target = inspect(pid)
         findings = [
-            Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads")
+            Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
+            _examine_threads(target),
         ]
         with looking_at(pid), Memory(pid) as memory:
             reader = ModuleReader(pid, memory)
@@ -141,6 +149,15 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
                 )
             )
     return findings
+
+
+def _examine_threads(target: Target) -> Finding:
+    text = describe_halt(target.threads)
+    try:
+        check_halt(target.pid, target.threads, Limits.max_pause_ms)
+    except GdbleakError as error:
+        return Finding(f"{text}, longer than --max-pause allows by default", error.help_text)
+    return Finding(text)
 
 
 def _problem(error: GdbleakError) -> Finding:

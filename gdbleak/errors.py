@@ -14,6 +14,7 @@ GdbleakError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- UnprovedError
+|   |-- ResourceLimitError
 |   |-- DebuggerFailedError
 |   `-- AttachError
 `-- FileError
@@ -72,7 +73,11 @@ class ProcessStoppedError(TargetError):
 
 
 class ProcessUnusableError(TargetError):
-    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves."""
+    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves.
+
+    Or one that another process shares its memory with, or that has too many threads to be halted
+    for as short as it must be.
+    """
 
 
 class AllocatorError(TargetError):
@@ -104,6 +109,10 @@ class UnprovedError(DebuggerError):
         "set GDBLEAK_GDB to another gdb; `pip install 'gdbleak[gdb]'` brings one; see"
         " docs/gdb-versions.md"
     )
+
+
+class ResourceLimitError(DebuggerError):
+    """A limit of this shell would end GDB with breakpoints in the target, or has ended gdbleak."""
 
 
 class DebuggerFailedError(DebuggerError):

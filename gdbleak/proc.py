@@ -87,7 +87,7 @@ def read_status(pid: int) -> dict[str, str]:
 
 def read_state(pid: int, thread: int | None = None) -> str | None:
     """Return the state letter of a process, or of one of its threads; None when it is gone."""
-    fields = _read_stat(f"/proc/{pid}/task/{thread or pid}/stat")
+    fields = read_stat(f"/proc/{pid}/task/{thread or pid}/stat")
     return fields[0].decode() if fields else None
 
 
@@ -96,18 +96,26 @@ def read_start(pid: int) -> int | None:
 
     No other process of the same PID has the same.
     """
-    fields = _read_stat(f"/proc/{pid}/stat")
+    fields = read_stat(f"/proc/{pid}/stat")
     return int(fields[19]) if fields else None
 
 
-def _read_stat(path: str) -> list[bytes]:
-    """Return the fields from the state on; none when the process is gone."""
+def read_stat(path: str) -> list[bytes]:
+    """Return the fields of such a file from the state on; none when the process is gone."""
     try:
         stat = Path(path).read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return []
     # The name before them may hold spaces and parentheses.
     return stat[stat.rindex(b")") + 2 :].split()
+
+
+def read_name(pid: int) -> str:
+    """Return what the kernel calls a process, in at most 15 characters; "?" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="surrogateescape").rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return "?"
 
 
 def list_threads(pid: int) -> list[int]:

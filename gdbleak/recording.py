@@ -91,6 +91,7 @@ class EndedBy(str, Enum):
     DEBUGGER_STOPPED = "debugger-stopped"
     STARVED = "starved"
     DISARMED = "disarmed"
+    CHILD_TRAPPED = "child-trapped"
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"

@@ -22,6 +22,7 @@ from gdbleak.capture.remote_window import RemoteWindow
 from gdbleak.errors import ForeignBreakpointError, UnprovedError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import GdbProgram, find_gdb
+from gdbleak.process_limits import check_processor_time, raised_limits
 from gdbleak.rates import unknown
 from gdbleak.recording import VERSION, Recording
 from gdbleak.report import Report
@@ -34,6 +35,7 @@ _NOTE = (
 )
 
 
+@raised_limits()
 def trace_remote(
     address: str,
     pid: int | None,
@@ -60,6 +62,7 @@ def trace_remote(
         FileError: the recording cannot be written.
 
     """
+    check_processor_time(limits.duration_s)
     gdb = find_gdb()
     with private_folder() as folder, Interruption() as interruption:
         _prove(gdb, folder / "proof")

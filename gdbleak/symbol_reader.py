@@ -264,7 +264,7 @@ def _progress(pid: int) -> tuple[tuple[str, ...], float]:
 
 def _iter_answers(answer: int, names: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Yield what the script wrote; a line it had no time or room to finish ends that."""
-    data = os.pread(answer, _ANSWER_BYTES, 0)
+    data = os.pread(answer, min(os.fstat(answer).st_size, _ANSWER_BYTES), 0)
     for line in data.splitlines():
         try:
             found = read_json(line)

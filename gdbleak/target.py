@@ -27,6 +27,7 @@ from gdbleak.proc import (
     read_mappings,
     read_status,
 )
+from gdbleak.shared_memory import check_sharers
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _CAP_SYS_PTRACE = 1 << 19
@@ -70,6 +71,7 @@ def inspect(pid: int) -> Target:
         process = psutil.Process(pid)
         check_permission(pid, status)
         _check_architecture(pid, status)
+        check_sharers(pid)
         with process.oneshot():
             return Target(
                 pid=pid,

@@ -56,7 +56,7 @@ _DT_DEBUG = 21
 
 # GDB tells of these in words alone.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
-_CHILD = re.compile(r"\[Detaching after v?fork from child")
+_CHILD = re.compile(r"\[Detaching after (v?)fork from child (?:process (\d+))?")
 _PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
 
 
@@ -101,6 +101,8 @@ class Debugger:
         """Asynchronous records that nobody has taken yet."""
         self.children = 0
         """How many processes the target has started, which GDB lets go."""
+        self.forked: list[int] = []
+        """The PIDs of those that were not made by vfork and that nobody has taken yet."""
         self.stop_signal: str | None = None
         """The last signal of job control that somebody has sent to the target."""
         self.is_halted = False
@@ -206,6 +208,7 @@ class Debugger:
         """Forget what there was to say of another target."""
         self.events.clear()
         self.children = 0
+        self.forked.clear()
         self.stop_signal = None
 
     def wait_until_halted(self, timeout_s: float) -> None:
@@ -295,7 +298,10 @@ class Debugger:
         elif _PYTHON_ERROR.match(words):
             self.complaint = words.strip()
         # Which of the two it tells in has changed between versions.
-        self.children += bool(_CHILD.match(words))
+        child = _CHILD.match(words)
+        self.children += bool(child)
+        if child and child[2] and not child[1]:
+            self.forked.append(int(child[2]))
         stop_signal = _JOB_CONTROL.match(words)
         if stop_signal:
             self.stop_signal = stop_signal[1]

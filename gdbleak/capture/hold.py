@@ -66,7 +66,7 @@ class Hold:
 
     def _wait_for_window(self) -> None:
         debugger = self._agent.debugger
-        deadline_s = time.monotonic() + START_TIMEOUT_S
+        deadline_s = time.monotonic() + START_TIMEOUT_S + self._max_pause_s
         halted_s: float | None = None
         while not self._agent.has_begun():
             debugger.poll(TICK_S)

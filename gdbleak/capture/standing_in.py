@@ -23,7 +23,7 @@ DEATH_S = 2.0
 CALLED, RARE = range(2)
 """Ids of the probes: at the function that is called, and at one that never is."""
 _FAILED = "a process of gdbleak's own did not start"
-_AGAIN = "again; this host may be out of memory or of processes"
+_AGAIN = "again; this host may be out of memory or processes, or a limit too low: see `ulimit -a`"
 
 
 class StandIn:

@@ -21,6 +21,7 @@ from gdbleak.errors import WriteError
 from gdbleak.phases import Phase
 from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import EndedBy, Resident, encode_resident
+from gdbleak.shared_memory import has_trapped, share_memory
 from gdbleak.target import Target
 
 TICK_S = 0.01
@@ -74,6 +75,8 @@ class Watch:
         self._next_progress_s = self._next_status_s = self._next_resident_s = 0.0
         self.armed_ns = tail.opened_ns or time.monotonic_ns()
         """When GDB's breakpoints were seen to be in, on the clock of the recording."""
+        self.sharer: int | None = None
+        """The PID of a new process that shares the memory of the target."""
         self.latest: Status | None = None
         """The agent's counts when it was asked last."""
 
@@ -161,9 +164,23 @@ class Watch:
             return EndedBy.MAX_EVENTS
         if self._guard.disarmed_ns is not None:
             return EndedBy.STARVED
+        self._look_for_sharers()
+        if self.sharer is not None:
+            return EndedBy.DISARMED
         if self._standstill.frozen_s() * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
+
+    def _look_for_sharers(self) -> None:
+        """Notice a new process that shares the memory: GDB takes its breakpoints out for it.
+
+        It puts them in again after the next child of vfork, and that process would die of them.
+        """
+        forked = self._agent.debugger.forked
+        for child in forked:
+            if share_memory(self._target.pid, child) or has_trapped(child):
+                self.sharer = child
+        forked.clear()
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""

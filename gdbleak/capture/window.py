@@ -38,6 +38,7 @@ from gdbleak.plan import find_sentinel
 from gdbleak.proc import Memory, memory_status, resident_set
 from gdbleak.recording import END, FRAME, EndedBy, encode_json
 from gdbleak.report import Verification
+from gdbleak.shared_memory import check_sharers, has_trapped
 from gdbleak.target import Target
 
 RESERVE_BYTES = 1 << 18
@@ -163,6 +164,7 @@ class Window:
 
         Raises:
             UnprovedError: the debugger failed on a process of ours; the target was not touched.
+            ProcessUnusableError: another process shares the memory of the target by now.
             AttachError: the target was not attached to, or is not any more.
             WriteError: there is no room for the recording.
             KeyboardInterrupt: Ctrl-C came before the attach.
@@ -172,6 +174,7 @@ class Window:
             guard, reserve = self._guard, _reserve(self._recording.absolute().parent)
             proved = proved_agent(gdb, self._folder, guard.life, guard.note)
             with reserve, proved as agent:
+                check_sharers(self._target.pid)  # once more: seconds have passed
                 guard.announce(agent.debugger.pid, agent.halts_first)
                 interruption.defer()
                 self._record(agent, self._write_plan(agent.folder), interruption)
@@ -278,6 +281,8 @@ class Window:
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
         outcome.stop_signal = agent.debugger.stop_signal
+        if watch.sharer is not None and has_trapped(watch.sharer):
+            outcome.ended_by = EndedBy.CHILD_TRAPPED
         if outcome.ended_by is EndedBy.MAX_PAUSE:  # it has gone on standing still
             released_s += watch.longest_freeze_s
         self._keep(watch.latest, max(released_s, watch.longest_freeze_s))

@@ -41,6 +41,8 @@ _LOCAL_ONLY = {
 }
 """Options that need a hand on the process or on what holds it, and their defaults."""
 
+_FAILURES = (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT, EndedBy.CHILD_TRAPPED)
+
 
 class Trace:
     """Trace a process, and show which call stacks leak."""
@@ -137,8 +139,7 @@ class Trace:
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:
             raise _explain_full()
-        failed = report.window.ended_by in (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT)
-        if failed or report.verification.ok is False:
+        if report.window.ended_by in _FAILURES or report.verification.ok is False:
             return 1
         return output.status(report)
 

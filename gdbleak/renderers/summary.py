@@ -29,6 +29,8 @@ _ENDED_BY = {
     "debugger-stopped": "ended because GDB stopped the target unexpectedly",
     "starved": "ended because gdbleak was stopped, or did not get to run",
     "disarmed": "ended because GDB took its breakpoints out, for a process that shares the memory",
+    "child-trapped": "ended because a process that the target made died of SIGTRAP, perhaps at a"
+    " breakpoint in memory that it shared",
     "write-failed": "ended because the recording could not be written on",
     "running": "still open",
     "unknown": "ended for a reason that was not recorded",

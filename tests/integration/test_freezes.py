@@ -52,7 +52,7 @@ def assert_runs(target, most_ms=MOST_MS):
     assert gap_ms <= most_ms
 
 
-@pytest.mark.parametrize("way", ["vfork", "FUSE"])
+@pytest.mark.parametrize("way", ["child", "FUSE"])
 def test_attach_to_a_process_that_cannot_be_halted(cli, vforks, stuck, way, tmp_path):
     stuck.begin(way)
     vforks.ask("gap")

@@ -9,10 +9,13 @@ from support.crew import TORTURE
 from support.processes import wait_until
 
 import gdbleak
+from gdbleak.capture.limits import Limits
+from gdbleak.halting import estimate_halt_s, find_sufficient_ms
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 STANDING = 500
+MANY = 2000
 RATE = 500
 MADE = 100 * TORTURE
 BLOCKS_OF_A_THREAD = 3
@@ -49,6 +52,28 @@ def test_every_thread_is_seen_and_let_go(cli, start_threads):
     assert actual == [MADE * BLOCKS_OF_A_THREAD] * 2
     assert (window["missed_frees"], window["lost_events"]) == (0, 0)
     assert_all_threads_live(target, STANDING)
+
+
+def test_thousands_of_threads_are_left_alone_unless_asked(cli, start_threads):
+    target = start_threads(MANY, 0)
+    threads = MANY + 1
+    assert estimate_halt_s(threads) * 1e3 > Limits.max_pause_ms
+    refused = cli.run("trace", target.pid)
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    cause, cure = refused.stderr.splitlines()
+    assert f"attaching would halt its {threads:,} threads for about " in cause
+    assert cure.endswith(f"--max-pause {find_sufficient_ms(threads)}")
+    doctor = cli.run("doctor", target.pid)
+    assert doctor.exit_code == 0
+    assert f"would halt its {threads:,} threads" in doctor.stdout
+
+    trace = cli.start_trace(target.pid, "--max-pause", 60000)
+    assert target.ask("make 10") == "10"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("interrupt", True)
+    target.assert_as_found()
+    assert target.ask("roll") == str(MANY)
 
 
 def test_windows_in_a_row_while_threads_come_and_go(start_threads):

@@ -40,9 +40,16 @@ class Stuck:
         return self._server and self._server.pid
 
     def begin(self, way: str) -> None:
-        """Let a thread wait for a child of `vfork`, or for the byte of a file in "FUSE"."""
-        if way == "vfork":
-            assert self._target.ask(f"vfork {_LONG_S}") == "started"
+        """Let a thread wait.
+
+        Args:
+            way: For a child of "vfork"; for a "child" in the same way, but one that has a memory
+                of its own; or for the byte of a file in "FUSE".
+
+        """
+        if way != "FUSE":
+            command = "vfork" if way == "vfork" else "wait"
+            assert self._target.ask(f"{command} {_LONG_S}") == "started"
             wait_until(lambda: "D" in states_of(self._target.pid), "a thread waited for its child")
         else:
             self._server = start_file_system(self._folder)

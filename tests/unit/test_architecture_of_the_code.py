@@ -59,6 +59,7 @@ PURE = [
     "rates",
     "cost",
     "container_names",
+    "halting",
     "units",
     "sparkline",
     "follow.event_lines",
