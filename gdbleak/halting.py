@@ -5,7 +5,7 @@ the kernel and it take to find one of them. Measured with GDB 10.1 to 18.1 on Li
 processors: half to twice of this, at 64 to 8,000 threads that sleep (docs/pause.md).
 
 >>> [round(estimate_halt_s(threads), 3) for threads in (1, 64, 500, 2000, 8000)]
-[0.001, 0.008, 0.089, 0.801, 10.401]
+[0.001, 0.008, 0.088, 0.801, 10.401]
 """
 
 from __future__ import annotations
