@@ -48,6 +48,8 @@ BEAT_S = 0.9
 DEATH_S, HALT_S = 2.0, 0.1
 """How long GDB may take to die, and the threads that it held may take to be stopped."""
 _PTRACE_SEIZE, _PTRACE_DETACH, _WALL = 0x4206, 17, 0x40000000
+STEP_S = 0.05
+"""How long GDB may take to see to those who have run into breakpoints."""
 LEAVE_S = 0.05
 """How often a GDB whose controller died is asked to let a halted target go."""
 
@@ -333,6 +335,7 @@ class _Guard:
             elif self._beat_at is not None and time.monotonic() - self._beat_at >= BEAT_S:
                 self._disarm()
                 os.write(1, f"disarmed {time.monotonic_ns()}\n".encode())
+                time.sleep(STEP_S)
                 self._let_go()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
@@ -345,8 +348,11 @@ class _Guard:
             disarm(self._memory, self._journal.plan)
 
     def _let_go(self) -> None:
-        """Have GDB detach: once a pipe that nobody reads is full it halts the target for good."""
-        if self._gdb is None or self._deputy:  # before GDB 11 it takes more than a word
+        """Have GDB detach: once a pipe that nobody reads is full it halts the target for good.
+
+        With the breakpoints out a GDB before 11 may do that while the target runs, too.
+        """
+        if self._gdb is None or read_tracer(self._journal.plan["pid"]) != self._gdb:
             return
         with suppress(OSError):  # it has just ended, or is stopped
             gdb_input = os.open(f"/proc/{self._gdb}/fd/0", os.O_WRONLY | os.O_NONBLOCK)
@@ -433,7 +439,7 @@ def hurry() -> None:
 
 def main(arguments: list[str]) -> None:
     """Guard until GDB or the need for a guard has gone."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):
         signal.signal(number, signal.SIG_IGN)
     journal, life, control, folder = arguments
     hurry()

@@ -111,6 +111,8 @@ class Hold:
         debugger = self._agent.debugger
         try:
             debugger.wake()
+            if self._guard.disarmed_ns is not None and read_tracer(self._pid) != debugger.pid:
+                raise DebuggerFailedError("gdb has detached already, for the guard")
             # Without breakpoints nobody runs into one any more, and GDB can be ended if it must.
             self._last_resort.disarm()
             try:
@@ -135,7 +137,8 @@ class Hold:
         while time.monotonic() < deadline_s:
             self._agent.debugger.poll(TICK_S)
             if read_tracer(self._pid) != self._agent.debugger.pid:  # it has found time after all
-                self._guard.stand_down()
+                self._agent.debugger.end()
+                self._guard.repair()
                 return True
             if self._last_resort.end():
                 self._guard.repair()

@@ -81,8 +81,10 @@ def test_child_of_vfork_that_lives_for_long(cli, vforks, stuck, duration):
     assert "D" in states_of(vforks.pid)
     assert_runs(vforks)
     assert result.exit_code == 0
-    assert result.report["window"]["ended_by"] == "max-pause"
-    assert result.report["window"]["longest_pause_ms"] >= MAX_PAUSE_MS
+    window = result.report["window"]
+    # A GDB of before 11 takes its breakpoints out for so long, and halts nobody.
+    assert window["ended_by"] in ("max-pause", "disarmed")
+    assert window["longest_pause_ms"] >= MAX_PAUSE_MS
     assert result.report["verification"]["ok"] is True
 
 
