@@ -102,10 +102,17 @@ def read_start(pid: int) -> int | None:
 
 def _read_stat(path: str) -> list[bytes]:
     """Return the fields from the state on; none when the process is gone."""
+    # Not by a Path: this is called hundreds of times a second.
     try:
-        stat = Path(path).read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return []
+    try:
+        stat = os.read(file, 4096)
+    except ProcessLookupError:
+        return []
+    finally:
+        os.close(file)
     # The name before them may hold spaces and parentheses.
     return stat[stat.rindex(b")") + 2 :].split()
 

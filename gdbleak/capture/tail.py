@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.blocks import Block
-from gdbleak.budget import Slowness
-from gdbleak.plan import Probe
+from gdbleak.budget import Calls, Slowness
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import Decoder, Hit, Turn, iter_frames
 from gdbleak.replay import Replay
 
@@ -31,6 +31,13 @@ class Tail:
         self._decoder = Decoder(probes)
         self._replay = Replay(probes, functions, lambda _: None)
         self._slowness = Slowness()
+        self._calls = Calls()
+        allocating = {function.name for function in functions if function.allocates}
+        # A free has no return that is seen.
+        self._roles = [
+            Role.ESCAPE if p.role is Role.ENTRY and p.function not in allocating else p.role
+            for p in probes
+        ]
         self._max_events = max_events
         self._rest = b""
 
@@ -54,6 +61,11 @@ class Tail:
         """For how long the target was slowed, by the times of its stops."""
         return self._slowness.total_ns / 1e9
 
+    @property
+    def longest_call_s(self) -> float:
+        """For how long the slowest call stood still, by the times of all stops."""
+        return self._calls.longest_ns / 1e9
+
     def read_all(self) -> None:
         """Take in everything that has been appended by now."""
         size = os.fstat(self._file).st_size
@@ -71,9 +83,13 @@ class Tail:
             if event is not None:
                 self._replay.feed(event)
             if isinstance(event, Hit):
-                self._slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
-            elif isinstance(event, Turn) and self.opened_ns is None:
-                self.opened_ns = event.time_ns
+                slowness, role = self._slowness, self._roles[event.probe]
+                slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
+                self._calls.add(event.thread, role, slowness.total_ns, slowness.stop_ns)
+            elif isinstance(event, Turn):
+                self._calls.forget()
+                if self.opened_ns is None:
+                    self.opened_ns = event.time_ns
             consumed = frame[3] + frame[4]
         self.position += consumed
         self._rest = data[consumed:]

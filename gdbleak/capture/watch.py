@@ -11,6 +11,7 @@ from typing import Any
 from gdbleak.budget import Schedule
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.guarding import Guarding
+from gdbleak.capture.halts import Halts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
@@ -23,7 +24,7 @@ from gdbleak.proc import Memory, resident_set
 from gdbleak.recording import EndedBy, Resident, encode_resident
 from gdbleak.target import Target
 
-TICK_S = 0.01
+TICK_S, FROZEN_TICK_S = 0.01, 0.002
 PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
@@ -45,6 +46,7 @@ class Watch:
         looks: Looks | None,
         limits: Limits,
         notebook: Notebook,
+        halts: Halts,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
@@ -57,6 +59,7 @@ class Watch:
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
             notebook: Of the recording.
+            halts: Of the target's threads.
 
         """
         self._target = target
@@ -68,7 +71,8 @@ class Watch:
         self._limits = limits
         self._notebook = notebook
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
-        self._standstill = Standstill(target.pid, agent.debugger.pid)
+        self._standstill = Standstill(target.pid, agent.debugger.pid, halts)
+        self._is_frozen = False
         self._phase = Phase.ALL
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = self._next_resident_s = 0.0
@@ -87,11 +91,6 @@ class Watch:
         """For how many of them the target stood still, or did little but that."""
         elapsed_s = self.elapsed_s
         return min(max(self._tail.slowed_s, self._standstill.estimate(elapsed_s)), elapsed_s)
-
-    @property
-    def longest_freeze_s(self) -> float:
-        """The longest time for which a thread stood still without a stop being recorded."""
-        return self._standstill.longest_s
 
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
         """Wait for the first of the things that end a window.
@@ -125,6 +124,9 @@ class Watch:
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         """Wait until something is said, or for a tick; between bursts, look at the heap."""
+        if self._is_frozen:  # its end is not to be missed
+            selector.select(FROZEN_TICK_S)
+            return
         if self._phase is not Phase.NONE or not self._looks:
             selector.select(TICK_S)
             return
@@ -161,7 +163,9 @@ class Watch:
             return EndedBy.MAX_EVENTS
         if self._guard.disarmed_ns is not None:
             return EndedBy.STARVED
-        if self._standstill.frozen_s() * 1e3 > limits.max_pause_ms:
+        frozen_s = self._standstill.frozen_s()
+        self._is_frozen = frozen_s > 0
+        if frozen_s * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
 
