@@ -72,6 +72,8 @@ class Calls:
     def __init__(self) -> None:
         self.longest_ns = 0
         """What it was for the slowest call."""
+        self.possible_ns = 0
+        """What it can have been."""
         self._latest: dict[int, _Stop] = {}
 
     def add(self, thread: int, role: Role, total_ns: int, stop_ns: int) -> None:
@@ -91,6 +93,7 @@ class Calls:
         if last and last.role is Role.ENTRY and role is Role.RETURN:
             held_ns = min(last.waited_ns, waited_ns) + waited_ns
             self.longest_ns = max(self.longest_ns, held_ns)
+            self.possible_ns = max(self.possible_ns, last.waited_ns + waited_ns)
         self._latest[thread] = _Stop(role, total_ns, waited_ns)
 
     def forget(self) -> None:

@@ -114,8 +114,12 @@ def read_switches(pid: int, thread: int) -> int:
 
 
 def choose_witnesses(threads: list[int]) -> list[int]:
-    """Return threads that stand for all, where all are halted: GDB takes them in some order."""
-    return sorted({threads[0], threads[len(threads) // 2], threads[-1]}) if threads else []
+    """Return threads that stand for all, where all are halted.
+
+    GDB halts them in some order and lets them go in another, in which the first may stand apart.
+    """
+    places = {0, 1, len(threads) // 2, len(threads) - 1}
+    return [threads[place] for place in sorted(places) if 0 <= place < len(threads)]
 
 
 @dataclass
@@ -128,26 +132,31 @@ class Edge:
     """For how long nobody has looked at most."""
 
 
-def find_longest(halts: Halts, edges: Iterable[Edge], stop_s: float) -> tuple[float, bool]:
+def find_longest(
+    halts: Halts, edges: Iterable[Edge], stop_s: float, possible_s: float
+) -> tuple[float, bool]:
     """Return the longest halt, and whether it may have been much longer than that.
 
-    What is too short to be looked at is known by its bounds: each thread is halted for a part of
-    the time that it takes to halt all of them and let them go.
+    What is too short to be looked at is known by its bounds: no halt that nobody has seen was
+    longer than nobody has looked, and each thread is halted for a part of the time that it takes
+    to halt all of them and let them go.
 
     Args:
         halts: What was seen.
         edges: How the target was taken and let go.
-        stop_s: The longest stop at breakpoints.
+        stop_s: The longest at breakpoints.
+        possible_s: What that may have been.
 
     """
     bounds_s = [(edge.bound_s, edge.slack_s) for edge in edges]
     known_s = [
-        min(bound_s, halts.longest_s + slack_s)
+        min(bound_s, max(halts.longest_s, slack_s))
         for bound_s, slack_s in bounds_s
         if bound_s is not None
     ]
     longest_s = max(halts.longest_s, stop_s, *known_s)
-    is_least = halts.possible_s > longest_s + 2 * max(ERROR * longest_s, ERROR_S)
+    possible_s = max(halts.possible_s, possible_s)
+    is_least = possible_s > longest_s + 2 * max(ERROR * longest_s, ERROR_S)
     return longest_s, is_least or len(known_s) < len(bounds_s)
 
 

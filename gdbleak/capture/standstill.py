@@ -11,6 +11,8 @@ from gdbleak.proc import list_threads
 
 ROUND = 10
 """In how many samples every thread is looked at once."""
+SAMPLE_S = 0.008
+"""How much time there is between two samples at least."""
 
 
 class Standstill:
@@ -30,18 +32,25 @@ class Standstill:
         self._threads: list[int] = []
         self._witnesses: list[int] = []
         self._batch = 1
+        self._sampled_s = 0.0
         self._samples = 0
         self._stopped = 0
 
     def sample(self) -> None:
-        """Look at the next tenth of the threads, and at those that tell when all are halted."""
+        """Look at the next tenth of the threads, and at those that tell when all are halted.
+
+        Whoever asks again at once gets only the latter, or the times when GDB is busy would count
+        for more.
+        """
         if not self._threads:
             self._threads = list_threads(self._pid)
             self._batch = len(self._threads) // ROUND + 1
             self._witnesses = choose_witnesses(self._threads)
             self._halts.keep(self._threads)
-        batch = self._threads[-self._batch :]
+        now_s = time.monotonic()
+        batch = [] if now_s - self._sampled_s < SAMPLE_S else self._threads[-self._batch :]
         for thread in batch:
+            self._sampled_s = now_s
             state = look_at(self._pid, thread, self._halts)
             if state is not None:
                 self._samples += 1
@@ -49,7 +58,7 @@ class Standstill:
         for thread in self._witnesses:
             if thread not in batch:
                 look_at(self._pid, thread, self._halts)
-        del self._threads[-self._batch :]
+        del self._threads[len(self._threads) - len(batch) :]
 
     def frozen_s(self) -> float:
         """Return for how long a thread has been seen halted that has not run once."""

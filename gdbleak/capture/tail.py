@@ -62,9 +62,9 @@ class Tail:
         return self._slowness.total_ns / 1e9
 
     @property
-    def longest_call_s(self) -> float:
-        """For how long the slowest call stood still, by the times of all stops."""
-        return self._calls.longest_ns / 1e9
+    def longest_call_s(self) -> tuple[float, float]:
+        """For how long the slowest call stood still, and may have, by the times of all stops."""
+        return self._calls.longest_ns / 1e9, self._calls.possible_ns / 1e9
 
     def read_all(self) -> None:
         """Take in everything that has been appended by now."""

@@ -298,8 +298,9 @@ class Window:
             outcome.lost_events = status.lost
             taking.bound_s = (status.attach_pause_ns or 0) / 1e9
         stop_s = status.longest_stop_ns / 1e9 if status else 0.0
+        call_s, possible_s = self._tail.longest_call_s
         pause_s, is_least = find_longest(
-            self._halts, (taking, letting_go), max(stop_s, self._tail.longest_call_s)
+            self._halts, (taking, letting_go), max(stop_s, call_s), possible_s
         )
         outcome.longest_pause_ms = pause_s * 1e3
         outcome.longest_pause_is_least = is_least
