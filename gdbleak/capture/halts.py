@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Thread
 
-from gdbleak.proc import list_threads, read_state
+from gdbleak.proc import list_threads, read_state, read_switches
 
-CLOSE_S = 0.001
-"""How often a thread is looked at while it is expected to be halted."""
+CLOSE_S, CLOSE_SHARE, CLOSE_AT_MOST_S = 0.001, 0.04, 0.01
+"""How often a thread is looked at while it is expected to be halted: in seconds at least, as a
+share of how long that has been expected, and in seconds at most. GDB may need our processor."""
 ERROR, ERROR_S = 0.2, 0.002
 """How wrong an estimate may be: as a share of it, or in seconds, whichever is more."""
 
@@ -100,19 +100,6 @@ def look_at(pid: int, thread: int, halts: Halts) -> str | None:
     return state
 
 
-def read_switches(pid: int, thread: int) -> int:
-    """Return how often a thread has been switched to, 0 when it has ended.
-
-    Source: proc(5), voluntary_ctxt_switches and nonvoluntary_ctxt_switches.
-    """
-    try:
-        status = Path(f"/proc/{pid}/task/{thread}/status").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    lines = (line.split() for line in status.splitlines() if b"_switches:" in line)
-    return sum(int(count) for _, count in lines)
-
-
 def choose_witnesses(threads: list[int]) -> list[int]:
     """Return threads that stand for all, where all are halted.
 
@@ -175,14 +162,16 @@ def watch_closely(pid: int, halts: Halts) -> Iterator[Edge]:
 
 def _look_closely(pid: int, halts: Halts, edge: Edge, end: Event) -> None:
     witnesses = choose_witnesses(list_threads(pid))
-    began_s = time.monotonic()
+    began_s = looked_s = time.monotonic()
+    is_over = False
     with suppress(OSError):
-        is_over = False
         while not is_over:
-            is_over = end.wait(CLOSE_S)  # and then once more
+            wait_s = (looked_s - began_s) * CLOSE_SHARE
+            # Once more when it is over: they may have run on by then.
+            is_over = end.wait(min(max(wait_s, CLOSE_S), CLOSE_AT_MOST_S))
             oldest = halts.oldest
             for thread in {*witnesses, *([oldest[0]] if oldest else ())}:
                 look_at(pid, thread, halts)
             now_s = time.monotonic()
-            edge.slack_s = max(edge.slack_s, now_s - began_s)
-            began_s = now_s
+            edge.slack_s = max(edge.slack_s, now_s - looked_s)
+            looked_s = now_s
