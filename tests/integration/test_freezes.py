@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from support.cli import Cli
 from support.crew import assert_released, find_gdb, find_guard, stop
-from support.processes import state_of, wait_until
+from support.processes import states_of, wait_until
 
 from gdbleak.capture.guard import Journal, has_pending_stop, iter_changes
 
@@ -24,11 +23,6 @@ CHILD_S = 20
 def vforks(build_target, start_target):
     """Return a program that has a child of vfork when it is told to."""
     return start_target(build_target("heartbeat.c"))
-
-
-def states_of(pid):
-    """Return the states of a process's threads."""
-    return [state_of(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def wait_until_stuck(target):
