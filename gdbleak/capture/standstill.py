@@ -7,7 +7,7 @@ import time
 import psutil
 
 from gdbleak.capture.halts import Halts, choose_witnesses, look_at
-from gdbleak.proc import list_threads
+from gdbleak.proc import list_threads, read_state, read_switches
 
 ROUND = 10
 """In how many samples every thread is looked at once."""
@@ -27,6 +27,7 @@ class Standstill:
         self._pid = pid
         self._debugger = psutil.Process(debugger_pid)
         self._halts = halts
+        self._stops_of_debugger = Halts()
         self._busy_s = 0.0
         self._busy_before_s = self._read_busy()
         self._threads: list[int] = []
@@ -55,10 +56,21 @@ class Standstill:
             if state is not None:
                 self._samples += 1
                 self._stopped += state == "t"
+        self._look_at_debugger()
         for thread in self._witnesses:
             if thread not in batch:
                 look_at(self._pid, thread, self._halts)
         del self._threads[len(self._threads) - len(batch) :]
+
+    def _look_at_debugger(self) -> None:
+        pid = self._debugger.pid
+        switches = read_switches(pid, pid) if read_state(pid) == "T" else None
+        self._stops_of_debugger.note(pid, switches, time.monotonic())
+
+    @property
+    def possible_s(self) -> float:
+        """For how long GDB was stopped at once: who came to a breakpoint then stood still."""
+        return self._stops_of_debugger.possible_s
 
     def frozen_s(self) -> float:
         """Return for how long a thread has been seen halted that has not run once."""

@@ -92,6 +92,11 @@ class Watch:
         elapsed_s = self.elapsed_s
         return min(max(self._tail.slowed_s, self._standstill.estimate(elapsed_s)), elapsed_s)
 
+    @property
+    def possible_pause_s(self) -> float:
+        """For how long a thread may have stood still at a breakpoint, though nobody has seen it."""
+        return max(self._tail.longest_call_s[1], self._standstill.possible_s)
+
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
         """Wait for the first of the things that end a window.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Plan
-from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, Status, encode_path, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, encode_path, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
@@ -284,23 +284,23 @@ class Window:
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = agent.debugger.children
         outcome.stop_signal = agent.debugger.stop_signal
-        self._keep(watch.latest, taking, letting_go)
+        self._keep(watch, taking, letting_go)
 
     def _make_last_resort(self, agent: Agent) -> LastResort:
         debugger, probes = agent.debugger, self._plan.probes
         return LastResort(debugger, self._target.pid, probes, self._scratch, self._memory)
 
-    def _keep(self, status: Status | None, taking: Edge, letting_go: Edge) -> None:
+    def _keep(self, watch: Watch, taking: Edge, letting_go: Edge) -> None:
         """Keep the agent's last counts, and for how long the target stood still."""
-        outcome = self._outcome
+        outcome, status = self._outcome, watch.latest
         if status:
             outcome.stops = status.stops
             outcome.lost_events = status.lost
             taking.bound_s = (status.attach_pause_ns or 0) / 1e9
         stop_s = status.longest_stop_ns / 1e9 if status else 0.0
-        call_s, possible_s = self._tail.longest_call_s
+        stop_s = max(stop_s, self._tail.longest_call_s[0])
         pause_s, is_least = find_longest(
-            self._halts, (taking, letting_go), max(stop_s, call_s), possible_s
+            self._halts, (taking, letting_go), stop_s, watch.possible_pause_s
         )
         outcome.longest_pause_ms = pause_s * 1e3
         outcome.longest_pause_is_least = is_least

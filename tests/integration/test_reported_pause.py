@@ -80,6 +80,18 @@ def test_gdb_that_is_stopped_for_a_moment(watch):
     assert heartbeat.finish()["longest_pause_ms"] > FREEZE_MS / 2
 
 
+def test_gdb_that_is_stopped_while_nobody_needs_it(watch):
+    """Whether somebody did is not known for each of many threads."""
+    heartbeat = watch(64)
+    gdb = find_gdb(heartbeat.trace.pid)
+    stop(gdb.pid)
+    until_s = time.monotonic() + FREEZE_MS / 1e3
+    wait_until(lambda: time.monotonic() > until_s, "it was stopped for long enough")
+    os.kill(gdb.pid, signal.SIGCONT)
+
+    assert heartbeat.finish()["longest_pause_is_least"]
+
+
 def test_attach_and_detach_of_many_threads(watch):
     """None of them stands still for as long as it takes to halt all and let them go."""
     assert watch(500).finish()["longest_pause_ms"] > 0
