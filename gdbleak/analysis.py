@@ -191,6 +191,7 @@ class Analysis:
                 stops=end.get("stops"),
                 stopped_s=_bound(end.get("stopped_s"), (span.end_ns - span.opened_ns) / 1e9),
                 longest_pause_ms=end.get("longest_pause_ms"),
+                longest_pause_is_least=end.get("longest_pause_is_least", False),
                 tail_s=(span.end_ns - span.closed_ns) / 1e9,
                 found_free=ledger.found_free,
                 sampling=sampling,

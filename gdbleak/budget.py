@@ -9,6 +9,8 @@ and not used does not last: a storm after a calm hour meets the same limit.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gdbleak.phases import Phase
 from gdbleak.plan import Role
 
@@ -20,6 +22,17 @@ BURST_S = 0.02
 
 CREDIT_S = 0.2
 """What is earned in this time is the most that a target may have, or owe before it is helped."""
+
+
+MAX_THREADS = 10_000
+"""Of how many threads the last stop is kept."""
+
+
+class _Stop(NamedTuple):
+    role: Role
+    total_ns: int
+    waited_ns: int
+    """What stops have taken since the one before of its thread."""
 
 
 class Slowness:
@@ -45,6 +58,47 @@ class Slowness:
         self.total_ns += gap_ns if gap_ns < 2 * self.stop_ns else self.stop_ns
         self._latest_ns = max(time_ns, self._latest_ns)
         self._entered = thread if role is Role.ENTRY else None
+
+
+class Calls:
+    """For how long a call of the allocator was held up, by the stops of all threads.
+
+    A thread waits at a breakpoint until GDB has done with those that came before it. So a call
+    stands still from its entry to its return for as long as stops took meanwhile, of whatever
+    thread. What it takes by itself does not count. How long it has waited at its entry nobody has
+    seen: no longer than stops took since the thread's last, and about as long as at its return.
+    """
+
+    def __init__(self) -> None:
+        self.longest_ns = 0
+        """What it was for the slowest call."""
+        self.possible_ns = 0
+        """What it can have been."""
+        self._latest: dict[int, _Stop] = {}
+
+    def add(self, thread: int, role: Role, total_ns: int, stop_ns: int) -> None:
+        """Record a stop.
+
+        Args:
+            thread: Whose it is.
+            role: Of its breakpoint; an entry is one that a return follows.
+            total_ns: What all stops have taken up to this one.
+            stop_ns: What a stop costs.
+
+        """
+        if thread not in self._latest and len(self._latest) >= MAX_THREADS:
+            self._latest.clear()
+        last = self._latest.get(thread)
+        waited_ns = total_ns - last.total_ns if last else stop_ns
+        if last and last.role is Role.ENTRY and role is Role.RETURN:
+            held_ns = min(last.waited_ns, waited_ns) + waited_ns
+            self.longest_ns = max(self.longest_ns, held_ns)
+            self.possible_ns = max(self.possible_ns, last.waited_ns + waited_ns)
+        self._latest[thread] = _Stop(role, total_ns, waited_ns)
+
+    def forget(self) -> None:
+        """Forget who is in a call: other breakpoints are in, and its return may not be seen."""
+        self._latest.clear()
 
 
 class Schedule:

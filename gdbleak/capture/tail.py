@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gdbleak.allocators import AllocatorFunction
 from gdbleak.blocks import Block
-from gdbleak.budget import Slowness
+from gdbleak.budget import Calls, Slowness
 from gdbleak.growing import Appended, GrowingRecording
-from gdbleak.plan import Probe
+from gdbleak.plan import Probe, Role
 from gdbleak.recording import Hit, Turn
 from gdbleak.replay import Replay
 
@@ -29,6 +29,13 @@ class Tail:
         self._recording = GrowingRecording(path, probes, path.stat().st_size)
         self._replay = Replay(probes, functions, lambda _: None)
         self._slowness = Slowness()
+        self._calls = Calls()
+        allocating = {function.name for function in functions if function.allocates}
+        # A free has no return that is seen.
+        self._roles = [
+            Role.ESCAPE if p.role is Role.ENTRY and p.function not in allocating else p.role
+            for p in probes
+        ]
         self._max_events = max_events
 
     def __enter__(self) -> Tail:
@@ -62,6 +69,11 @@ class Tail:
         """For how long the target was slowed, by the times of its stops."""
         return self._slowness.total_ns / 1e9
 
+    @property
+    def longest_call_s(self) -> tuple[float, float]:
+        """For how long the slowest call stood still, and may have, by the times of all stops."""
+        return self._calls.longest_ns / 1e9, self._calls.possible_ns / 1e9
+
     def read_all(self) -> None:
         """Take in everything that has been appended by now."""
         self._take_in(self._recording.read_all())
@@ -76,8 +88,12 @@ class Tail:
         for event, _, _ in appended:
             self._replay.feed(event)
             if isinstance(event, Hit):
-                self._slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
-            elif isinstance(event, Turn) and self.opened_ns is None:
-                self.opened_ns = event.time_ns
+                slowness, role = self._slowness, self._roles[event.probe]
+                slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
+                self._calls.add(event.thread, role, slowness.total_ns, slowness.stop_ns)
+            elif isinstance(event, Turn):
+                self._calls.forget()
+                if self.opened_ns is None:
+                    self.opened_ns = event.time_ns
             if self.full:
                 return

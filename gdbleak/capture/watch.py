@@ -11,6 +11,7 @@ from typing import Any
 from gdbleak.budget import Schedule
 from gdbleak.capture.agent import Agent, Status
 from gdbleak.capture.guarding import Guarding
+from gdbleak.capture.halts import Halts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
@@ -24,7 +25,7 @@ from gdbleak.recording import EndedBy, Resident, encode_resident
 from gdbleak.shared_memory import has_trapped, share_memory
 from gdbleak.target import Target
 
-TICK_S = 0.01
+TICK_S, FROZEN_TICK_S = 0.01, 0.002
 PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
@@ -46,6 +47,7 @@ class Watch:
         looks: Looks | None,
         limits: Limits,
         notebook: Notebook,
+        halts: Halts,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
@@ -58,6 +60,7 @@ class Watch:
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
             notebook: Of the recording.
+            halts: Of the target's threads.
 
         """
         self._target = target
@@ -69,7 +72,8 @@ class Watch:
         self._limits = limits
         self._notebook = notebook
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
-        self._standstill = Standstill(target.pid, agent.debugger.pid)
+        self._standstill = Standstill(target.pid, agent.debugger.pid, halts)
+        self._is_frozen = False
         self._phase = Phase.ALL
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = self._next_resident_s = 0.0
@@ -92,9 +96,9 @@ class Watch:
         return min(max(self._tail.slowed_s, self._standstill.estimate(elapsed_s)), elapsed_s)
 
     @property
-    def longest_freeze_s(self) -> float:
-        """The longest time for which a thread stood still without a stop being recorded."""
-        return self._standstill.longest_s
+    def possible_pause_s(self) -> float:
+        """For how long a thread may have stood still at a breakpoint, though nobody has seen it."""
+        return max(self._tail.longest_call_s[1], self._standstill.possible_s)
 
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
         """Wait for the first of the things that end a window.
@@ -128,6 +132,9 @@ class Watch:
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         """Wait until something is said, or for a tick; between bursts, look at the heap."""
+        if self._is_frozen:  # its end is not to be missed
+            selector.select(FROZEN_TICK_S)
+            return
         if self._phase is not Phase.NONE or not self._looks:
             selector.select(TICK_S)
             return
@@ -167,7 +174,9 @@ class Watch:
         self._look_for_sharers()
         if self.sharer is not None:
             return EndedBy.DISARMED
-        if self._standstill.frozen_s() * 1e3 > limits.max_pause_ms:
+        frozen_s = self._standstill.frozen_s()
+        self._is_frozen = frozen_s > 0
+        if frozen_s * 1e3 > limits.max_pause_ms:
             return EndedBy.MAX_PAUSE
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
 

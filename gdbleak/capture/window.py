@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.allocator_search import Plan
-from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, Status, encode_path, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, encode_path, write_plan
 from gdbleak.capture.debugger import DebuggerDiedError
 from gdbleak.capture.guard import Journal
 from gdbleak.capture.guarding import Guarding
+from gdbleak.capture.halts import Edge, Halts, find_longest, watch_closely
 from gdbleak.capture.hold import AFTER_A_PAUSE_S, Hold
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.journals import open_journal
@@ -59,6 +60,7 @@ class _Outcome:
     stop_signal: str | None = None
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
+    longest_pause_is_least: bool = False
 
 
 class Window:
@@ -103,6 +105,7 @@ class Window:
         self._looks = looks
         self._notebook = notebook
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
+        self._halts = Halts()
         self._outcome = _Outcome()
         self._end: dict[str, Any] = {}
         self._end_bytes = 0
@@ -243,11 +246,13 @@ class Window:
 
     def _record(self, agent: Agent, plan: Path, interruption: Interruption) -> None:
         self._is_touched = True
+        halts = self._halts
         max_pause_s = self._limits.max_pause_ms / 1e3
         hold = Hold(
             self._target.pid, agent, self._guard, self._make_last_resort(agent), max_pause_s
         )
-        hold.take(plan)
+        with watch_closely(self._target.pid, halts) as taking:
+            hold.take(plan)
         watch = Watch(
             self._target,
             self._memory,
@@ -257,6 +262,7 @@ class Window:
             self._looks,
             self._limits,
             self._notebook,
+            halts,
         )
         outcome = self._outcome
         try:
@@ -275,7 +281,8 @@ class Window:
                 outcome.ended_by = EndedBy.DEBUGGER_SILENT
         finally:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
-            released_s = self._release(hold, max_pause_s)
+            with watch_closely(self._target.pid, halts) as letting_go:
+                letting_go.bound_s = self._release(hold, max_pause_s)
         if outcome.end_ns is None:
             self._tail.read_all()
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
@@ -283,9 +290,7 @@ class Window:
         outcome.stop_signal = agent.debugger.stop_signal
         if watch.sharer is not None and has_trapped(watch.sharer):
             outcome.ended_by = EndedBy.CHILD_TRAPPED
-        if outcome.ended_by is EndedBy.MAX_PAUSE:  # it has gone on standing still
-            released_s += watch.longest_freeze_s
-        self._keep(watch.latest, max(released_s, watch.longest_freeze_s))
+        self._keep(watch, taking, letting_go)
 
     def _make_last_resort(self, agent: Agent) -> LastResort:
         debugger, probes = agent.debugger, self._plan.probes
@@ -293,18 +298,23 @@ class Window:
             debugger, self._guard, self._target.pid, probes, self._scratch, self._memory
         )
 
-    def _keep(self, status: Status | None, pause_s: float) -> None:
-        """Keep the agent's last counts, and for how long the target may have stood still."""
-        outcome = self._outcome
+    def _keep(self, watch: Watch, taking: Edge, letting_go: Edge) -> None:
+        """Keep the agent's last counts, and for how long the target stood still."""
+        outcome, status = self._outcome, watch.latest
         if status:
             outcome.stops = status.stops
             outcome.lost_events = status.lost
-            pauses_ns = status.attach_pause_ns or 0, status.longest_stop_ns
-            pause_s = max(pause_s, max(pauses_ns) / 1e9)
+            taking.bound_s = (status.attach_pause_ns or 0) / 1e9
+        stop_s = status.longest_stop_ns / 1e9 if status else 0.0
+        stop_s = max(stop_s, self._tail.longest_call_s[0])
+        pause_s, is_least = find_longest(
+            self._halts, (taking, letting_go), stop_s, watch.possible_pause_s
+        )
         outcome.longest_pause_ms = pause_s * 1e3
+        outcome.longest_pause_is_least = is_least
 
     def _release(self, hold: Hold, max_pause_s: float) -> float:
-        """Let the target go; return for how many seconds it may have stood still for that."""
+        """Let the target go; return for how many seconds it stood still for that at most."""
         began_s = time.monotonic()
         ended_by = self._outcome.ended_by
         if ended_by is EndedBy.TARGET_EXIT:

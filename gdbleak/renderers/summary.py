@@ -117,6 +117,8 @@ def _cost(window: WindowInfo) -> list[Line]:
         stops += f"; target stopped for {format_seconds(window.stopped_s)} ({share} of the time)"
     pause = window.longest_pause_ms
     longest = "unknown" if pause is None else format_seconds(pause / 1000)
+    if window.longest_pause_is_least:
+        longest = f"at least {longest}"
     return [_fact("stops", stops), _fact("longest pause", longest)]
 
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 import psutil
 import pytest
 from support.crew import TORTURE, assert_released, find_gdb, find_guard, running_beside, tracer_of
-from support.processes import wait_until
-from support.stuck import Stuck, states_of
+from support.processes import states_of, wait_until
+from support.stuck import Stuck
 
 from gdbleak.capture.guard import has_pending_stop
 

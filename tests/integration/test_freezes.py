@@ -12,8 +12,8 @@ import psutil
 import pytest
 from support.cli import Cli
 from support.crew import TORTURE, assert_released, find_gdb, find_guard, stop, tracer_of
-from support.processes import wait_until
-from support.stuck import Stuck, states_of
+from support.processes import states_of, wait_until
+from support.stuck import Stuck
 
 from gdbleak.capture.guard import Journal, has_pending_stop, iter_changes
 

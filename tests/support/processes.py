@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 import psutil
 
 from gdbleak.glibc_heap import find_data
-from gdbleak.proc import read_mappings
+from gdbleak.proc import list_threads, read_mappings, read_state
 
 T = TypeVar("T")
 
@@ -48,6 +48,11 @@ def status_of(path: Path) -> dict[str, str]:
 def state_of(pid: int) -> str:
     """Return the letter of the state a process is in."""
     return status_of(Path(f"/proc/{pid}"))["State"][0]
+
+
+def states_of(pid: int) -> list[str | None]:
+    """Return the letters of the states that a process's threads are in; None of one that ends."""
+    return [read_state(pid, thread) for thread in list_threads(pid)]
 
 
 def lives(process: psutil.Process) -> bool:

@@ -8,15 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.processes import Target, state_of, wait_until
+from support.processes import Target, states_of, wait_until
 
 _LONG_S = 600
 _SERVER = Path(__file__).parents[1] / "targets/stalled.py"
-
-
-def states_of(pid: int) -> list[str]:
-    """Return the states of a process's threads."""
-    return [state_of(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
 class Stuck:

@@ -285,6 +285,7 @@ def _sampled() -> Report:
             missed_frees=41,
             found_free=9_411,
             sampling=sampling,
+            longest_pause_is_least=True,
             duration_s=30.0,
         ),
         sites=tuple(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdbleak.budget import CREDIT_S, STOP_NS, Schedule, Slowness
+from gdbleak.budget import CREDIT_S, MAX_THREADS, STOP_NS, Calls, Schedule, Slowness
 from gdbleak.phases import Phase
 from gdbleak.plan import Role
 
 TICK_S = 0.01
-ENTRY, RETURN = Role.ENTRY, Role.RETURN
+ENTRY, RETURN, ESCAPE = Role.ENTRY, Role.RETURN, Role.ESCAPE
 
 
 def play(schedule, loads):
@@ -167,3 +167,50 @@ def test_calls_of_other_threads_teach_nothing():
 
 def test_a_clock_that_goes_back_costs_nothing():
     assert slowness((-500, 1, ENTRY), (500, 1, ENTRY)).total_ns <= 500 * US
+
+
+def held(*stops):
+    """Return what calls were held up for, and may have been, in microseconds.
+
+    Args:
+        stops: Thread, role, and microseconds that stops have taken since the one before.
+
+    """
+    calls = Calls()
+    total_ns = 0
+    for thread, role, took_us in stops:
+        total_ns += took_us * US
+        calls.add(thread, role, total_ns, 250 * US)
+    return calls.longest_ns / US, calls.possible_ns / US
+
+
+def test_call_of_one_thread_is_two_stops():
+    assert held((1, ENTRY, 250), (1, RETURN, 250)) == (500, 500)
+
+
+def test_call_waits_for_the_stops_of_others():
+    others = [(number, ENTRY, 250) for number in range(2, 17)]
+    assert held((1, ENTRY, 250), *others, (1, RETURN, 250)) == (4250, 4250)
+    # Once more the same: it has waited at its entry, too.
+    assert held(*[(1, ENTRY, 250), *others, (1, RETURN, 250), *others] * 2) == (8000, 8000)
+
+
+def test_what_a_thread_has_waited_at_its_entry_is_a_guess():
+    others = [(2, ENTRY, 250)] * 99
+    assert held((1, RETURN, 250), *others, (1, ENTRY, 250), (1, RETURN, 250)) == (500, 25_250)
+
+
+def test_what_is_no_call_does_not_count():
+    assert held((1, ESCAPE, 250), (2, ENTRY, 9000), (1, RETURN, 250)) == (0, 0)
+    calls = Calls()
+    calls.add(1, ENTRY, 0, 250 * US)
+    calls.forget()
+    calls.add(1, RETURN, 10**9, 250 * US)
+    assert calls.longest_ns == 0
+
+
+def test_stops_of_threads_without_end_are_not_kept():
+    calls = Calls()
+    for thread in range(3 * MAX_THREADS):
+        calls.add(thread, ENTRY, thread, 1)
+    assert len(calls._latest) <= MAX_THREADS

@@ -6,7 +6,7 @@ import struct
 import tracemalloc
 
 import pytest
-from recordings import MALLOC_RET, PROBES, SP, free, head, hit, malloc, opened
+from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP, free, head, hit, malloc, opened
 
 from gdbleak.allocators import MALLOC_FAMILY
 from gdbleak.capture.tail import Tail
@@ -64,6 +64,26 @@ def test_nothing_beyond_max_events(follow):
     tail.read_all()
     assert tail.events == 7
     assert tail.position == path.stat().st_size - 23 * len(large(1))
+
+
+def test_slowest_call(follow):
+    def call(time_us, thread, *frames):
+        return (*frames, hit(MALLOC_RET, time_us * 1000, SP, 1, 0, 0, thread=thread))
+
+    def enter(probe, time_us, thread=1):
+        return hit(probe, time_us * 1000, SP, 100, thread=thread)
+
+    slow = [enter(MALLOC, 1000), *(enter(MALLOC, 1000 + 200 * n, 2) for n in range(1, 10))]
+    tail, _ = follow(opened(0), *call(3000, 1, *slow))
+    tail.read_all()
+    assert tail.longest_call_s == (pytest.approx(2.25e-3), pytest.approx(2.25e-3))
+
+    # Neither a free, nor an entry that was seen in another burst, is where a call begins.
+    others = [enter(MALLOC, 1000 + 200 * n, 2) for n in range(1, 10)]
+    for frames in ([enter(FREE, 1000), *others], [enter(MALLOC, 1000), *others, opened(0)]):
+        tail, _ = follow(opened(0), *call(3000, 1, *frames))
+        tail.read_all()
+        assert tail.longest_call_s[0] < 2.25e-3
 
 
 def test_damage_ends_it(follow):
