@@ -11,6 +11,7 @@ GdbleakError
 |   |-- AllocatorError
 |   |-- ForeignBreakpointError
 |   `-- OpenJournalError
+|-- UndecidedError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- UnprovedError
@@ -85,6 +86,10 @@ class ForeignBreakpointError(TargetError):
 
 class OpenJournalError(TargetError):
     """A trace of the process is under way, or was killed and has left something to repair."""
+
+
+class UndecidedError(GdbleakError):
+    """A report is not what was asked for, so that what it does not find may be there."""
 
 
 class DebuggerError(GdbleakError):

@@ -36,7 +36,7 @@ from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import find_sentinel
 from gdbleak.proc import Memory, memory_status, resident_set
-from gdbleak.recording import END, FRAME, EndedBy, encode_json
+from gdbleak.recording import END, FRAME, TARGET_ENDED, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.target import Target
 
@@ -208,7 +208,7 @@ class Window:
 
         """
         assert self._verification is not None
-        if self._outcome.ended_by is not EndedBy.TARGET_EXIT and self._released_s is not None:
+        if self._outcome.ended_by not in TARGET_ENDED and self._released_s is not None:
             self._verification = self._proof.conclude(
                 self._released_s,
                 self._has_own_stop,
@@ -299,7 +299,7 @@ class Window:
         """Let the target go; return for how many seconds it may have stood still for that."""
         began_s = time.monotonic()
         ended_by = self._outcome.ended_by
-        if ended_by is EndedBy.TARGET_EXIT:
+        if ended_by in TARGET_ENDED:
             self._guard.stand_down()
         else:
             # When it has stood still already for as long as it may, it does not wait much longer.
