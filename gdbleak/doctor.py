@@ -18,6 +18,7 @@ from gdbleak.cost import describe
 from gdbleak.errors import GdbleakError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import find_gdb
+from gdbleak.leash import Leash
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader, looking_at
 from gdbleak.proc import Memory, read_mappings
@@ -68,7 +69,12 @@ def _examine_gdb() -> Finding:
     try:
         gdb = find_gdb()
         began = time.monotonic()
-        with Interruption(), private_folder() as folder, proved_agent(gdb, folder) as agent:
+        with (
+            Leash() as leash,
+            Interruption(),
+            private_folder() as folder,
+            proved_agent(gdb, folder, on_launch=leash.hold) as agent,
+        ):
             took_s = time.monotonic() - began
     except GdbleakError as error:
         return _problem(error)

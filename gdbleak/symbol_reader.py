@@ -8,12 +8,10 @@ changed meanwhile. And it is ended when it stands still, as at a FIFO, or works 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
 import shutil
-import signal
 import stat
 import subprocess
 import time
@@ -26,6 +24,7 @@ from gdbleak.errors import WriteError
 from gdbleak.files import open_regular
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
+from gdbleak.leash import Leash
 from gdbleak.outside_values import read_json
 from gdbleak.owners import Owner
 
@@ -46,11 +45,8 @@ _SCRIPT = (
 shows by the time of the answer."""
 
 _ANSWER_BYTES = 64 << 20
-_PR_SET_PDEATHSIG = 1
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
-
-_libc = ctypes.CDLL(None)
 
 Question = list[tuple[str, list[int]]]
 """Of each file, its path and link-time addresses in it."""
@@ -84,7 +80,8 @@ def run(
             files = [_open(path, stack) for path, _ in question]
             answer = _prepare(folder, question, files, owner, stack)
             made_ns = os.fstat(answer).st_mtime_ns
-            process = start(lambda: _start(gdb, folder, files, owner))
+            leash = stack.enter_context(Leash())
+            process = start(lambda: _start(gdb, folder, files, owner, leash))
             if process is None:
                 return [], "cancelled"
             read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
@@ -93,8 +90,7 @@ def run(
                 _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
                 failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
             finally:
-                process.kill()
-                process.wait()
+                leash.end(process)
             if owner and os.fstat(answer).st_mtime_ns == made_ns:
                 return [], _explain_start(gdb, owner)
             names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
@@ -148,13 +144,13 @@ def _prepare(
 
 
 def _start(
-    gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None
+    gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None, leash: Leash
 ) -> subprocess.Popen[bytes]:
     environment = safe_environment()
     if owner:
         kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
         environment = {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONNOUSERSITE": "1"}
-    return subprocess.Popen(
+    return leash.start(  # in a session of its own: Ctrl-C is ours to handle
         [gdb.path, *SAFE_OPTIONS, "-batch", "-ex", _SCRIPT],
         cwd=folder,
         env=environment,
@@ -162,14 +158,8 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is ours to handle
-        preexec_fn=_die_with_parent,
         **(owner.become() if owner else {}),
     )
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _room(file: int | str) -> int:
@@ -214,7 +204,22 @@ def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) ->
 
 
 def _progress(pid: int) -> tuple[tuple[str, ...], float]:
-    """Return counts that grow with all that a process does, and for how long it has worked."""
+    """Return counts that grow with all that a process does, and for how long it has worked.
+
+    What it has started counts too: it may be a script that waits for GDB.
+    """
+    done, worked_s = _progress_alone(pid)
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has ended, or the kernel does not tell
+        children = []
+    for child in children:
+        more, longer_s = _progress(int(child))
+        done, worked_s = (*done, *more), worked_s + longer_s
+    return done, worked_s
+
+
+def _progress_alone(pid: int) -> tuple[tuple[str, ...], float]:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         fields = stat[stat.rindex(")") + 2 :].split()

@@ -129,7 +129,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=_words,
         default=(),
         metavar="VERDICT",
-        help="return 6 if a call stack has this verdict, such as `leak`, and 1 if none has, but the "
+        help="return 6 if a call stack has this verdict, such as `leak`; 1 if none has, and the "
         "window did not end as asked; several with commas: "
         f"{', '.join(word.value for word in Word)}",
     )

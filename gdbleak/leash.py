@@ -1,0 +1,85 @@
+"""A leash: what is started on it ends with gdbleak, however that ends.
+
+The kernel kills a process when its parent dies, if it is told to. What that process has started it
+does not kill, such as a GDB that a script has started. So a keeper kills the whole group. This is
+not for a GDB that is attached to a target: see the guard.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gdbleak import keeper
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Leash:
+    """A context with a keeper; where that could not be started, nobody is held by it."""
+
+    def __init__(self) -> None:
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Leash:
+        with suppress(OSError):  # no memory, or as many processes as the user may have
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(keeper.__file__).absolute())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                bufsize=0,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            self._keeper.kill()  # before its input ends
+            self._keeper.wait()
+            self._keeper.stdin.close()
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command as the leader of a session of its own, and hold it.
+
+        Raises:
+            OSError: it cannot be started.
+
+        """
+        process = subprocess.Popen(
+            command, start_new_session=True, preexec_fn=_die_with_parent, **options
+        )
+        self.hold(process.pid)
+        return process
+
+    def hold(self, leader: int) -> None:
+        """Have a process group killed when gdbleak dies."""
+        self._tell(f"hold {leader}")
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        """Kill a process that was started here, with its whole group; return how it has ended."""
+        # A script may have ended before what it has started.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self._tell(f"release {process.pid}")
+        return process.wait()
+
+    def _tell(self, line: str) -> None:
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            with suppress(BrokenPipeError):  # somebody has killed it
+                self._keeper.stdin.write(line.encode() + b"\n")
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
