@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 
@@ -13,6 +14,9 @@ def entry() -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
+        if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+            # Python would leave half a file of what it compiles, and trip over it ever after.
+            sys.dont_write_bytecode = True
         # Not before: Ctrl-C may come while all the modules are read.
         from gdbleak.streams import fill_standard_streams
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.errors import FileError, GdbleakError, UsageError
+from gdbleak.errors import MORE_FILES, FileError, GdbleakError, UsageError
+from gdbleak.shell_limits import check_limits
 from gdbleak.streams import NO_MORE_FILES, standard_output
 from gdbleak.text import printable
 
@@ -53,6 +54,9 @@ def _load_commands() -> dict[str, Command]:
         "completion": completion.Completion(),
     }
 
+
+_WITH_GDB = ("trace", "report", "doctor")
+_HELP = {"-h", "--help"}
 
 _EXAMPLES = """\
 examples:
@@ -140,6 +144,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["trace", *arguments]
     try:
         with standard_output():
+            if arguments[:1] and arguments[0] in _WITH_GDB and not _HELP.intersection(arguments):
+                check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             options = make_parser().parse_args(arguments)
             return int(options.run(options))
@@ -150,10 +156,7 @@ def main(arguments: Sequence[str]) -> int:
             raise
         limit = "this process" if error.errno == errno.EMFILE else "this host"
         return _refuse(
-            FileError(
-                f"{limit} has as many files open as it may: {error.strerror}",
-                "raise the limit, for example with `ulimit -n 1024`",
-            )
+            FileError(f"{limit} has as many files open as it may: {error.strerror}", MORE_FILES)
         )
 
 

@@ -25,6 +25,17 @@ GdbleakError
 
 from __future__ import annotations
 
+import errno
+
+MORE_FILES = "raise the limit, for example with `ulimit -n 1024`"
+_LIMITS = {
+    errno.EMFILE: MORE_FILES,
+    errno.EFBIG: "raise the limit with `ulimit -f unlimited`",
+    errno.EAGAIN: "raise the limit on processes, for example with `ulimit -u 4096`, or end some",
+    errno.ENOMEM: "raise the limit on memory with `ulimit -v unlimited`, or free some",
+}
+"""What helps, whatever it was that could not be done for such a reason."""
+
 
 class GdbleakError(Exception):
     """Any failure that gdbleak foresees.
@@ -38,7 +49,14 @@ class GdbleakError(Exception):
 
     def __init__(self, message: str, help_text: str = "") -> None:
         super().__init__(message)
-        self.help_text = help_text or self.default_help
+        self._help_text = help_text or self.default_help
+
+    @property
+    def help_text(self) -> str:
+        """One line that says what to do about it."""
+        cause = self.__cause__
+        limit = _LIMITS.get(cause.errno or 0) if isinstance(cause, OSError) else None
+        return limit or self._help_text
 
 
 class UsageError(GdbleakError):

@@ -73,10 +73,19 @@ class Follower:
             (scratch / "view.pickle").write_bytes(pickle.dumps((view, subject)))
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
+        without_bytecode = ["-B"] if sys.dont_write_bytecode else []
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _RUN, str(scratch / "view.pickle"), *sys.path],
+                [
+                    sys.executable,
+                    *without_bytecode,
+                    "-I",
+                    "-c",
+                    _RUN,
+                    str(scratch / "view.pickle"),
+                    *sys.path,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if on_report else None,
                 bufsize=0,
