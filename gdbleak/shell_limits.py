@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from typing import NamedTuple
 
 from gdbleak.errors import FileError
 from gdbleak.units import format_bytes
+
+_PROCESSES = resource.RLIMIT_NPROC
+"""Root may run as many as it likes."""
 
 
 class _Limit(NamedTuple):
@@ -40,6 +44,8 @@ _LIMITS = (
     ),
     # With 100 kB GDB crashes.
     _Limit(resource.RLIMIT_STACK, 1 << 20, "no stack may exceed {}", format_bytes, "-s 8192"),
+    # GDB and the guard, those that are tried first, and their threads, beside what runs already.
+    _Limit(_PROCESSES, 32, "this user may run only {} processes", str, "-u 4096"),
     # The kernel kills a GDB that has used it up, of which the target would die.
     _Limit(
         *(resource.RLIMIT_CPU, 3600, "no process may use the processor for more than {} s", str),
@@ -59,7 +65,7 @@ def check_limits() -> None:
     """
     for limit in _LIMITS:
         soft, hard = resource.getrlimit(limit.kind)
-        if not _is_low(soft, limit.least):
+        if not _is_low(soft, limit.least) or (limit.kind == _PROCESSES and os.geteuid() == 0):
             continue
         if soft != hard:
             resource.setrlimit(limit.kind, (hard, hard))
