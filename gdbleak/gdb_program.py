@@ -147,7 +147,6 @@ def _run(path: str) -> tuple[str, str]:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                bufsize=0,
             )
         except OSError as error:
             raise DebuggerMissingError(

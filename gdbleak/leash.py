@@ -14,20 +14,26 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gdbleak import keeper
 
 _PR_SET_PDEATHSIG = 1
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _libc = ctypes.CDLL(None)
 
 
 class Leash:
-    """A context with a keeper; where that could not be started, nobody is held by it."""
+    """A context at whose end everything has ended that was started on it.
+
+    Where its keeper could not be started, nobody sees to that when gdbleak is killed.
+    """
 
     def __init__(self) -> None:
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Leash:
         with suppress(OSError):  # no memory, or as many processes as the user may have
@@ -43,6 +49,8 @@ class Leash:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in [*self._started]:
+            self.end(process)
         if self._keeper is not None:
             assert self._keeper.stdin is not None
             self._keeper.kill()  # before its input ends
@@ -56,10 +64,20 @@ class Leash:
             OSError: it cannot be started.
 
         """
-        process = subprocess.Popen(
-            command, start_new_session=True, preexec_fn=_die_with_parent, **options
-        )
-        self.hold(process.pid)
+        # Ctrl-C waits: Python runs hooks around this kind of fork, and drops what they raise.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        try:
+            process = subprocess.Popen(
+                command,
+                bufsize=0,
+                start_new_session=True,
+                preexec_fn=partial(_prepare, mask),
+                **options,
+            )
+            self._started.append(process)
+            self.hold(process.pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return process
 
     def hold(self, leader: int) -> None:
@@ -72,7 +90,9 @@ class Leash:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         self._tell(f"release {process.pid}")
-        return process.wait()
+        status = process.wait()
+        self._started.remove(process)
+        return status
 
     def _tell(self, line: str) -> None:
         if self._keeper is not None:
@@ -81,5 +101,7 @@ class Leash:
                 self._keeper.stdin.write(line.encode() + b"\n")
 
 
-def _die_with_parent() -> None:
+def _prepare(mask: set[Any]) -> None:
+    """Be ready, in the new process, for what it is to run: to die with its parent."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)

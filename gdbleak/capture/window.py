@@ -108,6 +108,8 @@ class Window:
         self._verification: Verification | None = None
         self._released_s: float | None = None
         self._is_touched = False
+        self.is_hurried = False
+        """Whether Ctrl-C came when the window was over: nobody is to wait for the report."""
 
     def __enter__(self) -> Window:
         """Write a journal, and start a guard.
@@ -173,7 +175,10 @@ class Window:
             with reserve, proved as agent:
                 guard.announce(agent.debugger.pid, agent.halts_first)
                 interruption.defer()
-                self._record(agent, self._write_plan(agent.folder), interruption)
+                plan = self._write_plan(agent.folder)
+                if interruption.reason:
+                    raise KeyboardInterrupt
+                self._record(agent, plan, interruption)
             self._verification = self._proof.look(self._has_own_stop)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
@@ -185,6 +190,7 @@ class Window:
                 "modules": [module.to_json() for module in modules],
             }
             self._write_end(self._verification)
+            self.is_hurried = interruption.reason not in (None, self._outcome.ended_by)
 
     def _write_plan(self, folder: Path) -> Path:
         path = folder / "plan.json"
@@ -200,8 +206,11 @@ class Window:
         )
         return path
 
-    def conclude(self) -> Verification:
+    def conclude(self, waits: bool = True) -> Verification:
         """Return the proof, once the target has run on for long enough.
+
+        Args:
+            waits: Whether to wait for that; it is looked at in any case.
 
         Raises:
             WriteError: it cannot be written into the recording.
@@ -213,6 +222,7 @@ class Window:
                 self._released_s,
                 self._has_own_stop,
                 self._outcome.ended_by is EndedBy.TARGET_EXEC,
+                waits,
             )
             self._write_end(self._verification)
         return self._verification
