@@ -155,7 +155,8 @@ def trace(
                 with closing(notebook), follower or nullcontext():
                     window.run(gdb, reader.read_again)
                 finished = Recording(str(recording))
-                report = _report_on(finished, options, None if window.is_hurried else gdb, owner)
+                is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+                report = _report_on(finished, options, None if is_hurried else gdb, owner)
                 verification = window.conclude(waits=_INTERRUPTED not in report.notes)
                 return replace(report, verification=verification)
         finally:

@@ -67,6 +67,8 @@ class Follower:
 
         """
         self._view = view
+        self.is_cut_off = False
+        """Whether Ctrl-C came while what it had to show was waited for."""
         scratch = folder / "follow"
         try:
             scratch.mkdir()
@@ -122,6 +124,7 @@ class Follower:
         try:
             self._wait()
         except KeyboardInterrupt:
+            self.is_cut_off = True
             self._kill()
         if self._process.returncode:
             self._view.clean_up()
