@@ -103,7 +103,8 @@ def interrupt(cli, target, line, after_s):
     result = running.finish()
 
     print(f"{after_s:.2f} s: obeyed after {took_s:.2f} s")  # noqa: T201 - for -rP
-    assert took_s < OBEYED_S + BUSY_HOST_S
+    # In the moment before the attach it may come too late for that, and has ended the window.
+    assert took_s < OBEYED_S + BUSY_HOST_S or "ended by Ctrl-C" in result.stdout
     assert "Traceback" not in result.stderr
     assert (result.exit_code, "gdbleak: interrupted" in result.stderr) in ((0, False), (130, True))
     assert result.exit_code == 0 or not in_window
