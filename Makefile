@@ -1,5 +1,5 @@
 BIN := .venv/bin
-TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets
+TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
+"""As of `typing`, which takes long to import."""
 
 __all__ = [
     "Frame",

@@ -22,7 +22,7 @@ from gdbleak.outlook import explain_rest, look_ahead
 from gdbleak.outside_values import fill
 from gdbleak.phases import Phase
 from gdbleak.rates import Rate
-from gdbleak.recording import EndedBy, Hit, Recording, Resident, Turn, reading
+from gdbleak.recording import TARGET_ENDED, EndedBy, Hit, Recording, Resident, Turn, reading
 from gdbleak.replay import Replay
 from gdbleak.report import (
     Estimate,
@@ -42,7 +42,7 @@ from gdbleak.suppressions import Suppression, suppress
 from gdbleak.tally import Tally
 from gdbleak.turnover import UNKNOWN, size_class
 
-_WITHOUT_MODULES = (EndedBy.TARGET_EXIT, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
+_WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 
 SORTS = ("verdict", "bytes", "count")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -35,10 +35,12 @@ from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
 from gdbleak.process_limits import check_processor_time, raised_limits
 from gdbleak.rates import Rate
 from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
-from gdbleak.report import Report
+from gdbleak.report import Frame, Report
 from gdbleak.selection import Selection
 from gdbleak.symbols import Symbolizer, locate
 from gdbleak.target import inspect, isoformat
+
+_INTERRUPTED = "interrupted: function names were not read"
 
 __all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
 
@@ -159,13 +161,27 @@ def trace(
                 with closing(notebook), follower or nullcontext():
                     window.run(gdb, reader.read_again)
                 finished = Recording(str(recording))
-                try:
-                    report = make_report(finished, lambda module: module, options, gdb, owner)
-                except KeyboardInterrupt:
-                    report = make_report(finished, lambda module: module, options, None)
-                return replace(report, verification=window.conclude())
+                is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+                report = _report_on(finished, options, None if is_hurried else gdb, owner)
+                verification = window.conclude(waits=_INTERRUPTED not in report.notes)
+                return replace(report, verification=verification)
         finally:
             reader.close()
+
+
+def _report_on(
+    recording: Recording, options: ReportOptions, gdb: GdbProgram | None, owner: Owner | None
+) -> Report:
+    """Make the report of a window that is over; Ctrl-C makes it one without names.
+
+    Raises:
+        KeyboardInterrupt: it came once more.
+
+    """
+    try:
+        return make_report(recording, lambda module: module, options, gdb, owner, True)
+    except KeyboardInterrupt:
+        return make_report(recording, lambda module: module, options, None)
 
 
 def load(
@@ -211,20 +227,32 @@ def make_report(
     options: ReportOptions,
     gdb: GdbProgram | None,
     owner: Owner | None = None,
+    interruptible: bool = False,
 ) -> Report:
-    """Make a report; without a GDB, which takes the longest, it has no names."""
+    """Make a report; without a GDB, which takes the longest, it has no names.
+
+    Nor has it any if it is interruptible, and Ctrl-C comes while they are read.
+    """
     with reading(recording.path):
         before, after = ModuleMap(recording.modules_before), ModuleMap(recording.modules_after)
         modules = ModuleMap(find_file(module) for module in before.merge(after))
-    analysis = Analysis(recording, modules, options)
-    if gdb is None:
-        report = analysis.make_report(
-            lambda addresses: {a: (locate(a, modules),) for a in addresses}
-        )
-        return replace(report, notes=(*report.notes, "interrupted: function names were not read"))
-    symbolizer = Symbolizer(gdb, modules, owner)
-    report = analysis.make_report(symbolizer.resolve)
-    return replace(report, notes=(*report.notes, *symbolizer.notes))
+    notes: list[str] = []
+
+    def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
+        if gdb:
+            symbolizer = Symbolizer(gdb, modules, owner)
+            try:
+                return symbolizer.resolve(addresses)
+            except KeyboardInterrupt:
+                if not interruptible:
+                    raise
+            finally:
+                notes.extend(symbolizer.notes)
+        notes.append(_INTERRUPTED)
+        return {address: (locate(address, modules),) for address in addresses}
+
+    report = Analysis(recording, modules, options).make_report(resolve)
+    return replace(report, notes=(*report.notes, *notes))
 
 
 def write_head(path: Path, values: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
-from gdbleak.errors import FileError, GdbleakError, ResourceLimitError, UsageError
+from gdbleak.errors import MORE_FILES, FileError, GdbleakError, ResourceLimitError, UsageError
+from gdbleak.process_limits import check_limits
 from gdbleak.streams import NO_MORE_FILES, standard_output
 from gdbleak.text import printable
 
@@ -54,6 +55,9 @@ def _load_commands() -> dict[str, Command]:
     }
 
 
+_WITH_GDB = ("trace", "report", "doctor")
+_HELP = {"-h", "--help"}
+
 _EXAMPLES = """\
 examples:
   gdbleak 4711                          watch process 4711 for ten seconds
@@ -73,6 +77,7 @@ _EXIT_STATUS = """\
 exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
   1  a report was made, but the process was not shown to be as it was found,
+     or with --fail-on, its window did not end as asked and no verdict was met;
      or the doctor or the rescue found what they cannot mend
   2  the command line makes no sense
   3  the process cannot be traced
@@ -139,6 +144,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["trace", *arguments]
     try:
         with standard_output():
+            if arguments[:1] and arguments[0] in _WITH_GDB and not _HELP.intersection(arguments):
+                check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             options = make_parser().parse_args(arguments)
             return int(options.run(options))
@@ -156,16 +163,10 @@ def main(arguments: Sequence[str]) -> int:
             raise
         limit = "this process" if error.errno == errno.EMFILE else "this host"
         return _refuse(
-            FileError(
-                f"{limit} has as many files open as it may: {error.strerror}",
-                "raise the limit, for example with `ulimit -n 1024`",
-            )
+            FileError(f"{limit} has as many files open as it may: {error.strerror}", MORE_FILES)
         )
 
 
 def _refuse(error: GdbleakError) -> int:
-    cause, cure = error.__cause__, error.help_text
-    if isinstance(cause, OSError) and cause.errno == errno.EFBIG:
-        cure = "raise the limit with `ulimit -f unlimited`"
-    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(cure)}\n")
+    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
     return error.exit_code

@@ -19,6 +19,7 @@ from gdbleak.errors import GdbleakError
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import find_gdb
 from gdbleak.halting import check_halt, describe_halt
+from gdbleak.leash import Leash
 from gdbleak.link_map import read_search_order
 from gdbleak.modules import ModuleReader, looking_at
 from gdbleak.proc import Memory, read_mappings
@@ -75,7 +76,12 @@ def _examine_gdb() -> Finding:
     try:
         gdb = find_gdb()
         began = time.monotonic()
-        with Interruption(), private_folder() as folder, proved_agent(gdb, folder) as agent:
+        with (
+            Leash() as leash,
+            Interruption(),
+            private_folder(leash) as folder,
+            proved_agent(gdb, folder, on_launch=leash.hold) as agent,
+        ):
             took_s = time.monotonic() - began
     except GdbleakError as error:
         return _problem(error)

@@ -11,6 +11,7 @@ GdbleakError
 |   |-- AllocatorError
 |   |-- ForeignBreakpointError
 |   `-- OpenJournalError
+|-- UndecidedError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- UnprovedError
@@ -25,6 +26,17 @@ GdbleakError
 
 from __future__ import annotations
 
+import errno
+
+MORE_FILES = "raise the limit, for example with `ulimit -n 1024`"
+_LIMITS = {
+    errno.EMFILE: MORE_FILES,
+    errno.EFBIG: "raise the limit with `ulimit -f unlimited`",
+    errno.EAGAIN: "raise the limit on processes, for example with `ulimit -u 4096`, or end some",
+    errno.ENOMEM: "raise the limit on memory with `ulimit -v unlimited`, or free some",
+}
+"""What helps, whatever it was that could not be done for such a reason."""
+
 
 class GdbleakError(Exception):
     """Any failure that gdbleak foresees.
@@ -38,7 +50,14 @@ class GdbleakError(Exception):
 
     def __init__(self, message: str, help_text: str = "") -> None:
         super().__init__(message)
-        self.help_text = help_text or self.default_help
+        self._help_text = help_text or self.default_help
+
+    @property
+    def help_text(self) -> str:
+        """One line that says what to do about it."""
+        cause = self.__cause__
+        limit = _LIMITS.get(cause.errno or 0) if isinstance(cause, OSError) else None
+        return limit or self._help_text
 
 
 class UsageError(GdbleakError):
@@ -90,6 +109,10 @@ class ForeignBreakpointError(TargetError):
 
 class OpenJournalError(TargetError):
     """A trace of the process is under way, or was killed and has left something to repair."""
+
+
+class UndecidedError(GdbleakError):
+    """A report is not what was asked for, so that what it does not find may be there."""
 
 
 class DebuggerError(GdbleakError):

@@ -6,26 +6,21 @@ import os
 import secrets
 import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from gdbleak.errors import WriteError
-
-_KEEPER = """
-trap '' HUP INT TERM PIPE XCPU
-echo
-read -r done || rm -rf -- "$0"
-"""
-"""A shell that removes a folder when whoever uses it has died without having done so."""
-_KEEPER_END_S = 5.0
+from gdbleak.leash import Leash
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
+def private_folder(leash: Leash | None = None) -> Iterator[Path]:
     """Make a folder for files that GDB reads, and remove it in the end, however that comes.
+
+    Args:
+        leash: Has it removed when we are killed; one of its own unless it is given.
 
     Raises:
         WriteError: it cannot be made, or everybody may rename what is in the folder around it.
@@ -44,7 +39,8 @@ def private_folder() -> Iterator[Path]:
     except OSError as error:
         raise _explain(around, error) from error
     folder = Path(around, f"gdbleak-{secrets.token_hex(8)}").absolute()
-    with _kept(folder):
+    with nullcontext(leash) if leash else Leash() as kept:
+        kept.remove(folder)
         try:
             folder.mkdir(0o700)
         except OSError as error:
@@ -53,37 +49,6 @@ def private_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Have a folder that is about to be made removed if we are killed; we remove it otherwise."""
-    try:
-        keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            cwd="/",
-            start_new_session=True,  # what is sent to our group is not for it
-        )
-    except OSError:  # there is no shell, or no room for it: the folder may outlive a SIGKILL
-        yield
-        return
-    assert keeper.stdin is not None
-    assert keeper.stdout is not None
-    with keeper.stdin, keeper.stdout:
-        try:
-            keeper.stdout.read(1)  # from now on it is deaf to what ends others
-            yield
-        finally:
-            with suppress(OSError):  # it was killed
-                keeper.stdin.write(b"done\n")
-            with suppress(subprocess.TimeoutExpired):
-                keeper.wait(_KEEPER_END_S)
-            keeper.kill()
-            keeper.wait()
 
 
 def _explain(around: str | None, error: OSError) -> WriteError:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.errors import DebuggerMissingError
+from gdbleak.leash import Leash
 from gdbleak.text import cut
 
 SAFE_OPTIONS: tuple[str, ...] = (
@@ -51,7 +52,8 @@ _INSTALL = (
 _NOISE = ("warning: ", "Undefined set ", "Undefined maint")
 """What a GDB says that lacks one of our settings."""
 _TELLING = re.compile(r"(?i)error\b|cannot|not supported")
-_POINT = "set GDBLEAK_GDB to the path of a gdb with Python"
+_POINT_IT = "set it to the path of a gdb with Python"
+_POINT = _POINT_IT.replace(" it ", " GDBLEAK_GDB ")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def find_gdb() -> GdbProgram:
     found = shutil.which(wanted) if wanted else next(_iter_programs(), None)
     if found is None:
         if wanted:
-            raise DebuggerMissingError(f"GDBLEAK_GDB names {wanted}, which is no program", _POINT)
+            raise _misnamed(wanted)
         raise DebuggerMissingError(
             "there is no gdb on this host's PATH, nor beside gdbleak's Python",
             f"{_INSTALL}, or {_POINT}",
@@ -92,6 +94,24 @@ def find_gdb() -> GdbProgram:
         if isinstance(version, str) and isinstance(python, str):
             return GdbProgram(path, version, python)
     raise _failed(path, output, end)
+
+
+def _misnamed(wanted: str) -> DebuggerMissingError:
+    """Say what is wrong with a GDBLEAK_GDB that leads to nothing that can be run."""
+    path = Path(wanted)
+    if path.is_dir():
+        reason = "which is a folder"
+    elif path.exists():
+        reason = "which may not be run: it lacks the permission (`chmod +x`), or its disk does"
+    elif os.sep in wanted:
+        reason = "which does not exist"
+    else:
+        reason = "which is not on the PATH"
+    other = next(_iter_programs(), None)
+    return DebuggerMissingError(
+        f"GDBLEAK_GDB names {wanted}, {reason}",
+        f"unset GDBLEAK_GDB to use {other}, or {_POINT_IT}" if other else _POINT,
+    )
 
 
 def find_another(path: str) -> str | None:
@@ -118,33 +138,33 @@ def _run(path: str) -> tuple[str, str]:
         DebuggerMissingError: it does not run.
 
     """
-    try:
-        process = subprocess.Popen(
-            [path, *SAFE_OPTIONS, "-batch", "-ex", _PROBE],
-            env=safe_environment(),
-            cwd="/",  # an old Python looks for its modules there first
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            bufsize=0,
-        )
-    except OSError as error:
-        raise DebuggerMissingError(
-            f"{path} does not run: {_explain(path, error)}", _advise(path)
-        ) from error
-    try:
-        output = _read(process)
-        status = process.wait(1)
-    except subprocess.TimeoutExpired:
-        status = None
-    finally:
-        # With its whole session: it may be a script that has started GDB.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    with Leash() as leash:
+        try:
+            process = leash.start(
+                [path, *SAFE_OPTIONS, "-batch", "-ex", _PROBE],
+                env=safe_environment(),
+                cwd="/",  # an old Python looks for its modules there first
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise DebuggerMissingError(
+                f"{path} does not run: {_explain(path, error)}", _advise(path)
+            ) from error
+        try:
+            deadline = time.monotonic() + _PROBE_TIMEOUT_S
+            output, endless = _read(process, deadline)
+            try:
+                status = None if endless else process.wait(max(deadline - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                status = None
+        finally:
+            leash.end(process)
+            assert process.stdout is not None
+            process.stdout.close()
+    if endless:
+        return output, "prints words without end"
     if status is None:
         return output, f"does not answer within {_PROBE_TIMEOUT_S} s"
     if status < 0:
@@ -152,10 +172,10 @@ def _run(path: str) -> tuple[str, str]:
     return output, f"ended with exit status {status}, and printed nothing"
 
 
-def _read(process: subprocess.Popen[bytes]) -> str:
-    """Return what a process prints, until its end or for as long, and as much, as may be."""
+def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[str, bool]:
+    """Return what a process prints until a time, and whether that is more than may be."""
     assert process.stdout is not None
-    output, deadline = b"", time.monotonic() + _PROBE_TIMEOUT_S
+    output = b""
     while len(output) < _PROBE_BYTES:
         left_s = max(deadline - time.monotonic(), 0)
         if not select.select([process.stdout], [], [], left_s)[0]:
@@ -164,7 +184,7 @@ def _read(process: subprocess.Popen[bytes]) -> str:
         if not data:
             break
         output += data
-    return output.decode(errors="replace")
+    return output.decode(errors="replace"), len(output) >= _PROBE_BYTES
 
 
 def _failed(path: str, output: str, end: str) -> DebuggerMissingError:

@@ -86,6 +86,7 @@ class EndedBy(str, Enum):
     TERMINATE = "terminate"
     HANGUP = "hangup"
     TARGET_EXIT = "target-exit"
+    TARGET_KILLED = "target-killed"
     TARGET_EXEC = "target-exec"
     DEBUGGER_DIED = "debugger-died"
     DEBUGGER_SILENT = "debugger-silent"
@@ -96,6 +97,10 @@ class EndedBy(str, Enum):
     WRITE_FAILED = "write-failed"
     RUNNING = "running"
     UNKNOWN = "unknown"
+
+
+TARGET_ENDED = (EndedBy.TARGET_EXIT, EndedBy.TARGET_KILLED)
+"""With these there is nothing left to detach from."""
 
 
 class Hit(NamedTuple):

@@ -43,8 +43,12 @@ def standard_output() -> Iterator[None]:
         # It was about a file, not about the output.
         if error.filename is not None or error.errno in NO_MORE_FILES:
             raise
-        # Python would try to flush again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        discard_output()
         if error.errno != errno.EPIPE:  # a reader that has gone has seen enough
             raise WriteError(f"cannot write the output: {error.strerror}") from error
         sys.exit(0)
+
+
+def discard_output() -> None:
+    """Write nothing more to standard output, which Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -8,12 +8,10 @@ changed meanwhile. And it is ended when it stands still, as at a FIFO, or works 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
 import shutil
-import signal
 import stat
 import subprocess
 import time
@@ -28,6 +26,7 @@ from gdbleak.errors import WriteError
 from gdbleak.files import open_regular
 from gdbleak.folders import private_folder
 from gdbleak.gdb_program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
+from gdbleak.leash import Leash
 from gdbleak.outside_values import read_json
 from gdbleak.owners import Owner
 
@@ -48,11 +47,8 @@ _SCRIPT = (
 shows by the time of the answer."""
 
 _ANSWER_BYTES = 64 << 20
-_PR_SET_PDEATHSIG = 1
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
-
-_libc = ctypes.CDLL(None)
 
 Question = list[tuple[str, list[int]]]
 """Of each file, its path and link-time addresses in it."""
@@ -113,11 +109,11 @@ def _run_once(
         OSError, WriteError: nobody could run it at the moment.
 
     """
-    with private_folder() as folder, ExitStack() as stack:
+    with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
         files = [_open(path, stack) for path, _ in question]
         answer = _prepare(folder, question, files, owner, stack)
         made_ns = os.fstat(answer).st_mtime_ns
-        process = start(partial(_start, gdb, folder, files, owner))
+        process = start(partial(_start, gdb, folder, files, owner, leash))
         if process is None:
             return [], "cancelled"
         read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
@@ -126,9 +122,7 @@ def _run_once(
             _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
             failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            leash.end(process)
         if owner and os.fstat(answer).st_mtime_ns == made_ns:
             raise PermissionError(f"user {owner.user} has not run a script in {gdb.path}")
         names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
@@ -171,13 +165,13 @@ def _prepare(
 
 
 def _start(
-    gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None
+    gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None, leash: Leash
 ) -> subprocess.Popen[bytes]:
     environment = safe_environment()
     if owner:
         kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
         environment = {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONNOUSERSITE": "1"}
-    return subprocess.Popen(
+    return leash.start(  # in a session of its own: Ctrl-C is ours to handle
         [gdb.path, *SAFE_OPTIONS, "-batch", "-ex", _SCRIPT],
         cwd=folder,
         env=environment,
@@ -185,15 +179,8 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is ours to handle
-        preexec_fn=partial(_prepare_child, owner),
+        prepare=owner.become if owner else None,
     )
-
-
-def _prepare_child(owner: Owner | None) -> None:
-    if owner:
-        owner.become()
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _room(file: int | str) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -59,8 +62,9 @@ class Symbolizer:
         """Have a `resolve` in another thread end at once, and every later one."""
         with self._lock:
             self._cancelled = True
-            if self._process:
-                self._process.kill()
+            if self._process and self._process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
 
     def resolve(self, addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
         """Return the frames at each run-time return address.

@@ -362,9 +362,10 @@ def hold_lock(path, life):
 
 
 def main():
-    # None of these may end GDB while it holds a target: not what a service manager sends to a
-    # whole group, nor the end of a terminal, of a controller that reads, or of processor time.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU):
+    # None of these may end GDB while it holds a target: not what a service manager sends to a whole
+    # group, nor the end of a terminal, of a controller that reads, of processor time, or of how
+    # large a file may be.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     window = Window()
     Start("gdbleak-start", window)

@@ -261,11 +261,13 @@ class Debugger:
 
     def __exit__(self, *_: object) -> None:
         """End GDB, which has no target any more."""
-        with suppress(DebuggerDiedError):  # which is what is wanted
-            self._send("-gdb-exit\n")
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_TIMEOUT_S)
-        self.close()
+        try:
+            with suppress(DebuggerDiedError):  # which is what is wanted
+                self._send("-gdb-exit\n")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_TIMEOUT_S)
+        finally:  # Ctrl-C ends the wait
+            self.close()
 
     def _send(self, text: str) -> None:
         try:

@@ -71,16 +71,19 @@ class Proof:
         ok = tracer == 0 and state not in halted and intact is not False
         return Verification(tracer, before, state, intact, ok)
 
-    def conclude(self, released_s: float, own_stop: bool, has_exec: bool) -> Verification:
+    def conclude(
+        self, released_s: float, own_stop: bool, has_exec: bool, waits: bool
+    ) -> Verification:
         """Wait until the process has lived long enough, and look again. Ctrl-C ends the wait.
 
         Args:
             released_s: When it was let go, on the monotonic clock.
             own_stop: See `look`.
             has_exec: Whether it runs another program by now, whose end is its own affair.
+            waits: Whether to wait at all.
 
         """
-        until_s = released_s + RUN_ON_S
+        until_s = released_s + (RUN_ON_S if waits else 0)
         with suppress(KeyboardInterrupt):
             while self._lives() and time.monotonic() < until_s:
                 time.sleep(_LOOK_S)

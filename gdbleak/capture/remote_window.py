@@ -20,7 +20,7 @@ from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import PROGRESS_S, TICK_S, explain
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.gdb_program import GdbProgram
-from gdbleak.recording import END, EndedBy, encode_json
+from gdbleak.recording import END, TARGET_ENDED, EndedBy, encode_json
 from gdbleak.target import Target
 
 LOOK_S = 0.5
@@ -81,7 +81,7 @@ class RemoteWindow:
         except DebuggerDiedError:
             ended_by = EndedBy.DEBUGGER_DIED
         finally:
-            if ended_by not in (EndedBy.DEBUGGER_DIED, EndedBy.TARGET_EXIT):
+            if ended_by not in (EndedBy.DEBUGGER_DIED, *TARGET_ENDED):
                 agent.detach(self._target.pid)
         self._tail.read_all()
         if ended_by is not EndedBy.DEBUGGER_DIED:
@@ -170,7 +170,7 @@ class RemoteWindow:
     def _complete(self, process: RemoteProcess, ended_by: EndedBy, end_ns: int | None) -> None:
         status, tail = self._latest, self._tail
         pauses_ns = (status.attach_pause_ns or 0, status.longest_stop_ns) if status else (0,)
-        proof = process.verify(self._target.state, ended_by is EndedBy.TARGET_EXIT)
+        proof = process.verify(self._target.state, ended_by in TARGET_ENDED)
         end: dict[str, Any] = {
             "ended_by": ended_by,
             "end_ns": end_ns,

@@ -259,6 +259,7 @@ def explain(events: list[dict[str, Any]]) -> EndedBy | None:
         if event["message"] == "stopped":
             reason = str(event["payload"].get("reason", ""))
             if reason.startswith("exited"):
-                return EndedBy.TARGET_EXIT
+                killed = reason == "exited-signalled"
+                return EndedBy.TARGET_KILLED if killed else EndedBy.TARGET_EXIT
             return EndedBy.TARGET_EXEC if reason == "exec" else EndedBy.DEBUGGER_STOPPED
     return None

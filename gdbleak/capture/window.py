@@ -37,7 +37,7 @@ from gdbleak.gdb_program import GdbProgram
 from gdbleak.modules import Module
 from gdbleak.plan import find_sentinel
 from gdbleak.proc import Memory, memory_status, resident_set
-from gdbleak.recording import END, FRAME, EndedBy, encode_json
+from gdbleak.recording import END, FRAME, TARGET_ENDED, EndedBy, encode_json
 from gdbleak.report import Verification
 from gdbleak.shared_memory import check_sharers, has_trapped
 from gdbleak.target import Target
@@ -112,6 +112,8 @@ class Window:
         self._verification: Verification | None = None
         self._released_s: float | None = None
         self._is_touched = False
+        self.is_hurried = False
+        """Whether Ctrl-C came when the window was over: nobody is to wait for the report."""
 
     def __enter__(self) -> Window:
         """Write a journal, and start a guard.
@@ -180,7 +182,10 @@ class Window:
                 check_sharers(self._target.pid)  # once more: seconds have passed
                 guard.announce(agent.debugger.pid, agent.halts_first)
                 interruption.defer()
-                self._record(agent, self._write_plan(agent.folder), interruption)
+                plan = self._write_plan(agent.folder)
+                if interruption.reason:
+                    raise KeyboardInterrupt
+                self._record(agent, plan, interruption)
             self._verification = self._proof.look(self._has_own_stop)
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
@@ -192,6 +197,7 @@ class Window:
                 "modules": [module.to_json() for module in modules],
             }
             self._write_end(self._verification)
+            self.is_hurried = interruption.reason not in (None, self._outcome.ended_by)
 
     def _write_plan(self, folder: Path) -> Path:
         path = folder / "plan.json"
@@ -207,19 +213,23 @@ class Window:
         )
         return path
 
-    def conclude(self) -> Verification:
+    def conclude(self, waits: bool = True) -> Verification:
         """Return the proof, once the target has run on for long enough.
+
+        Args:
+            waits: Whether to wait for that; it is looked at in any case.
 
         Raises:
             WriteError: it cannot be written into the recording.
 
         """
         assert self._verification is not None
-        if self._outcome.ended_by is not EndedBy.TARGET_EXIT and self._released_s is not None:
+        if self._outcome.ended_by not in TARGET_ENDED and self._released_s is not None:
             self._verification = self._proof.conclude(
                 self._released_s,
                 self._has_own_stop,
                 self._outcome.ended_by is EndedBy.TARGET_EXEC,
+                waits,
             )
             self._write_end(self._verification)
         return self._verification
@@ -317,7 +327,7 @@ class Window:
         """Let the target go; return for how many seconds it stood still for that at most."""
         began_s = time.monotonic()
         ended_by = self._outcome.ended_by
-        if ended_by is EndedBy.TARGET_EXIT:
+        if ended_by in TARGET_ENDED:
             self._guard.stand_down()
         else:
             # When it has stood still already for as long as it may, it does not wait much longer.

@@ -12,10 +12,12 @@ from typing import TypeVar
 
 from gdbleak.analysis import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.errors import FileError, UsageError, WriteError
+from gdbleak.endings import find_doubt
+from gdbleak.errors import FileError, UndecidedError, UsageError, WriteError
 from gdbleak.grouping import BY
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
 from gdbleak.report import Report
+from gdbleak.streams import discard_output
 from gdbleak.suppressions import Suppression
 from gdbleak.suppressions import parse as parse_suppressions
 from gdbleak.verdicts import Word
@@ -127,7 +129,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=_words,
         default=(),
         metavar="VERDICT",
-        help="return 6 if a call stack has this verdict, such as `leak`; several with commas: "
+        help="return 6 if a call stack has this verdict, such as `leak`; 1 if none has, and the "
+        "window did not end as asked; several with commas: "
         f"{', '.join(word.value for word in Word)}",
     )
     group.add_argument(
@@ -232,9 +235,25 @@ class Output:
         self._renderer = self._choose(options)
 
     def status(self, report: Report) -> int:
-        """Return the exit status that the user has asked for, by the verdicts of a report."""
+        """Return the exit status that the user has asked for, by the verdicts of a report.
+
+        Raises:
+            UndecidedError: it has none of them, and cannot be relied on for that.
+
+        """
         found = {site.verdict.word for site in report.leaking if site.verdict}
-        return FOUND if found.intersection(self._fail_on) else 0
+        if found.intersection(self._fail_on):
+            return FOUND
+        doubt = find_doubt(report) if self._fail_on else None
+        if doubt:
+            reason, remedy = doubt
+            words = " or ".join(f"`{word.value}`" for word in self._fail_on)
+            raise UndecidedError(
+                f"{reason}: no call stack is {words} in its report, which does not mean that none"
+                " is",
+                remedy,
+            )
+        return 0
 
     def show(self, report: Report) -> None:
         """Write the report.
@@ -281,11 +300,15 @@ class Output:
 
 
 def _write_out(made: str | bytes) -> None:
-    """Write a report to standard output."""
-    if isinstance(made, str):
-        sys.stdout.write(made)
-    else:
-        sys.stdout.buffer.write(made)
+    """Write a report to standard output; that its reader has seen enough changes no exit status."""
+    try:
+        if isinstance(made, str):
+            sys.stdout.write(made)
+        else:
+            sys.stdout.buffer.write(made)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
 
 
 def check_writable(path: str) -> None:

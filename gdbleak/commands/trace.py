@@ -139,9 +139,10 @@ class Trace:
         output.show(report)
         if report.window.ended_by == EndedBy.WRITE_FAILED:
             raise _explain_full()
+        status = output.status(report)
         if report.window.ended_by in _FAILURES or report.verification.ok is False:
             return 1
-        return output.status(report)
+        return status
 
     def _trace_remote(self, options: argparse.Namespace) -> Report:
         for name, default in _LOCAL_ONLY.items():

@@ -67,16 +67,27 @@ class Follower:
 
         """
         self._view = view
+        self.is_cut_off = False
+        """Whether Ctrl-C came while what it had to show was waited for."""
         scratch = folder / "follow"
         try:
             scratch.mkdir()
             (scratch / "view.pickle").write_bytes(pickle.dumps((view, subject)))
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
+        without_bytecode = ["-B"] if sys.dont_write_bytecode else []
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _RUN, str(scratch / "view.pickle"), *sys.path],
+                [
+                    sys.executable,
+                    *without_bytecode,
+                    "-I",
+                    "-c",
+                    _RUN,
+                    str(scratch / "view.pickle"),
+                    *sys.path,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if on_report else None,
                 bufsize=0,
@@ -113,6 +124,7 @@ class Follower:
         try:
             self._wait()
         except KeyboardInterrupt:
+            self.is_cut_off = True
             self._kill()
         if self._process.returncode:
             self._view.clean_up()

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,12 +26,17 @@ def main(path: str) -> None:
     os.nice(NICENESS)
     view: View
     subject: Subject
-    view, subject = pickle.loads(Path(path).read_bytes())
+    try:
+        pickled = Path(path).read_bytes()
+    except FileNotFoundError:  # gdbleak was interrupted meanwhile, and has cleared up
+        return
+    view, subject = pickle.loads(pickled)
     try:
         with standard_output():
             view.run(subject, Lifeline(sys.stdin.fileno()))
     except GdbleakError as error:
         sys.stderr.write(f"gdbleak: {error}\n")
     finally:
-        for process in psutil.Process().children():  # it may be reading symbols still
-            process.kill()
+        for process in psutil.Process().children(recursive=True):  # it may be reading symbols still
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

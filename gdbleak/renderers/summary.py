@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbleak.endings import describe
 from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text import Line, printable
 from gdbleak.units import (
@@ -12,29 +13,6 @@ from gdbleak.units import (
     format_percent,
     format_seconds,
 )
-
-_ENDED_BY = {
-    "duration": "ended by its duration",
-    "max-events": "ended by the event limit",
-    "max-pause": "ended because the target stood still for too long",
-    "max-memory": "ended because gdbleak or GDB used too much memory",
-    "budget": "ended because the breakpoints could not be taken out for a while",
-    "interrupt": "ended by Ctrl-C",
-    "terminate": "ended by SIGTERM",
-    "hangup": "ended by SIGHUP",
-    "target-exit": "ended because the target ended",
-    "target-exec": "ended because the target started another program",
-    "debugger-died": "ended because GDB ended unexpectedly",
-    "debugger-silent": "ended because GDB stopped answering",
-    "debugger-stopped": "ended because GDB stopped the target unexpectedly",
-    "starved": "ended because gdbleak was stopped, or did not get to run",
-    "disarmed": "ended because GDB took its breakpoints out, for a process that shares the memory",
-    "child-trapped": "ended because a process that the target made died of SIGTRAP, perhaps at a"
-    " breakpoint in memory that it shared",
-    "write-failed": "ended because the recording could not be written on",
-    "running": "still open",
-    "unknown": "ended for a reason that was not recorded",
-}
 
 _LABEL_WIDTH = len("target left as found: ")
 
@@ -58,10 +36,9 @@ def _fact(label: str, value: str, alarm: bool = False) -> Line:
 
 
 def _recording(window: WindowInfo) -> list[Line]:
-    ended_by = _ENDED_BY.get(window.ended_by, f"ended by {printable(window.ended_by)}")
     tail = f" and a tail of {format_seconds(window.tail_s)}" if window.tail_s else ""
     facts = [
-        _fact("window", f"{format_seconds(window.duration_s)}{tail}, {ended_by}"),
+        _fact("window", f"{format_seconds(window.duration_s)}{tail}, {describe(window.ended_by)}"),
         *_sampling(window.sampling),
         _fact("events", f"{window.events:,}"),
         _fact("allocations", f"{window.allocations:,}"),

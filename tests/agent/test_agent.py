@@ -31,7 +31,7 @@ from gdbleak.recording import (
     iter_frames,
 )
 
-IGNORED = (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU)
+IGNORED = (*(signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU, signal.SIGXFSZ),)
 """Signals that the agent keeps from ending GDB."""
 
 AGENT = Path(__file__).parents[2] / "gdbscripts" / "gdbleak_agent.py"

@@ -106,7 +106,7 @@ def test_death_of_the_target_by_signal_ends_the_window(puppet, trace):
     result = trace.finish()
     assert puppet.wait() == -signal.SIGKILL
     assert result.exit_code == 0
-    assert_ten_leaked(result, "target-exit")
+    assert_ten_leaked(result, "target-killed")
 
 
 def test_exec_ends_the_window_and_the_new_program_runs(puppet, trace, build_target):
@@ -126,6 +126,36 @@ def test_death_of_gdb_leaves_a_report_and_is_no_success(puppet, trace):
     assert result.exit_code == 1
     assert_ten_leaked(result, "debugger-died")
     puppet.end()  # its code still holds breakpoints
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "words"),
+    [
+        (lambda puppet, _: puppet.tell("exit 7"), 0, None),
+        (lambda puppet, _: puppet.process.kill(), 1, "the window ended because a signal killed"),
+        (lambda _, trace: find_gdb(trace.pid).kill(), 1, "the window ended because GDB ended"),
+    ],
+    ids=["program ends", "program killed", "gdb killed"],
+)
+@pytest.mark.parametrize("options", [(), ("--interval", 600)], ids=["", "interval"])
+def test_fail_on_passes_only_where_all_was_seen(cli, puppet, options, end, status, words):
+    saved = cli.tmpdir.parent / "saved"
+    trace = cli.start_trace(puppet.pid, "--save", saved, "--fail-on", "turnover?", *options)
+    assert puppet.ask("leak 10") == "leaked"
+    end(puppet, trace)
+
+    for result in (trace.finish(), cli.run("report", saved, "--fail-on", "turnover?")):
+        assert result.exit_code == status
+        refusals = [
+            line for line in result.stderr.splitlines() if line.startswith("gdbleak: the w")
+        ]
+        if words:
+            [refusal] = refusals
+            assert words in refusal
+            assert "no call stack is `turnover?`" in refusal
+        else:
+            assert refusals == []
+    puppet.end()  # where GDB was killed, its code may hold breakpoints
 
 
 def test_death_of_gdbleak_lets_the_target_go(puppet, trace):

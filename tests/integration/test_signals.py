@@ -111,7 +111,7 @@ def test_fatal_signal_kills_as_without_us(cli, start_in_core_folder, how, number
     report = trace.finish().report
 
     assert os.WTERMSIG(untraced) == number
-    assert report["window"]["ended_by"] == "target-exit"
+    assert report["window"]["ended_by"] == "target-killed"
     [site] = report["sites"]
     assert (site["function"], site["outstanding_count"]) == ("leak", 10)
     if CORE_PATTERN.startswith(("|", "/")):

@@ -34,15 +34,17 @@ def prove(halts_first):
     """Return what stands in for a rehearsal that goes well."""
 
     @contextmanager
-    def proved_agent(_gdb, folder):
+    def proved_agent(_gdb, folder, on_launch):
         assert folder.is_dir()
+        assert callable(on_launch)
         yield SimpleNamespace(halts_first=halts_first)
 
     return proved_agent
 
 
 @contextmanager
-def fail(_gdb, _folder):
+def fail(_gdb, _folder, on_launch):
+    assert callable(on_launch)
     raise UnprovedError("gdb 13.1 failed at the attach", "take another")
     yield
 

@@ -73,13 +73,50 @@ def find_gdb_at(path: str) -> GdbProgram:
     return found
 
 
-@pytest.mark.parametrize("variable", ["", "/nowhere/gdb"])
-def test_no_gdb(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GDBLEAK_GDB", variable)
-    with pytest.raises(DebuggerMissingError, match=variable or "no gdb") as caught:
+@pytest.mark.parametrize("variable", [None, ""])
+def test_no_gdb(variable: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if variable is not None:
+        monkeypatch.setenv("GDBLEAK_GDB", variable)
+    with pytest.raises(DebuggerMissingError, match="no gdb") as caught:
         find_gdb()
-    for word in INSTALL[-1:] if variable else INSTALL:
+    for word in INSTALL:
         assert word in caught.value.help_text
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("folder", "which is a folder"),
+        ("text", "which may not be run: "),
+        ("missing", "which does not exist"),
+        ("text/below", "which does not exist"),
+        ("link", "which does not exist"),
+        (None, "which is not on the PATH"),
+    ],
+)
+@pytest.mark.parametrize("another", [True, False])
+def test_variable_that_names_no_program(
+    name: str | None,
+    reason: str,
+    another: bool,
+    make_gdb: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("#!/bin/sh\n")
+    (tmp_path / "link").symlink_to("nowhere")
+    named = str(tmp_path / name) if name else "no-such-gdb"
+    monkeypatch.setenv("GDBLEAK_GDB", named)
+    other = make_gdb(GOOD, "path") if another else None
+    with pytest.raises(DebuggerMissingError) as caught:
+        find_gdb()
+    assert str(caught.value).startswith(f"GDBLEAK_GDB names {named}, {reason}")
+    assert caught.value.help_text == (
+        f"unset GDBLEAK_GDB to use {other}, or set it to the path of a gdb with Python"
+        if another
+        else "set GDBLEAK_GDB to the path of a gdb with Python"
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,8 +137,13 @@ def test_no_gdb(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("exec sleep 600", "does not answer within 0.5 s"),
         ("sleep 600\n:", "does not answer within 0.5 s"),
         ("exec >&- 2>&-; sleep 600", "does not answer within 0.5 s"),
+        ("exec yes no", "prints words without end; it printed: no"),
+        ("yes no &\nsleep 600", "prints words without end; it printed: no"),
     ],
-    ids=["no Python", "broken Python", "noise", "dies", "hangs", "child hangs", "hangs silently"],
+    ids=[
+        *("no Python", "broken Python", "noise", "dies", "hangs", "child hangs", "hangs silently"),
+        *("endless", "child endless"),
+    ],
 )
 def test_unusable_gdb(
     script: str,

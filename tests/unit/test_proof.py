@@ -33,7 +33,7 @@ def test_ctrl_c_ends_the_wait_but_not_the_proof(own_proof, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(proof.time, "sleep", interrupt)
-    verification = own_proof.conclude(time.monotonic(), own_stop=False, has_exec=False)
+    verification = own_proof.conclude(time.monotonic(), own_stop=False, has_exec=False, waits=True)
 
     assert (verification.ok, verification.death) == (True, None)
     assert verification.ran_on_s < proof.RUN_ON_S
@@ -41,5 +41,7 @@ def test_ctrl_c_ends_the_wait_but_not_the_proof(own_proof, monkeypatch):
 
 def test_time_before_it_counts(own_proof):
     """The report is made meanwhile."""
-    verification = own_proof.conclude(time.monotonic() - 7, own_stop=False, has_exec=False)
+    verification = own_proof.conclude(
+        time.monotonic() - 7, own_stop=False, has_exec=False, waits=True
+    )
     assert (verification.ok, verification.ran_on_s >= 7) == (True, True)

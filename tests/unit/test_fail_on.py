@@ -1,0 +1,104 @@
+"""`--fail-on`: what lets it pass, and what does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from unittest.mock import Mock
+
+import pytest
+import recordings
+from reports import LEFT_AS_FOUND, SAMPLES
+from support.cli import GDBLEAK
+
+from gdbleak import cli
+from gdbleak.commands.output import FOUND
+from gdbleak.endings import ENDINGS
+from gdbleak.recording import EndedBy
+
+REPORT = SAMPLES["one-site"]
+WINDOW = REPORT.window
+ASKED_FOR = {
+    *(EndedBy.DURATION, EndedBy.MAX_EVENTS, EndedBy.INTERRUPT, EndedBy.TERMINATE),
+    EndedBy.TARGET_EXIT,
+}
+MISSED = "no call stack is `cache?` in its report, which does not mean that none is"
+
+
+@pytest.fixture
+def trace(monkeypatch):
+    """Return what stands in for `gdbleak.trace`."""
+    trace = Mock()
+    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    return trace
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return what stands in for `gdbleak.load`."""
+    load = Mock()
+    monkeypatch.setattr("gdbleak.commands.report.load", load)
+    return load
+
+
+@pytest.mark.parametrize("command", ["trace", "report"])
+@pytest.mark.parametrize("ended_by", EndedBy)
+def test_only_an_end_that_was_asked_for_lets_fail_on_pass(request, capsys, command, ended_by):
+    ended = replace(REPORT, window=replace(WINDOW, ended_by=ended_by.value))
+    request.getfixturevalue("trace" if command == "trace" else "load").return_value = ended
+    exit_code = cli.main([command, "123", "--fail-on", "cache?"])
+    said = capsys.readouterr()
+
+    assert said.out, "there is a report all the same"
+    if ended_by in ASKED_FOR:
+        assert (exit_code, said.err) == (0, "")
+    elif (command, ended_by) == ("trace", EndedBy.WRITE_FAILED):
+        assert exit_code == 5
+    else:
+        first, second = said.err.splitlines()
+        assert exit_code == 1
+        assert first == f"gdbleak: the window {ENDINGS[ended_by].words}: {MISSED}"
+        assert second.startswith("  try: ")
+
+
+@pytest.mark.parametrize("ended_by", EndedBy)
+def test_verdict_that_was_found_counts_however_the_window_ended(load, ended_by):
+    sampled = SAMPLES["sampled"]
+    load.return_value = replace(sampled, window=replace(sampled.window, ended_by=ended_by.value))
+    assert cli.main(["report", "123", "--fail-on", "cache?,leak?"]) == FOUND
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ended_by": "later"}, "the window ended by later: "),
+        ({"complete": False}, "the recording is cut off before its window ended: "),
+        ({"lost_events": 1200}, "1,200 events were lost: "),
+        (
+            {"ended_by": "target-exit", "duration_s": 0.0},
+            "the process ended before its window was open: ",
+        ),
+    ],
+)
+def test_report_that_is_not_whole_lets_no_fail_on_pass(load, capsys, changes, words):
+    load.return_value = replace(REPORT, window=replace(WINDOW, **changes))
+    assert cli.main(["report", "123", "--fail-on", "cache?"]) == 1
+    assert f"gdbleak: {words}{MISSED}" in capsys.readouterr().err
+
+
+def test_process_that_was_not_left_as_found_lets_no_fail_on_pass(load, capsys):
+    load.return_value = replace(REPORT, verification=replace(LEFT_AS_FOUND, ok=False))
+    assert cli.main(["report", "123", "--fail-on", "cache?"]) == 1
+    assert f"the process was not left as it was found: {MISSED}" in capsys.readouterr().err
+
+
+def test_reader_that_has_seen_enough_changes_no_exit_status(tmp_path):
+    recording = recordings.write(tmp_path / "x", recordings.head(), recordings.opened(1))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*GDBLEAK, "report", recording, "--fail-on", "leak"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert "the recording is cut off before its window ended: " in done.stderr
