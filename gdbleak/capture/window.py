@@ -184,6 +184,7 @@ class Window:
                 interruption.defer()
                 plan = self._write_plan(agent.folder)
                 if interruption.reason:
+                    self._guard.stand_down()  # nothing was touched that it might repair
                     raise KeyboardInterrupt
                 self._record(agent, plan, interruption)
             self._verification = self._proof.look(self._has_own_stop)
