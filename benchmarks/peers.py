@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-from gdbleak.allocator_search import find_allocators, plan_probes
-from gdbleak.link_map import read_search_order
-from gdbleak.modules import ModuleReader
-from gdbleak.plan import Role
-from gdbleak.proc import Memory, read_mappings
-from gdbleak.selection import Selection
+from gdbleak.plan.allocators import find_allocators, plan_probes
+from gdbleak.plan.selection import Selection
+from gdbleak.recording.probes import Role
+from gdbleak.target.link_map import read_search_order
+from gdbleak.target.modules import ModuleReader
+from gdbleak.target.proc import Memory, read_mappings
 
 NAIVE = Path(__file__).with_name("naive_gdb.py")
 MODES: tuple[tuple[str, ...], ...] = (

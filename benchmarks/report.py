@@ -20,7 +20,7 @@ from pathlib import Path
 from tabulate import tabulate
 from targets import Target, build
 
-from gdbleak.recording import END, HIT, MAGIC, Recording, encode_json, iter_frames
+from gdbleak.recording.reader import END, HIT, MAGIC, Recording, encode_json, iter_frames
 
 SECONDS = 5
 FRAME_BYTES = 8

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gdbleak.gdb_program import GdbProgram, find_gdb
-from gdbleak.modules import Module, ModuleMap
-from gdbleak.symbols import Symbolizer
+from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.debugger.symbols import Symbolizer
+from gdbleak.recording.modules import Module, ModuleMap
 
 BASE = 1 << 32
 TEXT = 0x1000000

@@ -27,8 +27,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gdbleak.api import ReportOptions, load, trace
     from gdbleak.errors import GdbleakError
-    from gdbleak.report import Frame, Report, Site
-    from gdbleak.suspects import Search, find_suspects
+    from gdbleak.report.model import Frame, Report, Site
+    from gdbleak.survey.suspects import Search, find_suspects
 else:
 
     def __dir__():
@@ -38,7 +38,9 @@ else:
         """Import what is asked for: all of it takes longer than many commands run."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from gdbleak import api, errors, report, suspects
+        from gdbleak import api, errors
+        from gdbleak.report import model as report
+        from gdbleak.survey import suspects
 
         homes = api, errors, report, suspects
         return next(vars(home)[name] for home in homes if name in vars(home))

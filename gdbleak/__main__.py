@@ -18,7 +18,7 @@ def entry() -> None:
             # Python would leave half a file of what it compiles, and trip over it ever after.
             sys.dont_write_bytecode = True
         # Not before: Ctrl-C may come while all the modules are read.
-        from gdbleak.streams import fill_standard_streams
+        from gdbleak.host.streams import fill_standard_streams
 
         fill_standard_streams()
         from gdbleak.cli import main

@@ -11,34 +11,35 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gdbleak.allocator_search import find_allocators, plan_probes
-from gdbleak.analysis import Analysis, ReportOptions
-from gdbleak.capture.journals import check_journal
+from gdbleak.analysis.passes import Analysis, ReportOptions
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
-from gdbleak.capture.pilot import measure_rate
 from gdbleak.capture.window import Window
+from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.effort import Effort
 from gdbleak.errors import WriteError
-from gdbleak.folders import private_folder
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
-from gdbleak.gdb_program import GdbProgram, find_gdb
-from gdbleak.halting import check_halt
-from gdbleak.link_map import read_search_order
-from gdbleak.memory_limit import find_limit
-from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again, looking_at
-from gdbleak.owners import Owner, owner_of_process
-from gdbleak.proc import Memory, memory_status, read_mappings, resident_set
-from gdbleak.process_limits import check_processor_time, raised_limits
-from gdbleak.rates import Rate
-from gdbleak.recording import HEAD, MAGIC, VERSION, Recording, encode_json, reading
-from gdbleak.report import Frame, Report
-from gdbleak.selection import Selection
-from gdbleak.symbols import Symbolizer, locate
-from gdbleak.target import inspect, isoformat
+from gdbleak.host.folders import private_folder
+from gdbleak.host.process_limits import check_processor_time, raised_limits
+from gdbleak.plan.allocators import find_allocators, plan_probes
+from gdbleak.plan.selection import Selection
+from gdbleak.preflight.halting import check_halt
+from gdbleak.preflight.pilot import measure_rate
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.recording.reader import HEAD, MAGIC, VERSION, Recording, encode_json, reading
+from gdbleak.report.model import Frame, Report
+from gdbleak.safety.journals import check_journal
+from gdbleak.target.link_map import read_search_order
+from gdbleak.target.memory_limit import find_limit
+from gdbleak.target.modules import ModuleReader, find_again, looking_at
+from gdbleak.target.owners import Owner, owner_of_process
+from gdbleak.target.proc import Memory, memory_status, read_mappings, resident_set
+from gdbleak.target.process import inspect, isoformat
+from gdbleak.verdicts.rates import Rate
 
 _INTERRUPTED = "interrupted: function names were not read"
 

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from gdbleak import __version__
 from gdbleak.errors import MORE_FILES, FileError, GdbleakError, ResourceLimitError, UsageError
-from gdbleak.process_limits import check_limits
-from gdbleak.streams import NO_MORE_FILES, standard_output
-from gdbleak.text import printable
+from gdbleak.host.process_limits import check_limits
+from gdbleak.host.streams import NO_MORE_FILES, standard_output
+from gdbleak.text.lines import printable
 
 
 class Command(Protocol):
@@ -32,16 +32,7 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; only when they are needed, for they bring everything along."""
-    from gdbleak.commands import (
-        agent,
-        completion,
-        diff,
-        doctor,
-        report,
-        rescue,
-        suspects,
-        trace,
-    )
+    from gdbleak.commands import agent, completion, diff, doctor, report, rescue, suspects, trace
 
     return {
         "trace": trace.Trace(),

@@ -1,8 +1,8 @@
 """The part of gdbleak that runs inside GDB: sets the breakpoints of a plan and records their hits.
 
 Python 2.7 and 3.x, standard library only. In a hit it reads registers and raw stack and appends
-one frame to the recording (the format stands in gdbleak/recording.py). It never raises, prints
-or decides there; what goes wrong is counted, and told when the controller asks.
+one frame to the recording (the format stands in gdbleak/recording/reader.py). It never raises,
+prints or decides there; what goes wrong is counted, and told when the controller asks.
 
 `gdbleak-start FILE` begins a window, once the one before it has ended. FILE is a plan in JSON,
 in which each character of a path stands for a byte:

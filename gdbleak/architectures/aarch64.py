@@ -13,13 +13,7 @@ from functools import lru_cache
 import capstone
 from capstone import arm64
 
-from gdbleak.architectures.model import (
-    Architecture,
-    Flow,
-    FrameConvention,
-    Instruction,
-    ReadCode,
-)
+from gdbleak.architectures.model import Architecture, Flow, FrameConvention, Instruction, ReadCode
 
 INSTRUCTION_BYTES = 4
 _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 1025, 1026, 1032

@@ -1,1 +1,1 @@
-"""Everything that touches a running process: GDB, the window, its end, and the proof after it."""
+"""The window: what is recorded of a process, and when that ends."""

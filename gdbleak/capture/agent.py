@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.architectures import X86_64
-from gdbleak.capture.debugger import Debugger
+from gdbleak.debugger.interface import Debugger
+from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
-from gdbleak.gdb_program import GdbProgram, script_path
-from gdbleak.phases import Phase
-from gdbleak.plan import Probe
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe
 
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0

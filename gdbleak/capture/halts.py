@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
-from gdbleak.proc import list_threads, read_state, read_switches
+from gdbleak.target.proc import list_threads, read_state, read_switches
 
 CLOSE_S, CLOSE_SHARE, CLOSE_AT_MOST_S = 0.001, 0.04, 0.01
 """How often a thread is looked at while it is expected to be halted: in seconds at least, as a

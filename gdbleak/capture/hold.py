@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S, Agent
-from gdbleak.capture.debugger import DebuggerSilentError
-from gdbleak.capture.guard import read_tracer
-from gdbleak.capture.guarding import Guarding
-from gdbleak.capture.last_resort import LastResort
+from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
-from gdbleak.proc import list_threads, read_state
+from gdbleak.safety.guard import read_tracer
+from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.last_resort import LastResort
+from gdbleak.target.proc import list_threads, read_state
 
 TICK_S = 0.01
 AFTER_A_PAUSE_S = 0.05

@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from gdbleak.recording import EndedBy
+from gdbleak.recording.reader import EndedBy
 
 _REASONS = {
     signal.SIGINT: EndedBy.INTERRUPT,

@@ -11,14 +11,14 @@ import time
 from contextlib import suppress
 from itertools import islice
 
-from gdbleak.allocator_search import Plan
-from gdbleak.blocks import Block
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.words import WORD_BYTES, Words
 from gdbleak.effort import EffortError
-from gdbleak.glibc_heap import Heap, find_data
-from gdbleak.proc import Memory, read_mappings
-from gdbleak.recording import Freed, encode_freed
+from gdbleak.heap.freed import Heap
+from gdbleak.ledger.blocks import Block
+from gdbleak.plan.allocators import Plan
+from gdbleak.recording.reader import Freed, encode_freed
+from gdbleak.target.proc import Memory, find_data, read_mappings
 
 GLANCE_S = 0.001
 ROUND_S = 0.05

@@ -14,16 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gdbleak.allocator_search import iter_changed
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S, DETACH_TIMEOUT_S, Agent, write_plan
-from gdbleak.capture.scratch import Scratch, read_scratch
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
+from gdbleak.debugger.program import GdbProgram, find_another
 from gdbleak.errors import DebuggerFailedError, UnprovedError
-from gdbleak.gdb_program import GdbProgram, find_another
-from gdbleak.phases import Phase
-from gdbleak.plan import Probe
-from gdbleak.proc import Memory, list_threads, read_state, read_status
-from gdbleak.recording import Decoder, Hit, iter_frames
+from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe
+from gdbleak.recording.reader import Decoder, Hit, iter_frames
+from gdbleak.safety.scratch import Scratch, read_scratch
+from gdbleak.target.proc import Memory, list_threads, read_state, read_status
 
 START_TIMEOUT_S = 20.0
 SETTLE_S = 2.0

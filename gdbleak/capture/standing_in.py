@@ -13,8 +13,8 @@ from gdbleak.architectures import X86_64
 from gdbleak.capture import stand_in
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
 from gdbleak.errors import DebuggerFailedError
-from gdbleak.plan import Probe, Role
-from gdbleak.proc import Memory, list_threads
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.target.proc import Memory, list_threads
 
 READY_TIMEOUT_S = 20.0
 DEATH_S = 2.0

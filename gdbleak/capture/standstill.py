@@ -7,7 +7,7 @@ import time
 import psutil
 
 from gdbleak.capture.halts import Halts, choose_witnesses, look_at
-from gdbleak.proc import list_threads, read_state, read_switches
+from gdbleak.target.proc import list_threads, read_state, read_switches
 
 ROUND = 10
 """In how many samples every thread is looked at once."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from gdbleak.allocators import AllocatorFunction
-from gdbleak.blocks import Block
-from gdbleak.budget import Calls, Slowness
-from gdbleak.growing import Appended, GrowingRecording
-from gdbleak.plan import Probe, Role
-from gdbleak.recording import Hit, Turn
-from gdbleak.replay import Replay
+from gdbleak.capture.budget import Calls, Slowness
+from gdbleak.ledger.blocks import Block
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.growing import Appended, GrowingRecording
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.reader import Hit, Turn
 
 
 class Tail:

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gdbleak.budget import Schedule
 from gdbleak.capture.agent import Agent, Status
-from gdbleak.capture.guarding import Guarding
+from gdbleak.capture.budget import Schedule
 from gdbleak.capture.halts import Halts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -19,11 +18,12 @@ from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import WriteError
-from gdbleak.phases import Phase
-from gdbleak.proc import Memory, resident_set
-from gdbleak.recording import EndedBy, Resident, encode_resident
-from gdbleak.shared_memory import has_trapped, share_memory
-from gdbleak.target import Target
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.reader import EndedBy, Resident, encode_resident
+from gdbleak.safety.guarding import Guarding
+from gdbleak.target.proc import Memory, resident_set
+from gdbleak.target.process import Target
+from gdbleak.target.shared_memory import has_trapped, share_memory
 
 TICK_S, FROZEN_TICK_S = 0.01, 0.002
 PROGRESS_S = 0.1

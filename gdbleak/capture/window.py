@@ -14,33 +14,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gdbleak.allocator_search import Plan
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S, Agent, encode_path, write_plan
-from gdbleak.capture.debugger import DebuggerDiedError
-from gdbleak.capture.guard import Journal
-from gdbleak.capture.guarding import Guarding
 from gdbleak.capture.halts import Edge, Halts, find_longest, watch_closely
 from gdbleak.capture.hold import AFTER_A_PAUSE_S, Hold
 from gdbleak.capture.interruption import Interruption
-from gdbleak.capture.journals import open_journal
-from gdbleak.capture.last_resort import LastResort
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
-from gdbleak.capture.proof import Proof
 from gdbleak.capture.rehearsal import proved_agent
-from gdbleak.capture.scratch import read_scratch
 from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import Watch
+from gdbleak.debugger.interface import DebuggerDiedError
+from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.modules import Module
-from gdbleak.plan import find_sentinel
-from gdbleak.proc import Memory, memory_status, resident_set
-from gdbleak.recording import END, FRAME, TARGET_ENDED, EndedBy, encode_json
-from gdbleak.report import Verification
-from gdbleak.shared_memory import check_sharers, has_trapped
-from gdbleak.target import Target
+from gdbleak.plan.allocators import Plan
+from gdbleak.plan.breakpoints import find_sentinel
+from gdbleak.recording.modules import Module
+from gdbleak.recording.reader import END, FRAME, TARGET_ENDED, EndedBy, encode_json
+from gdbleak.report.model import Verification
+from gdbleak.safety.guard import Journal
+from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.journals import open_journal
+from gdbleak.safety.last_resort import LastResort
+from gdbleak.safety.proof import Proof
+from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.proc import Memory, memory_status, resident_set
+from gdbleak.target.process import Target
+from gdbleak.target.shared_memory import check_sharers, has_trapped
 
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""

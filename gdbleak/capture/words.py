@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 
-from gdbleak.snapshot import PAGE_BYTES
+from gdbleak.heap.snapshot import PAGE_BYTES
 
 WORD_BYTES = 8
 GAP_PAGES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gdbleak.standalone import make_standalone
+from gdbleak.plan.standalone import make_standalone
 
 
 class Agent:

@@ -10,12 +10,12 @@ from pathlib import Path
 from gdbleak.api import load
 from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
-from gdbleak.diff import compare
 from gdbleak.errors import RecordingError, UsageError
-from gdbleak.recording import MAGIC
+from gdbleak.recording.reader import MAGIC
 from gdbleak.renderers.diff import as_json, as_text
-from gdbleak.report import Report
-from gdbleak.report_reader import read_report
+from gdbleak.report.comparison import compare
+from gdbleak.report.model import Report
+from gdbleak.report.reader import read_report
 
 _ADVICE = "give files written with --save, or with -o FILE.json"
 

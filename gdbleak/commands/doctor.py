@@ -7,8 +7,8 @@ import sys
 
 from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.commands.target import add_process_argument, choose_process
-from gdbleak.doctor import examine_host, examine_process
-from gdbleak.text import printable
+from gdbleak.preflight.doctor import examine_host, examine_process
+from gdbleak.text.lines import printable
 
 
 class Doctor:

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gdbleak.analysis import SORTS, ReportOptions
+from gdbleak.analysis.grouping import BY
+from gdbleak.analysis.passes import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.endings import find_doubt
 from gdbleak.errors import FileError, UndecidedError, UsageError, WriteError
-from gdbleak.grouping import BY
+from gdbleak.host.streams import discard_output
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
-from gdbleak.report import Report
-from gdbleak.streams import discard_output
-from gdbleak.suppressions import Suppression
-from gdbleak.suppressions import parse as parse_suppressions
-from gdbleak.verdicts import Word
+from gdbleak.report.endings import find_doubt
+from gdbleak.report.model import Report
+from gdbleak.report.suppressions import Suppression
+from gdbleak.report.suppressions import parse as parse_suppressions
+from gdbleak.verdicts.rules import Word
 
 LISTED_BLOCKS = 1000
 """How many blocks of a call stack a report holds that was asked for them."""

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from gdbleak.capture.limits import Progress
-from gdbleak.cost import describe, load_of
-from gdbleak.rates import Rate
-from gdbleak.units import format_count
+from gdbleak.preflight.cost import describe, load_of
+from gdbleak.text.units import format_count
+from gdbleak.verdicts.rates import Rate
 
 
 class ProgressLine:

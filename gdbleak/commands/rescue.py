@@ -7,8 +7,8 @@ import sys
 
 from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
-from gdbleak.rescue import rescue
-from gdbleak.text import printable
+from gdbleak.safety.rescue import rescue
+from gdbleak.text.lines import printable
 
 
 class Rescue:

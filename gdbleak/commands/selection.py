@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gdbleak.selection import Selection, parse_function
+from gdbleak.plan.selection import Selection, parse_function
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,9 @@ from tabulate import tabulate
 from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
 from gdbleak.errors import NoSuchProcessError
-from gdbleak.processes import Candidate, describe_process, find_processes
-from gdbleak.text import cut, printable
-from gdbleak.units import format_bytes, format_seconds
+from gdbleak.target.processes import Candidate, describe_process, find_processes
+from gdbleak.text.lines import cut, printable
+from gdbleak.text.units import format_bytes, format_seconds
 
 _COMMAND_WIDTH = 45
 

@@ -23,10 +23,10 @@ from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.commands.target import add_process_argument, choose_process
 from gdbleak.commands.watching import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
-from gdbleak.recording import EndedBy
-from gdbleak.remote_trace import trace_remote
-from gdbleak.report import Report
-from gdbleak.units import format_bytes
+from gdbleak.recording.reader import EndedBy
+from gdbleak.remote.trace import trace_remote
+from gdbleak.report.model import Report
+from gdbleak.text.units import format_bytes
 
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from gdbleak.allocators import AllocatorFunction
-from gdbleak.blocks import Block
-from gdbleak.modules import ModuleMap
-from gdbleak.plan import Probe
-from gdbleak.recording import Event, Freed, Hit
+from gdbleak.ledger.blocks import Block
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.probes import Probe
+from gdbleak.recording.reader import Event, Freed, Hit
 from gdbleak.renderers.content import describe
-from gdbleak.replay import Replay
-from gdbleak.report import Frame
-from gdbleak.units import format_seconds
+from gdbleak.report.model import Frame
+from gdbleak.text.units import format_seconds
 
 HEADER = f"{'time':15} {'thread':>7} {'function':14} {'bytes':>9} {'address':>14}  caller, or age"
 

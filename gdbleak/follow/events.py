@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from gdbleak.follow.event_lines import HEADER, EventLines
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.view import Subject
-from gdbleak.growing import GrowingRecording
-from gdbleak.modules import ModuleMap
-from gdbleak.recording import MAGIC, Recording
+from gdbleak.recording.growing import GrowingRecording
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import MAGIC, Recording
 
 POLL_S = 0.5
 

@@ -21,8 +21,8 @@ from gdbleak.errors import WriteError
 from gdbleak.follow.lifeline import encode
 from gdbleak.follow.relay import Relay
 from gdbleak.follow.view import Subject, View
-from gdbleak.proc import read_state
-from gdbleak.report import Report
+from gdbleak.report.model import Report
+from gdbleak.target.proc import read_state
 
 POLL_S = 0.2
 

@@ -19,8 +19,8 @@ from gdbleak.follow.screen import Screen
 from gdbleak.follow.snapshots import Snapshots
 from gdbleak.follow.terminal import Modes, Terminal
 from gdbleak.follow.view import Subject
-from gdbleak.proc import read_state
-from gdbleak.report import Report
+from gdbleak.report.model import Report
+from gdbleak.target.proc import read_state
 
 REFRESH_S = 1.0
 """How often there is a new report at most."""

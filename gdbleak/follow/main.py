@@ -14,7 +14,7 @@ import psutil
 from gdbleak.errors import GdbleakError
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.view import Subject, View
-from gdbleak.streams import standard_output
+from gdbleak.host.streams import standard_output
 
 NICENESS = 10
 """The target and those who trace it come first."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from threading import Thread
 
+from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.follow.view import Subject
-from gdbleak.modules import ModuleMap
-from gdbleak.report import Frame
-from gdbleak.symbols import Symbolizer, locate
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.report.model import Frame
 
 
 class Names:

@@ -12,7 +12,7 @@ from typing import IO
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.tables import iter_reports
 from gdbleak.follow.view import Subject
-from gdbleak.report import Report
+from gdbleak.report.model import Report
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from gdbleak.capture.limits import Progress
 from gdbleak.renderers.content import describe_caller, stack_lines
-from gdbleak.report import Report, Site
-from gdbleak.sparkline import draw_bars
-from gdbleak.text import printable
-from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
+from gdbleak.report.model import Report, Site
+from gdbleak.text.lines import printable
+from gdbleak.text.sparkline import draw_bars
+from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds
 
 HELP = "q end  p pause  sort v verdict b bytes n blocks g growth o oldest  enter stack"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from gdbleak.analysis import Analysis
+from gdbleak.analysis.passes import Analysis
 from gdbleak.capture.limits import Progress
 from gdbleak.follow.names import Names
 from gdbleak.follow.view import Subject
-from gdbleak.modules import ModuleMap
-from gdbleak.proc import memory_status, resident_set
-from gdbleak.recording import EndedBy, Recording
-from gdbleak.report import Report, Verification
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import EndedBy, Recording
+from gdbleak.report.model import Report, Verification
+from gdbleak.target.proc import memory_status, resident_set
 
 SHARE, FREE_S = 0.2, 1.0
 """Of a processor's time, how much snapshots take, beside one second in all: each reads the

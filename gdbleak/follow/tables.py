@@ -12,7 +12,7 @@ from gdbleak.follow.names import Names
 from gdbleak.follow.snapshots import Snapshots
 from gdbleak.follow.view import Subject
 from gdbleak.renderers import Renderer
-from gdbleak.report import Report
+from gdbleak.report.model import Report
 
 POLL_S = 0.5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gdbleak.analysis import ReportOptions
+from gdbleak.analysis.passes import ReportOptions
+from gdbleak.debugger.program import GdbProgram
 from gdbleak.follow.lifeline import Lifeline
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.modules import Module
-from gdbleak.owners import Owner
+from gdbleak.recording.modules import Module
+from gdbleak.target.owners import Owner
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from gdbleak.renderers.plain import PlainRenderer
 from gdbleak.renderers.pprof import PprofRenderer
 from gdbleak.renderers.speedscope import SpeedscopeRenderer
 from gdbleak.renderers.table import TableRenderer
-from gdbleak.report import Report
+from gdbleak.report.model import Report
 
 
 class Renderer(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gdbleak.report import History
-from gdbleak.units import format_bytes, format_seconds
+from gdbleak.report.model import History
+from gdbleak.text.units import format_bytes, format_seconds
 
 _WIDTH, _HEIGHT = 900, 220
 _LEFT, _TOP, _BOTTOM = 70, 12, 24

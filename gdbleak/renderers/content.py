@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from posixpath import basename
 
-from gdbleak.names import shorten
 from gdbleak.renderers.cycles import Cycle, find_cycles
 from gdbleak.renderers.summary import summary
-from gdbleak.report import Frame, Report, Site
-from gdbleak.text import Line, cut, fold, printable
-from gdbleak.units import count_of, format_bytes, format_count, format_seconds
+from gdbleak.report.model import Frame, Report, Site
+from gdbleak.text.lines import Line, cut, fold, printable
+from gdbleak.text.names import shorten
+from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds
 
 COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Caller")
 """Headers above the cells of `rows`; all but the last two stand above numbers."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from io import StringIO
 
 from gdbleak.renderers.content import describe
-from gdbleak.report import Frame, Report, Site
-from gdbleak.text import printable
+from gdbleak.report.model import Frame, Report, Site
+from gdbleak.text.lines import printable
 
 COLUMNS = (
     "rank",

@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 
 from tabulate import tabulate
 
-from gdbleak.diff import Change, Comparison, Difference
 from gdbleak.renderers.content import describe_caller, heading, stack_lines
-from gdbleak.text import fold
-from gdbleak.units import format_bytes
+from gdbleak.report.comparison import Change, Comparison, Difference
+from gdbleak.text.lines import fold
+from gdbleak.text.units import format_bytes
 
 SCHEMA = "gdbleak.diff/1"
 

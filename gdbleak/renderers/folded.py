@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdbleak.renderers.stacks import iter_stacks, name
-from gdbleak.report import Report
+from gdbleak.report.model import Report
 
 
 @dataclass(frozen=True)

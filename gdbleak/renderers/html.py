@@ -26,9 +26,9 @@ from gdbleak.renderers.content import (
 )
 from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.renderers.summary import summary
-from gdbleak.report import Frame, Report, Site
-from gdbleak.text import cut, printable
-from gdbleak.units import format_bytes, format_seconds
+from gdbleak.report.model import Frame, Report, Site
+from gdbleak.text.lines import cut, printable
+from gdbleak.text.units import format_bytes, format_seconds
 
 _FOLDER = Path(__file__).parent / "page"
 _MOST = 1000

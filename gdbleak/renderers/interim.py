@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdbleak.renderers.plain import PlainRenderer
-from gdbleak.report import Report
-from gdbleak.units import count_of, format_bytes, format_seconds
+from gdbleak.report.model import Report
+from gdbleak.text.units import count_of, format_bytes, format_seconds
 
 
 @dataclass(frozen=True)

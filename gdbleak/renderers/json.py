@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from gdbleak.report import SCHEMA, Frame, Report, Site
+from gdbleak.report.model import SCHEMA, Frame, Report, Site
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
-from gdbleak.report import Report
+from gdbleak.report.model import Report
 
 
 @dataclass(frozen=True)

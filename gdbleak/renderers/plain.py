@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
-from gdbleak.report import Report, Site
-from gdbleak.text import Line, fold
+from gdbleak.report.model import Report, Site
+from gdbleak.text.lines import Line, fold
 
 
 @dataclass(frozen=True)

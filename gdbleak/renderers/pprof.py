@@ -14,8 +14,8 @@ from datetime import datetime
 from gdbleak.renderers.content import heading
 from gdbleak.renderers.protobuf import content, integer, packed
 from gdbleak.renderers.stacks import iter_stacks, name
-from gdbleak.report import Frame, Report
-from gdbleak.text import printable
+from gdbleak.report.model import Frame, Report
+from gdbleak.text.lines import printable
 
 _VALUES = (
     ("inuse_space", "bytes"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gdbleak import __version__
 from gdbleak.renderers.content import heading
 from gdbleak.renderers.stacks import iter_stacks, name
-from gdbleak.report import Frame, Report
+from gdbleak.report.model import Frame, Report
 
 
 @dataclass(frozen=True)

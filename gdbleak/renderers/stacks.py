@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gdbleak.renderers.content import describe
-from gdbleak.report import Frame, Report, Site
-from gdbleak.text import printable
+from gdbleak.report.model import Frame, Report, Site
+from gdbleak.text.lines import printable
 
 
 class Weights(NamedTuple):

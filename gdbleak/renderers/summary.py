@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gdbleak.endings import describe
-from gdbleak.report import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
-from gdbleak.text import Line, printable
-from gdbleak.units import (
+from gdbleak.report.endings import describe
+from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
+from gdbleak.text.lines import Line, printable
+from gdbleak.text.units import (
     count_of,
     format_bytes,
     format_count,

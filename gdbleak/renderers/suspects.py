@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from tabulate import tabulate
 
-from gdbleak.sparkline import ASCII_BARS, BARS, draw_bars
-from gdbleak.suspects import Lineup, Suspect
-from gdbleak.text import cut, fold, printable
-from gdbleak.trend import ENOUGH
-from gdbleak.units import format_bytes, format_seconds
+from gdbleak.report.lineup import Lineup, Suspect
+from gdbleak.report.trend import ENOUGH
+from gdbleak.text.lines import cut, fold, printable
+from gdbleak.text.sparkline import ASCII_BARS, BARS, draw_bars
+from gdbleak.text.units import format_bytes, format_seconds
 
 SCHEMA = "gdbleak.suspects/1"
 

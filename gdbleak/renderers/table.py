@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
-from gdbleak.report import Report
-from gdbleak.text import Line
+from gdbleak.report.model import Report
+from gdbleak.text.lines import Line
 
 _MIN_WIDTH = 80
 """Numbers are never cut: a narrower terminal folds the lines by itself."""

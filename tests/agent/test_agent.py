@@ -17,9 +17,9 @@ import pytest
 from fake_gdb import FakeGdb, FakeThread
 from support.events import hits_of
 
-from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role
-from gdbleak.recording import (
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.reader import (
     HEAD,
     HIT,
     MAGIC,

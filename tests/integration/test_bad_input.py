@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.processes import TRACER, state_of, wait_until
 
-from gdbleak.gdb_program import find_gdb
+from gdbleak.debugger.program import find_gdb
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 

@@ -8,7 +8,7 @@ import pytest
 from support.processes import wait_until
 
 import gdbleak
-from gdbleak.recording import Recording, Turn
+from gdbleak.recording.reader import Recording, Turn
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

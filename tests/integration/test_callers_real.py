@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.names import qualified
+from gdbleak.text.names import qualified
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

@@ -10,8 +10,8 @@ from support.gdbs import debian_root
 from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
-from gdbleak.glibc_heap import Heap
-from gdbleak.proc import Memory
+from gdbleak.heap.freed import Heap
+from gdbleak.target.proc import Memory
 
 
 @pytest.fixture(params=LIBRARIES)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.processes import state_of, wait_until
 
-from gdbleak.gdb_program import find_gdb
+from gdbleak.debugger.program import find_gdb
 
 TARGETS = Path(__file__).parents[1] / "targets"
 

@@ -10,11 +10,11 @@ from support.gdbs import debian_root
 from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
-from gdbleak.blocks import HEAP
-from gdbleak.glibc_heap import Heap
-from gdbleak.proc import Memory
-from gdbleak.recording import Recording
-from gdbleak.replay import Replay
+from gdbleak.heap.freed import Heap
+from gdbleak.ledger.blocks import HEAP
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.reader import Recording
+from gdbleak.target.proc import Memory
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

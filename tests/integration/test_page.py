@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from unit.reports import SAMPLES, report, site
 
 from gdbleak.renderers import make_renderer
-from gdbleak.report import Frame, Verdict
+from gdbleak.report.model import Frame, Verdict
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocator_search import Entry, find_allocators, plan_probes
-from gdbleak.capture import pilot
-from gdbleak.capture.perf_counter import REGISTERS, CallCounter, explain, measure_cost
-from gdbleak.capture.pilot import measure_rate
-from gdbleak.link_map import read_search_order
-from gdbleak.modules import ModuleReader
-from gdbleak.proc import Memory, list_threads, read_mappings
+from gdbleak.plan.allocators import Entry, find_allocators, plan_probes
+from gdbleak.preflight import pilot
+from gdbleak.preflight.perf_counter import REGISTERS, CallCounter, explain, measure_cost
+from gdbleak.preflight.pilot import measure_rate
+from gdbleak.target.link_map import read_search_order
+from gdbleak.target.modules import ModuleReader
+from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 FAR = 3.0
 """By what a measured rate may differ: it is that of a fifth of a second, of a machine that does

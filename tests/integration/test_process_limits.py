@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from support.crew import find_gdb, find_guard
 
-from gdbleak import process_limits
 from gdbleak.errors import ResourceLimitError
-from gdbleak.process_limits import check_processor_time, raised_limits
+from gdbleak.host import process_limits
+from gdbleak.host.process_limits import check_processor_time, raised_limits
 
 WITHOUT_CAPABILITY = ("setpriv", "--bounding-set=-sys_resource") if os.geteuid() == 0 else ()
 """Takes from root the right to raise hard limits."""

@@ -12,7 +12,7 @@ from support.crew import running_beside
 from support.processes import lives, wait_until
 
 from gdbleak.capture.rehearsal import START_TIMEOUT_S
-from gdbleak.gdb_program import find_gdb
+from gdbleak.debugger.program import find_gdb
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

@@ -10,10 +10,10 @@ import pytest
 from support.processes import state_of, status_of, wait_until
 
 import gdbleak
-from gdbleak import shared_memory
 from gdbleak.capture import watch
 from gdbleak.errors import ProcessUnusableError
-from gdbleak.shared_memory import Sharer, check_sharers, find_sharers
+from gdbleak.target import shared_memory
+from gdbleak.target.shared_memory import Sharer, check_sharers, find_sharers
 
 needs_ptrace = pytest.mark.usefixtures("needs_ptrace")
 

@@ -17,13 +17,13 @@ import psutil
 import pytest
 from support.processes import wait_until
 
-from gdbleak.elf import ElfImage
-from gdbleak.gdb_program import GdbProgram, find_gdb
-from gdbleak.modules import Module, ModuleMap
-from gdbleak.owners import Owner
-from gdbleak.proc import read_state
-from gdbleak.report import Frame
-from gdbleak.symbols import Symbolizer
+from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.debugger.symbols import Symbolizer
+from gdbleak.elf.image import ElfImage
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.report.model import Frame
+from gdbleak.target.owners import Owner
+from gdbleak.target.proc import read_state
 
 TARGETS = Path(__file__).parent.parent / "targets"
 SIZE = 1 << 32
@@ -553,9 +553,9 @@ def test_gdb_ends_with_whoever_started_it(
         f"open({str(pid_file)!r}, 'w').write('%d\\n' % os.getpid()); signal.pause()"
     )
     script = (
-        "from gdbleak.gdb_program import GdbProgram\n"
-        "from gdbleak.modules import Module, ModuleMap\n"
-        "from gdbleak.symbols import Symbolizer\n"
+        "from gdbleak.debugger.program import GdbProgram\n"
+        "from gdbleak.target.modules import Module, ModuleMap\n"
+        "from gdbleak.debugger.symbols import Symbolizer\n"
         f"modules = ModuleMap([Module('m', 0, {SIZE}, 0, None, {str(library)!r})])\n"
         f"Symbolizer(GdbProgram({slow.path!r}, '1', '3'), modules).resolve([8])\n"
     )

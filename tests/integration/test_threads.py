@@ -10,7 +10,7 @@ from support.processes import wait_until
 
 import gdbleak
 from gdbleak.capture.limits import Limits
-from gdbleak.halting import estimate_halt_s, find_sufficient_ms
+from gdbleak.preflight.halting import estimate_halt_s, find_sufficient_ms
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gdbleak.target import YAMA
+from gdbleak.target.process import YAMA
 
 ROOT = Path(__file__).parents[2]
 NOBODY, SOMEBODY = 65534, 61234

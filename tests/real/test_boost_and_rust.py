@@ -18,7 +18,7 @@ from support.findings import (
 from support.libraries import LIBRARIES, find_library
 from support.servers import Client
 
-from gdbleak.names import qualified
+from gdbleak.text.names import qualified
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from gdbleak.capture.scratch import read_scratch
-from gdbleak.proc import Memory
+from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.proc import Memory
 from support.processes import Target, lives, state_of, status_of, wait_until
 
 TORTURE = int(os.environ.get("GDBLEAK_TORTURE", "1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbleak.recording import Hit, Recording
+from gdbleak.recording.reader import Hit, Recording
 
 
 def hits_of(recording: Recording) -> list[Hit]:

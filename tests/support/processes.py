@@ -14,8 +14,7 @@ from typing import IO, Any, TypeVar
 
 import psutil
 
-from gdbleak.glibc_heap import find_data
-from gdbleak.proc import list_threads, read_mappings, read_state
+from gdbleak.target.proc import find_data, list_threads, read_mappings, read_state
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbleak.report import (
+from gdbleak.report.model import (
     Estimate,
     Frame,
     History,
@@ -20,7 +20,7 @@ from gdbleak.report import (
     Verification,
     WindowInfo,
 )
-from gdbleak.sampling import Sample, estimate
+from gdbleak.verdicts.sampling import Sample, estimate
 
 HOSTILE = (
     "=cmd|' /C calc'!A0 `tick` a\\|b [bold red]x[/] <script>\x1b[2J\x07\r\n\t\x7f\x9b31m"

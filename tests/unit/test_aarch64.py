@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocators import FAMILIES, MALLOC_FAMILY
 from gdbleak.architectures import AARCH64, AARCH64_FRAMES, Flow
-from gdbleak.elf import ElfImage
-from gdbleak.modules import Module, ModuleMap
-from gdbleak.plan import Role, make_plan
-from gdbleak.stacks import Unwinder
+from gdbleak.elf.image import ElfImage
+from gdbleak.plan.breakpoints import make_plan
+from gdbleak.recording.functions import FAMILIES, MALLOC_FAMILY
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.recording.probes import Role
+from gdbleak.unwinding.stacks import Unwinder
 
 TARGETS = Path(__file__).parents[1] / "targets"
 LIBC = Path("/usr/aarch64-linux-gnu/lib/libc.so.6")

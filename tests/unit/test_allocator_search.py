@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from support.libraries import find_library
 
-from gdbleak.allocator_names import name_allocator
-from gdbleak.allocator_search import find_allocators, iter_changed, plan_probes
-from gdbleak.elf import ElfImage
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ForeignBreakpointError
-from gdbleak.modules import Module, ModuleMap, ModuleReader
-from gdbleak.proc import Memory, read_mappings
+from gdbleak.plan.allocator_names import name_allocator
+from gdbleak.plan.allocators import find_allocators, iter_changed, plan_probes
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.target.modules import ModuleReader
+from gdbleak.target.proc import Memory, read_mappings
 
 MALLOC = "#include <stddef.h>\nvoid *malloc(size_t size) { return (void *)size; }"
 OTHER = "int other(int x) { return x; }"

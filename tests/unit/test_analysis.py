@@ -6,11 +6,11 @@ import pytest
 import recordings
 from recordings import PROGRAM, free, malloc
 
-from gdbleak.analysis import Analysis, ReportOptions
-from gdbleak.modules import ModuleMap
-from gdbleak.phases import Phase
-from gdbleak.recording import Recording
-from gdbleak.report import Frame, MemoryInfo, Verification
+from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.reader import Recording
+from gdbleak.report.model import Frame, MemoryInfo, Verification
 
 S = 10**9
 OPENED_NS, END_NS = 5 * S, 15 * S

@@ -1,4 +1,4 @@
-"""Who may import whom: what computes reports needs neither GDB nor a process."""
+"""Who may import whom: each package those below it, and what computes reports no process."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
-PURE = [
-    "blocks",
-    "calls",
-    "own_calls",
-    "glibc_arena",
-    "glibc_chunk",
-    "glibc_heap",
-    "glibc_lists",
-    "glibc_tcache",
-    "snapshot",
-    "ledger",
-    "mapping_ledger",
-    "replay",
-    "allocators",
-    "architectures",
-    "code_walk",
+
+FLOORS = [
+    "cli",
+    "commands",
+    "remote",
+    "api",
+    "follow",
+    "renderers preflight",
+    "capture",
+    "safety survey",
     "plan",
-    "growing",
-    "recording",
-    "stacks",
-    "cfi",
-    "debug_frame",
-    "stack_height",
-    "unwind_sources",
-    "dwarf_expressions",
-    "callers",
-    "names",
-    "rust_names",
+    "debugger",
+    "target",
     "analysis",
-    "allocator_mappings",
-    "diff",
-    "facts",
-    "grouping",
-    "history",
-    "suppressions",
-    "report_reader",
-    "runtimes",
-    "trend",
-    "outlook",
-    "sites",
-    "survival",
-    "tally",
-    "turnover",
+    "unwinding",
     "verdicts",
-    "report",
-    "selection",
-    "rates",
-    "cost",
-    "container_names",
-    "halting",
-    "units",
-    "sparkline",
-    "follow.event_lines",
-    "text",
-    *(f"renderers.{path.stem}" for path in (PACKAGE / "renderers").glob("*.py")),
+    "ledger",
+    "report heap",
+    "recording",
+    "elf architectures",
+    "host",
+    "text bounds effort",
+    "errors",
 ]
-FORBIDDEN = ("pygdbmi", "subprocess", "gdbleak.capture", "gdbleak.commands", "gdbleak.symbols")
+"""From the top; a module imports from its own package, and from floors below its own."""
+
+ENTRIES = {"__init__", "__main__"}
+
+PURE = {
+    *("analysis", "unwinding", "verdicts", "ledger", "report", "heap", "recording", "renderers"),
+    *("elf", "architectures", "text"),
+}
+"""They need neither GDB nor a process."""
+FORBIDDEN = {
+    *("gdbleak.target", "gdbleak.debugger", "gdbleak.plan", "gdbleak.safety", "gdbleak.survey"),
+    *("gdbleak.capture", "gdbleak.preflight", "gdbleak.follow", "gdbleak.api", "gdbleak.remote"),
+    *("gdbleak.commands", "pygdbmi", "psutil", "subprocess"),
+}
+"""What they do not import."""
+
+MAX_FILES = 10
+"""Directly in gdbleak/."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def floor_of(part):
+    return next(number for number, floor in enumerate(FLOORS) if part in floor.split())
+
+
+def part_of(module):
+    """Return the package, or file directly in gdbleak/, that a module of ours is in."""
+    return module.split(".")[1]
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def imports(path):
@@ -76,57 +76,43 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield node.module
-            # `from gdbleak.commands import trace` imports a module too.
+            # `from gdbleak.commands import trace` imports a module, and so may `from gdbleak`.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def file_of(module):
-    """Return the file of a module of the package, or None for anything else."""
-    path = ROOT.joinpath(*module.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if module.startswith("gdbleak.") and candidate.exists():
-            return candidate
-    return None
-
-
-def reachable(module):
-    """Return every module that is imported once `module` is, with the way there."""
-    ways = {module: module}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        path = file_of(name)
-        for imported in imports(path) if path else ():
-            if imported not in ways:
-                ways[imported] = f"{ways[name]} > {imported}"
-                todo.append(imported)
-    return ways
 
 
 def is_in(module, packages):
     return any(module == package or module.startswith(package + ".") for package in packages)
 
 
-def test_the_walk_sees_what_is_forbidden():
-    found = reachable("gdbleak.api")
-    assert {name for name in FORBIDDEN if any(is_in(module, [name]) for module in found)} == {
-        "pygdbmi",
-        "subprocess",
-        "gdbleak.capture",
-        "gdbleak.symbols",
-    }
+def test_every_part_has_a_floor():
+    parts = {path.stem for path in PACKAGE.glob("*.py")} - ENTRIES
+    parts |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert parts == {part for floor in FLOORS for part in floor.split()}
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_pure_module(module):
-    assert file_of(f"gdbleak.{module}")
-    ways = reachable(f"gdbleak.{module}")
-    assert [way for name, way in ways.items() if is_in(name, FORBIDDEN)] == []
+def test_few_files_lie_outside_the_packages():
+    assert len([*PACKAGE.glob("*.py")]) <= MAX_FILES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path):
+    own = part_of(name_of(path))
+    if own in ENTRIES:
+        return
+    others = {part_of(name) for name in imports(path) if name.startswith("gdbleak.")}
+    others -= {own, "__version__"}
+    assert {other for other in others if floor_of(other) <= floor_of(own)} == set()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part_of(name_of(path)) in PURE], ids=name_of
+)
+def test_pure_module(path):
+    assert [name for name in imports(path) if is_in(name, FORBIDDEN)] == []
 
 
 def test_only_the_scripts_of_gdb_import_gdb():
-    files = [path for path in PACKAGE.rglob("*.py") if "gdbscripts" not in path.parts]
+    files = [path for path in MODULES if "gdbscripts" not in path.parts]
     assert files
     assert [path for path in files if is_in("gdb", set(imports(path)))] == []
 
@@ -142,10 +128,10 @@ def test_scripts_of_gdb_import_the_standard_library_alone():
         assert "gdb" in names or script.name == "gdbleak_box.py"
 
 
-def test_only_the_capture_uses_the_machine_interface():
+def test_only_the_debugger_uses_the_machine_interface():
     users = {
         path.parent.name
-        for path in PACKAGE.rglob("*.py")
+        for path in MODULES
         if any(is_in(name, ["pygdbmi"]) for name in imports(path))
     }
-    assert users == {"capture"}
+    assert users == {"debugger"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdbleak.budget import CREDIT_S, MAX_THREADS, STOP_NS, Calls, Schedule, Slowness
-from gdbleak.phases import Phase
-from gdbleak.plan import Role
+from gdbleak.capture.budget import CREDIT_S, MAX_THREADS, STOP_NS, Calls, Schedule, Slowness
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Role
 
 TICK_S = 0.01
 ENTRY, RETURN, ESCAPE = Role.ENTRY, Role.RETURN, Role.ESCAPE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.callers import Wrappers, find_caller
-from gdbleak.report import Frame
+from gdbleak.analysis.callers import Wrappers, find_caller
+from gdbleak.report.model import Frame
 
 WRAPPERS = [
     # C++

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
-from gdbleak.cfi import UnwindTable
 from gdbleak.effort import Effort
-from gdbleak.elf import ElfImage, Section
+from gdbleak.elf.image import ElfImage, Section
 from gdbleak.errors import ElfError
-from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.cfi import UnwindTable
+from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 
 RBX = REGISTER_NUMBERS["rbx"]
 CODE = 0x1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.container_names import find_container
+from gdbleak.survey.containers import find_container
 
 ID = "0123456789abcdef" * 4
 

@@ -6,9 +6,9 @@ import doctest
 
 import pytest
 
-from gdbleak import cost
-from gdbleak.cost import describe, load_of, stops_per_s
-from gdbleak.rates import Rate, unknown
+from gdbleak.preflight import cost
+from gdbleak.preflight.cost import describe, load_of, stops_per_s
+from gdbleak.verdicts.rates import Rate, unknown
 
 
 def test_examples():

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.architectures.x86_64_frames import RIP, RSP
-from gdbleak.cfi import UnwindTable
-from gdbleak.debug_frame import DebugFrame
-from gdbleak.elf import ElfImage
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
-from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.cfi import UnwindTable
+from gdbleak.unwinding.debug_frame import DebugFrame
+from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 
 CODE, CODE_SIZE = 0x1000, 0x100
 # code and data alignment 1 and -8, return address; def_cfa rsp, 8; offset rip, 1
@@ -138,7 +138,7 @@ def test_separate_debug_file(
     address = main["st_value"]
     expected = UnwindTable(whole).find_row(address)
     assert expected is not None
-    monkeypatch.setattr("gdbleak.elf.DEBUG_FILES", tmp_path)
+    monkeypatch.setattr("gdbleak.elf.image.DEBUG_FILES", tmp_path)
     assert UnwindTable(ElfImage(str(stripped))).find_row(address) is None
     folder.mkdir()
     subprocess.run(

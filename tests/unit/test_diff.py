@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from reports import SAMPLES, TARGET, WINDOW, report, site
 
-from gdbleak.diff import Change, compare
 from gdbleak.errors import RecordingError
 from gdbleak.renderers import make_renderer
 from gdbleak.renderers.diff import as_json, as_text
-from gdbleak.report import Estimate, Frame, Verdict
-from gdbleak.report_reader import read_report
+from gdbleak.report.comparison import Change, compare
+from gdbleak.report.model import Estimate, Frame, Verdict
+from gdbleak.report.reader import read_report
 
 MAIN = Frame(0x1010, "/srv/app", 0x10, "main", "app.c", 90)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gdbleak.cli import make_parser
-from gdbleak.recording import EndedBy
+from gdbleak.recording.reader import EndedBy
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from gdbleak import cli, doctor
-from gdbleak.doctor import Finding, examine_host, examine_process
+from gdbleak import cli
+from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import DebuggerMissingError, UnprovedError
-from gdbleak.gdb_program import GdbProgram
+from gdbleak.preflight import doctor
+from gdbleak.preflight.doctor import Finding, examine_host, examine_process
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +106,8 @@ def test_yama(host, tmp_path, scope, euid, mark):
 @pytest.mark.parametrize(
     ("name", "value", "mark", "words"),
     [
-        ("gdbleak.doctor.find_gdb", no_gdb, "problem", "there is no gdb here"),
-        ("gdbleak.doctor.proved_agent", fail, "problem", "gdb 13.1 failed at the attach"),
+        ("gdbleak.preflight.doctor.find_gdb", no_gdb, "problem", "there is no gdb here"),
+        ("gdbleak.preflight.doctor.proved_agent", fail, "problem", "gdb 13.1 failed at the attach"),
         ("platform.machine", lambda: "aarch64", "problem", "aarch64"),
         ("shutil.disk_usage", lambda _: SimpleNamespace(free=3 << 20), "note", "only 3 MiB"),
     ],
@@ -147,7 +148,7 @@ def test_our_own_process():
 
 def test_file_that_cannot_be_read_any_more(child, host):
     child.program.unlink()
-    host.setattr("gdbleak.modules.ModuleReader._candidates", _by_path_alone)
+    host.setattr("gdbleak.target.modules.ModuleReader._candidates", _by_path_alone)
     marked = [finding for finding in examine_process(child.pid) if finding.mark != "ok"]
     assert [finding.mark for finding in marked] == ["note"]
     assert "replaced or deleted" in marked[0].text

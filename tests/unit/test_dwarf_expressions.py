@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdbleak.dwarf_expressions import Cursor, UnknownValueError, evaluate
 from gdbleak.errors import ElfError
+from gdbleak.unwinding.dwarf_expressions import Cursor, UnknownValueError, evaluate
 
 REGISTERS = {6: 0x6000, 7: 0x7000, 16: 0x1234, 40: 0x4000}
 MEMORY = {0x7000: 0x1122334455667788, 0x7008: 0xFF}

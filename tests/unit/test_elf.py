@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.architectures import X86_64
-from gdbleak.build_id import parse_build_id
-from gdbleak.cfi import UnwindTable
-from gdbleak.elf import ElfImage
+from gdbleak.elf.build_id import parse_build_id
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
+from gdbleak.unwinding.cfi import UnwindTable
 
 SOURCE = """
 #include <string.h>
@@ -101,7 +101,7 @@ def test_stripped_file_has_the_functions_of_its_debug_file(tmp_path, monkeypatch
     subprocess.run(["strip", path], check=True)
     assert ElfImage(str(path)).find_function("hidden") is None
 
-    monkeypatch.setattr("gdbleak.elf.DEBUG_FILES", tmp_path)
+    monkeypatch.setattr("gdbleak.elf.image.DEBUG_FILES", tmp_path)
     assert ElfImage(str(path)).find_function("hidden") == whole
 
 

@@ -55,5 +55,5 @@ def test_names_of_the_package():
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert result.stdout == "gdbleak.api gdbleak.report gdbleak.errors\n"
+    assert result.stdout == "gdbleak.api gdbleak.report.model gdbleak.errors\n"
     assert result.stderr.endswith("module 'gdbleak' has no attribute 'nothing'\n")

@@ -9,9 +9,9 @@ import recordings
 from recordings import PROGRAM, free, malloc
 
 from gdbleak.follow.event_lines import EventLines
-from gdbleak.growing import GrowingRecording
-from gdbleak.modules import ModuleMap
-from gdbleak.recording import MAGIC, Freed, Recording, encode_freed
+from gdbleak.recording.growing import GrowingRecording
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import MAGIC, Freed, Recording, encode_freed
 
 S = 10**9
 
@@ -75,6 +75,6 @@ def test_half_a_frame_waits_for_its_rest(tell):
 
 
 def test_frames_larger_than_what_is_read_at_once(tell, monkeypatch):
-    monkeypatch.setattr("gdbleak.growing.CHUNK_BYTES", 16)
+    monkeypatch.setattr("gdbleak.recording.growing.CHUNK_BYTES", 16)
     sizes = [line[3] for line in tell(*(malloc(6 * S, n << 8, n, 0x50001) for n in range(1, 99)))]
     assert sizes == [str(n) for n in range(1, 99)]

@@ -14,8 +14,8 @@ from support.cli import GDBLEAK
 
 from gdbleak import cli
 from gdbleak.commands.output import FOUND
-from gdbleak.endings import ENDINGS
-from gdbleak.recording import EndedBy
+from gdbleak.recording.reader import EndedBy
+from gdbleak.report.endings import ENDINGS
 
 REPORT = SAMPLES["one-site"]
 WINDOW = REPORT.window

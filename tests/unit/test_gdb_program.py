@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak import gdb_program
+from gdbleak.debugger import program as gdb_program
+from gdbleak.debugger.program import GdbProgram, find_another, find_gdb, script_path
 from gdbleak.errors import DebuggerMissingError
-from gdbleak.gdb_program import GdbProgram, find_another, find_gdb, script_path
 
 GOOD = """echo '["13.1", "3.11"]'"""
 INSTALL = ("apt-get install gdb", "pip install 'gdbleak[gdb]'", "GDBLEAK_GDB")

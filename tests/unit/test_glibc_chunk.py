@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from gdbleak.glibc_chunk import SIZE_OFFSET, usable_size
+from gdbleak.heap.chunk import SIZE_OFFSET, usable_size
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

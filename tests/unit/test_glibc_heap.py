@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdbleak.effort import EffortError
-from gdbleak.glibc_heap import LOOK_S, Heap, find_data
-from gdbleak.proc import parse_mapping
+from gdbleak.heap.freed import LOOK_S, Heap
+from gdbleak.target.proc import find_data, parse_mapping
 
 DATA = 0x7F0000200000
 HEAP = 0x555555559000

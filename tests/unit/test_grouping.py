@@ -6,12 +6,12 @@ import pytest
 import recordings
 from recordings import free, malloc
 
-from gdbleak.analysis import Analysis, ReportOptions
+from gdbleak.analysis.passes import Analysis, ReportOptions
 from gdbleak.errors import UsageError
-from gdbleak.modules import ModuleMap
-from gdbleak.recording import Recording
-from gdbleak.report import Frame
-from gdbleak.suppressions import parse
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import Recording
+from gdbleak.report.model import Frame
+from gdbleak.report.suppressions import parse
 
 S = 10**9
 FRAMES = {

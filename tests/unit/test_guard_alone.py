@@ -12,7 +12,7 @@ import psutil
 import pytest
 from support.processes import Lines, state_of, wait_until
 
-from gdbleak.capture.guard import Journal, end_debugger, read_start, repair, restore
+from gdbleak.safety.guard import Journal, end_debugger, read_start, repair, restore
 
 PLAN = {
     "pid": 4_194_305,  # above the largest PID the kernel gives

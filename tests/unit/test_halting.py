@@ -7,7 +7,7 @@ import pytest
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.errors import ProcessUnusableError
-from gdbleak.halting import check_halt, describe_halt, estimate_halt_s, find_sufficient_ms
+from gdbleak.preflight.halting import check_halt, describe_halt, estimate_halt_s, find_sufficient_ms
 
 
 @pytest.mark.parametrize(

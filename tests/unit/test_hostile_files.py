@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocator_names import name_allocator
-from gdbleak.allocators import FAMILIES
 from gdbleak.architectures import X86_64
-from gdbleak.cfi import UnwindTable
-from gdbleak.code_map import CodeMap
-from gdbleak.code_walk import CodeWalk
-from gdbleak.debug_frame import DebugFrame
 from gdbleak.effort import Effort, EffortError
-from gdbleak.elf import ElfImage
-from gdbleak.elf_headers import MAX_SECTION_BYTES
+from gdbleak.elf.headers import MAX_SECTION_BYTES
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError, GdbleakError
-from gdbleak.files import FileBytes, open_regular
-from gdbleak.modules import Module
-from gdbleak.plan import make_plan
+from gdbleak.host.files import FileBytes, open_regular
+from gdbleak.plan.allocator_names import name_allocator
+from gdbleak.plan.breakpoints import make_plan
+from gdbleak.recording.functions import FAMILIES
+from gdbleak.recording.modules import Module
+from gdbleak.unwinding.cfi import UnwindTable
+from gdbleak.unwinding.code_map import CodeMap
+from gdbleak.unwinding.code_walk import CodeWalk
+from gdbleak.unwinding.debug_frame import DebugFrame
 
 MOST_S = 10
 MOST_BYTES = 512 << 20

@@ -7,13 +7,13 @@ import os
 
 import pytest
 
-from gdbleak.capture.guard import Journal, read_start
-from gdbleak.capture.journals import check_journal, iter_journals, journal_folder, open_journal
-from gdbleak.capture.scratch import Scratch
 from gdbleak.errors import OpenJournalError, WriteError
-from gdbleak.modules import Module
-from gdbleak.plan import Probe
-from gdbleak.target import Target
+from gdbleak.recording.modules import Module
+from gdbleak.recording.probes import Probe
+from gdbleak.safety.guard import Journal, read_start
+from gdbleak.safety.journals import check_journal, iter_journals, journal_folder, open_journal
+from gdbleak.safety.scratch import Scratch
+from gdbleak.target.process import Target
 
 MODULE = Module("/lib/libc.so.6", 0x1000, 0x2000, 0x1000, "ab" * 20, "/lib/libc.so.6")
 PROBES = (Probe(0, 0x1234, "malloc", True, ("rsp",), None, "55"),)

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from support.processes import lives, wait_until
 
-from gdbleak import leash
-from gdbleak.leash import Leash
+from gdbleak.host import leash
+from gdbleak.host.leash import Leash
 
 SLEEP = ["sh", "-c", "sleep 600; :"]
 

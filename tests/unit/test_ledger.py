@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gdbleak.allocators import INTERNAL_FUNCTIONS, MALLOC_FAMILY, AllocatorFunction
-from gdbleak.ledger import Ledger
+from gdbleak.ledger.heap import Ledger
+from gdbleak.recording.functions import INTERNAL_FUNCTIONS, MALLOC_FAMILY, AllocatorFunction
 
 A, B, C = 0xA0, 0xB0, 0xC0
 ENOMEM = 12

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.allocator_search import find_allocators
-from gdbleak.link_map import read_search_order
-from gdbleak.modules import ModuleReader
-from gdbleak.proc import Memory, read_mappings
+from gdbleak.plan.allocators import find_allocators
+from gdbleak.target.link_map import read_search_order
+from gdbleak.target.modules import ModuleReader
+from gdbleak.target.proc import Memory, read_mappings
 
 PROGRAM = """
 #define _GNU_SOURCE

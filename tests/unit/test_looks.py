@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import recordings
 
-from gdbleak.blocks import HEAP, Block
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
 from gdbleak.errors import WriteError
-from gdbleak.recording import Freed, Recording
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.recording.reader import Freed, Recording
 
 MARK = 0xFEED_FACE_CAFE_BEEF
 BLOCK_BYTES = 64

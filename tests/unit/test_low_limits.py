@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support.cli import GDBLEAK
 
-from gdbleak import errors, process_limits
-from gdbleak.process_limits import check_limits
+from gdbleak import errors
+from gdbleak.host import process_limits
+from gdbleak.host.process_limits import check_limits
 
 ROOT = Path(__file__).parents[2]
 LOW = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdbleak.blocks import FILE_MAPPING, MAPPING
-from gdbleak.mapping_ledger import MAP_ANONYMOUS, PAGE_BYTES, MappingLedger
+from gdbleak.ledger.blocks import FILE_MAPPING, MAPPING
+from gdbleak.ledger.mappings import MAP_ANONYMOUS, PAGE_BYTES, MappingLedger
 
 A = 0x10000
 P = PAGE_BYTES

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from gdbleak.memory_limit import MemoryLimit, find_limit
+from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.target.memory_limit import find_limit
 
 MEMINFO = """\
 MemTotal:        8000000 kB

@@ -14,10 +14,11 @@ import pytest
 from support.processes import wait_until
 
 from gdbleak.effort import Effort
-from gdbleak.elf import ElfImage
-from gdbleak.modules import Module, ModuleMap, ModuleReader, find_again
-from gdbleak.mounts import find_stallers
-from gdbleak.proc import Memory, read_mappings, read_state
+from gdbleak.elf.image import ElfImage
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.target.modules import ModuleReader, find_again
+from gdbleak.target.mounts import find_stallers
+from gdbleak.target.proc import Memory, read_mappings, read_state
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can read map_files")
 

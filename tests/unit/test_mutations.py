@@ -20,15 +20,14 @@ from recordings import FREE, MALLOC, MALLOC_RET
 from support.crew import TORTURE
 from test_hostile_files import read_all
 
-from gdbleak.analysis import ReportOptions
+from gdbleak.analysis.grouping import BY
+from gdbleak.analysis.passes import ReportOptions
 from gdbleak.api import make_report
-from gdbleak.diff import compare
-from gdbleak.elf import ElfImage
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import GdbleakError
-from gdbleak.grouping import BY
-from gdbleak.modules import Module, find_again
-from gdbleak.phases import Phase
-from gdbleak.recording import (
+from gdbleak.recording.modules import Module
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.reader import (
     FRAME,
     MAGIC,
     Freed,
@@ -39,7 +38,9 @@ from gdbleak.recording import (
 )
 from gdbleak.renderers import FORMATS, make_renderer
 from gdbleak.renderers.diff import as_json, as_text
-from gdbleak.report_reader import read_report
+from gdbleak.report.comparison import compare
+from gdbleak.report.reader import read_report
+from gdbleak.target.modules import find_again
 
 COUNT = 300 if TORTURE == 1 else 1334 * TORTURE
 """Of each kind: `make torture` comes to 100,000."""

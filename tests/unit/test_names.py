@@ -6,8 +6,8 @@ import doctest
 
 import pytest
 
-from gdbleak import names
-from gdbleak.names import qualified, shorten
+from gdbleak.text import names
+from gdbleak.text.names import qualified, shorten
 
 STRING = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >"
 MAP = (

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from reports import site
 
-from gdbleak.memory_limit import MemoryLimit
-from gdbleak.outlook import explain_rest, look_ahead
-from gdbleak.report import Estimate, Outlook, Verdict
+from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.report.model import Estimate, Outlook, Verdict
+from gdbleak.verdicts.outlook import explain_rest, look_ahead
 
 MIB = 1 << 20
 LIMIT = MemoryLimit(1000, 400, "machine")

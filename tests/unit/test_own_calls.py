@@ -7,12 +7,13 @@ from small_libraries import build_library, function, hidden, marks
 from support.gdbs import debian_root
 from support.roots import HOST, LIBRARIES, library_of
 
-from gdbleak.allocators import CACHE_START, FAMILIES, INTERNAL_FUNCTIONS, THREAD_END
 from gdbleak.architectures import AARCH64, X86_64
-from gdbleak.elf import ElfImage
-from gdbleak.modules import Module
-from gdbleak.phases import Phase
-from gdbleak.plan import Role, make_plan
+from gdbleak.elf.image import ElfImage
+from gdbleak.plan.breakpoints import make_plan
+from gdbleak.recording.functions import CACHE_START, FAMILIES, INTERNAL_FUNCTIONS, THREAD_END
+from gdbleak.recording.modules import Module
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Role
 
 GLIBC = ("-Wl,-soname,libc.so.6", "-Wl,-Bsymbolic")
 INTERNAL = {function.name for function in INTERNAL_FUNCTIONS}

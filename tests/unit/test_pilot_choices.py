@@ -8,11 +8,11 @@ import resource
 
 import pytest
 
-from gdbleak.allocator_search import Entry
-from gdbleak.allocators import MALLOC_FAMILY, OPERATORS
-from gdbleak.capture import perf_counter, pilot
-from gdbleak.capture.busy_threads import choose_threads
-from gdbleak.capture.pilot import measure_rate
+from gdbleak.plan.allocators import Entry
+from gdbleak.preflight import perf_counter, pilot
+from gdbleak.preflight.busy_threads import choose_threads
+from gdbleak.preflight.pilot import measure_rate
+from gdbleak.recording.functions import MALLOC_FAMILY, OPERATORS
 
 
 def names_of(functions):
@@ -75,8 +75,8 @@ def test_threads_stand_for_all(monkeypatch):
         reads.append(thread)
         return (len(reads) / 1e3 if thread in (7, 8, 9) else 0.0), 0.0
 
-    monkeypatch.setattr("gdbleak.capture.busy_threads.list_threads", lambda _: [*range(100)])
-    monkeypatch.setattr("gdbleak.capture.busy_threads._read_demand", read)
+    monkeypatch.setattr("gdbleak.preflight.busy_threads.list_threads", lambda _: [*range(100)])
+    monkeypatch.setattr("gdbleak.preflight.busy_threads._read_demand", read)
     weights = choose_threads(1, 20)
     assert len(weights) == 20
     assert sum(weights.values()) == pytest.approx(100)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from small_libraries import build_library, function, marks
 
-from gdbleak.allocators import FAMILIES, INTERNAL_FUNCTIONS, MALLOC_FAMILY, SIZED_FREES
 from gdbleak.architectures import X86_64
-from gdbleak.elf import ElfImage
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError
-from gdbleak.modules import Module
-from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role, find_sentinel, make_plan
-from gdbleak.proc import read_mappings
+from gdbleak.plan.breakpoints import find_sentinel, make_plan
+from gdbleak.recording.functions import FAMILIES, INTERNAL_FUNCTIONS, MALLOC_FAMILY, SIZED_FREES
+from gdbleak.recording.modules import Module
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.target.proc import read_mappings
 
 BIAS = 0x7F00_0000_0000
 

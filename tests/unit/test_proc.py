@@ -10,7 +10,7 @@ import psutil
 import pytest
 from support.processes import wait_until
 
-from gdbleak.proc import (
+from gdbleak.target.proc import (
     Mapping,
     Memory,
     iter_ancestors,

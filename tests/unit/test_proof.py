@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from gdbleak.capture import proof
-from gdbleak.capture.scratch import read_scratch
-from gdbleak.plan import Probe, Role
-from gdbleak.proc import Memory
-from gdbleak.target import Target
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.safety import proof
+from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.proc import Memory
+from gdbleak.target.process import Target
 
 
 @pytest.fixture

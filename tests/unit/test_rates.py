@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.rates import Count, Rate, SetCount, estimate, is_costly, unknown
+from gdbleak.verdicts.rates import Count, Rate, SetCount, estimate, is_costly, unknown
 
 HIT_S = 2e-6
 PAIR = (True, False)

@@ -17,10 +17,10 @@ from support.events import hits_of
 
 import gdbleak
 from gdbleak.api import write_head
+from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import FileError, RecordingError, WriteError
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.plan import Probe, Role
-from gdbleak.recording import (
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.reader import (
     END,
     FRAME,
     HEAD,
@@ -33,7 +33,7 @@ from gdbleak.recording import (
     encode_json,
     encode_resident,
 )
-from gdbleak.report import Verification
+from gdbleak.report.model import Verification
 
 STACK = struct.pack("<QQ", 0x10123, 0)
 FRAMES = [
@@ -284,7 +284,7 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
         for number, stack in enumerate(stacks)
     )
     path = write(MAGIC + recordings.head() + b"".join(hits))
-    monkeypatch.setattr("gdbleak.recording.CHUNK_BYTES", 4096)
+    monkeypatch.setattr("gdbleak.recording.reader.CHUNK_BYTES", 4096)
     recording = Recording(path)
     for _ in range(2):
         found = list(hits_of(recording))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gdbleak.capture import standing_in
-from gdbleak.capture.records import parse
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
+from gdbleak.debugger.program import GdbProgram
+from gdbleak.debugger.records import parse
 from gdbleak.errors import DebuggerFailedError, UnprovedError
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.proc import list_threads
+from gdbleak.target.proc import list_threads
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from gdbleak.allocators import MALLOC_FAMILY, THREAD_END
-from gdbleak.phases import Phase
-from gdbleak.plan import Probe, Role
-from gdbleak.recording import Freed, Hit, Turn
-from gdbleak.replay import Replay
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.functions import MALLOC_FAMILY, THREAD_END
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.reader import Freed, Hit, Turn
 
 A, B, SP = 0xA0, 0xB0, 0x7000
 

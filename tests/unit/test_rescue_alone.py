@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from gdbleak.capture.guard import read_start
-from gdbleak.capture.journals import journal_path
-from gdbleak.capture.scratch import read_scratch
-from gdbleak.proc import Memory
-from gdbleak.rescue import rescue
+from gdbleak.safety.guard import read_start
+from gdbleak.safety.journals import journal_path
+from gdbleak.safety.rescue import rescue
+from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.proc import Memory
 
 GONE = 4_194_305
 """Above the largest PID the kernel gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.runtimes import RUNTIMES, recognise
+from gdbleak.report.runtimes import RUNTIMES, recognise
 
 LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6"
 CASES = [

@@ -6,8 +6,8 @@ import doctest
 
 import pytest
 
-from gdbleak import rust_names
-from gdbleak.rust_names import unescape
+from gdbleak.text import rust_names
+from gdbleak.text.rust_names import unescape
 
 HASH = "::h0123456789abcdef"
 

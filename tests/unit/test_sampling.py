@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.phases import Phase
-from gdbleak.rates import Rate, unknown
-from gdbleak.recording import Turn
-from gdbleak.report import Sampling
-from gdbleak.sampling import Sample, choose_scale, estimate, measure_sampling
-from gdbleak.survival import survival
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.reader import Turn
+from gdbleak.report.model import Sampling
+from gdbleak.verdicts.rates import Rate, unknown
+from gdbleak.verdicts.sampling import Sample, choose_scale, estimate, measure_sampling
+from gdbleak.verdicts.survival import survival
 
 S = 1_000_000_000
 ALL, FEWER, FREES, NONE = Phase

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from gdbleak.capture.limits import Progress
 from gdbleak.follow.screen import HELP, Screen, growth_per_s
-from gdbleak.report import Frame, Verdict
+from gdbleak.report.model import Frame, Verdict
 
 PROGRESS = Progress(
     elapsed_s=12.5,

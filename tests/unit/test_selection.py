@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.allocators import AllocatorFunction
 from gdbleak.errors import UsageError
-from gdbleak.selection import parse_function
+from gdbleak.plan.selection import parse_function
+from gdbleak.recording.functions import AllocatorFunction
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gdbleak.blocks import HEAP, Block
-from gdbleak.callers import Wrappers
-from gdbleak.grouping import Key
-from gdbleak.history import Span
-from gdbleak.report import Estimate
-from gdbleak.sites import SiteMaker
-from gdbleak.stacks import CallStack
-from gdbleak.tally import Tally
+from gdbleak.analysis.callers import Wrappers
+from gdbleak.analysis.grouping import Key
+from gdbleak.analysis.sites import SiteMaker
+from gdbleak.analysis.tally import Tally
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.report.history import Span
+from gdbleak.report.model import Estimate
+from gdbleak.unwinding.stacks import CallStack
 
 S = 10**9
 SPAN = Span(0, 20 * S, 20 * S)

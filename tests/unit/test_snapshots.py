@@ -9,12 +9,12 @@ import pytest
 import recordings
 from recordings import malloc
 
-from gdbleak.analysis import ReportOptions
+from gdbleak.analysis.passes import ReportOptions
 from gdbleak.capture.limits import Progress
+from gdbleak.debugger.program import GdbProgram
 from gdbleak.follow.snapshots import FREE_S, SHARE, Snapshots
 from gdbleak.follow.view import Subject
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.report import Frame
+from gdbleak.report.model import Frame
 
 S = 10**9
 

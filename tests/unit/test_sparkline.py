@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.sparkline import draw_bars
+from gdbleak.text.sparkline import draw_bars
 
 
 @pytest.mark.parametrize(

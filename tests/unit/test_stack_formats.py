@@ -12,7 +12,7 @@ from reports import SAMPLES, report, site
 
 from gdbleak.renderers import FORMATS, format_for, make_renderer
 from gdbleak.renderers.protobuf import varint
-from gdbleak.report import Estimate, Frame
+from gdbleak.report.model import Estimate, Frame
 
 MAIN, PARSE = Frame(0x1010, "/srv/app", 0x10, "main", "app.c", 9), Frame(0x1020, "/srv/app", 0x20)
 INLINED = Frame(0x1030, "/srv/app", 0x30, "copy;all", "copy.h", 3, inlined=True)

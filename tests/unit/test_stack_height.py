@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from gdbleak import stack_height
 from gdbleak.architectures.x86_64_frames import (
     RBP,
     REGISTER_NUMBERS,
@@ -18,13 +17,14 @@ from gdbleak.architectures.x86_64_frames import (
     ends_in_call,
     iter_referred,
 )
-from gdbleak.architectures.x86_64_signals import SIGNAL_RETURN_ROW, is_signal_return
-from gdbleak.code_map import CodeMap
-from gdbleak.dwarf_expressions import UnknownValueError
-from gdbleak.elf import ElfImage
-from gdbleak.frame_recovery import StackMemory, find_caller
-from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
-from gdbleak.stack_height import FRAME_POINTER_ROW, StackHeights
+from gdbleak.elf.image import ElfImage
+from gdbleak.unwinding import stack_height
+from gdbleak.unwinding.code_map import CodeMap
+from gdbleak.unwinding.dwarf_expressions import UnknownValueError
+from gdbleak.unwinding.frame_recovery import StackMemory, find_caller
+from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.stack_height import FRAME_POINTER_ROW, StackHeights
+from gdbleak.unwinding.x86_64_signals import SIGNAL_RETURN_ROW, is_signal_return
 
 LOST = Rule(RuleKind.UNDEFINED)
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
-from gdbleak.cfi import UnwindTable
-from gdbleak.elf import ElfImage
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
-from gdbleak.frame_rows import RegisterOffset, Row, Rule, RuleKind
-from gdbleak.modules import Module, ModuleMap
-from gdbleak.stacks import CallStack, Unwinder
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.unwinding.cfi import UnwindTable
+from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.stacks import CallStack, Unwinder
 
 RBX = REGISTER_NUMBERS["rbx"]
 RDI = REGISTER_NUMBERS["rdi"]
@@ -215,7 +215,7 @@ Unwind = Callable[..., CallStack]
 @pytest.fixture
 def unwind_rows(monkeypatch: pytest.MonkeyPatch) -> Unwind:
     """Return a function that unwinds words by rows, twice, and takes the same twice."""
-    monkeypatch.setattr("gdbleak.unwind_sources._Source", Source)
+    monkeypatch.setattr("gdbleak.unwinding.sources._Source", Source)
     module = Module("program", BASE, BASE + 0x100, BASE, None, None)
 
     def unwind(rows: Mapping[int, Row], *words: int, **registers: int) -> CallStack:
@@ -495,7 +495,7 @@ def test_inferred_rows_must_lead_to_a_return_address(
 
 def test_an_inferred_row_may_be_right_only_sometimes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the short cut must not be taken."""
-    monkeypatch.setattr("gdbleak.unwind_sources._Source", Source)
+    monkeypatch.setattr("gdbleak.unwinding.sources._Source", Source)
     module = Module("program", BASE, BASE + 0x100, BASE, None, None)
     rows = {-0x10: (TO_B,), 0x1F: END}
     unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type]

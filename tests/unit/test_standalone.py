@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from gdbleak.errors import AllocatorError, FileError
-from gdbleak.standalone import make_standalone
+from gdbleak.plan.standalone import make_standalone
 
 
 def test_it_needs_nothing_beside_it():

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from gdbleak.memory_limit import MemoryLimit
 from gdbleak.renderers.suspects import as_json, as_text
-from gdbleak.runtimes import RUNTIMES
-from gdbleak.suspects import Lineup, Suspect, _judge_kernel
-from gdbleak.trend import Trend
+from gdbleak.report.lineup import Lineup, Suspect
+from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.report.runtimes import RUNTIMES
+from gdbleak.report.trend import Trend
+from gdbleak.survey.suspects import _judge_kernel
 
 MIB = 1 << 20
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from support.processes import wait_until
 
-from gdbleak import symbols
-from gdbleak.gdb_program import GdbProgram
-from gdbleak.modules import Module, ModuleMap
-from gdbleak.owners import Owner
-from gdbleak.report import Frame
-from gdbleak.symbols import Symbolizer
+from gdbleak.debugger import symbols
+from gdbleak.debugger.program import GdbProgram
+from gdbleak.debugger.symbols import Symbolizer
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.report.model import Frame
+from gdbleak.target.owners import Owner
 
 LIBRARY = Module("/lib/libz.so", 0x7000, 0x8000, 0x7000, None, "/lib/libz.so")
 PROGRAM = Module("/bin/program", 0x1000, 0x2000, 0x1000, None, "/bin/program")

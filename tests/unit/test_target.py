@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from support.processes import state_of, wait_until
 
-from gdbleak import target
 from gdbleak.errors import (
     AlreadyTracedError,
     NoSuchProcessError,
@@ -21,8 +20,9 @@ from gdbleak.errors import (
     ProcessUnusableError,
     TargetError,
 )
-from gdbleak.proc import read_status
-from gdbleak.target import check_permission, inspect
+from gdbleak.target import process as target
+from gdbleak.target.proc import read_status
+from gdbleak.target.process import check_permission, inspect
 
 
 @pytest.fixture

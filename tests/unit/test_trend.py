@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gdbleak.trend import MOST, find_trend
+from gdbleak.report.trend import MOST, find_trend
 
 
 def series(values):

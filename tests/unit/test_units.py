@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.text import cut, fold, printable
-from gdbleak.units import format_bytes, format_count, format_percent, format_seconds
+from gdbleak.text.lines import cut, fold, printable
+from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds
 
 SIZES = [
     (0, "0 B"),

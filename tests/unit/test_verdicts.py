@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from gdbleak.blocks import HEAP, Block
-from gdbleak.history import PARTS, QUARTER, Series, Span
-from gdbleak.tally import Tally
-from gdbleak.turnover import NO_ROOM, UNKNOWN, Turnover, size_class
-from gdbleak.verdicts import Word, judge, urgency
+from gdbleak.analysis.tally import Tally
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.report.history import PARTS, QUARTER, Series, Span
+from gdbleak.verdicts.rules import Word, judge, urgency
+from gdbleak.verdicts.turnover import NO_ROOM, UNKNOWN, Turnover, size_class
 
 S = 10**9
 OPENED_S, WINDOW_S, SIZE = 100.0, 20.0, 100

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from gdbleak.capture.words import GAP_PAGES, RANGES, Words
-from gdbleak.snapshot import PAGE_BYTES
+from gdbleak.heap.snapshot import PAGE_BYTES
 
 PAGES = 64
 

@@ -1,0 +1,92 @@
+"""Which blocks make a row of a report: those of a call stack, or of what several share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from posixpath import basename
+from typing import NamedTuple
+
+from gdbleak.analysis.callers import Wrappers, find_caller
+from gdbleak.analysis.tally import Tally
+from gdbleak.ledger.blocks import Block
+from gdbleak.report.model import Frame
+from gdbleak.text.units import format_bytes
+from gdbleak.unwinding.stacks import CallStack
+
+BY = ("stack", "function", "file", "module", "thread", "size")
+"""What rows can be made by."""
+
+UNKNOWN = "(unknown)"
+
+
+class Key(NamedTuple):
+    """What blocks are added up by as they come."""
+
+    stack: CallStack
+    kind: str
+    part: str = ""
+    """Of the call stack, where its blocks are told apart by themselves."""
+
+
+def part_of(block: Block, by: str) -> str:
+    """Return what a block is told apart by from others of its call stack.
+
+    >>> from gdbleak.ledger.blocks import HEAP
+    >>> block = Block(0, 100, 100, 100, 0, None, 17, 0, 0, HEAP, False, False, 0)
+    >>> part_of(block, "thread"), part_of(block, "size"), part_of(block, "stack")
+    ('thread 17', '64 B to 127 B', '')
+
+    """
+    if by == "thread":
+        return f"thread {block.thread}"
+    if by == "size":
+        low = 1 << max(block.size.bit_length() - 1, 0)
+        return f"{format_bytes(low)} to {format_bytes(2 * low - 1)}" if block.size > 1 else "1 B"
+    return ""
+
+
+def regroup(
+    tallies: Mapping[Key, Tally],
+    by: str,
+    frames_of: Mapping[int, tuple[Frame, ...]],
+    wrappers: Wrappers,
+) -> tuple[dict[Key, Tally], dict[Key, str]]:
+    """Add up call stacks that share something.
+
+    Args:
+        tallies: Of each call stack.
+        by: What makes a row, one of `BY`.
+        frames_of: The frames at each return address.
+        wrappers: Which frames are not named as callers.
+
+    Returns:
+        The tally of each group by the key of the one that holds the most, and what each is called;
+        without groups, the same tallies and nothing.
+
+    """
+    if by == "stack":
+        return {**tallies}, {}
+    groups: dict[tuple[str, str], list[Key]] = {}
+    for key in tallies:
+        frames = tuple(frame for address in key.stack.addresses for frame in frames_of[address])
+        label = key.part or _name(find_caller(frames, wrappers), by)
+        groups.setdefault((label, key.kind), []).append(key)
+    merged, labels = {}, {}
+    for (label, _), keys in groups.items():
+        largest = max(keys, key=lambda key: tallies[key].outstanding_bytes)
+        merged[largest] = tallies[largest]
+        for key in keys:
+            if key != largest:
+                merged[largest].merge(tallies[key])
+        labels[largest] = label
+    return merged, labels
+
+
+def _name(caller: Frame | None, by: str) -> str:
+    if caller is None:
+        return UNKNOWN
+    if by == "function":
+        return caller.function or UNKNOWN
+    if by == "module":
+        return basename(caller.module or "") or UNKNOWN
+    return f"{caller.file}:{caller.line}" if caller.file and caller.line else UNKNOWN

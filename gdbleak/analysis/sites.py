@@ -1,0 +1,126 @@
+"""From what was added up for each call stack to the sites of a report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from statistics import median_low
+
+from gdbleak.analysis.callers import Wrappers, find_caller
+from gdbleak.analysis.grouping import Key
+from gdbleak.analysis.tally import Tally
+from gdbleak.ledger.blocks import Block
+from gdbleak.report.history import Series
+from gdbleak.report.model import Estimate, Frame, OutstandingBlock, Site, Verdict
+from gdbleak.verdicts.rules import judge, urgency
+from gdbleak.verdicts.turnover import Turnover
+
+Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
+
+
+ENOUGH_SITES = 5
+"""Of fewer sites, nobody can say what is usual: one that leaks would count too much."""
+
+
+@dataclass(frozen=True)
+class SiteMaker:
+    """Makes sites, in an order."""
+
+    sort: str
+    """By `verdict` first, and by outstanding `bytes` or `count`."""
+    wrappers: Wrappers
+    frames_of: Mapping[int, tuple[Frame, ...]]
+    """At each return address."""
+    labels: Mapping[Key, str]
+    """What groups of call stacks are called."""
+    duration_s: float
+    end_ns: int
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
+    listed_blocks: int = 0
+    """How many outstanding blocks of each site are listed."""
+
+    def make(
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+    ) -> tuple[Site, ...]:
+        """Return a site for each call stack, ranked from 1.
+
+        Args:
+            tallies: What was added up for each.
+            estimates: Of each, where the window was recorded in bursts.
+
+        """
+
+        verdicts = self._judge(tallies, estimates)
+
+        def order(key: Key) -> tuple[int, ...]:
+            values = estimates.get(key, tallies[key])
+            sizes = (values.outstanding_bytes, values.outstanding_count)
+            first, second = sizes[::-1] if self.sort == "count" else sizes
+            urgent = urgency(verdicts[key]) if self.sort == "verdict" else 0
+            allocated = tallies[key].allocated_bytes
+            return urgent, -first, -second, -allocated, *key.stack.addresses
+
+        return tuple(
+            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key])
+            for rank, key in enumerate(sorted(tallies, key=order), start=1)
+        )
+
+    def _judge(
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+    ) -> dict[Key, Verdict]:
+        turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
+        shares = [tally.share_that_gets_old for tally in tallies.values()] if estimates else []
+        # What keeps most of its blocks does so because it keeps them.
+        known = [share for share in shares if share is not None and share < 0.5]
+        usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
+        births = Series()
+        for tally in tallies.values():
+            births.merge(tally.births)
+        totals = births.totals()
+        return {
+            key: judge(tally.story(turnover.room(tally.came), key in estimates, usual, totals))
+            for key, tally in tallies.items()
+        }
+
+    def _list(self, blocks: Iterable[Block]) -> tuple[OutstandingBlock, ...]:
+        oldest = nsmallest(self.listed_blocks, blocks, key=lambda block: block.born_ns)
+        return tuple(
+            OutstandingBlock(
+                block.address, block.size, (self.end_ns - block.born_ns) / 1e9, block.thread
+            )
+            for block in oldest
+        )
+
+    def _make(
+        self,
+        rank: int,
+        key: Key,
+        tally: Tally,
+        estimate: Estimate | None,
+        verdict: Verdict,
+    ) -> Site:
+        stack = key.stack
+        frames = tuple(frame for address in stack.addresses for frame in self.frames_of[address])
+        oldest_ns = tally.oldest_ns
+        size = tally.outstanding_bytes
+        return Site(
+            rank=rank,
+            outstanding_bytes=size,
+            outstanding_count=tally.outstanding_count,
+            allocated_bytes=tally.allocated_bytes,
+            allocated_count=tally.allocated_count,
+            freed_count=tally.freed_count,
+            bytes_per_s=size / self.duration_s if self.duration_s else 0.0,
+            oldest_s=None if oldest_ns is None else (self.end_ns - oldest_ns) / 1e9,
+            caller=find_caller(frames, self.wrappers),
+            truncated=stack.truncated,
+            frames=frames,
+            kind=key.kind,
+            estimate=estimate,
+            verdict=verdict,
+            group=self.labels.get(key),
+            history=tally.bytes.totals(),
+            blocks=self._list(tally.outstanding),
+        )

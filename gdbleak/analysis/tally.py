@@ -1,0 +1,174 @@
+"""What is added up for one site, a block at a time. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
+from gdbleak.verdicts.facts import Growth, Story
+from gdbleak.verdicts.sampling import Sample
+from gdbleak.verdicts.turnover import NO_ROOM, Came, Room
+
+ENOUGH = 10
+"""Of fewer blocks, a share says nothing."""
+
+
+@dataclass
+class Tally:
+    """What is added up for a call stack."""
+
+    span: Span
+    outstanding_bytes: int = 0
+    outstanding_count: int = 0
+    allocated_bytes: int = 0
+    allocated_count: int = 0
+    freed_count: int = 0
+    outstanding: list[Block] = field(default_factory=list)
+    oldest_ns: int | None = None
+    older_bytes: int = 0
+    older_count: int = 0
+    size: int = 0
+    """Of all blocks, together."""
+    freed_ages: array[int] = field(default_factory=lambda: array("q"))
+    alive_ages: array[int] = field(default_factory=lambda: array("q"))
+    bytes: Series = field(default_factory=Series)
+    blocks: Series = field(default_factory=Series)
+    births: Series = field(default_factory=Series)
+    came: Came = field(default_factory=Came)
+    resized: Series = field(default_factory=Series)
+    """How much those have grown that were resized, and got half as old as the window."""
+    resized_blocks: int = 0
+    resizes: int = 0
+    largest: tuple[int, int] = (0, 0)
+    """First and last size of the one of them that grew most."""
+
+    def add(self, block: Block, growth: Series | None, older_ns: float) -> None:
+        """Add a block.
+
+        Args:
+            block: One of the site.
+            growth: By how much it grew when, of one that was resized.
+            older_ns: How old a block has to be to count as outstanding.
+
+        """
+        self.allocated_bytes += block.allocated_bytes
+        self.allocated_count += 1
+        alive = block.freed_ns is None
+        age_ns = (block.freed_ns or self.span.end_ns) - block.born_ns
+        if not block.is_older and not (block.is_last and alive):
+            (self.alive_ages if alive else self.freed_ages).append(age_ns)
+            self.size += block.size or block.allocated_bytes
+        elif block.is_older and alive:
+            self.older_count += 1
+            self.older_bytes += block.net_bytes
+        if block.freed_ns is not None:
+            self.freed_count += 1
+        elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
+            self.outstanding_bytes += block.net_bytes
+            self.outstanding_count += 1
+            self.outstanding.append(block)
+            self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
+        self._follow(block, growth)
+        if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
+            self._add_resized(block, growth)
+
+    def _follow(self, block: Block, growth: Series | None) -> None:
+        """Take in when the block came, grew and went."""
+        came = self.span.part(block.born_ns)
+        went = None if block.freed_ns is None else self.span.part(block.freed_ns)
+        if growth:
+            self.bytes.merge(growth)
+        if not block.is_older:
+            self.blocks.add(came, 1)
+            self.births.add(came, 1)
+            self.bytes.add(came, block.first_size)
+        if went is not None:
+            self.blocks.add(went, 0 if block.is_older else -1)
+            self.bytes.add(went, -block.net_bytes)
+        if block.kind == HEAP and not block.is_older:
+            if went is None or went == PARTS:
+                self.came.add(block.size, self.span.is_old(block.born_ns))
+
+    def _add_resized(self, block: Block, growth: Series) -> None:
+        self.resized.merge(growth)
+        self.resized_blocks += 1
+        self.resizes += block.reallocations
+        first, last = self.largest
+        if block.size - block.first_size > last - first:
+            self.largest = block.first_size, block.size
+
+    def merge(self, other: Tally) -> None:
+        """Add all that was added to another."""
+        self.outstanding_bytes += other.outstanding_bytes
+        self.outstanding_count += other.outstanding_count
+        self.allocated_bytes += other.allocated_bytes
+        self.allocated_count += other.allocated_count
+        self.freed_count += other.freed_count
+        self.outstanding += other.outstanding
+        births = [ns for ns in (self.oldest_ns, other.oldest_ns) if ns is not None]
+        self.oldest_ns = min(births, default=None)
+        self.older_bytes += other.older_bytes
+        self.older_count += other.older_count
+        self.size += other.size
+        self.freed_ages += other.freed_ages
+        self.alive_ages += other.alive_ages
+        self.bytes.merge(other.bytes)
+        self.blocks.merge(other.blocks)
+        self.births.merge(other.births)
+        self.came.old.update(other.came.old)
+        self.came.young.update(other.came.young)
+        self.resized.merge(other.resized)
+        self.resized_blocks += other.resized_blocks
+        self.resizes += other.resizes
+        self.largest = max(self.largest, other.largest, key=lambda sizes: sizes[1] - sizes[0])
+
+    def sample(self) -> Sample:
+        """Return what is needed to estimate from a sample."""
+        count = len(self.freed_ages) + len(self.alive_ages)
+        return Sample(
+            self.freed_ages,
+            self.alive_ages,
+            self.size / max(count, 1),
+            self.older_count,
+            self.older_bytes,
+        )
+
+    @property
+    def share_that_gets_old(self) -> float | None:
+        """Which share of the blocks is old at the end; None where there are few."""
+        count = len(self.freed_ages) + len(self.alive_ages)
+        if count < ENOUGH:
+            return None
+        return sum(age >= self.span.observed_ns * OLD_SHARE for age in self.alive_ages) / count
+
+    def story(
+        self, room: Room, sampled: bool, usual_share: float = 0.0, births: Sequence[int] = ()
+    ) -> Story:
+        """Return what is needed to judge.
+
+        Args:
+            room: How much of `came` older blocks have made room for.
+            sampled: Whether the window was recorded in bursts.
+            usual_share: Of other sites, the share of blocks that get old.
+            births: How many blocks all sites together had allocated by the end of each part.
+
+        """
+        growth = None
+        if self.resized_blocks:
+            growth = Growth(self.resized_blocks, self.resizes, *self.largest, self.resized.totals())
+        return Story(
+            freed=self.freed_ages,
+            alive=self.alive_ages,
+            blocks=self.blocks.totals(),
+            sizes=self.bytes.totals(),
+            growth=growth,
+            room=NO_ROOM if sampled else room,
+            window_ns=self.span.window_ns,
+            observed_ns=self.span.observed_ns,
+            sampled=sampled,
+            usual_share=usual_share,
+            others=tuple(every - own for every, own in zip(births, self.births.totals())),
+        )

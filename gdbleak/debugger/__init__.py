@@ -1,0 +1,1 @@
+"""GDB: the program, its machine interface, and the one that reads symbols."""

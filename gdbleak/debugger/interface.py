@@ -1,0 +1,344 @@
+"""A GDB under our control, through its machine interface.
+
+`records` parses the lines; reading is our own: a reply is known by its token, a dead GDB by the
+end of its output, and nothing ever waits for quiet.
+Source of the protocol: GDB manual, "GDB/MI Output Syntax".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import selectors
+import signal
+import struct
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gdbleak.debugger.program import SAFE_OPTIONS, GdbProgram, safe_environment
+from gdbleak.debugger.records import parse
+from gdbleak.errors import DebuggerFailedError
+
+# Beside the options for safety. No symbols and no libraries are read, so that the pause of the
+# target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
+# can be told to detach without an interrupt, which would be a SIGINT to the target. Displaced
+# stepping, GDB's default, stays on: without it GDB halts every other thread at each breakpoint,
+# and each time their epoll_wait comes back with EINTR.
+_OPTIONS = (
+    "--readnever",
+    *("-iex", "set auto-solib-add off"),
+    *("-iex", "set exec-file-mismatch off"),
+    *("-iex", "set mi-async on"),
+    # With more threads its end takes longer, and the guard waits for that.
+    *("-iex", "maint set worker-threads 0"),
+    *("-iex", "set displaced-stepping auto"),
+    # "All" leaves out SIGINT, and SIGTRAP. That must not pass: our breakpoints are made of it.
+    *("-ex", "handle all nostop noprint pass"),
+    *("-ex", "handle SIGINT nostop noprint pass"),
+    # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
+    *("-ex", "handle SIGSTOP nostop noprint nopass"),
+    # The signals of job control are the target's own; they take effect at the detach.
+    *("-ex", "handle SIGTSTP SIGTTIN SIGTTOU nostop print pass"),
+)
+
+
+END_TIMEOUT_S = 10.0
+PIPE_BYTES = 1 << 20
+"""How much GDB can say before somebody reads it: of some 10,000 threads that start."""
+_F_SETPIPE_SZ = 1031  # fcntl(2), since Linux 2.6.35; Python names it since 3.10
+
+_DT_DEBUG = 21
+
+# GDB tells of these in words alone.
+_JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
+_CHILD = re.compile(r"\[Detaching after (v?)fork from child (?:process (\d+))?")
+_PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
+
+
+class DebuggerDiedError(DebuggerFailedError):
+    """GDB has ended."""
+
+
+class DebuggerSilentError(DebuggerFailedError):
+    """GDB does not answer; it may do so later."""
+
+
+class Debugger:
+    """A running GDB.
+
+    Everything but the constructor may raise DebuggerDiedError, once GDB has ended.
+    """
+
+    def __init__(
+        self,
+        gdb: GdbProgram,
+        script: str | None,
+        folder: Path,
+        machine: int,
+        life: int | None = None,
+    ) -> None:
+        """Start GDB with a script.
+
+        Args:
+            gdb: The program.
+            script: Absolute path of a Python file for GDB to load, or None.
+            folder: A private folder that stays until GDB has ended, its current one.
+            machine: `e_machine` of the target.
+            life: A descriptor for GDB to hold open as long as it lives, or None.
+
+        """
+        # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
+        # the moment of the attach; as the root of the target's files, an empty folder keeps it
+        # from reading the C library, which `auto-solib-add off` does not.
+        _write_blank_program(folder / "blank", machine)
+        (folder / "empty").mkdir()
+        self.events: list[dict[str, Any]] = []
+        """Asynchronous records that nobody has taken yet."""
+        self.children = 0
+        """How many processes the target has started, which GDB lets go."""
+        self.forked: list[int] = []
+        """The PIDs of those that were not made by vfork and that nobody has taken yet."""
+        self.stop_signal: str | None = None
+        """The last signal of job control that somebody has sent to the target."""
+        self.is_halted = False
+        """Whether GDB has reported that the target was halted, and not that it runs again."""
+        self.complaint = ""
+        """The last error of Python that GDB has told of, such as one of the script."""
+        self.halted_by: str | None = None
+        """The signal that has halted it last, if it was one."""
+        self._token = 0
+        self._results: dict[int | None, dict[str, Any]] = {}
+        self._console: list[str] = []
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [
+                *(gdb.path, *SAFE_OPTIONS, *_OPTIONS, "--interpreter=mi2"),
+                *("-iex", "set sysroot empty", "-iex", "set debug-file-directory empty"),
+                *("-iex", "set libthread-db-search-path empty", "-iex", "exec-file blank"),
+                *(("-x", script) if script else ()),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            cwd=folder,
+            env=safe_environment(),
+            pass_fds=() if life is None else (life,),
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        """Process id of GDB; of a script that has started it, until that is noticed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input = self._process.stdin
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+        with suppress(OSError):  # more than an unprivileged user may have, or an old kernel has
+            # GDB tells of each thread that starts, and must not wait for us to read it.
+            fcntl.fcntl(self._output, _F_SETPIPE_SZ, PIPE_BYTES)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when GDB says something or dies."""
+        return self._output.fileno()
+
+    def execute(self, command: str, timeout_s: float) -> tuple[dict[str, Any], str]:
+        """Run a machine-interface command.
+
+        Returns:
+            Its result record, and the console output that preceded it.
+
+        Raises:
+            DebuggerFailedError: GDB refused it, or did not answer in time.
+
+        """
+        token = self.ask(command)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer = self.answer(token)
+            if answer:
+                return answer
+            if time.monotonic() >= deadline:
+                raise DebuggerSilentError(
+                    f"gdb (process {self.pid}) did not answer `{command}` within {timeout_s:g} s"
+                )
+            self._read(deadline - time.monotonic())
+
+    def ask(self, command: str) -> int:
+        """Send a machine-interface command, and return by which token to ask for its answer."""
+        self._token += 1
+        self._console.clear()
+        self._send(f"{self._token}{command}\n")
+        return self._token
+
+    def tell(self, command: str) -> None:
+        """Send a machine-interface command whose answer nobody waits for."""
+        self._send(f"{command}\n")
+
+    def answer(self, token: int) -> tuple[dict[str, Any], str] | None:
+        """Return what `execute` would, or None as long as there is no answer.
+
+        Raises:
+            DebuggerFailedError: GDB refused the command.
+
+        """
+        record = self._results.pop(token, None)
+        if record is None:
+            return None
+        if record["message"] == "error":
+            reason = (record["payload"] or {}).get("msg", "it gives no reason")
+            raise DebuggerFailedError(f"gdb: {reason}")
+        return record, "".join(self._console)
+
+    def execute_console(self, command: str, timeout_s: float) -> str:
+        """Run a console command and return what it printed."""
+        return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
+
+    def poll(self, timeout_s: float = 0) -> None:
+        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        self._read(timeout_s)
+
+    def forget(self) -> None:
+        """Forget what there was to say of another target."""
+        self.events.clear()
+        self.children = 0
+        self.forked.clear()
+        self.stop_signal = None
+
+    def wait_until_halted(self, timeout_s: float) -> None:
+        """Wait until GDB has reported that the target was halted, or has ended.
+
+        Raises:
+            DebuggerFailedError: it did not in time.
+
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.is_halted:
+            self.wait(max(deadline - time.monotonic(), 0))
+
+    def wake(self) -> None:
+        """Continue GDB, in case somebody has stopped it."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+
+    def wait(self, timeout_s: float) -> None:
+        """Take in what GDB says next.
+
+        Raises:
+            DebuggerFailedError: it says nothing in time.
+
+        """
+        if not self._selector.select(timeout_s):
+            raise DebuggerSilentError(
+                f"gdb (process {self.pid}) has said nothing for {timeout_s:g} s"
+            )
+        self._read(0)
+
+    def end(self) -> None:
+        """End a GDB that does not obey; at a SIGTERM it would not detach either."""
+        if self._process.poll() is None:
+            # With its whole session: the program may be a script that has started GDB.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it and let go of its pipes, once or again."""
+        self.end()
+        self._selector.close()
+        self._input.close()
+        self._output.close()
+
+    def __enter__(self) -> Debugger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End GDB, which has no target any more."""
+        try:
+            with suppress(DebuggerDiedError):  # which is what is wanted
+                self._send("-gdb-exit\n")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_TIMEOUT_S)
+        finally:  # Ctrl-C ends the wait
+            self.close()
+
+    def _send(self, text: str) -> None:
+        try:
+            self._input.write(text.encode())
+        except BrokenPipeError as error:
+            raise self._death() from error
+
+    def _read(self, timeout_s: float) -> None:
+        """Take in the records of one read."""
+        if not self._selector.select(max(timeout_s, 0)):
+            return
+        data = self._output.read(1 << 16)
+        if data == b"":
+            raise self._death()
+        *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
+        for record in map(parse, lines):
+            if record["type"] == "notify":
+                self.events.append(record)
+                if record["message"] in ("stopped", "running"):
+                    self.is_halted = record["message"] == "stopped"
+                    self.halted_by = (record["payload"] or {}).get("signal-name")
+            elif record["type"] == "result":
+                self._results[record["token"]] = record
+            elif record["type"] in ("console", "log"):
+                self._hear(record["type"], record["payload"])
+
+    def _hear(self, stream: str, words: str) -> None:
+        if stream == "console":
+            self._console.append(words)
+        elif _PYTHON_ERROR.match(words):
+            self.complaint = words.strip()
+        # Which of the two it tells in has changed between versions.
+        child = _CHILD.match(words)
+        self.children += bool(child)
+        if child and child[2] and not child[1]:
+            self.forked.append(int(child[2]))
+        stop_signal = _JOB_CONTROL.match(words)
+        if stop_signal:
+            self.stop_signal = stop_signal[1]
+
+    def _death(self) -> DebuggerDiedError:
+        status = self._process.wait()
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
+
+
+def _write_blank_program(path: Path, machine: int) -> None:
+    """Write an ELF program of nothing but a dynamic section that says "no list of libraries".
+
+    There GDB looks first for the dynamic linker's list (DT_DEBUG), and then does without it: it
+    would read each of its entries in the moment of the attach, and look for each library's file.
+    The section lies where no process has memory, because GDB prefers the memory to the file.
+    Layout: System V ABI, chapters 4 and 5.
+    """
+    address, names = 1 << 62, b"\0.dynamic\0.shstrtab\0"
+    dynamic = struct.pack("<4Q", _DT_DEBUG, 0, 0, 0)
+    head, segment, section = 64, 56, 64
+    at_dynamic = head + segment
+    at_names = at_dynamic + len(dynamic)
+    size = at_names + len(names)
+    path.write_bytes(
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQI", 2, machine, 1, address, head, size, 0)
+        + struct.pack("<HHHHHH", head, segment, 1, section, 3, 2)
+        + struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
+        + dynamic
+        + names
+        + bytes(section)
+        + struct.pack(
+            "<IIQQQQIIQQ", 1, 6, 2, address + at_dynamic, at_dynamic, len(dynamic), 0, 0, 8, 16
+        )
+        + struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at_names, len(names), 0, 0, 1, 0)
+    )

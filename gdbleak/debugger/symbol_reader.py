@@ -1,0 +1,287 @@
+"""A run of the GDB that reads symbols: as whom, of what, and until when.
+
+A file may lead GDB to others: by .gnu_debuglink, by .gnu_debugaltlink, by the names of split debug
+information. What these are, nobody can know beforehand. So where the process is another user's, GDB
+runs as that user, who can open all that without us. It gets descriptors, no paths that may have
+changed meanwhile. And it is ended when it stands still, as at a FIFO, or works for too long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gdbleak.debugger.program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
+from gdbleak.errors import WriteError
+from gdbleak.host.files import open_regular
+from gdbleak.host.folders import private_folder
+from gdbleak.host.leash import Leash
+from gdbleak.recording.outside_values import read_json
+from gdbleak.target.owners import Owner
+
+STILL_S = 3.0
+"""A GDB that has done nothing for so long waits for what never comes."""
+LOOK_S = 0.05
+
+WORK_S, BYTES_A_S = 8.0, 4 << 20
+"""Seconds of the processor for a run, and for how many bytes of its files one more is allowed."""
+MEMORY_BYTES, MEMORY_A_BYTE = 512 << 20, 8
+"""How much memory GDB may hold, and how much more for each byte of its files."""
+
+_SCRIPT = (
+    "python import os; os.utime('answer.json', (0, 0));"
+    " exec(compile(open('symbols.py').read(), 'symbols.py', 'exec'))"
+)
+"""By names in the current folder, for its owner may not enter those around it. That it has begun
+shows by the time of the answer."""
+
+_ANSWER_BYTES = 64 << 20
+_KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
+_TICKS_A_S = os.sysconf("SC_CLK_TCK")
+
+Question = list[tuple[str, list[int]]]
+"""Of each file, its path and link-time addresses in it."""
+Answers = list[dict[str, Any]]
+
+
+def run(
+    gdb: GdbProgram,
+    question: Question,
+    timeout_s: float,
+    owner: Owner | None,
+    debug_files: Sequence[str],
+    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
+) -> tuple[Answers, str]:
+    """Run GDB once.
+
+    Args:
+        gdb: The program.
+        question: What it is asked.
+        timeout_s: When it is ended, whatever it does.
+        owner: As whom it runs; None for ourselves.
+        debug_files: What else it will read, as far as that is known.
+        start: Calls the function that starts it, or returns None where nothing is to be started.
+
+    Returns:
+        The answers that it got to, and why there is no further one.
+
+    """
+    try:
+        if owner is None:
+            return _run_once(gdb, question, timeout_s, owner, debug_files, start)
+        # Nobody else may enter the folder of root's own GDB, as a rule. That one is run with
+        # root's right to read, and no other.
+        for attempt in (owner, replace(owner, reads_all=True)):
+            with suppress(PermissionError, subprocess.SubprocessError):
+                return _run_once(gdb, question, timeout_s, attempt, debug_files, start)
+    except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
+        return [], f"GDB could not be run: {error}"
+    return [], (
+        f"user {owner.user}, who may choose what they lead to, cannot run {gdb.path};"
+        " install gdb where every user can"
+    )
+
+
+def _run_once(
+    gdb: GdbProgram,
+    question: Question,
+    timeout_s: float,
+    owner: Owner | None,
+    debug_files: Sequence[str],
+    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
+) -> tuple[Answers, str]:
+    """Run GDB as one user; as `run`.
+
+    Raises:
+        PermissionError: that user cannot run it.
+        SubprocessError: we cannot become that user.
+        OSError, WriteError: nobody could run it at the moment.
+
+    """
+    with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
+        files = [_open(path, stack) for path, _ in question]
+        answer = _prepare(folder, question, files, owner, stack)
+        made_ns = os.fstat(answer).st_mtime_ns
+        process = start(partial(_start, gdb, folder, files, owner, leash))
+        if process is None:
+            return [], "cancelled"
+        read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
+        sizes = sum(map(_room, read))
+        try:
+            _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
+            failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
+        finally:
+            leash.end(process)
+        if owner and os.fstat(answer).st_mtime_ns == made_ns:
+            raise PermissionError(f"user {owner.user} has not run a script in {gdb.path}")
+        names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
+        return [*_iter_answers(answer, names)], failure
+
+
+def _open(path: str, stack: ExitStack) -> int | None:
+    """Return a descriptor of a file, so that nobody can put another into its place."""
+    try:
+        file = open_regular(path)
+    except OSError:
+        return None
+    stack.callback(os.close, file)
+    return file
+
+
+def _prepare(
+    folder: Path,
+    question: Question,
+    files: Sequence[int | None],
+    owner: Owner | None,
+    stack: ExitStack,
+) -> int:
+    """Write what GDB reads in its folder; return a descriptor of what it will write."""
+    request = [
+        {"file": path if file is None else f"/proc/self/fd/{file}", "addresses": addresses}
+        for file, (path, addresses) in zip(files, question)
+    ]
+    (folder / "request.json").write_text(json.dumps(request))
+    shutil.copyfile(script_path("gdbleak_symbols.py"), folder / "symbols.py")
+    answer = os.open(folder / "answer.json", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+    stack.callback(os.close, answer)
+    if owner:  # it may write to that file, and put nothing into its place
+        os.fchmod(answer, 0o600)
+        os.fchown(answer, owner.user, owner.group)
+        for name in ("request.json", "symbols.py"):
+            (folder / name).chmod(0o644)
+        folder.chmod(0o711)
+    return answer
+
+
+def _start(
+    gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None, leash: Leash
+) -> subprocess.Popen[bytes]:
+    environment = safe_environment()
+    if owner:
+        kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
+        environment = {**kept, "DEBUGINFOD_URLS": "", "LC_ALL": "C", "PYTHONNOUSERSITE": "1"}
+    return leash.start(  # in a session of its own: Ctrl-C is ours to handle
+        [gdb.path, *SAFE_OPTIONS, "-batch", "-ex", _SCRIPT],
+        cwd=folder,
+        env=environment,
+        pass_fds=[file for file in files if file is not None],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        prepare=owner.become if owner else None,
+    )
+
+
+def _room(file: int | str) -> int:
+    """Return how many bytes of a file there really are: one may be all holes."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 - it may be a descriptor
+    except OSError:
+        return 0
+    return min(found.st_blocks * 512, found.st_size) if stat.S_ISREG(found.st_mode) else 0
+
+
+def _limit_memory(pid: int, size: int) -> None:
+    """Bound the memory that a process writes to, which is all of it since Linux 4.7."""
+    try:
+        resource.prlimit(pid, resource.RLIMIT_DATA, (size, size))
+    except (OSError, ValueError):  # it has ended, or a lower limit holds already
+        return
+
+
+def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) -> str:
+    """Wait for the end of GDB, or for a reason to end it; return why there is no more."""
+    began_s = changed_s = time.monotonic()
+    before: tuple[str, ...] = ()
+    while process.poll() is None:
+        now_s = time.monotonic()
+        try:
+            process.wait(LOOK_S)
+            continue
+        except subprocess.TimeoutExpired:
+            done, worked_s = _progress(process.pid)
+        if done != before:
+            before, changed_s = done, now_s
+        if now_s - began_s > timeout_s:
+            return f"GDB had not read them after {round(timeout_s, 1):g} s"
+        if now_s - changed_s > STILL_S:
+            return "GDB waited for something that did not come, as for who writes to a FIFO"
+        if worked_s > work_s:
+            return f"GDB had not read them after {work_s:.0f} s of work"
+    status = process.returncode
+    end = f"died of signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"GDB gave no answer and {end}"
+
+
+def _progress(pid: int) -> tuple[tuple[str, ...], float]:
+    """Return counts that grow with all that a process does, and for how long it has worked.
+
+    GDB may be a script that has started the real one, whose counts are among them.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        fields = stat[stat.rindex(")") + 2 :].split()
+    except OSError:
+        return (), 0.0
+    try:
+        read = Path(f"/proc/{pid}/io").read_text()
+    except OSError:  # the kernel does not count it, or it is another user's
+        read = ""
+    worked_s = (int(fields[11]) + int(fields[12])) / _TICKS_A_S
+    # Who is ready to run does not wait for anybody, but for a processor.
+    waited = str(time.monotonic()) if fields[0] == "R" else ""
+    done = (*fields[7:13], read, waited)
+    for child in children:
+        child_done, child_worked_s = _progress(int(child))
+        done, worked_s = done + child_done, worked_s + child_worked_s
+    return done, worked_s
+
+
+def _iter_answers(answer: int, names: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield what the script wrote; a line it had no time or room to finish ends that."""
+    data = os.pread(answer, min(os.fstat(answer).st_size, _ANSWER_BYTES), 0)
+    for line in data.splitlines():
+        try:
+            found = read_json(line)
+        except ValueError:  # no prefix of an object is JSON
+            return
+        if not _is_answer(found):
+            return
+        for key in ("error", "problem"):
+            for name, path in names.items():
+                if found.get(key):
+                    found[key] = found[key].replace(name, path)
+        yield found
+
+
+def _is_answer(found: Any) -> bool:
+    """Whether it is one: whose process GDB runs as may write what it likes."""
+    if not isinstance(found, dict):
+        return False
+    if not all(isinstance(found.get(key, ""), (str, type(None))) for key in ("error", "problem")):
+        return False
+    return "error" in found or (
+        isinstance(found.get("functions"), list) and all(map(_is_functions, found["functions"]))
+    )
+
+
+def _is_functions(found: Any) -> bool:
+    kinds = (str, type(None)), (str, type(None)), (int, type(None))
+    return isinstance(found, list) and all(
+        isinstance(one, list)
+        and len(one) == len(kinds)
+        and all(isinstance(value, kind) for value, kind in zip(one, kinds))
+        for one in found
+    )

@@ -1,0 +1,178 @@
+"""Addresses to functions, by a GDB that has no process: the target was released before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+from gdbleak.debugger.program import GdbProgram
+from gdbleak.debugger.symbol_reader import Question, run
+from gdbleak.elf.image import DEBUG_FILES
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.report.model import Frame
+from gdbleak.target.owners import Owner, owner_of_file
+from gdbleak.text.rust_names import unescape
+
+TIMEOUT_S = 120
+"""For all modules of one `resolve` together."""
+
+FAILURES = 3
+"""After as many modules over which GDB has ended or stood still, the others have no names."""
+
+_Request = tuple[Module, list[Frame]]
+_Answer = dict[str, Any]
+
+
+def locate(address: int, modules: ModuleMap) -> Frame:
+    """Return the frame at a return address, without a name."""
+    module = modules.find(address - 1)
+    return Frame(address, module.path, address - module.bias) if module else Frame(address)
+
+
+class Symbolizer:
+    """Names the functions at return addresses; `notes` says in sentences where it could not."""
+
+    def __init__(self, gdb: GdbProgram, modules: ModuleMap, owner: Owner | None = None) -> None:
+        """Prepare.
+
+        Args:
+            gdb: Who reads the symbols.
+            modules: Where functions are.
+            owner: Whose process it is, where that is another's than ours; else GDB runs as whoever
+                owns a file.
+
+        """
+        self._owner = owner
+        self.notes: list[str] = []
+        self._gdb = gdb
+        self._modules = modules
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Have a `resolve` in another thread end at once, and every later one."""
+        with self._lock:
+            self._cancelled = True
+            if self._process and self._process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def resolve(self, addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
+        """Return the frames at each run-time return address.
+
+        The innermost inlined function is the first, the function that holds the address the
+        last. Whatever becomes of GDB, every address has at least one frame.
+        """
+        resolved: dict[int, tuple[Frame, ...]] = {}
+        wanted: dict[Module, list[Frame]] = defaultdict(list)
+        for address in set(addresses):
+            frame = locate(address, self._modules)
+            resolved[address] = (frame,)
+            module = self._modules.find(address - 1)
+            if module is not None and module.file is not None:
+                wanted[module].append(frame)
+
+        failed: dict[str, list[str]] = defaultdict(list)
+        incomplete: dict[str, list[str]] = defaultdict(list)
+        # The program lies below its libraries and takes longest: should time run out, it is last.
+        by_address = sorted(wanted.items(), key=lambda item: item[0].start, reverse=True)
+        for (module, frames), answer in self._ask(by_address):
+            if "error" in answer:
+                failed[answer["error"]].append(module.path)
+                continue
+            if answer.get("problem"):
+                incomplete[answer["problem"]].append(module.path)
+            for frame, functions in zip(frames, answer["functions"]):
+                resolved[frame.address] = _name(frame, functions)
+        self._note("Functions in {} have no names: {}.", failed)
+        self._note("Some files and lines in {} are unknown: {}.", incomplete)
+        return resolved
+
+    def _note(self, sentence: str, paths_by_reason: dict[str, list[str]]) -> None:
+        for reason, paths in paths_by_reason.items():
+            where = ", ".join(paths) if len(paths) <= 3 else f"{len(paths)} modules"
+            self.notes.append(sentence.format(where, reason.rstrip(".")))
+
+    def _ask(self, requests: Iterable[_Request]) -> Iterator[tuple[_Request, _Answer]]:
+        """Pair each request with its answer."""
+        deadline = time.monotonic() + TIMEOUT_S
+        by_owner: dict[Owner | None, list[_Request]] = defaultdict(list)
+        for request in requests:
+            by_owner[self._owner or owner_of_file(request[0].file or "")].append(request)
+        for owner, own in by_owner.items():
+            yield from self._ask_as(owner, own, deadline)
+
+    def _ask_as(
+        self, owner: Owner | None, requests: Sequence[_Request], deadline: float
+    ) -> Iterator[tuple[_Request, _Answer]]:
+        """Pair requests with answers; behind a module that kills GDB, start a new one.
+
+        Of those that do, only a few are tried.
+        """
+        failures = 0
+        failure = _timed_out()
+        while requests and failures < FAILURES and (left_s := deadline - time.monotonic()) > 0:
+            answers, failure = self._run_gdb(requests, left_s, owner)
+            yield from zip(requests, answers)
+            unanswered = requests[len(answers) :]
+            failures += bool(unanswered)
+            yield from ((request, {"error": failure}) for request in unanswered[:1])
+            requests = unanswered[1:]
+        yield from ((request, {"error": failure}) for request in requests)
+
+    def _run_gdb(
+        self, requests: Sequence[_Request], left_s: float, owner: Owner | None
+    ) -> tuple[list[_Answer], str]:
+        """Run GDB once; return the answers it got to, and why there is no further one."""
+        question: Question = []
+        for module, frames in requests:
+            assert module.file
+            # A return address is behind the call, and may belong to the next line already.
+            addresses = [frame.address - 1 - module.bias for frame in frames]
+            question.append((module.file, addresses))
+        debug_files = [path for module, _ in requests if (path := _debug_file(module))]
+        return run(self._gdb, question, left_s, owner, debug_files, self._start)
+
+    def _start(
+        self, start: Callable[[], subprocess.Popen[bytes]]
+    ) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if not self._cancelled:
+                self._process = start()
+            return None if self._cancelled else self._process
+
+
+def _debug_file(module: Module) -> str | None:
+    """Return where the separate debug file of a module is installed, if it is."""
+    build_id = module.build_id or ""
+    return str(DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug") if build_id else None
+
+
+def _name(
+    frame: Frame, functions: Sequence[tuple[str | None, str | None, int | None]]
+) -> tuple[Frame, ...]:
+    """Return a copy of the frame for each function; all but the last are inlined."""
+    last = len(functions) - 1
+    return tuple(
+        replace(
+            frame,
+            function=function and unescape(function),
+            file=file,
+            line=line,
+            inlined=index < last,
+        )
+        for index, (function, file, line) in enumerate(functions)
+    )
+
+
+def _timed_out() -> str:
+    return f"GDB had not read them after {TIMEOUT_S} s"

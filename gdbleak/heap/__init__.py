@@ -1,0 +1,1 @@
+"""What stands in the heap of glibc, read from the memory of a process. Pure."""

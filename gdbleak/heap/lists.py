@@ -1,0 +1,104 @@
+"""The lists of free chunks of glibc's malloc. Pure.
+
+Source: "Internal data structures" and `_int_free` in malloc/malloc.c, glibc 2.17 to 2.43. The bins
+are rings, linked both ways, of chunks that the next chunk knows to be free. The fast bins and
+the tcaches are linked one way, of chunks that look as if they were in use; since 2.32 a link is
+mixed with its own address (PROTECT_PTR). Since 2.43 there are no fast bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gdbleak.heap.arenas import BINS, FAST_BINS, Arena
+from gdbleak.heap.chunk import FLAGS, LARGEST_CHUNK, PREV_INUSE, SMALLEST_CHUNK
+from gdbleak.heap.snapshot import Snapshot
+
+Range = tuple[int, int]
+"""Addresses, the last of which is the first that is not meant."""
+
+
+def is_binned(memory: Snapshot, chunk: int, size: int) -> bool:
+    """Return whether a chunk of this size lies in a bin.
+
+    The size at its start, that at its end, the flag behind it and both neighbours have to say so.
+    """
+    word = memory.word
+    if (
+        chunk % 16
+        or not SMALLEST_CHUNK <= size < LARGEST_CHUNK
+        or word(chunk + 8) & ~FLAGS != size
+        or word(chunk + size) != size
+        or word(chunk + size + 8) & PREV_INUSE
+    ):
+        return False
+    following, preceding = word(chunk + 16), word(chunk + 24)
+    return (
+        following % 8 == preceding % 8 == 0
+        and word(following + 24) == chunk
+        and word(preceding + 16) == chunk
+    )
+
+
+def iter_binned(memory: Snapshot, arena: Arena) -> Iterator[Range]:
+    """Yield start and end of the chunks in the bins of an arena; without end if they go round."""
+    first = arena.bins - 16
+    for head in range(first, first + 16 * BINS, 16):
+        chunk = memory.word(head + 16)
+        while chunk != head:
+            memory.spend(4)
+            size = 0 if chunk % 16 else memory.word(chunk + 8) & ~FLAGS
+            if not is_binned(memory, chunk, size):
+                break
+            yield chunk, chunk + size
+            chunk = memory.word(chunk + 16)
+
+
+class SingleList(NamedTuple):
+    """Blocks linked one way, all of chunks of one size."""
+
+    size: int
+    blocks: list[int]
+    ends: bool
+    """Whether the last of them says that it is the last."""
+    protected: bool
+    """Whether its links are mixed with their addresses."""
+
+    @property
+    def ranges(self) -> set[Range]:
+        """Start and end of the chunks."""
+        return {(block - 16, block - 16 + self.size) for block in self.blocks}
+
+
+def follow(memory: Snapshot, block: int, size: int, link_offset: int, limit: int) -> SingleList:
+    """Return the list that begins with a block, of chunks of one size, as far as it holds good.
+
+    A link names a place this far before a block: 16 bytes in fast bins, none in tcaches.
+    """
+    plain = _follow(memory, block, size, link_offset, limit, protected=False)
+    if plain.ends:
+        return plain
+    return _follow(memory, block, size, link_offset, limit, protected=True)
+
+
+def _follow(
+    memory: Snapshot, block: int, size: int, link_offset: int, limit: int, protected: bool
+) -> SingleList:
+    blocks: list[int] = []
+    while len(blocks) < limit and block % 16 == 0 and memory.word(block - 8) & ~FLAGS == size:
+        memory.spend()
+        blocks.append(block)
+        link = memory.word(block) ^ (block >> 12 if protected else 0)
+        if not link:
+            return SingleList(size, blocks, True, protected)
+        block = link + link_offset
+    return SingleList(size, blocks, False, protected)
+
+
+def iter_fast_bins(memory: Snapshot, arena: Arena, limit: int) -> Iterator[SingleList]:
+    """Yield the list of every fast bin of an arena that is not empty, each as far as `limit`."""
+    for number in range(FAST_BINS if arena.has_fast_bins else 0):
+        chunk = memory.word(arena.fast_bins + 8 * number)
+        if chunk:
+            yield follow(memory, chunk + 16, 16 * (number + 2), 16, limit)

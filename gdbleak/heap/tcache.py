@@ -1,0 +1,88 @@
+"""The caches that threads keep of freed blocks, in glibc's malloc since 2.26. Pure.
+
+Source: `tcache_perthread_struct`, `tcache_entry`, `tcache_get` and `tcache_key` in malloc/malloc.c,
+glibc 2.26 to 2.43. A block in a cache links to the next with its first word. Its second word is its
+mark: since 2.29 the address of the cache, since 2.34 a random number that stands in libc's data
+and is taken off before a block is handed out. Until 2.28 there is no mark. Since 2.42 a cache says
+how many blocks it has room for, not how many it holds: what lies in it is told by the mark alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gdbleak.heap.chunk import FLAGS
+from gdbleak.heap.lists import Range, follow
+from gdbleak.heap.snapshot import Snapshot
+
+_BINS = 64
+_LARGEST_CHUNK = 16 * (_BINS + 1)
+_COUNT_BYTES = {0x250: 1, 0x290: 2}  # by size of the chunk: until 2.29, since 2.30
+_RANDOM = range(1 << 48, (1 << 64) - (1 << 48))
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What lies in one cache."""
+
+    ranges: set[Range]
+    """Start and end of the chunks."""
+    marked: bool
+    """False: only links say that they are free, which the same words of a program could say."""
+
+
+def random_words(words: Iterable[int]) -> set[int]:
+    """Return those that may be the mark of glibc 2.34: no address and no small number."""
+    return {word for word in words if word in _RANDOM}
+
+
+def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
+    """Return whether a block that has a random mark is linked as in a cache."""
+    size = memory.word(block - 8) & ~FLAGS
+    following = memory.word(block) ^ block >> 12
+    return size <= _LARGEST_CHUNK and (
+        not following
+        or (
+            following % 16 == 0
+            and memory.word(following + 8) == mark
+            and memory.word(following - 8) & ~FLAGS == size
+        )
+    )
+
+
+def read_cache(memory: Snapshot, address: int) -> Cache | None:
+    """Return what lies in the cache at an address; None if it does not look like one.
+
+    Of a list all blocks count or none: there are as many as the cache says, all marked alike.
+    """
+    size = 0 if address % 16 else memory.word(address - 8) & ~FLAGS
+    count_bytes = _COUNT_BYTES.get(size)
+    if not count_bytes:
+        return None
+    own: set[Range] = set()
+    unmarked: set[Range] = set()
+    by_mark: dict[int, set[Range]] = {}
+    for number in range(_BINS):
+        memory.spend()
+        first = memory.word(address + _BINS * count_bytes + 8 * number)
+        at = address + number * count_bytes
+        count = memory.word(at & -8) >> (at & 7) * 8 & (1 << 8 * count_bytes) - 1
+        if not first or not count:
+            continue
+        found = follow(memory, first, 16 * (number + 2), 0, count)
+        if not found.ends or len(found.blocks) != count:
+            continue
+        marks = {memory.word(block + 8) for block in found.blocks}
+        if marks == {address}:
+            own |= found.ranges
+        elif found.protected and len(marks) == 1 and random_words(marks):
+            by_mark.setdefault(marks.pop(), set()).update(found.ranges)
+        elif not found.protected and count_bytes == 1:
+            unmarked |= found.ranges
+    if own:
+        return Cache(own, marked=True)
+    if by_mark:
+        # A list that was read while it changed may end in any other word.
+        return Cache(max(by_mark.values(), key=len), marked=True)
+    return Cache(unmarked, marked=False)

@@ -1,0 +1,1 @@
+"""What gdbleak needs of its own process and host: files, folders, streams, limits, children."""

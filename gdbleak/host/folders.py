@@ -1,0 +1,56 @@
+"""Folders that nobody else can read, or put something of their own in the place of."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from gdbleak.errors import WriteError
+from gdbleak.host.leash import Leash
+
+
+@contextmanager
+def private_folder(leash: Leash | None = None) -> Iterator[Path]:
+    """Make a folder for files that GDB reads, and remove it in the end, however that comes.
+
+    Args:
+        leash: Has it removed when we are killed; one of its own unless it is given.
+
+    Raises:
+        WriteError: it cannot be made, or everybody may rename what is in the folder around it.
+
+    """
+    # Not `gettempdir` alone: where TMPDIR is full, it would silently take another.
+    around = os.environ.get("TMPDIR")
+    try:
+        around = around or tempfile.gettempdir()
+        mode = Path(around).stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise WriteError(
+                f"everybody may replace files in {around}",
+                f"`chmod +t {around}`, or set TMPDIR to a folder of your own",
+            )
+    except OSError as error:
+        raise _explain(around, error) from error
+    folder = Path(around, f"gdbleak-{secrets.token_hex(8)}").absolute()
+    with nullcontext(leash) if leash else Leash() as kept:
+        kept.remove(folder)
+        try:
+            folder.mkdir(0o700)
+        except OSError as error:
+            raise _explain(around, error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _explain(around: str | None, error: OSError) -> WriteError:
+    where = around or "a folder for temporary files"
+    return WriteError(f"cannot write in {where}: {error.strerror}")

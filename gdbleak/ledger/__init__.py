@@ -1,0 +1,1 @@
+"""From events to blocks: who is alive. Pure."""

@@ -1,0 +1,342 @@
+"""Who is alive: the calls of a program's allocator in, the fate of every block out. Pure.
+
+The rules, each a row of a table in `tests/unit/test_ledger.py`:
+
+- A call is matched with its return by thread and stack pointer. Calls that an allocator
+  function makes of another (`realloc` of `malloc`) lie deeper on the stack and are ignored:
+  what happened is told by the outermost. A tail call (`reallocarray` jumps to `realloc`) lies
+  at the same stack pointer and takes the place of its caller.
+- A free that calls another (`operator delete` does, and the free of a wrapped allocator) is
+  followed by it at the same height of the stack or deeper: with the same block, or, in another
+  allocator, with one that nobody knows. It is one free. One that jumps back to its own beginning
+  (that of glibc 2.43, when the thread has no cache yet) comes twice at the same height.
+- What an allocator's own function calls (the end of a thread frees what its cache holds, the start
+  of a cache allocates it) is nothing that the program does. A block that is freed there and counts
+  as in use was freed before, unseen.
+- A call that leaves its function for somewhere unknown is not seen to return. It is lost, unless a
+  call of another function at the same height or deeper takes its place.
+- `realloc` takes its block out of the books when it is entered, because the old address may be
+  handed to another thread before it returns; on return the same block goes back in, at its new
+  address and size, or unchanged when the call failed.
+- Where breakpoints are taken out, calls under way are forgotten, and nothing is counted as missed.
+- A block that existed before the window and is resized in it becomes a block of the window, which
+  accounts for what it has grown by; for all of it, where its size before that is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gdbleak.ledger.blocks import HEAP, LAST_SHARE, Block
+from gdbleak.ledger.calls import Call, Free
+from gdbleak.ledger.mappings import MappingLedger
+from gdbleak.recording.functions import AllocatorFunction, MappingCall
+from gdbleak.recording.phases import Phase
+
+FAILED = (1 << 64) - 1
+"""What mmap, mremap and sbrk return then, and brk."""
+
+
+def ignore(*_: object) -> None:
+    """Take what nobody wants to know."""
+
+
+class Ledger:
+    """The books of one window. Feed it in the order of the recording, then call `close`."""
+
+    def __init__(
+        self,
+        retire: Callable[[Block], None],
+        resize: Callable[[Block, int, int], None] = ignore,
+        free_older: Callable[[int, int], None] = ignore,
+    ) -> None:
+        """Begin the books.
+
+        Args:
+            retire: Is given every block of the window when it was freed.
+            resize: Is given every block that was resized, by how many net bytes it grew, and when.
+            free_older: Is given the size of each older block that was freed, or 0, and when.
+
+        """
+        self.mappings = MappingLedger(retire, resize)
+        self.allocations = 0
+        """Blocks of the heap handed out in the window."""
+        self.resizes = 0
+        """Times that one of them was resized."""
+        self.usable_sizes = 0
+        """How many of them have a size that was read from before the block."""
+        self.found_free = 0
+        """Blocks that nobody was seen to free."""
+        self.frees = 0
+        """Blocks given back, of this window or older."""
+        self.frees_of_older_blocks = 0
+        self.missed_frees = 0
+        """Blocks whose address came again without a free being seen."""
+        self.unfinished_calls = 0
+        """Calls whose return was never seen although their thread went on."""
+        self._alive: dict[int, Block] = {}
+        self._calls: dict[int, Call] = {}
+        self._escaped: dict[int, int] = {}
+        self._freeing: dict[int, Free] = {}
+        self._retire = retire
+        self._resize = resize
+        self._free_older = free_older
+        self._displaced: list[Block] = []
+        """Blocks that were to be put back, and found others at their addresses."""
+        self._admits = True
+        self._burst_ns = 0
+
+    @property
+    def outstanding(self) -> dict[int, Block]:
+        """The blocks of the window that are in the heap now, by address, the latest at the end."""
+        return self._alive
+
+    def enter(
+        self,
+        allocator: int,
+        function: AllocatorFunction,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        pointer: int,
+        size: int,
+        length: int = 0,
+        flags: int = 0,
+        usable: int = 0,
+    ) -> None:
+        """Record a call; `pointer` to `flags` are 0 where the function takes none.
+
+        `usable` is the size of the block that `pointer` names, if that is known.
+        """
+        escaped = self._escaped.pop(thread, None)
+        if escaped is not None:
+            self.unfinished_calls += stack_pointer > escaped
+        call = self._calls.get(thread)
+        if call:
+            nested = stack_pointer < call.stack_pointer
+            if nested or (function.is_internal and stack_pointer == call.stack_pointer):
+                if call.function.is_internal and not function.allocates:
+                    self._find_free(self._alive.get(pointer), time_ns)
+                return
+            tail_call = stack_pointer == call.stack_pointer and function is not call.function
+            self._abandon(thread, call, tail_call)
+        if function.mapping is MappingCall.UNMAP:
+            self.mappings.unmap(pointer, length, time_ns)
+            return
+        if function.is_internal:
+            self._calls[thread] = Call(stack_pointer, function, 0, 0, 0, 0, None, 0)
+            return
+        before = self._freeing.pop(thread, None)
+        if not function.allocates:
+            free = Free(allocator, function, stack_pointer, pointer)
+            self._freeing[thread] = free
+            if pointer in self._alive or not (before and before.calls(free)):
+                self._free(pointer, usable, time_ns)
+            return
+        in_heap = pointer and function.mapping is None
+        block = self._alive.pop(pointer, None) if in_heap else None
+        self._calls[thread] = Call(
+            *(stack_pointer, function, pointer, size, length, flags, block, usable)
+        )
+
+    def leave(
+        self,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        result: int,
+        stored: int,
+        stack: int,
+        mark: int = 0,
+    ) -> None:
+        """Record a return: its value, and what stands where the `result` argument points.
+
+        `mark` is the second word of the block, if that is known.
+        """
+        call = self._calls.get(thread)
+        if call is None or stack_pointer < call.stack_pointer:
+            return
+        if stack_pointer > call.stack_pointer or call.function.is_internal:
+            self._abandon(thread, call, tail_call=False)
+            return
+        del self._calls[thread]
+        if call.function.mapping is not None:
+            self._map(call, result, time_ns, thread, stack)
+            return
+        if call.function.result is not None:
+            result = 0 if result else stored
+        if result:
+            self._hand_out(call, result, time_ns, thread, stack, mark)
+        elif call.pointer and not call.size:
+            self._end(call.block, call.before, time_ns)
+        else:
+            self._put_back(call)
+
+    def leave_internal(self, thread: int, stack_pointer: int) -> None:
+        """Record the return of a function that the allocator has called for itself."""
+        call = self._calls.get(thread)
+        if call and call.function.is_internal and stack_pointer >= call.stack_pointer:
+            del self._calls[thread]
+
+    def return_unannounced(
+        self,
+        function: AllocatorFunction,
+        time_ns: int,
+        thread: int,
+        stack_pointer: int,
+        result: int,
+        size: int,
+        stack: int,
+        mark: int = 0,
+    ) -> None:
+        """Record a return whose call was not recorded, of a function that takes only a size."""
+        call = self._calls.get(thread)
+        if call is not None and stack_pointer < call.stack_pointer:
+            return
+        if call is None or stack_pointer > call.stack_pointer or call.function.is_internal:
+            if call is not None:
+                self._abandon(thread, call, tail_call=False)
+            self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
+            self.usable_sizes += bool(result)
+        self._freeing.pop(thread, None)
+        self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark)
+
+    def escape(self, thread: int, stack_pointer: int) -> None:
+        """Record that a function was left by a way on which it is not seen to return."""
+        call = self._calls.get(thread)
+        if call and call.stack_pointer == stack_pointer:
+            self._abandon(thread, call, tail_call=True)
+            self._escaped[thread] = stack_pointer
+
+    def turn(self, phase: Phase, time_ns: int) -> None:
+        """Record that other breakpoints are in from now on."""
+        admitted = self._admits
+        self._admits = self.mappings.admits = phase.admits
+        for thread, call in [*self._calls.items()]:
+            if not phase.sees(call.function):
+                del self._calls[thread]
+                self._put_back(call)
+        if phase is Phase.NONE:
+            self._escaped.clear()
+            self._freeing.clear()
+            if admitted:
+                self._mark_last(time_ns - (time_ns - self._burst_ns) * LAST_SHARE)
+        elif not (admitted and self._burst_ns):  # the first one begins with the window
+            self._burst_ns = time_ns
+
+    def _mark_last(self, since_ns: float) -> None:
+        for block in reversed(self._alive.values()):
+            if block.born_ns >= since_ns:
+                block.is_last = True
+            elif not block.reallocations:  # the others are not in the order of their births
+                return
+
+    def find_free(self, blocks: Iterable[tuple[int, int]], time_ns: int) -> None:
+        """Record that blocks, by address and time of birth, are free though nobody freed them."""
+        for address, born_ns in blocks:
+            block = self._alive.get(address)
+            if block and block.born_ns == born_ns:
+                self._find_free(block, time_ns)
+
+    def _find_free(self, block: Block | None, time_ns: int) -> None:
+        if block:
+            del self._alive[block.address]
+            self._bury(block, time_ns)
+            self.found_free += 1
+
+    def close(self) -> None:
+        """End the window: calls under way have done nothing yet."""
+        self.unfinished_calls += len(self._escaped)
+        for call in self._calls.values():
+            self._put_back(call)
+        self._calls.clear()
+
+    @property
+    def survivors(self) -> list[Block]:
+        """The blocks of the window, of the heap and others, that are not freed."""
+        in_calls = (call.block for call in self._calls.values() if call.block)
+        return [
+            *(*self._alive.values(), *self._displaced, *in_calls),
+            *self.mappings.survivors,
+        ]
+
+    def _hand_out(
+        self, call: Call, address: int, time_ns: int, thread: int, stack: int, mark: int
+    ) -> None:
+        block = call.block
+        if block:
+            block.allocated_bytes += max(call.size - block.size, 0)
+            self.resizes += 1
+            block.address, block.mark = address, mark
+            self._set_size(block, call.size, time_ns)
+        else:
+            is_older = bool(call.pointer)
+            if is_older:
+                self.frees += 1
+                self.frees_of_older_blocks += 1
+            if not self._admits:
+                return
+            first = call.before if is_older else call.size
+            added = max(call.size - first, 0) if is_older else call.size
+            block = Block(
+                *(address, first, added, first, time_ns, None, thread, stack),
+                *(0, HEAP, is_older, False, mark),
+            )
+            if is_older:
+                self._set_size(block, call.size, time_ns)
+            self.allocations += 1
+        unseen = self._alive.get(address)
+        if unseen:
+            self._bury(unseen, time_ns)
+            self.missed_frees += 1
+            del self._alive[address]
+        self._alive[address] = block
+
+    def _set_size(self, block: Block, size: int, time_ns: int) -> None:
+        before = block.net_bytes
+        block.size = size
+        block.reallocations += 1
+        self._resize(block, block.net_bytes - before, time_ns)
+
+    def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
+        # Of brk, this is an int: the upper half of the register says nothing.
+        if result in (FAILED, FAILED & 0xFFFFFFFF):
+            return
+        mapping = call.function.mapping
+        if mapping is MappingCall.MAP:
+            self.mappings.map(result, call.size, call.flags, time_ns, thread, stack)
+        elif mapping is MappingCall.REMAP:
+            self.mappings.remap(
+                call.pointer, call.length, result, call.size, time_ns, thread, stack
+            )
+        elif mapping is MappingCall.SET_BREAK:
+            self.mappings.set_break(call.size, time_ns, thread, stack)
+        else:
+            increment = call.size - (1 << 64 if call.size >> 63 else 0)
+            self.mappings.move_break(result, increment, time_ns, thread, stack)
+
+    def _free(self, pointer: int, usable: int, time_ns: int) -> None:
+        if pointer:
+            self._end(self._alive.pop(pointer, None), usable, time_ns)
+
+    def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
+        self.frees += 1
+        if block:
+            self._bury(block, time_ns)
+        else:
+            self.frees_of_older_blocks += 1
+            self._free_older(usable, time_ns)
+
+    def _bury(self, block: Block, time_ns: int) -> None:
+        block.freed_ns = time_ns
+        self._retire(block)
+
+    def _put_back(self, call: Call) -> None:
+        if call.block and self._alive.setdefault(call.block.address, call.block) is not call.block:
+            self._displaced.append(call.block)
+
+    def _abandon(self, thread: int, call: Call, tail_call: bool) -> None:
+        del self._calls[thread]
+        self._put_back(call)
+        if not (tail_call or call.function.is_internal):
+            self.unfinished_calls += 1

@@ -1,0 +1,1 @@
+"""Which functions are recorded, and where their breakpoints go."""

@@ -1,0 +1,255 @@
+"""Which allocators a process can call, and the probe plan for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from gdbleak.architectures import X86_64, Architecture
+from gdbleak.effort import Effort
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
+from gdbleak.heap.chunk import SIZE_OFFSET
+from gdbleak.plan.allocator_names import name_allocator
+from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.selection import Selection
+from gdbleak.recording.functions import (
+    FAMILIES,
+    INTERNAL_FUNCTIONS,
+    MAPPING_FUNCTIONS,
+    AllocatorFunction,
+    prefixed,
+)
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.target.proc import Readable
+
+_LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
+_LIBC = re.compile(r"libc[.-]")
+
+
+@dataclass(frozen=True)
+class Allocator:
+    """Functions of one module that hand out and take back memory."""
+
+    name: str
+    """For example `glibc 2.36`; the file's name when it does not tell what it is."""
+    module: Module
+    image: ElfImage
+    functions: tuple[AllocatorFunction, ...]
+    """What to look for in it."""
+
+    @property
+    def is_glibc(self) -> bool:
+        """Whether its blocks have glibc's chunk headers."""
+        return self.name.startswith("glibc")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a recorded function begins."""
+
+    address: int
+    """Run-time address."""
+    function: AllocatorFunction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to set breakpoints in a process."""
+
+    allocators: tuple[Allocator, ...]
+    """The one that its calls of `malloc` are bound to is the first."""
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...]
+    """Sentences about what is not recorded."""
+
+    @property
+    def functions(self) -> tuple[AllocatorFunction, ...]:
+        """What the functions of the probes mean."""
+        used = {probe.function for probe in self.probes}
+        known = {function.name: function for function in INTERNAL_FUNCTIONS}
+        for allocator in self.allocators:
+            for function in allocator.functions:
+                known.setdefault(function.name, function)
+        return tuple(function for name, function in known.items() if name in used)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Where the functions of the probes begin, also those that have no probe there."""
+        entries: dict[int, Entry] = {}
+        for number, allocator in enumerate(self.allocators):
+            used = {probe.function for probe in self.probes if probe.allocator == number}
+            symbols = allocator.image.find_functions(used)
+            for function in allocator.functions:
+                if function.name in used:
+                    address = symbols[function.name].address + allocator.module.bias
+                    entries.setdefault(address, Entry(address, function))
+        return tuple(entries.values())
+
+
+def find_allocators(
+    modules: ModuleMap,
+    search_order: Mapping[int, int] | None = None,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+) -> tuple[Allocator, ...]:
+    """Return the allocators of a process, the one that its calls are bound to first.
+
+    The dynamic linker binds a program's calls to the first definition in the order program,
+    preloaded libraries, needed libraries. Others may be called too: by a library that was loaded
+    with RTLD_DEEPBIND, through a prefix, by the first one itself. The loader's own malloc is never
+    bound to.
+
+    Args:
+        modules: Of the process.
+        search_order: Places by the address of the dynamic section; where it says nothing, the C
+            library comes last, and the rest by address.
+        selection: What to look for beside the known names, and where.
+
+    Raises:
+        AllocatorError: no module defines malloc, or something else that was asked for.
+
+    """
+    search = _Search(search_order or {}, selection)
+    for module in modules:
+        search.examine(module)
+    return search.finish()
+
+
+class _Search:
+    """What was found in the modules so far."""
+
+    def __init__(self, order: Mapping[int, int], selection: Selection) -> None:
+        self._order = order
+        self._custom = selection.functions
+        wanted = tuple(map(prefixed, selection.prefixes))
+        self._families = (*wanted, *FAMILIES)
+        self._missing = {function.name for function in selection.functions}
+        self._missing.update(family[0].name for family in wanted)
+        self._mapping = MAPPING_FUNCTIONS if selection.mappings else ()
+        self._objects = selection.objects
+        self._missing_objects = set(selection.objects)
+        self._found: list[tuple[tuple[bool, int, bool, int], Allocator]] = []
+        self._unreadable: list[str] = []
+        self._effort = Effort()
+
+    def examine(self, module: Module) -> None:
+        """Look for allocators in a module."""
+        if self._objects:
+            named = {module.path, module.name}.intersection(self._objects)
+            self._missing_objects -= named
+            if not named:
+                return
+        if module.file is None:
+            self._unreadable.append(f"{module.path}: {module.unreadable}")
+        elif not _LOADER.match(module.name):
+            try:
+                self._look_into(module, ElfImage(module.file, self._effort.share()))
+            except ElfError as error:
+                self._unreadable.append(str(error))
+
+    def _look_into(self, module: Module, image: ElfImage) -> None:
+        names = ["mmap", *(family[0].name for family in self._families)]
+        defined = image.find_functions({*names, *(function.name for function in self._custom)})
+        custom = [function for function in self._custom if function.name in defined]
+        known = [f for family in self._families if family[0].name in defined for f in family]
+        mapping = self._mapping if "mmap" in defined else ()
+        self._missing -= defined.keys()
+        if not (custom or known or mapping):
+            return
+        dynamic = image.dynamic_address
+        place = -1 if dynamic is None else dynamic + module.bias
+        place = self._order.get(place, len(self._order))
+        name = name_allocator(image, module.name) if known else module.name
+        self._found.append(
+            (
+                (not known, place, bool(_LIBC.match(module.name)), module.start),
+                Allocator(name, module, image, (*custom, *known, *mapping)),
+            )
+        )
+
+    def finish(self) -> tuple[Allocator, ...]:
+        """Return what was found, in order.
+
+        Raises:
+            AllocatorError: nothing was, or not all that was asked for.
+
+        """
+        for name in sorted(self._missing_objects):
+            raise AllocatorError(
+                f"the process has no program or library {name} mapped",
+                "give a path or file name as in /proc/PID/maps",
+            )
+        for name in sorted(self._missing):
+            raise AllocatorError(
+                f"no module of the process defines the function {name}",
+                "look for it with `nm FILE` or `nm -D FILE`; C++ names as they stand there",
+            )
+        if not self._found and self._unreadable:
+            raise AllocatorError(
+                f"no malloc found; what could not be read is {'; '.join(self._unreadable)}",
+                "run as root, or restart the process",
+            )
+        if not self._found:
+            raise AllocatorError(
+                "no malloc found: the program is static and stripped of its symbols, or has none",
+                "install its debug symbols, or see docs/limits.md",
+            )
+        return tuple(allocator for _, allocator in sorted(self._found, key=lambda found: found[0]))
+
+
+def plan_probes(
+    allocators: Collection[Allocator],
+    memory: Readable,
+    architecture: Architecture = X86_64,
+    usable_sizes: bool = False,
+) -> Plan:
+    """Return the breakpoints for allocators, after proving that their code is as in its files.
+
+    Raises:
+        AllocatorError: the first of them cannot be recorded.
+        ForeignBreakpointError: code in memory differs from its file.
+
+    """
+    planned: list[Allocator] = []
+    probes: list[Probe] = []
+    notes: list[str] = []
+    for allocator in allocators:
+        try:
+            part = make_plan(
+                allocator.functions,
+                allocator.module,
+                allocator.image,
+                architecture,
+                allocator=len(planned),
+                first_id=len(probes),
+                size_offset=SIZE_OFFSET if allocator.is_glibc else None,
+                usable_sizes=usable_sizes,
+            )
+        except (AllocatorError, ElfError) as error:
+            if not planned:
+                raise
+            notes.append(f"{allocator.name} is not recorded: {error}")
+            continue
+        for probe in iter_changed(part, memory):
+            raise ForeignBreakpointError(
+                f"the code of {probe.function} in memory differs from {allocator.module.path}",
+                "a debugger or tracer has left a breakpoint there; end it, or restart the process",
+            )
+        planned.append(allocator)
+        probes += part
+    return Plan(tuple(planned), tuple(probes), tuple(notes))
+
+
+def iter_changed(probes: Iterable[Probe], memory: Readable) -> Iterator[Probe]:
+    """Yield the probes at whose address the memory differs from the ELF file."""
+    for probe in probes:
+        original = bytes.fromhex(probe.original)
+        if memory.read(probe.address, len(original)) not in (original, b""):
+            yield probe
+
+
+def count_escapes(probes: Iterable[Probe]) -> int:
+    """Return by how many instructions a function is left for somewhere unknown."""
+    return sum(probe.role is Role.ESCAPE for probe in probes)

@@ -1,0 +1,71 @@
+"""Which functions to record, beside the allocators that are known by name. Pure.
+
+>>> parse_function("pool_get:size=2", allocates=True)
+AllocatorFunction(name='pool_get', sizes=(1,), pointer=None, result=None)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbleak.errors import UsageError
+from gdbleak.recording.functions import AllocatorFunction
+
+MAX_ARGUMENTS = 6
+"""As many are passed in registers; the others would have to be looked for on the stack."""
+
+_KEYS = {True: ("size", "count", "ptr", "result"), False: ("ptr",)}
+_EXAMPLES = {
+    True: "write NAME:size=N, for example --alloc 'pool_get:size=2'",
+    False: "write NAME:ptr=N, for example --free 'pool_put:ptr=1'",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to record of a process."""
+
+    functions: tuple[AllocatorFunction, ...] = ()
+    """Allocators of the program's own, by the names in its symbol table."""
+    prefixes: tuple[str, ...] = ()
+    """What the names of an allocator's functions begin with: `my_` for `my_malloc` and so on."""
+    objects: tuple[str, ...] = ()
+    """Paths or file names of the modules to look in; all of them when there is none."""
+    usable_sizes: bool = False
+    """Read a block's size from before the block, where that is known how: one halt less a call."""
+    mappings: bool = False
+    """Also the mappings that the program makes itself."""
+
+
+def parse_function(text: str, *, allocates: bool) -> AllocatorFunction:
+    """Parse a function and the meaning of its arguments, which are numbered from 1.
+
+    `size` is the requested size and `count` what to multiply it with, `ptr` the block to free or to
+    resize, and `result` says where the new block is stored; without that it is returned.
+
+    Raises:
+        UsageError: the text makes no sense.
+
+    """
+    name, _, rest = text.partition(":")
+    arguments: dict[str, int] = {}
+    for part in filter(None, rest.split(",")):
+        key, _, number = part.partition("=")
+        if key not in _KEYS[allocates] or key in arguments:
+            raise UsageError(f"{text!r}: {key!r} is not expected there", _EXAMPLES[allocates])
+        if not number.isdecimal() or not 1 <= int(number) <= MAX_ARGUMENTS:
+            raise UsageError(
+                f"{text!r}: {key} is no argument from 1 to {MAX_ARGUMENTS}", _EXAMPLES[allocates]
+            )
+        arguments[key] = int(number) - 1
+    if not name or ("size" if allocates else "ptr") not in arguments:
+        raise UsageError(
+            f"{text!r} does not say which argument is the {'size' if allocates else 'block'}",
+            _EXAMPLES[allocates],
+        )
+    return AllocatorFunction(
+        name,
+        sizes=tuple(arguments[key] for key in ("size", "count") if key in arguments),
+        pointer=arguments.get("ptr"),
+        result=arguments.get("result"),
+    )

@@ -1,0 +1,66 @@
+"""What it costs a process to record all that it allocates. Pure.
+
+>>> describe(Rate(180_000, 179_500), budget_percent=30)
+'180,000 allocations/s: recording all would slow it about 82 times; sampling within 30 %'
+>>> describe(Rate(100, 100))
+'100 allocations/s: recording all would halt it for about 4.5 % of the time'
+"""
+
+from __future__ import annotations
+
+from gdbleak.verdicts.rates import Rate
+
+STOP_S = 150e-6
+"""What a stop is taken to last, with waking up a thread on another processor. It is not measured on
+the host: stops take 0.1 to 0.4 ms, by the machine and by where the threads run."""
+
+
+def stops_per_s(rate: Rate, usable_sizes: bool = False) -> float:
+    """Return how often a recording would halt the process, if that did not slow it down.
+
+    At each entry and each return, and at each free; without the entries, with `--usable-sizes`.
+    """
+    return rate.allocations_per_s * (1 if usable_sizes else 2) + rate.frees_per_s
+
+
+def load_of(rate: Rate, usable_sizes: bool = False, stop_s: float = STOP_S) -> float:
+    """Return how many seconds of stops a second of the undisturbed process makes."""
+    return stops_per_s(rate, usable_sizes) * stop_s
+
+
+def describe(
+    rate: Rate,
+    usable_sizes: bool = False,
+    budget_percent: float = 100,
+    stop_s: float = STOP_S,
+) -> str:
+    """Say how often a process allocates, and what recording all of it would cost.
+
+    Args:
+        rate: Of the process.
+        usable_sizes: Whether allocations are recorded at their return alone.
+        budget_percent: For at most this share of the time it is slowed; with 100 all is recorded.
+        stop_s: What a stop takes, in seconds.
+
+    """
+    if rate.reason is not None:
+        return f"not measured: {rate.reason}"
+    if not stops_per_s(rate):
+        return "no allocations while it was measured"
+    load = load_of(rate, usable_sizes, stop_s)
+    about = "more than" if rate.at_least else "about"
+    if load >= 1:
+        cost = f"slow it {about} {_round(1 + load)} times"
+    else:
+        cost = f"halt it for {about} {_round(100 * load)} % of the time"
+    text = f"{'more than ' if rate.at_least else ''}{_round(rate.allocations_per_s)} allocations/s"
+    text += f": recording all would {cost}"
+    if 100 * load > budget_percent < 100:
+        text += f"; sampling within {budget_percent:g} %"
+    return text
+
+
+def _round(number: float) -> str:
+    """Return two digits, and zeros: more were not measured."""
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

@@ -1,0 +1,170 @@
+"""What a trace needs of a host and of a process, checked without touching the process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+
+from gdbleak.capture.interruption import Interruption
+from gdbleak.capture.limits import Limits
+from gdbleak.capture.rehearsal import proved_agent
+from gdbleak.debugger.program import find_gdb
+from gdbleak.errors import GdbleakError
+from gdbleak.host.folders import private_folder
+from gdbleak.host.leash import Leash
+from gdbleak.host.process_limits import check_processor_time, raised_limits
+from gdbleak.plan.allocators import count_escapes, find_allocators, plan_probes
+from gdbleak.plan.selection import Selection
+from gdbleak.preflight.cost import describe
+from gdbleak.preflight.halting import check_halt, describe_halt
+from gdbleak.preflight.pilot import measure_rate
+from gdbleak.target.link_map import read_search_order
+from gdbleak.target.modules import ModuleReader, looking_at
+from gdbleak.target.proc import Memory, read_mappings
+from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
+
+ROOM_BYTES = 256 << 20
+"""What a recording of ten seconds takes at the most, about."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    text: str
+    cure: str = ""
+    stops: bool = False
+    """True when no trace is possible like this."""
+
+    @property
+    def mark(self) -> str:
+        """The word at the beginning of the line."""
+        return "problem" if self.stops else "note" if self.cure else "ok"
+
+
+@raised_limits()
+def examine_host() -> list[Finding]:
+    """Check this host."""
+    findings = []
+    machine = platform.machine()
+    if machine == "x86_64":
+        findings.append(Finding(f"{platform.system()} {platform.release()} on x86_64"))
+    else:
+        findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
+    findings += [_examine_gdb(), _examine_permission()]
+    try:
+        check_processor_time(Limits.duration_s)
+    except GdbleakError as error:
+        findings.append(_problem(error))
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        findings.append(
+            Finding(f"only {free >> 20} MiB are free in {folder}", "set TMPDIR to a larger folder")
+        )
+    else:
+        findings.append(Finding(f"{free >> 20:,} MiB free in {folder} for the recording"))
+    return findings
+
+
+def _examine_gdb() -> Finding:
+    """Find a GDB, and have it prove itself on a process of ours."""
+    try:
+        gdb = find_gdb()
+        began = time.monotonic()
+        with (
+            Leash() as leash,
+            Interruption(),
+            private_folder(leash) as folder,
+            proved_agent(gdb, folder, on_launch=leash.hold) as agent,
+        ):
+            took_s = time.monotonic() - began
+    except GdbleakError as error:
+        return _problem(error)
+    return Finding(
+        f"gdb {gdb.version} with Python {gdb.python} ({gdb.path}), proved on a process of"
+        f" gdbleak's own in {took_s:.1f} s"
+        + ("; it halts a process before it detaches" if agent.halts_first else "")
+    )
+
+
+def _examine_permission() -> Finding:
+    scope = YAMA.read_text().strip() if YAMA.exists() else "0"
+    if scope == "3":
+        return Finding(
+            "kernel.yama.ptrace_scope is 3: nobody may trace",
+            "boot with a lower value; it cannot be lowered while running",
+            stops=True,
+        )
+    if os.geteuid() == 0:
+        return Finding("running as root")
+    if scope in ("1", "2"):
+        return Finding(
+            f"not root, and kernel.yama.ptrace_scope is {scope}: only root may trace",
+            "run gdbleak with sudo",
+            stops=not has_cap_sys_ptrace(),
+        )
+    return Finding("not root: your own processes can be traced, others not")
+
+
+def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
+    """Check a process."""
+    try:
+        target = inspect(pid)
+        findings = [
+            Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
+            _examine_threads(target),
+        ]
+        with looking_at(pid), Memory(pid) as memory:
+            reader = ModuleReader(pid, memory)
+            try:
+                modules = reader.read(read_mappings(pid))
+                order = read_search_order(pid, memory)
+                plan = plan_probes(
+                    find_allocators(modules, order, selection),
+                    memory,
+                    usable_sizes=selection.usable_sizes,
+                )
+                rate = measure_rate(pid, plan.entries)
+            finally:
+                reader.close()
+    except GdbleakError as error:
+        return [_problem(error)]
+    for number, allocator in enumerate(plan.allocators):
+        probes = [probe for probe in plan.probes if probe.allocator == number]
+        escapes = count_escapes(probes)
+        findings.append(
+            Finding(
+                f"{'its allocator is' if number == 0 else 'also watched:'} {allocator.name}"
+                f" ({allocator.module.path}): {len(probes)} probes"
+                + (f", {escapes} ways out that are not seen to return" if escapes else "")
+            )
+        )
+    findings += [Finding(note) for note in plan.notes]
+    findings.append(Finding(describe(rate, selection.usable_sizes, Limits.budget_percent)))
+    for module in modules:
+        if module.file is None:
+            findings.append(
+                Finding(
+                    f"{module.path}: {module.unreadable}",
+                    "run as root, or restart the process; without it, stacks end there",
+                )
+            )
+    return findings
+
+
+def _examine_threads(target: Target) -> Finding:
+    text = describe_halt(target.threads)
+    try:
+        check_halt(target.pid, target.threads, Limits.max_pause_ms)
+    except GdbleakError as error:
+        return Finding(f"{text}, longer than --max-pause allows by default", error.help_text)
+    return Finding(text)
+
+
+def _problem(error: GdbleakError) -> Finding:
+    return Finding(str(error), error.help_text, stops=True)

@@ -1,0 +1,75 @@
+"""A recording that somebody else is writing: its events, each once, as they come."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.reader import Decoder, Event, Hit, iter_frames
+
+CHUNK_BYTES = 1 << 18
+"""As much is read at once, or as much more as the next frame takes."""
+_WORD = struct.Struct("<Q")
+
+
+class Appended(NamedTuple):
+    """An event, and its frame."""
+
+    event: Event
+    data: bytes
+    payload: int
+    """Where in `data` the payload of the frame begins."""
+
+
+class GrowingRecording:
+    """Reads on where it has stopped. The file may be cut off behind its last whole frame.
+
+    It is a context: the file is open until its end.
+    """
+
+    def __init__(self, path: str | Path, probes: Sequence[Probe], position: int) -> None:
+        """Open the file at `path`; `position` is where a frame begins, or will."""
+        self.position = position
+        """Where the last frame that was taken in ends."""
+        self._probes = probes
+        self._decoder = Decoder(probes)
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self) -> GrowingRecording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def read(self) -> Iterator[Appended]:
+        """Yield the next events. Whoever stops at one goes on behind it the next time."""
+        start, size = self.position, CHUNK_BYTES
+        while self.position == start:
+            data = os.pread(self._file, size, start)
+            for frame in iter_frames(data, 0, len(data)):
+                event = self._decoder.decode(data, *frame)
+                self.position = start + frame[3] + frame[4]
+                if event is not None:
+                    yield Appended(event, data, frame[3])
+            if len(data) < size:
+                return
+            size *= 2
+
+    def read_all(self) -> Iterator[Appended]:
+        """Yield every event that has come by now."""
+        before = -1
+        while self.position != before:
+            before = self.position
+            yield from self.read()
+
+    def find_caller(self, appended: Appended) -> int:
+        """Return the address to which a function has returned; 0 for other events."""
+        event, data, payload = appended
+        if not isinstance(event, Hit) or self._probes[event.probe].role is not Role.RETURN:
+            return 0
+        (caller,) = _WORD.unpack_from(data, payload + self._decoder.stack_offset(event.probe))
+        return int(caller)

@@ -1,0 +1,67 @@
+"""The breakpoints of a plan, as a recording holds them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from gdbleak.recording.phases import Phase
+
+
+class Role(str, Enum):
+    """What it means that a probe is hit."""
+
+    ENTRY = "entry"
+    """A function is called."""
+    RETURN = "return"
+    """A function returns, and its result is known."""
+    ESCAPE = "escape"
+    """A function is left for somewhere unknown: it is not seen to return."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One breakpoint, and what to record where it is hit."""
+
+    id: int
+    address: int
+    """Run-time address."""
+    function: str
+    """The function entered, or, for a way out, one of those that leave there."""
+    role: Role
+    registers: tuple[str, ...]
+    """The registers to record; the stack pointer is the first."""
+    out_register: str | None
+    """At an entry: the register that says where the result will be stored."""
+    original: str
+    """The bytes of the ELF file at the address that a breakpoint covers, in hexadecimal."""
+    allocator: int = 0
+    """Number of the allocator it belongs to, in the order of the recording's head."""
+    size_offset: int | None = None
+    """Where, from the block that is returned, freed or resized, its size is; None if not known."""
+    size_words: int = 1
+    """How many words are recorded from there on: the size, and with more what follows it."""
+    phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
+    """When the breakpoint is in."""
+
+    @property
+    def stores(self) -> int:
+        """How many words of memory a hit holds beside the registers."""
+        if self.size_offset is not None:
+            return self.size_words
+        return int(self.role is Role.RETURN)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the probe as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Probe:
+        """Rebuild a probe from `to_json`'s values."""
+        known = {
+            "registers": tuple(values["registers"]),
+            "role": Role(values["role"]),
+            "phases": tuple(map(Phase, values["phases"])),
+        }
+        return cls(**{**values, **known})

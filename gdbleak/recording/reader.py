@@ -1,0 +1,356 @@
+"""The file between the agent and the controller; what is saved, reopened and rendered again.
+
+A recording is a magic number and then frames, each appended whole (docs/recording-format.md):
+
+    u8 kind, u8 0, u16 probe, u32 length of the payload, payload        (little-endian)
+
+- HEAD, first: JSON, everything known before the attach. Written by the controller.
+- PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
+  first one is the time at which the target ran again. Written by the agent.
+- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored values (where the
+  probe stores some: the size of a block and what follows it, or what the result argument points to,
+  or 0), then raw stack from the stack pointer upwards (returns only). Written by the agent.
+- FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
+  u64 address, u64 time of birth. Written by the controller.
+- MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
+- END, last: JSON, how the window ended and what was proved. Written by the controller.
+
+Times are nanoseconds of one monotonic clock. A file that stops anywhere is read up to its last
+whole frame.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, NamedTuple, Union
+
+from gdbleak.errors import RecordingError
+from gdbleak.host.files import FileBytes, open_regular
+from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.modules import Module
+from gdbleak.recording.outside_values import check, read_object
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.probes import Probe
+from gdbleak.text.lines import cut
+
+MAGIC = b"gdbleak1"
+VERSION = 5
+READABLE = (4, 5)
+"""Which versions are read: since 5 a probe may record more than one word from `size_offset` on."""
+
+HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
+
+CHUNK_BYTES = 1 << 18
+"""How much of a file is read at once, if that holds a whole frame."""
+
+MAX_FRAME_BYTES = 16 << 20
+"""The largest frames are HEAD and END: some hundred bytes for each module and probe."""
+
+_HEAD_SHAPE = {
+    **dict.fromkeys(("started",), "str"),
+    **dict.fromkeys(("duration_s", "tail_s"), "float"),
+    **dict.fromkeys(("allocators", "notes"), "tuple[str, ...]"),
+    **dict.fromkeys(("modules", "probes", "functions"), "list"),
+    "rss_before": "int | None",
+    "memory": "dict[str, int]",
+}
+_END_SHAPE = {
+    "ended_by": "str",
+    **dict.fromkeys(("stop_signal",), "str | None"),
+    **dict.fromkeys(("end_ns", "stops", "rss_after"), "int | None"),
+    **dict.fromkeys(("lost_events", "children"), "int"),
+    **dict.fromkeys(("stopped_s", "longest_pause_ms"), "float | None"),
+    "longest_pause_is_least": "bool",
+    "modules": "list",
+    "memory": "dict[str, int]",
+}
+
+FRAME = struct.Struct("<BBHI")
+_U64 = struct.Struct("<Q")
+_RESIDENT = struct.Struct("<QQ")
+
+
+class EndedBy(str, Enum):
+    """Why a window ended."""
+
+    DURATION = "duration"
+    MAX_EVENTS = "max-events"
+    MAX_PAUSE = "max-pause"
+    MAX_MEMORY = "max-memory"
+    BUDGET = "budget"
+    INTERRUPT = "interrupt"
+    TERMINATE = "terminate"
+    HANGUP = "hangup"
+    TARGET_EXIT = "target-exit"
+    TARGET_KILLED = "target-killed"
+    TARGET_EXEC = "target-exec"
+    DEBUGGER_DIED = "debugger-died"
+    DEBUGGER_SILENT = "debugger-silent"
+    DEBUGGER_STOPPED = "debugger-stopped"
+    STARVED = "starved"
+    DISARMED = "disarmed"
+    CHILD_TRAPPED = "child-trapped"
+    WRITE_FAILED = "write-failed"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+
+
+TARGET_ENDED = (EndedBy.TARGET_EXIT, EndedBy.TARGET_KILLED)
+"""With these there is nothing left to detach from."""
+
+
+class Hit(NamedTuple):
+    """A breakpoint that was hit."""
+
+    position: int
+    """Of its frame in the file."""
+    probe: int
+    time_ns: int
+    thread: int
+    registers: tuple[int, ...]
+    stored: int
+    mark: int = 0
+    """The second word of the block that is returned; 0 where it is not recorded."""
+
+
+class Turn(NamedTuple):
+    """Other breakpoints are in from now on."""
+
+    time_ns: int
+    phase: Phase
+
+
+class Freed(NamedTuple):
+    """Blocks that were found to be free, though nobody was seen to free them."""
+
+    time_ns: int
+    blocks: tuple[tuple[int, int], ...]
+    """Address, and time of birth, of each."""
+
+
+class Resident(NamedTuple):
+    """How large the resident set was."""
+
+    time_ns: int
+    size: int
+
+
+Event = Union[Hit, Turn, Freed, Resident]
+
+
+class Decoder:
+    """Decodes the payload of frames by the plan in the head."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self._structs = [
+            struct.Struct(f"<QQ{len(probe.registers) + probe.stores}Q") for probe in probes
+        ]
+        self._unpacks = [layout.unpack_from for layout in self._structs]
+        self._behind = [2 + len(probe.registers) for probe in probes]
+        """Where in what is unpacked the registers end."""
+
+    def decode(
+        self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
+    ) -> Event | None:
+        """Decode a frame that `iter_frames` has found; None for HEAD and END."""
+        if kind == HIT:
+            return self.decode_hit(data, position, probe, payload)
+        if kind == PHASE:
+            (time_ns,) = _U64.unpack_from(data, payload)
+            return Turn(time_ns, Phase(probe))
+        if kind == FREED:
+            time_ns, *words = struct.unpack_from(f"<{length // 8}Q", data, payload)
+            return Freed(time_ns, tuple(zip(words[::2], words[1::2])))
+        if kind == MEMORY:
+            return Resident(*_RESIDENT.unpack_from(data, payload))
+        return None
+
+    def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
+        """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
+        values = self.values(data, probe, payload)
+        end = self._behind[probe]
+        words = len(values) - end
+        stored = values[end] if words else 0
+        mark = values[end + 2] if words > 2 else 0
+        return Hit(position, probe, values[0], values[1], values[2:end], stored, mark)
+
+    def values(self, data: Any, probe: int, payload: int) -> tuple[int, ...]:
+        """Return time and thread of a hit, its registers, and the words that it holds beside."""
+        return self._unpacks[probe](data, payload)
+
+    def stack_offset(self, probe: int) -> int:
+        """Where in a hit's payload the raw stack begins."""
+        return self._structs[probe].size
+
+
+def encode_freed(freed: Freed) -> bytes:
+    """Return a FREED frame."""
+    words = [freed.time_ns, *(word for block in freed.blocks for word in block)]
+    return FRAME.pack(FREED, 0, 0, 8 * len(words)) + struct.pack(f"<{len(words)}Q", *words)
+
+
+def encode_resident(resident: Resident) -> bytes:
+    """Return a MEMORY frame."""
+    return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
+
+
+def encode_json(kind: int, values: dict[str, Any], payload_bytes: int = 0) -> bytes:
+    """Return a HEAD or END frame, whose payload is at least so long."""
+    payload = json.dumps(values, separators=(",", ":")).encode().ljust(payload_bytes)
+    return FRAME.pack(kind, 0, 0, len(payload)) + payload
+
+
+def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (position, kind, probe, payload position, payload length) of each whole frame."""
+    while position + FRAME.size <= end:
+        kind, _, probe, length = FRAME.unpack_from(data, position)
+        payload = position + FRAME.size
+        if not HEAD <= kind <= MEMORY or payload + length > end:
+            return
+        yield position, kind, probe, payload, length
+        position = payload + length
+
+
+class Recording:
+    """A recording that is read from a file."""
+
+    def __init__(self, path: str, size: int = 0) -> None:
+        """Open a recording.
+
+        Args:
+            path: Of the file.
+            size: How many bytes of it to read, of one that grows; 0 for all.
+
+        Raises:
+            RecordingError: the file cannot be read, is no recording, or is of a later version.
+
+        """
+        self.path = path
+        try:
+            self._data = FileBytes(open_regular(path))
+        except OSError as error:
+            raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+        self._size = min(size or len(self._data), len(self._data))
+        if not self._size:
+            raise RecordingError(f"{path} is empty")
+        if self._read(0, len(MAGIC)) != MAGIC:
+            raise RecordingError(f"{path} is no recording of gdbleak")
+        with reading(path):
+            self._read_head()
+            self._read_end()
+
+    def _read_head(self) -> None:
+        data, _, frames = next(self._iter_chunks(len(MAGIC)), (b"", 0, []))
+        _, kind, _, payload, length = frames[0] if frames else (0, 0, 0, 0, 0)
+        if kind != HEAD:
+            raise RecordingError(f"{self.path} is cut off before its first event")
+        self.head = read_object(data[payload : payload + length])
+        version = self.head.get("version")
+        if version not in READABLE:
+            raise RecordingError(
+                f"{self.path} is of version {cut(repr(version), 50)};"
+                f" this gdbleak reads {READABLE[0]} to {READABLE[-1]}",
+                "use the gdbleak that wrote it, or a newer one",
+            )
+        check(self.head, _HEAD_SHAPE)
+        self.functions = [AllocatorFunction.from_json(f) for f in self.head["functions"]]
+        self.probes = [Probe.from_json(values) for values in self.head["probes"]]
+        self._decoder = Decoder(self.probes)
+        self._first = len(MAGIC) + FRAME.size + length
+        self._hit_bytes = FRAME.size
+        """How long the frame of a hit may be, as far as has been seen."""
+
+    def _read_end(self) -> None:
+        self.opened_ns: int | None = None
+        self.end: dict[str, Any] | None = None
+        """The END frame; None when the recording is cut off."""
+        self.last_ns = 0
+        """When the last event was."""
+        for data, _, frames in self._iter_chunks(self._first):
+            for _, kind, _, payload, length in frames:
+                if kind == END:
+                    self.end = read_object(data[payload : payload + length])
+                    check(self.end, _END_SHAPE)
+                elif kind == PHASE and self.opened_ns is None:
+                    (self.opened_ns,) = _U64.unpack_from(data, payload)
+            timed = [payload for _, kind, _, payload, _ in frames if kind not in (HEAD, END)]
+            if timed:
+                (self.last_ns,) = _U64.unpack_from(data, timed[-1])
+        after = [] if self.end is None else self.end["modules"]
+        self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
+        self.modules_after = [Module.from_json(values) for values in after]
+
+    def iter_events(self) -> Iterator[Event]:
+        """Yield what was recorded, in order."""
+        decode, decode_hit = self._decoder.decode, self._decoder.decode_hit
+        for data, start, frames in self._iter_chunks(self._first):
+            for begin, kind, probe, payload, length in frames:
+                if kind == HIT:
+                    yield decode_hit(data, start + begin, probe, payload)
+                elif event := decode(data, start + begin, kind, probe, payload, length):
+                    yield event
+
+    def name_allocators(self, called: Collection[int]) -> str:
+        """Return which allocators were called, by the probes that were hit; without any, the first.
+
+        That is the one that would have been.
+        """
+        names = self.head["allocators"]
+        heap = {f.name for f in self.functions if f.mapping is None and not f.is_internal}
+        probes = (self.probes[number] for number in called)
+        used = sorted({probe.allocator for probe in probes if probe.function in heap})
+        return ", ".join(names[number] for number in used or (0,))
+
+    def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
+        """Return the raw stack of the hit at `position`, and its registers by name."""
+        data = self._read(position, self._hit_bytes)
+        if len(data) < FRAME.size:
+            raise RecordingError(f"{self.path} was cut off while it was read")
+        _, _, probe, length = FRAME.unpack_from(data)
+        end = FRAME.size + length
+        if len(data) < end:
+            self._hit_bytes = max(self._hit_bytes, end)  # the next one may be as long
+            data = self._read(position, end)
+        names, values = self.probes[probe].registers, self._decoder.values(data, probe, FRAME.size)
+        stack = memoryview(data)[FRAME.size + self._decoder.stack_offset(probe) : end]
+        return stack, dict(zip(names, values[2:]))
+
+    def _iter_chunks(
+        self, position: int
+    ) -> Iterator[tuple[bytes, int, list[tuple[int, int, int, int, int]]]]:
+        """Yield parts of the file: bytes, where they begin in it, and the frames in them."""
+        size = CHUNK_BYTES
+        while position < self._size:
+            data = self._read(position, size)
+            frames = [*iter_frames(data, 0, len(data))]
+            if frames:
+                yield data, position, frames
+                position += sum(frames[-1][-2:])
+                size = CHUNK_BYTES
+            elif len(data) < size or size > MAX_FRAME_BYTES:
+                return
+            else:
+                size *= 4
+
+    def _read(self, position: int, size: int) -> bytes:
+        """Return what the file holds there, up to the end that it had when it was opened."""
+        try:
+            return self._data.read(position, min(size, self._size - position))
+        except OSError as error:
+            raise RecordingError(f"cannot read {self.path}: {error.strerror}") from error
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn what goes wrong over a damaged recording into an error that says so."""
+    try:
+        yield
+    except (
+        *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
+        *(TypeError, ValueError, struct.error),
+    ) as error:
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error

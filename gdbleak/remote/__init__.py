@@ -1,0 +1,1 @@
+"""Tracing through a gdbserver on another machine."""

@@ -1,0 +1,278 @@
+"""A process on another machine, through a gdbserver there: its files, and what /proc says of it.
+
+Source of what is asked: GDB manual, "Connecting to a Remote Target" and "Host I/O Packets".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from gdbleak.architectures import X86_64
+from gdbleak.debugger.interface import Debugger
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import (
+    AlreadyTracedError,
+    AttachError,
+    DebuggerFailedError,
+    ElfError,
+    NoSuchProcessError,
+    ProcessUnusableError,
+)
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.recording.probes import Probe
+from gdbleak.report.model import Verification
+from gdbleak.target.proc import Mapping, parse_mapping
+from gdbleak.target.process import Target
+
+CONNECT_TIMEOUT_S = 20.0
+COMMAND_TIMEOUT_S = 30.0
+FETCH_TIMEOUT_S = 600.0
+SETTLE_S, RUN_ON_S, LOOK_S = 2.0, 1.0, 0.05
+
+_SETTINGS = (
+    # Otherwise GDB halts every thread at each breakpoint, and cannot detach a running process.
+    "maint set target-non-stop on",
+    f"set tcp connect-timeout {CONNECT_TIMEOUT_S / 4:.0f}",
+)
+
+
+class RemoteMemory:
+    """The memory of a process that GDB holds; GDB hides its own breakpoints in it."""
+
+    def __init__(self, debugger: Debugger) -> None:
+        self._debugger = debugger
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, or none where they cannot be read."""
+        command = f"-data-read-memory-bytes {address:#x} {size}"
+        try:
+            record, _ = self._debugger.execute(command, COMMAND_TIMEOUT_S)
+        except DebuggerFailedError:
+            return b""
+        return bytes.fromhex(record["payload"]["memory"][0]["contents"])
+
+
+class RemoteProcess:
+    """A process that a gdbserver can see."""
+
+    def __init__(self, debugger: Debugger, folder: Path, address: str) -> None:
+        """Connect to a gdbserver.
+
+        Args:
+            debugger: A GDB without a process.
+            folder: Its private folder.
+            address: HOST:PORT.
+
+        Raises:
+            AttachError: there is no gdbserver.
+
+        """
+        self._debugger = debugger
+        self._folder = folder
+        self.address = address
+        self._files = 0
+        for setting in _SETTINGS:
+            debugger.execute_console(setting, COMMAND_TIMEOUT_S)
+        try:
+            debugger.execute_console(f"target extended-remote {address}", CONNECT_TIMEOUT_S)
+        except DebuggerFailedError as error:
+            raise AttachError(
+                f"no gdbserver answers at {address}: {error}",
+                "on the other machine: `gdbserver --multi HOST:PORT`; see docs/legacy-boxes.md",
+            ) from error
+        self.pid = self._held_pid()
+        """Of the process that gdbserver was attached to from the start, or 0."""
+
+    def _held_pid(self) -> int:
+        record, _ = self._debugger.execute("-list-thread-groups", COMMAND_TIMEOUT_S)
+        groups: list[dict[str, Any]] = record["payload"]["groups"]
+        return int(groups[0].get("pid", 0)) if groups else 0
+
+    def choose(self, pid: int | None) -> None:
+        """Settle which process it is about.
+
+        Raises:
+            AttachError: it was not said, or gdbserver holds another one.
+
+        """
+        if pid is None and not self.pid:
+            raise AttachError(
+                f"the gdbserver at {self.address} is not attached to a process",
+                f"gdbleak trace PID --remote {self.address}",
+            )
+        if pid is not None and self.pid not in (0, pid):
+            raise AttachError(
+                f"the gdbserver at {self.address} is attached to process {self.pid}, not {pid}",
+                f"gdbleak trace --remote {self.address}",
+            )
+        self._is_held = bool(self.pid)
+        self.pid = self.pid or pid or 0
+
+    def attach(self) -> None:
+        """Have gdbserver attach, unless it is; the process stands still from now on.
+
+        Raises:
+            AttachError: it cannot.
+
+        """
+        if self._is_held:
+            return
+        try:
+            self._debugger.execute_console(f"attach {self.pid}", COMMAND_TIMEOUT_S)
+        except DebuggerFailedError as error:
+            raise AttachError(
+                f"gdbserver could not attach to process {self.pid}: {error}",
+                "start gdbserver as root, or as the owner of the process",
+            ) from error
+
+    def fetch(self, path: str) -> Path:
+        """Copy a file from there.
+
+        Raises:
+            DebuggerFailedError: it cannot be read.
+
+        """
+        self._files += 1
+        copy = self._folder / f"copy-{self._files}"
+        quoted = json.dumps(path, ensure_ascii=False)
+        self._debugger.execute_console(f"remote get {quoted} {copy.name}", FETCH_TIMEOUT_S)
+        return copy
+
+    def answers(self) -> bool:
+        """Whether the connection stands."""
+        try:
+            self.fetch("/proc/version").unlink()
+        except DebuggerFailedError:
+            return False
+        return True
+
+    def read_text(self, name: str) -> str:
+        """Return a file of /proc/PID; empty when the process has ended."""
+        try:
+            copy = self.fetch(f"/proc/{self.pid}/{name}")
+        except DebuggerFailedError:
+            return ""
+        text = copy.read_text(errors="surrogateescape")
+        copy.unlink()
+        return text
+
+    def status(self) -> dict[str, str]:
+        """Return the fields of /proc/PID/status; none when it has ended."""
+        fields = (line.partition(":") for line in self.read_text("status").splitlines())
+        return {key: value.strip() for key, _, value in fields}
+
+    def inspect(self) -> Target:
+        """Describe the process.
+
+        Raises:
+            TargetError: it cannot be traced.
+
+        """
+        status = self.status()
+        if not status:
+            raise NoSuchProcessError(
+                f"there is no process {self.pid} where the gdbserver at {self.address} runs",
+                "list processes there with `ps -eo pid,comm`",
+            )
+        tracer = status.get("TracerPid", "0")
+        if tracer != "0" and not self._is_held:
+            raise AlreadyTracedError(
+                f"process {self.pid} ({status['Name']}) is traced by process {tracer}",
+                "detach that tracer first, from within",
+            )
+        mappings = self.read_mappings()
+        command = self.read_text("cmdline").replace("\0", " ").strip()
+        exe = next((mapping.path for mapping in mappings if mapping.inode), None)
+        return Target(
+            pid=self.pid,
+            namespace_pid=None,
+            command=command or status["Name"],
+            exe=exe,
+            started="",
+            threads=int(status["Threads"]),
+            state=status["State"][:1],
+        )
+
+    def read_mappings(self) -> list[Mapping]:
+        """Return the mappings of the process."""
+        return [parse_mapping(line) for line in self.read_text("maps").splitlines()]
+
+    def resident_set(self) -> int | None:
+        """Return the resident set in bytes, or None when the process has ended."""
+        size = self.status().get("VmRSS")
+        return int(size.split()[0]) << 10 if size else None
+
+    def read_modules(self) -> ModuleMap:
+        """Copy the program and libraries, and return where they are mapped.
+
+        Raises:
+            ProcessUnusableError: they are of another architecture.
+
+        """
+        return ModuleMap(self._iter_modules())
+
+    def _iter_modules(self) -> Iterator[Module]:
+        named = [mapping for mapping in self.read_mappings() if mapping.inode and mapping.path]
+        for path, group in groupby(named, key=lambda mapping: mapping.path):
+            lines = list(group)
+            first, end = lines[0], lines[-1].end
+            if not any(line.executable for line in lines):
+                continue
+            try:
+                file = str(self.fetch(path))
+                self._check_architecture(file)
+                image = ElfImage(file)
+            except (DebuggerFailedError, ElfError) as error:
+                yield Module(path, first.start, end, first.start, None, None, str(error))
+                continue
+            bias = first.start - image.address_of(first.offset)
+            yield Module(path, first.start, end, bias, image.build_id, file)
+
+    def _check_architecture(self, file: str) -> None:
+        """Look at the ELF header: byte 4 is the class, 18 and 19 the machine."""
+        with Path(file).open("rb") as data:
+            header = data.read(20)
+        machine = X86_64.elf_machine_number.to_bytes(2, "little")
+        if header[:4] == b"\x7fELF" and (header[4:5], header[18:20]) != (b"\x02", machine):
+            raise ProcessUnusableError(
+                f"process {self.pid} at {self.address} is no x86-64 program",
+                "gdbleak traces x86-64 programs only; see docs/limits.md",
+            )
+
+    def free(self, probes: Iterable[Probe]) -> None:
+        """Let the process go after the GDB has died that set breakpoints in it.
+
+        gdbserver keeps the process and the breakpoints, whatever becomes of a connection, and
+        leaves them in at a detach.
+        """
+        for probe in probes:
+            packet = f"maint packet z0,{probe.address:x},{len(X86_64.breakpoint)}"
+            self._debugger.execute_console(packet, COMMAND_TIMEOUT_S)
+        self._debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
+
+    def verify(self, state_before: str, has_exited: bool) -> Verification:
+        """Look at the process for a while after the detach; its code cannot be read any more."""
+        began_s = time.monotonic()
+        state, ran_on_s = "", 0.0
+        while True:
+            status = self.status()
+            state, ran_on_s = status.get("State", "")[:1], time.monotonic() - began_s
+            has_ended = not state or state in "ZX"
+            if has_ended or ran_on_s > (SETTLE_S if state in "tT" else RUN_ON_S):
+                break
+            time.sleep(LOOK_S)
+        if has_ended:
+            died = not has_exited
+            return Verification(
+                *(None, state_before, None, None, False if died else None),
+                ran_on_s=round(ran_on_s, 3) if died else None,
+                death="unknown" if died else None,
+            )
+        tracer = int(status["TracerPid"])
+        ok = None if tracer == 0 and state not in "tT" else False
+        return Verification(tracer, state_before, state, None, ok, ran_on_s=round(ran_on_s, 3))

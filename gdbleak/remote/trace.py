@@ -1,0 +1,132 @@
+"""Trace a process of another machine through a gdbserver there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from gdbleak.analysis.passes import ReportOptions
+from gdbleak.api import make_report, write_head
+from gdbleak.architectures import X86_64
+from gdbleak.capture.agent import Agent
+from gdbleak.capture.interruption import Interruption
+from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.rehearsal import proved_agent
+from gdbleak.debugger.interface import Debugger
+from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.errors import ForeignBreakpointError, UnprovedError
+from gdbleak.host.folders import private_folder
+from gdbleak.host.process_limits import check_processor_time, raised_limits
+from gdbleak.plan.allocators import find_allocators, iter_changed, plan_probes
+from gdbleak.plan.selection import Selection
+from gdbleak.recording.reader import VERSION, Recording
+from gdbleak.remote.process import RemoteMemory, RemoteProcess
+from gdbleak.remote.window import RemoteWindow
+from gdbleak.report.model import Report
+from gdbleak.target.process import isoformat
+from gdbleak.verdicts.rates import unknown
+
+_NOTE = (
+    "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
+    " and nothing bounds how long it is slowed but --duration and --max-events"
+)
+
+
+@raised_limits()
+def trace_remote(
+    address: str,
+    pid: int | None,
+    limits: Limits,
+    selection: Selection,
+    options: ReportOptions,
+    save: str | None,
+    on_progress: Callable[[Progress], None],
+) -> Report:
+    """Record what a process of another machine allocates and frees, and report what stays.
+
+    Args:
+        address: HOST:PORT of the gdbserver.
+        pid: The process there; None for the one that gdbserver was attached to when it started.
+        limits: What ends the window; its budget, its tail and its largest pause are not heeded.
+        selection: Which allocators to record.
+        options: What the report is about.
+        save: Where to keep the recording; it is thrown away otherwise.
+        on_progress: Called about ten times a second during the window.
+
+    Raises:
+        TargetError: the process cannot be traced.
+        DebuggerError: GDB is missing or failed, or no gdbserver answers.
+        FileError: the recording cannot be written.
+
+    """
+    check_processor_time(limits.duration_s)
+    gdb = find_gdb()
+    with private_folder() as folder, Interruption() as interruption:
+        _prove(gdb, folder / "proof")
+        machine = X86_64.elf_machine_number
+        with Debugger(gdb, None, folder, machine) as debugger:
+            process = RemoteProcess(debugger, folder, address)
+            process.choose(pid)
+            target = process.inspect()
+            modules = process.read_modules()
+            plan = plan_probes(
+                find_allocators(modules, None, selection),
+                RemoteMemory(debugger),
+                usable_sizes=selection.usable_sizes,
+            )
+            recording = Path(save) if save else folder / "recording"
+            write_head(
+                recording,
+                {
+                    "version": VERSION,
+                    "started": isoformat(time.time()),
+                    "target": {**target.to_json(), "started": None},
+                    "allocators": [allocator.name for allocator in plan.allocators],
+                    "functions": [function.to_json() for function in plan.functions],
+                    "notes": [*plan.notes, _NOTE],
+                    "rss_before": process.resident_set(),
+                    "memory": {},
+                    "limit": None,
+                    "stack_bytes": limits.stack_bytes,
+                    "duration_s": limits.duration_s,
+                    "tail_s": 0.0,
+                    "rate": asdict(unknown("it was traced through a gdbserver")),
+                    "modules": [module.to_json() for module in modules],
+                    "probes": [probe.to_json() for probe in plan.probes],
+                },
+            )
+            interruption.defer()
+            process.attach()
+            for probe in iter_changed(plan.probes, RemoteMemory(debugger)):
+                raise ForeignBreakpointError(
+                    f"the code of {probe.function} in memory differs from its file",
+                    "a debugger or tracer has left a breakpoint there; end it, or restart the"
+                    " process",
+                )
+            window = RemoteWindow(
+                gdb, process, Agent(debugger, folder), target, plan, recording, limits, on_progress
+            )
+            window.run(interruption)
+        return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)
+
+
+def _prove(gdb: GdbProgram, folder: Path) -> None:
+    """Refuse a GDB that cannot be trusted, by what it does to a process of ours on this machine.
+
+    Raises:
+        UnprovedError: it failed, or it must halt a process before it detaches from it, which only a
+            signal of ours to the process could do.
+
+    """
+    folder.mkdir()
+    with proved_agent(gdb, folder) as agent:
+        if agent.halts_first:
+            raise UnprovedError(
+                f"gdb {gdb.version} ({gdb.path}) leaves breakpoints in a process that it detaches"
+                " from while it runs, and through a gdbserver that cannot be halted first",
+                "set GDBLEAK_GDB to gdb 11 or later on this machine;"
+                " `pip install 'gdbleak[gdb]'` brings one",
+            )

@@ -1,0 +1,271 @@
+"""What is computed from a recording, and what every renderer shows.
+
+These are plain values: a `Report` can be built by hand in a test, compared, and rendered
+without a process, a debugger or a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA = "gdbleak.report/1"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One function on a call stack; inlined functions are frames of their own."""
+
+    address: int
+    """Return address in the target (the address after the call)."""
+    module: str | None = None
+    """Path of the program or library, as the target knows it."""
+    offset: int | None = None
+    """`address` as an address of the module's ELF file, before relocation."""
+    function: str | None = None
+    """Demangled name, or None without a symbol."""
+    file: str | None = None
+    line: int | None = None
+    inlined: bool = False
+    """True for a function whose body stands inside the next frame's."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a site has done in the whole of a window that was recorded in bursts."""
+
+    outstanding_bytes: int
+    """As much of what stays as the growth of the resident set allows, between these two:"""
+    outstanding_bytes_low: int
+    outstanding_bytes_high: int
+    outstanding_count: int
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class OutstandingBlock:
+    """A block that was handed out in the window, and is not freed."""
+
+    address: int
+    size: int
+    """In bytes, as asked for."""
+    age_s: float
+    """At the end of the window."""
+    thread: int
+    """Who allocated it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a site deserves to be called, and why."""
+
+    word: str
+    """One of `gdbleak.verdicts.rules.Word`."""
+    evidence: str
+    """A clause that says what the word rests on."""
+    lasting: float | None = None
+    """Which share of the site's blocks is not freed by the age of `age_s`; None without blocks."""
+    lasting_low: float | None = None
+    lasting_high: float | None = None
+    """With a confidence of 95 %, it lies between these two."""
+    age_s: float | None = None
+    net_share: float = 1.0
+    """Which part of its outstanding bytes the process has grown by: older blocks made room for the
+    others."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A distinct call stack that allocates, and what became of its blocks."""
+
+    rank: int
+    """From 1, in the order the report is sorted by."""
+    outstanding_bytes: int
+    outstanding_count: int
+    allocated_bytes: int
+    allocated_count: int
+    freed_count: int
+    bytes_per_s: float
+    """Outstanding bytes divided by the length of the window."""
+    oldest_s: float | None
+    """Age at the end of the window of the oldest outstanding block; None without one."""
+    caller: Frame | None
+    """First frame that is neither allocator nor wrapper; None for a stack without frames."""
+    truncated: bool
+    """True when the stack goes on beyond what could be unwound."""
+    frames: tuple[Frame, ...]
+    """Innermost first; the allocator's own functions are not among them."""
+    kind: str = "heap"
+    """`heap`, `mapping` for anonymous memory of the kernel, or `file mapping`."""
+    estimate: Estimate | None = None
+    """None when everything was recorded; the numbers above are what was recorded."""
+    verdict: Verdict | None = None
+    group: str | None = None
+    """What several call stacks have in common that are one site; its frames are those of the one
+    that holds the most. None for a call stack of its own."""
+    history: tuple[int, ...] = ()
+    """Outstanding bytes at the times of the report's `history`."""
+    blocks: tuple[OutstandingBlock, ...] = ()
+    """Outstanding blocks, the oldest first, as many as were asked for."""
+
+    @property
+    def amounts(self) -> Estimate | Site:
+        """What the site has done: its estimate, or itself where everything was recorded."""
+        return self.estimate or self
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """The process that was traced."""
+
+    pid: int
+    command: str
+    exe: str | None
+    started: str | None
+    """When the process began, ISO 8601 with its offset from UTC."""
+    threads: int
+    allocator: str
+    namespace_pid: int | None = None
+    """Its PID as it knows it itself, in a container say; None when that is the same."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Of a window that was recorded in bursts: how much of it was."""
+
+    bursts: int
+    recorded_s: float
+    recorded_calls: int
+    """Calls that allocate or resize."""
+    calls: int | None
+    """How many there were, by the rate that was measured before the window; None without one."""
+    scale: float
+    """What a recorded block is taken to stand for, between these two:"""
+    scale_low: float
+    """By the share of the time that was recorded."""
+    scale_high: float
+    """By the share of the calls, where that is known."""
+
+
+@dataclass(frozen=True)
+class WindowInfo:
+    """The time in which allocations and frees were recorded, and what that cost."""
+
+    started: str
+    """ISO 8601 with its offset from UTC."""
+    duration_s: float
+    ended_by: str
+    """One of `gdbleak.recording.reader.EndedBy`."""
+    complete: bool
+    """False when the recording is cut off: it ends before the window did."""
+    events: int
+    allocations: int
+    frees: int
+    frees_of_older_blocks: int
+    missed_frees: int
+    """Blocks whose address was handed out again without a free being seen."""
+    lost_events: int
+    """Events known to have happened that the recording does not hold."""
+    children: int
+    """Processes that the target started; they are not traced."""
+    stops: int | None
+    stopped_s: float | None
+    """Time in which the target stood still; an estimate, see docs/how-it-works.md."""
+    longest_pause_ms: float | None
+    """For how long a thread stood still at once, at the longest."""
+    tail_s: float = 0.0
+    """For how long after the window it was recorded what became of its blocks."""
+    found_free: int = 0
+    """Blocks that were found to be free although nobody was seen to free them."""
+    sampling: Sampling | None = None
+    """None when everything was recorded."""
+    longest_pause_is_least: bool = False
+    """Whether the longest pause may have been much longer than what was seen of it."""
+
+
+@dataclass(frozen=True)
+class MemoryInfo:
+    """Resident set of the target, in bytes; None where it could not be read."""
+
+    rss_before: int | None
+    rss_after: int | None
+    explained_bytes: int | None
+    """As much of the growth as outstanding blocks can account for."""
+    rest: tuple[str, ...] = ()
+    """Sentences about what the rest of the growth may be."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The window as a whole, at the ends of equal parts of it."""
+
+    times_s: tuple[float, ...] = ()
+    """Seconds since the window began."""
+    outstanding_bytes: tuple[int, ...] = ()
+    """What was recorded and not freed by then."""
+    rss: tuple[int | None, ...] = ()
+    """Resident set in bytes; None where it was not read."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of the process if it goes on as in the window."""
+
+    bytes_per_s: float
+    """By how much the sites grow that leak, together."""
+    limit_bytes: int | None = None
+    """How much memory may be used, by the process and those that share the limit with it."""
+    limit_of: str | None = None
+    """Whose limit it is: `control group` or `machine`."""
+    reached_in_s: float | None = None
+    """When it will be, counted from the end of the window; None if never."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Proof that the target was left as it was found; None for what could not be read."""
+
+    tracer_pid: int | None
+    state_before: str | None
+    state_after: str | None
+    """State letters of proc(5)."""
+    text_intact: bool | None
+    """Every place in its code that GDB writes to holds again what it held before."""
+    ok: bool | None
+    """None when the process had ended, so that there was nothing left to look at."""
+    ran_on_s: float | None = None
+    """For how long after the detach it was seen to live; None if it was not looked at."""
+    death: str | None = None
+    """How it ended meanwhile, if it did: the name of a signal, or "unknown"."""
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """What a report leaves out because the user asked for that."""
+
+    sites: int
+    outstanding_bytes: int
+    outstanding_count: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything gdbleak has to say about one window."""
+
+    target: TargetInfo
+    window: WindowInfo
+    memory: MemoryInfo
+    verification: Verification
+    sites: tuple[Site, ...]
+    """Every site with at least one block in the window, sorted, ranked from 1."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what could not be known, for the reader of this report."""
+    history: History = History()
+    outlook: Outlook | None = None
+    """None when nothing leaks, or nobody can say."""
+    suppressed: Suppressed | None = None
+    """None when nothing was to be left out."""
+
+    @property
+    def leaking(self) -> tuple[Site, ...]:
+        """Sites with outstanding blocks, in the order of the report."""
+        return tuple(site for site in self.sites if site.amounts.outstanding_count)

@@ -1,0 +1,114 @@
+"""A JSON report, read again. Pure.
+
+What was added to the format since a report was written is as in a report without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from gdbleak.errors import RecordingError
+from gdbleak.recording.outside_values import check, fill, read_json
+from gdbleak.report.model import (
+    SCHEMA,
+    Estimate,
+    Frame,
+    History,
+    MemoryInfo,
+    Outlook,
+    OutstandingBlock,
+    Report,
+    Sampling,
+    Site,
+    Suppressed,
+    TargetInfo,
+    Verdict,
+    Verification,
+    WindowInfo,
+)
+from gdbleak.text.lines import cut
+
+T = TypeVar("T")
+
+
+def read_report(text: str, path: str) -> Report:
+    """Return the report that `JsonRenderer` has written.
+
+    Args:
+        text: What it wrote.
+        path: To name in errors.
+
+    Raises:
+        RecordingError: it is no report, or one of another version.
+
+    """
+    try:
+        values = read_json(text)
+    except ValueError as error:
+        raise RecordingError(f"{path} is neither a recording nor a report: {error}") from error
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA:
+        said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
+        raise RecordingError(
+            f"{path} is no JSON report that this gdbleak reads: {said}",
+            "give a file written with --save, or with -o FILE.json",
+        )
+    try:
+        return _read(values)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
+
+
+def _read(values: dict[str, Any]) -> Report:
+    window = dict(values["window"])
+    window["sampling"] = _make(Sampling, window.get("sampling"))
+    memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
+    history = {name: tuple(series) for name, series in values.get("history", {}).items()}
+    return Report(
+        target=fill(TargetInfo, values["target"]),
+        window=fill(WindowInfo, window),
+        memory=fill(MemoryInfo, memory),
+        verification=fill(Verification, values["verification"]),
+        sites=tuple(map(_read_site, values["sites"])),
+        notes=_read_notes(values["notes"]),
+        history=fill(History, history),
+        outlook=_make(Outlook, values.get("outlook")),
+        suppressed=_make(Suppressed, values.get("suppressed")),
+    )
+
+
+def _read_notes(values: Any) -> tuple[str, ...]:
+    check({"notes": values}, {"notes": "tuple[str, ...]"})
+    return tuple(values)
+
+
+def _read_site(values: dict[str, Any]) -> Site:
+    frames = tuple(map(_read_frame, values["frames"]))
+    # The caller's own frame is not written: it is the first one of its function.
+    caller = next((frame for frame in frames if frame.function == values["function"]), None)
+    read = {
+        "frames": frames,
+        "caller": caller if frames else None,
+        "estimate": _make(Estimate, values.get("estimate")),
+        "verdict": _make(Verdict, values.get("verdict")),
+        "history": tuple(values.get("history", ())),
+        "blocks": tuple(map(_read_block, values.get("blocks", ()))),
+    }
+    return fill(Site, {**values, **read})
+
+
+def _read_block(values: dict[str, Any]) -> OutstandingBlock:
+    return fill(OutstandingBlock, {**values, "address": int(values["address"], 16)})
+
+
+def _read_frame(values: dict[str, Any]) -> Frame:
+    offset = values["offset"]
+    read = {
+        "address": int(values["address"], 16),
+        "offset": None if offset is None else int(offset, 16),
+    }
+    return fill(Frame, {**values, **read})
+
+
+def _make(kind: type[T], values: dict[str, Any] | None) -> T | None:
+    return None if values is None else fill(kind, values)

@@ -1,0 +1,128 @@
+"""How a GDB that cannot let go of its target is ended, and when that does no harm.
+
+A thread that does not stop (its child of vfork runs on, a file system does not answer) keeps GDB
+waiting, at the attach and at the detach, and all other threads with it. The death of GDB frees
+them. It harms nobody if no breakpoint is in the code, and no thread stands where only GDB can help
+it on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from gdbleak.architectures import X86_64
+from gdbleak.debugger.interface import Debugger
+from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.probes import Probe
+from gdbleak.safety.guard import read_tracer
+from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.scratch import Scratch
+from gdbleak.target.proc import Memory, list_threads, read_state
+
+_SETTLE_S = 0.02
+"""How long GDB may take to see to those who have run into breakpoints."""
+_STOP_S = 1.0
+"""How long GDB may take to be stopped by a SIGSTOP."""
+
+
+class LastResort:
+    """What can be done to a target without GDB."""
+
+    def __init__(
+        self,
+        debugger: Debugger,
+        guard: Guarding,
+        pid: int,
+        probes: tuple[Probe, ...],
+        scratch: Scratch,
+        memory: Memory,
+    ) -> None:
+        """Take down where breakpoints are or will be.
+
+        Args:
+            debugger: The GDB that holds the target.
+            guard: Knows how to end it.
+            pid: The target.
+            probes: Where its breakpoints are.
+            scratch: Where GDB steps over them.
+            memory: Of the target.
+
+        """
+        self._debugger = debugger
+        self._guard = guard
+        self._pid = pid
+        self._probes = probes
+        self._scratch = scratch
+        self._memory = memory
+        # Where a thread stands that has run into a breakpoint, until GDB has moved it back, and one
+        # that steps over it.
+        self._helpless = {probe.address + len(X86_64.breakpoint) for probe in probes}
+        self._helpless |= {scratch.address + offset for offset in range(len(scratch.original))}
+
+    def disarm(self) -> None:
+        """Write the old bytes over all breakpoints, and let GDB see to who has run into one."""
+        self._write_over()
+        deadline = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline and any(map(self._is_halted, list_threads(self._pid))):
+            time.sleep(0.001)
+
+    def _is_halted(self, thread: int) -> bool:
+        return read_state(self._pid, thread) == "t"
+
+    def _write_over(self) -> None:
+        if read_tracer(self._pid) != self._debugger.pid:  # then they are not ours
+            return
+        with suppress(OSError), Memory(self._pid, writable=True) as memory:
+            for probe in iter_changed(self._probes, memory):
+                memory.write(probe.address, bytes.fromhex(probe.original))
+
+    def end(self, attaching: bool = False) -> bool:
+        """End GDB, if that harms nobody.
+
+        Args:
+            attaching: Whether it has not set a breakpoint yet.
+
+        Returns:
+            Whether it was ended. If not, it runs on.
+
+        """
+        debugger = self._debugger
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(debugger.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_S
+        while read_state(debugger.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if self._is_harmless(attaching):
+            self._guard.end_debugger()
+            debugger.end()
+            return True
+        debugger.wake()
+        return False
+
+    def _is_harmless(self, attaching: bool) -> bool:
+        if any(iter_changed(self._probes, self._memory)):
+            return False
+        if attaching:
+            return True
+        if not self._scratch.is_intact(self._memory):
+            return False
+        return all(map(self._stands_well, list_threads(self._pid)))
+
+    def _stands_well(self, thread: int) -> bool:
+        """Whether a thread is halted where it can go on by itself.
+
+        Source: proc(5), /proc/PID/task/TID/syscall: its program counter is the last number, and
+        `running` stands there for a thread that is not halted.
+        """
+        try:
+            words = Path(f"/proc/{self._pid}/task/{thread}/syscall").read_text().split()
+            place = int(words[-1], 16)
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return True
+        except (OSError, ValueError, IndexError):
+            return False
+        return place not in self._helpless

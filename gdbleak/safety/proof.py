@@ -1,0 +1,127 @@
+"""The proof that a target was left as it was found, and that it runs on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.probes import Probe
+from gdbleak.report.model import Verification
+from gdbleak.safety.scratch import Scratch
+from gdbleak.target.proc import Memory, read_start, read_state, read_status
+from gdbleak.target.process import Target
+
+SETTLE_S = 2.0
+"""How long the kernel may take to show a detached process as running again."""
+RUN_ON_S = 1.0
+"""For how long after the detach a process has to live. Of what a detach may leave behind, a thread
+dies when it runs next: at once, or at its next call of the allocator."""
+_LOOK_S = 0.02
+UNKNOWN = "unknown"
+"""Of a death of which the kernel does not tell the cause any more."""
+
+
+class Proof:
+    """What is looked at before the attach and after the detach."""
+
+    def __init__(
+        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Memory
+    ) -> None:
+        """Take down what a target is like before the attach.
+
+        Args:
+            target: The process.
+            probes: Where breakpoints will be.
+            scratch: Where GDB steps over them.
+            memory: Of the process, opened before the attach: it cannot turn into another process's.
+
+        """
+        self._target = target
+        self._started = read_start(target.pid)
+        self._probes = probes
+        self._scratch = scratch
+        self._memory = memory
+
+    def look(self, own_stop: bool) -> Verification:
+        """Look at the process right after the detach.
+
+        Args:
+            own_stop: Whether somebody has sent it a signal of job control meanwhile.
+
+        """
+        before = self._target.state
+        halted = "t" if own_stop else "tT"
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            state, tracer = self._read()
+            settled = state is None or (tracer == 0 and state not in halted)
+            if settled or time.monotonic() > deadline:
+                break
+            time.sleep(0.005)
+        if state is None or state in "ZX" or tracer is None:
+            return Verification(None, before, None, None, None)
+        intact = None
+        if not self._is_gone():
+            changed = any(iter_changed(self._probes, self._memory))
+            intact = self._scratch.is_intact(self._memory) and not changed
+        ok = tracer == 0 and state not in halted and intact is not False
+        return Verification(tracer, before, state, intact, ok)
+
+    def conclude(
+        self, released_s: float, own_stop: bool, has_exec: bool, waits: bool
+    ) -> Verification:
+        """Wait until the process has lived long enough, and look again. Ctrl-C ends the wait.
+
+        Args:
+            released_s: When it was let go, on the monotonic clock.
+            own_stop: See `look`.
+            has_exec: Whether it runs another program by now, whose end is its own affair.
+            waits: Whether to wait at all.
+
+        """
+        until_s = released_s + (RUN_ON_S if waits else 0)
+        with suppress(KeyboardInterrupt):
+            while self._lives() and time.monotonic() < until_s:
+                time.sleep(_LOOK_S)
+        ran_on_s = round(time.monotonic() - released_s, 3)
+        last = replace(self.look(own_stop), ran_on_s=ran_on_s)
+        if self._lives():
+            return last
+        death = self._read_death()
+        if death is None or (has_exec and death == UNKNOWN):
+            return last
+        return replace(last, ok=False, death=death)
+
+    def _lives(self) -> bool:
+        alive = read_state(self._target.pid) not in (None, "Z", "X")
+        return alive and read_start(self._target.pid) == self._started
+
+    def _is_gone(self) -> bool:
+        """Whether the memory with the breakpoints exists no more: another program runs."""
+        return not self._memory.read(self._probes[0].address, 1)
+
+    def _read(self) -> tuple[str | None, int | None]:
+        state = read_state(self._target.pid)
+        try:
+            return state, int(read_status(self._target.pid)["TracerPid"])
+        except (FileNotFoundError, ProcessLookupError):
+            return None, None
+
+    def _read_death(self) -> str | None:
+        """Return by what it was killed; None if it has ended by itself, as a zombie may tell.
+
+        Source: proc(5), the last field of /proc/PID/stat, in the form of waitpid(2).
+        """
+        try:
+            fields = Path(f"/proc/{self._target.pid}/stat").read_bytes().rpartition(b")")[2].split()
+            status = int(fields[-1]) if int(fields[19]) == self._started else None
+        except (OSError, IndexError):
+            status = None
+        if status is None:
+            return UNKNOWN
+        number = status & 0x7F
+        return signal.Signals(number).name if number else None

@@ -1,0 +1,1 @@
+"""Which processes of a host grow."""

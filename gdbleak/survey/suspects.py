@@ -1,0 +1,198 @@
+"""Which processes grow: all are looked at again and again, and none is attached to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from gdbleak.bounds import bounded, check_bounds
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import ElfError
+from gdbleak.report.lineup import STEADY, Lineup, Suspect
+from gdbleak.report.runtimes import Runtime, recognise
+from gdbleak.report.trend import Trend, find_trend
+from gdbleak.survey.containers import find_container
+from gdbleak.target.memory_limit import find_limit
+from gdbleak.target.mounts import find_stallers
+from gdbleak.target.proc import memory_status, read_mappings, read_start
+from gdbleak.target.processes import describe_process
+
+_GO_SECTION = ".note.go.buildid"
+
+_KERNEL = {
+    "SUnreclaim": "slab, unreclaimable: see `slabtop -o -s c`",
+    "KernelStack": "stacks of threads: see `ps -eLf | wc -l`",
+    "PageTables": "page tables: see VmPTE in /proc/PID/status",
+    "VmallocUsed": "vmalloc: see /proc/vmallocinfo",
+    "Percpu": "per-CPU memory, often of control groups that were removed",
+}
+"""What of the kernel's own memory can leak, by its name in /proc/meminfo; proc(5)."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to look for suspects."""
+
+    duration_s: float = bounded(30.0, 0.1, 31 * 86400)
+    interval_s: float = bounded(1.0, 0.01, 86400)
+    """Seconds between two looks; more when a look takes long."""
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
+
+
+@dataclass
+class _Track:
+    """What was seen of a process."""
+
+    started: int | None
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+
+def find_suspects(
+    search: Search = Search(),
+    on_look: Callable[[float], None] = lambda _: None,
+) -> Lineup:
+    """Look at all processes for a while, and return those that grow.
+
+    Ctrl-C ends it early, with what was seen so far.
+
+    Args:
+        search: For how long, and how often.
+        on_look: Called after each look, with the seconds since the first.
+
+    """
+    tracks: dict[int, _Track] = {}
+    kernel: list[tuple[float, dict[str, int]]] = []
+    unreadable: set[int] = set()
+    began_s = time.monotonic()
+    try:
+        while True:
+            now_s = time.monotonic() - began_s
+            _look(now_s, tracks, unreadable)
+            kernel.append((now_s, _read_kernel()))
+            on_look(now_s)
+            took_s = time.monotonic() - began_s - now_s
+            if now_s + search.interval_s > search.duration_s:
+                break
+            # Looking is work too: no more than a tenth of the time.
+            time.sleep(max(search.interval_s - took_s, 9 * took_s))
+    except KeyboardInterrupt:
+        if len(kernel) < 2:
+            raise
+    whole = {pid: track for pid, track in tracks.items() if len(track.points) == len(kernel)}
+    trends = {pid: find_trend(track.points) for pid, track in whole.items()}
+    growing = [pid for pid, trend in trends.items() if trend.slope > 0]
+    growing.sort(key=lambda pid: (trends[pid].steadiness < STEADY, -trends[pid].slope))
+    suspects = (_describe(pid, whole[pid], trends[pid]) for pid in growing)
+    return Lineup(
+        tuple(suspect for suspect in suspects if suspect),
+        looks=len(kernel),
+        processes=len(whole),
+        unreadable=len(unreadable),
+        ended=len(tracks) - len(whole),
+        kernel=_judge_kernel(kernel, sum(trend.slope for trend in trends.values())),
+    )
+
+
+def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None:
+    """Add a point to the track of every process."""
+    for pid in psutil.pids():
+        if pid == os.getpid():  # it holds what it has seen
+            continue
+        try:
+            started = read_start(pid)
+            held = memory_status(pid)
+        except PermissionError:
+            unreadable.add(pid)
+            continue
+        # A kernel before 4.5 does not tell anonymous memory from others: what is not shared is.
+        private = held.get("RssAnon")
+        if private is None:
+            private = _read_unshared(pid)
+        if private is None:  # it has ended, or it is a thread of the kernel
+            continue
+        track = tracks.get(pid)
+        if track is None or track.started != started:  # its PID has been given away again
+            track = tracks[pid] = _Track(started)
+        track.points.append((now_s, private + held.get("VmSwap", 0)))
+
+
+def _read_unshared(pid: int) -> int | None:
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return None
+    return (memory.rss - memory.shared) or None
+
+
+def _describe(pid: int, track: _Track, trend: Trend) -> Suspect | None:
+    candidate = describe_process(pid)
+    if candidate is None:
+        return None
+    return Suspect(
+        pid,
+        candidate.command,
+        candidate.age_s,
+        int(track.points[-1][1]),
+        trend,
+        tuple(int(size) for _, size in track.points),
+        _recognise(pid),
+        find_limit(pid),
+        _container_of(pid),
+    )
+
+
+def _container_of(pid: int) -> str | None:
+    try:
+        return find_container(Path(f"/proc/{pid}/cgroup").read_text(errors="surrogateescape"))
+    except OSError:  # it has ended, or the kernel has no control groups
+        return None
+
+
+def _recognise(pid: int) -> Runtime | None:
+    try:
+        program = psutil.Process(pid).exe()
+        mappings = read_mappings(pid)
+    except (psutil.Error, PermissionError):
+        return None
+    mapped = {mapping.path for mapping in mappings if mapping.path}
+    if not find_stallers(pid).keys().isdisjoint(mapping.device for mapping in mappings):
+        return recognise(program, mapped)
+    try:
+        is_go = ElfImage(f"/proc/{pid}/exe").has_section(_GO_SECTION)
+    except ElfError:
+        is_go = False
+    return recognise(program, mapped, is_go)
+
+
+def _read_kernel() -> dict[str, int]:
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:  # a container may hide it
+        return {}
+    lines = (line.split() for line in text.splitlines())
+    return {name.rstrip(":"): int(size) << 10 for name, size, *_ in lines}
+
+
+def _judge_kernel(
+    looks: list[tuple[float, dict[str, int]]], processes_per_s: float
+) -> tuple[str, ...]:
+    """Return sentences about what of the kernel grows steadily, and faster than all processes."""
+    said = []
+    for name, where in _KERNEL.items():
+        trend = find_trend([(now_s, sizes[name]) for now_s, sizes in looks if name in sizes])
+        if trend.steadiness >= STEADY and trend.slope > max(processes_per_s, 1024):
+            said.append(f"the kernel's own memory grows: {where}; gdbleak sees nothing of it")
+    return tuple(said)

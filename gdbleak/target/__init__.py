@@ -1,0 +1,1 @@
+"""The process that is traced: what it is, its memory, its modules."""

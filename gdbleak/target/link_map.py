@@ -1,0 +1,80 @@
+"""The order in which a process's dynamic linker searches its modules, read from its memory.
+
+Sources: System V ABI, chapter 5 (DT_DEBUG); `struct r_debug` and `struct link_map` of <link.h>, the
+same in glibc and musl; proc(5) and getauxval(3) for /proc/PID/auxv.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from gdbleak.target.proc import Memory
+
+_AT_PHDR, _AT_PHENT, _AT_PHNUM = 3, 4, 5
+_PT_DYNAMIC, _PT_PHDR = 2, 6
+_DT_NULL, _DT_DEBUG = 0, 21
+_PAIR = struct.Struct("<QQ")
+_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+_LINK_MAP = struct.Struct("<QQQQ")  # bias, name, dynamic section, next
+
+# The memory of another process is never trusted: every walk through it has a limit.
+_MAX_MODULES = 10_000
+_MAX_NAMESPACES = 16
+_MAX_TAGS = 200
+
+
+def read_search_order(pid: int, memory: Memory) -> dict[int, int]:
+    """Return the place in the search order of each module, by the address of its dynamic section.
+
+    The program is the first. Modules of further namespaces (dlmopen) follow those of the first.
+    Empty for a static program, and for one whose dynamic linker has not begun.
+    """
+    order: dict[int, int] = {}
+    debug = _find_debug(pid, memory)
+    for _ in range(_MAX_NAMESPACES):
+        if not debug:
+            break
+        version, first = _read(_PAIR, memory, debug)
+        for dynamic in _iter_modules(memory, first):
+            order.setdefault(dynamic, len(order))
+        # struct r_debug_extended, since glibc 2.35: 40 bytes of r_debug, then the next of them.
+        debug = _read(_PAIR, memory, debug + 40)[0] if version & 0xFFFFFFFF >= 2 else 0
+    return order
+
+
+def _find_debug(pid: int, memory: Memory) -> int:
+    """Return the address of the `r_debug` that DT_DEBUG of the program points to, or 0."""
+    try:
+        vector = dict(_PAIR.iter_unpack(Path(f"/proc/{pid}/auxv").read_bytes()))
+    except (OSError, struct.error):  # it has ended, or is of another architecture
+        return 0
+    headers, size = vector.get(_AT_PHDR, 0), vector.get(_AT_PHENT, 0)
+    dynamic, bias = 0, 0
+    for number in range(min(vector.get(_AT_PHNUM, 0), _MAX_TAGS)):
+        fields = _read(_PROGRAM_HEADER, memory, headers + number * size)
+        if fields[0] == _PT_DYNAMIC:
+            dynamic = fields[3]
+        elif fields[0] == _PT_PHDR:
+            bias = headers - fields[3]
+    for number in range(_MAX_TAGS if dynamic else 0):
+        tag, value = _read(_PAIR, memory, dynamic + bias + number * _PAIR.size)
+        if tag in (_DT_NULL, _DT_DEBUG):
+            return value if tag == _DT_DEBUG else 0
+    return 0
+
+
+def _iter_modules(memory: Memory, entry: int) -> Iterator[int]:
+    """Yield the address of the dynamic section of each module of a link map."""
+    for _ in range(_MAX_MODULES):
+        if not entry:
+            return
+        _, _, dynamic, entry = _read(_LINK_MAP, memory, entry)
+        yield dynamic
+
+
+def _read(layout: struct.Struct, memory: Memory, address: int) -> tuple[int, ...]:
+    """Return the fields at an address; zeros where nothing can be read."""
+    data = memory.read(address, layout.size)
+    return layout.unpack(data.ljust(layout.size, b"\0"))

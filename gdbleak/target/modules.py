@@ -1,0 +1,254 @@
+"""The program and libraries in a target's address space, and where their files can be read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from gdbleak.effort import Effort, EffortError
+from gdbleak.elf.build_id import parse_build_id
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
+from gdbleak.host.files import open_regular
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.target.mounts import find_stallers
+from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, read_status
+
+_VDSO = "[vdso]"
+_MAX_VDSO_BYTES = 1 << 20
+_MODULE_STEPS = 300
+"""That it takes to find a module at all."""
+
+LATER_STEPS, LATER_S = 1_000_000, 0.7
+"""What reading the modules may take when the window has ended."""
+
+
+@contextmanager
+def looking_at(pid: int) -> Iterator[None]:
+    """Say in one sentence that a process has gone, or hidden itself, while it was looked at."""
+    try:
+        yield
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"process {pid} lets nobody look at it any more", f"run `sudo gdbleak trace {pid}`"
+        ) from error
+
+
+class ModuleReader:
+    """Finds the modules of one process, and keeps open the files that have no name any more.
+
+    Where the process is another user's, nothing that its paths lead to is believed: the file is
+    taken from the kernel's list of what is mapped, and kept open.
+    """
+
+    def __init__(self, pid: int, memory: Memory) -> None:
+        """Prepare.
+
+        Raises:
+            NoSuchProcessError: the process has ended.
+            NotPermittedError: it has hidden itself.
+
+        """
+        self._pid = pid
+        self._memory = memory
+        self._root = Path(f"/proc/{pid}/root")
+        with looking_at(pid):
+            self._same_mounts = Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
+            users = read_status(pid)["Uid"].split()
+        self._wary = {*map(int, users)} != {os.geteuid()}
+        self._known: dict[tuple[str, int, int, str, int], Module] = {}
+        self._open_files: list[int] = []
+
+    def read(self, mappings: list[Mapping], effort: Effort | None = None) -> ModuleMap:
+        """Return the modules among `mappings`; of those that were read before, what was found then.
+
+        Args:
+            mappings: Of the process.
+            effort: What reading their files may take.
+
+        """
+        effort = effort or Effort()
+        stallers = find_stallers(self._pid)
+        modules = []
+        named = [mapping for mapping in mappings if mapping.inode and mapping.path]
+        for _, group in groupby(named, key=lambda m: (m.path, m.device, m.inode)):
+            lines = list(group)
+            if any(line.executable for line in lines):
+                modules.append(self._find(lines, effort, stallers))
+        modules += [self._make_vdso(mapping) for mapping in mappings if mapping.path == _VDSO]
+        return ModuleMap(modules)
+
+    def read_again(self) -> ModuleMap:
+        """Return the modules that are mapped now; none where nobody is let see them any more.
+
+        It takes no longer than a moment, for nobody can interrupt it right after a window.
+        """
+        try:
+            mappings = read_mappings(self._pid)
+        except PermissionError:
+            return ModuleMap(())
+        return self.read(mappings, Effort(LATER_STEPS, seconds=LATER_S))
+
+    def close(self) -> None:
+        """Close the files; `Module.file` of a deleted file can then no longer be opened."""
+        for file in self._open_files:
+            os.close(file)
+        self._open_files.clear()
+
+    def _find(self, lines: list[Mapping], effort: Effort, stallers: dict[str, int]) -> Module:
+        first, end = lines[0], lines[-1].end
+        key = first.path, first.start, end, first.device, first.inode
+        if key not in self._known:
+            try:
+                effort.spend(_MODULE_STEPS)
+                if first.device in stallers:
+                    reason = f"user {stallers[first.device]} serves the file system it is on"
+                    module = self._make_unread(lines, None, reason)
+                else:
+                    module = self._make_module(lines, effort)
+            except EffortError as error:
+                module = self._make_unread(lines, None, f"of all modules, {error} to read them")
+            self._known[key] = module
+        return self._known[key]
+
+    def _make_unread(self, lines: list[Mapping], build_id: str | None, reason: str) -> Module:
+        first, end = lines[0], lines[-1].end
+        return Module(first.path, first.start, end, first.start, build_id, None, unreadable=reason)
+
+    def _make_module(self, lines: list[Mapping], effort: Effort) -> Module:
+        first = lines[0]
+        header = self._memory.read(first.start, min(first.end - first.start, 4096))
+        build_id = parse_build_id(
+            header, lambda offset, size: self._memory.read(first.start + offset, size)
+        )
+        reason = "its file was replaced or deleted, and the kernel does not let us read the old one"
+        for candidate in self._candidates(first):
+            try:
+                file = self._open(candidate, first)
+                image = ElfImage(candidate, effort.share(), file)
+                same = image.build_id == build_id and image.header == header[: len(image.header)]
+                bias = first.start - image.address_of(first.offset)
+                if same:
+                    kept = self._keep(candidate, image.descriptor)
+                    return Module(first.path, first.start, lines[-1].end, bias, build_id, kept)
+            except OSError as error:
+                if not first.deleted:
+                    reason = f"cannot read {candidate}: {error.strerror}"
+            except ElfError as error:
+                if not first.deleted:
+                    reason = str(error)
+        return self._make_unread(lines, build_id, reason)
+
+    def _open(self, candidate: str, mapping: Mapping) -> int:
+        """Open what may be the file of a mapping.
+
+        Raises:
+            OSError: it is none that may be opened.
+
+        """
+        link = candidate.startswith(f"/proc/{self._pid}/") and "/root/" not in candidate
+        file = open_regular(candidate, follow=link or not self._wary)
+        if self._wary and not link and not _is_mapped(os.fstat(file), mapping):
+            os.close(file)
+            raise OSError(0, "another file is there now", candidate)
+        return file
+
+    def _make_vdso(self, mapping: Mapping) -> Module:
+        """Copy the code that the kernel itself maps into each process: a library without a file."""
+        start, end = mapping.start, mapping.end
+        try:
+            with tempfile.TemporaryFile() as file:
+                os.fchmod(file.fileno(), 0o444)  # whoever reads symbols may be another user
+                file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
+                file.flush()
+                copy = self._keep("/proc/self/fd", file.fileno())
+            image = ElfImage(copy)
+        except (OSError, ElfError) as error:
+            return Module(_VDSO, start, end, start, None, None, unreadable=str(error))
+        return Module(_VDSO, start, end, start - image.address_of(0), image.build_id, copy)
+
+    def _candidates(self, mapping: Mapping) -> Iterator[str]:
+        """Ways to the mapped file: the most lasting name first, or that which nobody can change."""
+        if self._wary:
+            yield from self._links(mapping)
+        if not mapping.deleted:
+            yield from map(self._lasting_path, possible_names(mapping.path))
+        if not self._wary:
+            yield from self._links(mapping)
+
+    def _links(self, mapping: Mapping) -> Iterator[str]:
+        """What the kernel itself leads to the file by, whatever its name leads to."""
+        yield f"/proc/{self._pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+        exe = Path(f"/proc/{self._pid}/exe")
+        try:
+            program = str(exe.readlink()).removesuffix(" (deleted)")
+        except OSError:  # it has ended
+            return
+        if program in possible_names(mapping.path):
+            yield str(exe)
+
+    def _lasting_path(self, path: str) -> str:
+        """A mapping's path for us.
+
+        The kernel writes it from the top of the process's mount namespace, also after a chroot.
+        """
+        if self._same_mounts:
+            return path
+        try:
+            top = str(self._root.readlink()).rstrip("/")
+        except OSError:  # it has ended
+            top = ""
+        return f"{self._root}{path[len(top) :] if path.startswith(f'{top}/') else path}"
+
+    def _keep(self, candidate: str, file: int) -> str:
+        """A name by which the file can be read after the process has ended."""
+        if not candidate.startswith("/proc/") and not self._wary:
+            return candidate
+        self._open_files.append(os.dup(file))
+        return f"/proc/{os.getpid()}/fd/{self._open_files[-1]}"
+
+
+def _is_mapped(found: os.stat_result, mapping: Mapping) -> bool:
+    """Whether a file is the one of a mapping, by device and inode.
+
+    What is mapped of overlayfs and btrfs has another device than stat tells: then its contents
+    have to tell, for such devices have the major number 0.
+    """
+    major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+    same_device = mapping.device == f"{major:02x}:{minor:02x}"
+    return found.st_ino == mapping.inode if same_device else major == 0
+
+
+def find_again(module: Module, sysroot: str = "", effort: Effort | None = None) -> Module:
+    """Return the module of a saved recording with the file it has on this host now, if any.
+
+    Args:
+        module: As it was recorded.
+        sysroot: A folder in which copies of the files lie at their paths; empty for this host.
+        effort: What reading the files of all modules may take.
+
+    """
+    if module.path == _VDSO:
+        return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
+    file = sysroot + module.path
+    try:
+        same = (
+            module.build_id is not None
+            and ElfImage(file, effort and effort.share()).build_id == module.build_id
+        )
+    except ElfError as error:
+        same, reason = False, str(error)
+    else:
+        reason = "the file there now is another one"
+    if same:
+        return replace(module, file=file, unreadable=None)
+    if sysroot:
+        reason += f"; wanted is the one with build-id {module.build_id}"
+    return replace(module, file=None, unreadable=reason)

@@ -1,0 +1,1 @@
+"""Call stacks from raw stack memory, and the ways through code. Pure."""

@@ -1,0 +1,93 @@
+"""What a file tells of its functions without call frame information: where they begin and end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from gdbleak.architectures import X86_64
+from gdbleak.architectures.x86_64_frames import iter_referred
+from gdbleak.elf.image import ElfImage
+
+NEVER_RETURN = frozenset(
+    {
+        *("abort", "exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "thrd_exit"),
+        *("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"),
+        *("__assert", "__assert_fail", "__assert_perror_fail", "err", "errx", "verr", "verrx"),
+        *("__stack_chk_fail", "__chk_fail", "__fortify_fail", "__libc_fatal"),
+        *("__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "__cxa_throw_bad_array_new_length"),
+        *("_Unwind_Resume", "_ZSt9terminatev", "__cxa_call_unexpected", "__cxa_pure_virtual"),
+    }
+)
+"""Library functions after whose call the compiler puts nothing that belongs to it."""
+
+_MAX_CODE_BYTES = 64 << 20
+"""Of larger files only the symbol tables tell where functions begin."""
+
+
+class CodeMap:
+    """The code of one file, by link-time address."""
+
+    def __init__(self, image: ElfImage) -> None:
+        self._image = image
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes of code."""
+        return self._image.read_code(address, size)
+
+    def spend(self, steps: int) -> None:
+        """Note what is done for what the code says.
+
+        Raises:
+            ElfError: it is too much.
+
+        """
+        self._image.spend(steps)
+
+    def is_function(self, address: int) -> bool:
+        """Return whether a function is known to begin at `address`.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return address in self._starts
+
+    def never_returns(self, address: int) -> bool:
+        """Return whether the function at `address` has a name that says so.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return address in self._never_returning
+
+    def slot_never_returns(self, slot: int) -> bool:
+        """Return the same for the function whose address the dynamic linker writes to `slot`.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        return self._linked_functions.get(slot) in NEVER_RETURN
+
+    @cached_property
+    def _linked_functions(self) -> dict[int, str]:
+        return self._image.read_linked_functions(
+            X86_64.slot_relocations, X86_64.resolver_relocation, ()
+        )
+
+    @cached_property
+    def _never_returning(self) -> set[int]:
+        return {symbol.address for symbol in self._image.find_functions(NEVER_RETURN).values()}
+
+    @cached_property
+    def _starts(self) -> set[int]:
+        image = self._image
+        starts = image.function_starts
+        for segment in image.segments:
+            if segment.executable and segment.file_size <= _MAX_CODE_BYTES:
+                code = image.read(segment.address, segment.file_size)
+                for offset in iter_referred(code):
+                    image.spend(1, held_bytes=32)
+                    starts.add(segment.address + offset)
+        return starts

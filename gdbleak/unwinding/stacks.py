@@ -1,0 +1,218 @@
+"""Call stacks from raw stack memory, by the call frame information of the mapped files.
+
+What a call leaves on the stack and in the registers is the frame convention of the architecture.
+Code without such information is read instead (see stack_height.py), and what follows from it is
+taken only if it leads to where a call returns to. Where something needed is not known, the stack
+ends and is said to be cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from struct import Struct
+from typing import NamedTuple
+
+from gdbleak.architectures import X86_64_FRAMES, FrameConvention
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import ElfError
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError
+from gdbleak.unwinding.frame_recovery import StackMemory, find_caller, recover
+from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.sources import UnwindSources
+
+_WORD = Struct("<Q")
+
+
+@dataclass(frozen=True)
+class CallStack:
+    """From where a function was called, and its caller, and so on."""
+
+    addresses: tuple[int, ...]
+    """Return addresses, innermost first."""
+    truncated: bool
+    """True when the stack goes on beyond what could be unwound."""
+
+
+class Unwinder:
+    """Turns raw stacks of one process into call stacks.
+
+    Every kind of frame is handled by `_find_caller`. Nearly all frames need so little of that
+    (see `_Step`) that the second visit to a return address takes a short cut.
+    """
+
+    def __init__(
+        self,
+        modules: ModuleMap,
+        open_image: Callable[[Module], ElfImage | None],
+        max_frames: int,
+        convention: FrameConvention = X86_64_FRAMES,
+    ) -> None:
+        self._convention = convention
+        # How many bits an address has differs from kernel to kernel; modules lie near the top.
+        self._address_mask = (
+            (1 << modules.end.bit_length()) - 1 if convention.signs_addresses else WORD_MASK
+        )
+        self._sources = UnwindSources(modules, open_image, convention)
+        self._max_frames = max_frames
+        self._steps: dict[int, _Step | None] = {}
+
+    def unwind(
+        self, stack: bytes | memoryview, stack_pointer: int, registers: Mapping[str, int]
+    ) -> CallStack:
+        """Return the call stack of a thread that is about to execute a function's `ret`.
+
+        Args:
+            stack: memory from the stack pointer upwards, as much as was recorded.
+            stack_pointer: where the slice begins.
+            registers: those that were recorded, by name.
+
+        """
+        addresses: list[int] = []
+        try:
+            self._walk(stack, stack_pointer, registers, addresses)
+        except (UnknownValueError, ElfError):
+            return CallStack(tuple(addresses), truncated=True)
+        return CallStack(tuple(addresses), truncated=False)
+
+    def _walk(
+        self,
+        stack: bytes | memoryview,
+        stack_pointer: int,
+        registers: Mapping[str, int],
+        addresses: list[int],
+    ) -> None:
+        """Append return addresses until the stack ends; raise when it cannot be followed."""
+        convention = self._convention
+        numbers, frame_pointer = convention.numbers, convention.frame_pointer
+        memory = StackMemory(stack, stack_pointer)
+        known = {numbers[name]: value for name, value in registers.items() if name in numbers}
+        spills: list[tuple[int, Mapping[int, Rule]]] = []
+        interrupted = False
+        # In this loop sp and fp are offsets into the slice; an unknown fp is below it.
+        if convention.has_link_register:
+            address, sp = known.get(convention.return_address, 0) & self._address_mask, 0
+        else:
+            address, sp = memory.read(stack_pointer, WORD_BYTES), WORD_BYTES
+        fp = known.get(frame_pointer, 0) - stack_pointer
+        size = len(stack)
+        steps, is_return_address = self._steps, self._sources.is_return_address
+        read_word = _WORD.unpack_from
+        while address:
+            if len(addresses) == self._max_frames:
+                raise UnknownValueError("more frames than wanted")
+            addresses.append(address)
+            step = None if interrupted else steps.get(address)
+            if step is not None:
+                from_fp, cfa_offset, fp_offset, saved, inferred = step
+                base = fp if from_fp else sp
+                cfa = base + cfa_offset
+                if sp <= base and cfa <= size:
+                    caller = read_word(stack, cfa - WORD_BYTES)[0]
+                    if not inferred or is_return_address(caller):
+                        if saved:
+                            spills.append((cfa, saved))
+                        if fp_offset:
+                            fp = read_word(stack, cfa + fp_offset)[0] - stack_pointer
+                        address = caller
+                        sp = cfa
+                        continue
+            if sp < 0:
+                raise UnknownValueError("a signal came while another stack was in use")
+            row = self._find_row(address, interrupted)
+            if row.ends_stack if row else not interrupted and self._sources.is_first(address):
+                return
+            if not interrupted:  # the call before left nothing else in place
+                known = {n: value for n, value in known.items() if n in convention.callee_saved}
+            for cfa, saved in spills:
+                recover(saved, stack_pointer + cfa, known, known, memory)
+            spills.clear()
+            known[convention.stack_pointer] = stack_pointer + sp
+            known[convention.return_address] = address
+            if row is not None:
+                known = find_caller(row, known, memory, convention.stack_pointer)
+                interrupted = row.is_signal_frame
+            else:
+                known = self._infer_caller(known, memory, interrupted)
+                interrupted = False
+            address = known[convention.return_address] & self._address_mask
+            sp = known[convention.stack_pointer] - stack_pointer
+            fp = known.get(frame_pointer, 0) - stack_pointer
+
+    def _find_row(self, address: int, interrupted: bool) -> Row | None:
+        """Return the row for a frame that goes on at `address`, if a table has one.
+
+        A call may be the last instruction of its function, so the row is that of the byte
+        before the return address; where a signal interrupted, it is that of the address itself.
+        The code a signal handler returns to was neither calling nor interrupted; the
+        instruction that it begins with is the one to look up.
+        """
+        if interrupted:
+            return self._sources.find_row(address)
+        row = self._sources.find_row(address - 1)
+        if row is None or row.is_signal_frame:
+            row = self._sources.find_row(address)
+            return row if row is not None and row.is_signal_frame else None
+        if address not in self._steps:
+            self._steps[address] = _Step.from_row(row, self._convention)
+        return row
+
+    def _infer_caller(
+        self, registers: Mapping[int, int], memory: StackMemory, interrupted: bool
+    ) -> dict[int, int]:
+        """Return what is known of the caller's registers without a row from a table."""
+        convention = self._convention
+        address, sp = registers[convention.return_address], registers[convention.stack_pointer]
+        rows = self._sources.infer_rows(address, behind_call=not interrupted)
+        if rows and not interrupted and address not in self._steps:
+            self._steps[address] = _Step.from_row(rows[0], convention, inferred=True)
+        for row in rows:
+            try:
+                caller = find_caller(row, registers, memory, convention.stack_pointer)
+            except UnknownValueError:
+                continue
+            assert isinstance(row.cfa, RegisterOffset)
+            frame_is_above = caller[convention.stack_pointer] - row.cfa.offset >= sp
+            found = caller[convention.return_address]
+            if frame_is_above and self._sources.is_return_address(found):
+                return caller
+        raise UnknownValueError(f"nothing leads from {address:#x} to its caller")
+
+
+class _Step(NamedTuple):
+    """A row by which stack and frame pointer alone lead to the caller, right below the CFA."""
+
+    from_fp: bool
+    """The CFA is relative to the frame pointer."""
+    cfa_offset: int
+    fp_offset: int
+    """Where the caller's frame pointer was saved, from the CFA; 0 when it is still in place."""
+    saved: Mapping[int, Rule]
+    """For all callee-saved registers, should a frame farther out need them."""
+    inferred: bool
+    """It holds only if it leads to where a call returns to."""
+
+    @classmethod
+    def from_row(
+        cls, row: Row, convention: FrameConvention, inferred: bool = False
+    ) -> _Step | None:
+        """Return None for a row that takes more."""
+        fp = convention.frame_pointer
+        if isinstance(row.cfa, bytes) or row.cfa.register not in (convention.stack_pointer, fp):
+            return None
+        saved = {n: rule for n, rule in row.rules.items() if rule.kind is not RuleKind.SAME}
+        lowest = -row.cfa.offset
+        if (
+            row.is_signal_frame
+            or convention.signs_addresses
+            or saved.pop(row.return_address, None) != Rule(RuleKind.OFFSET, -WORD_BYTES)
+            or any(rule.kind is not RuleKind.OFFSET for rule in saved.values())
+            or not convention.callee_saved.issuperset(saved)
+        ):
+            return None
+        fp_offset = saved[fp].number if fp in saved else 0
+        # With both words between the base and the CFA, one look at the CFA finds them recorded.
+        if not lowest <= -WORD_BYTES or (fp in saved and not lowest <= fp_offset <= -WORD_BYTES):
+            return None
+        return cls(row.cfa.register == fp, row.cfa.offset, fp_offset, saved, inferred)

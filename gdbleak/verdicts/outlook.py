@@ -1,0 +1,91 @@
+"""What becomes of a process that goes on as in the window, and where else its memory goes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.report.model import Outlook, Site
+from gdbleak.text.units import format_bytes
+from gdbleak.verdicts.rules import Word
+
+_GROWING = {
+    False: (Word.LEAK, Word.GROWING),
+    True: (Word.LEAK, Word.GROWING, Word.SUSPECT),
+}
+"""Which verdicts count; of a sample, nothing surer than a suspicion is said."""
+
+_NOTABLE = 0.05
+"""A smaller share of the growth is not worth a sentence."""
+
+_KINDS = (
+    ("RssFile", "are pages of files that were read or run; the kernel takes them back if need be"),
+    ("RssShmem", "are shared memory"),
+    ("VmStk", "are the stack of the main thread"),
+)
+
+
+def look_ahead(sites: Iterable[Site], limit: MemoryLimit | None) -> Outlook | None:
+    """Return when what leaks and grows reaches a limit; None when nothing does.
+
+    Args:
+        sites: Of the report.
+        limit: That of the process after the window, if it is known.
+
+    """
+    rate = sum(
+        site.amounts.bytes_per_s * site.verdict.net_share
+        for site in sites
+        if site.verdict and site.verdict.word in _GROWING[site.estimate is not None]
+    )
+    if not rate:
+        return None
+    if limit is None:
+        return Outlook(rate)
+    return Outlook(rate, limit.limit_bytes, limit.of, limit.left_bytes / rate)
+
+
+def explain_rest(
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    growth: int,
+    outstanding: int,
+    estimated: bool = False,
+) -> tuple[str, ...]:
+    """Return sentences about the part of the growth that outstanding blocks do not explain.
+
+    Args:
+        before: What `gdbleak.target.proc.memory_status` said before the window.
+        after: And after it.
+        growth: Bytes by which the resident set grew.
+        outstanding: Bytes of outstanding blocks.
+        estimated: Whether they are estimated from a sample.
+
+    """
+    notable = max(abs(growth) * _NOTABLE, 1 << 16)
+    rest = growth - outstanding
+    if -rest > notable:
+        return (
+            f"outstanding blocks hold {format_bytes(-rest)} more than that: they fill memory that"
+            " had been freed before, or were never written to",
+        )
+    said = []
+    for name, text in _KINDS:
+        more = after.get(name, 0) - before.get(name, 0)
+        if more > notable:
+            said.append(f"{format_bytes(more)} {text}")
+            rest -= more
+    threads = after.get("Threads", 0) - before.get("Threads", 0)
+    if threads > 0 and rest > notable:
+        said.append(f"there are {threads:,} more threads, each with a stack")
+    if rest > notable and estimated:
+        said.append(
+            f"{format_bytes(rest)} are not accounted for: the sample may stand for more than is"
+            " estimated, or they are no outstanding blocks at all"
+        )
+    elif rest > notable:
+        said.append(
+            f"{format_bytes(rest)} are something else: freed blocks that the allocator keeps, gaps"
+            " between blocks (fragmentation), or mappings of the program's own (see --mappings)"
+        )
+    return tuple(said)

@@ -1,0 +1,229 @@
+"""What a site deserves to be called, by what became of its blocks. Pure.
+
+The rules are told in docs/verdicts.md; the numbers in them stand here and in `facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from math import sqrt
+
+from gdbleak.report.history import PARTS, QUARTER
+from gdbleak.report.model import Verdict
+from gdbleak.text.units import count_of, format_bytes, format_count, format_factor, format_seconds
+from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
+
+REPLACED = 0.6, 0.2
+"""From the first share on, blocks take the place of older ones; below the second, they pile up."""
+
+LEVEL = 0.1
+"""A site is level when it grew at the end by at most this share of what it grew by before."""
+
+
+class Word(str, Enum):
+    """What a site is called; docs/verdicts.md defines each."""
+
+    LEAK = "leak"
+    SUSPECT = "leak?"
+    GROWING = "growing"
+    CACHE = "cache?"
+    TURNOVER = "turnover?"
+    CHURN = "churn"
+    FEW = "too few"
+
+
+def urgency(verdict: Verdict | None) -> int:
+    """Return a number that is the smaller the sooner somebody should look at the site."""
+    return _URGENCY[Word(verdict.word)] if verdict else len(_URGENCY)
+
+
+_URGENCY = {
+    Word.LEAK: 0,
+    Word.GROWING: 0,
+    Word.SUSPECT: 1,
+    Word.FEW: 2,
+    Word.CACHE: 3,
+    Word.TURNOVER: 3,
+    Word.CHURN: 4,
+}
+
+
+def judge(story: Story) -> Verdict:
+    """Return the verdict on a site."""
+    facts = Facts(story)
+    word, evidence = next(_find(facts))
+    share, age_ns = facts.lasting
+    net_share = 1 - story.room.share
+    if share is None:
+        return Verdict(word.value, evidence, net_share=net_share)
+    return Verdict(word.value, evidence, *share, age_s=age_ns / 1e9, net_share=net_share)
+
+
+def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
+    """Yield every word that fits, the one that fits best first."""
+    story = facts.story
+    growth = _describe_growth(story)
+    if growth:
+        yield Word.GROWING, growth
+    if len(facts.old) >= FEW:
+        yield from _judge_old(facts)
+    if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
+        yield Word.SUSPECT, f"{_describe_few(facts)}, which lived within {facts.usual_life}"
+    yield from _judge_flow(facts)
+    if facts.freed and not (facts.old and facts.never_freed):
+        yield Word.CHURN, _describe_freed(facts)
+    yield Word.FEW, _describe_few(facts)
+
+
+def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
+    """Judge a site that has blocks which got old."""
+    story = facts.story
+    filled_s = facts.filled_s
+    if filled_s is not None and not story.sampled:
+        yield Word.CACHE, f"filled in the first {format_seconds(filled_s)}, level since"
+    if not facts.never_freed:
+        return
+    kept = _describe_kept(facts)
+    if story.sampled and not facts.stands_out:
+        yield Word.CHURN, f"{kept}, as of other call stacks; of a sample"
+    if story.sampled:
+        yield Word.SUSPECT, f"{kept}; of a sample"
+    if facts.slows_down:
+        quarters = ", ".join(f"{facts.quarter(number):+,}" for number in range(4))
+        yield Word.CACHE, f"slows down: {quarters} blocks in the quarters of the window"
+    rate = format_factor(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9))
+    if len(facts.parts) == 1:
+        yield Word.FEW, f"{kept}; they came all at once"
+    if _is_replaced(story):
+        yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
+    if story.room.suffices and story.room.share >= REPLACED[0]:
+        yield Word.FEW, f"{kept}; older blocks of this size were freed, about as many"
+    if facts.falls:
+        yield Word.CHURN, "many are freed at once, now and then"
+    if story.room.share >= REPLACED[1]:
+        word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
+        share = round(100 * story.room.share)
+        yield word, f"{kept}; +{rate}/s; older blocks of this size made room for {share} % of them"
+    if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
+        yield Word.SUSPECT, f"{kept}; {len(facts.old):,} blocks are few"
+    yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
+
+
+def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
+    """Judge a site whose blocks are freed: by whether as many go as come."""
+    story = facts.story
+    if story.sampled:
+        return
+    first, *later = facts.flow
+    grown = sum(later)
+    came = story.window_ns / 1e9 * 0.75
+    if (
+        min(later) > max(first, *later) / 2
+        and not story.room.suffices
+        and grown > max(3 * sqrt(story.blocks[-1]), 2 * FEW)
+        and facts.freed_late
+    ):
+        yield (
+            Word.GROWING,
+            f"more come than go: +{format_factor(grown / came)}/s throughout; those freed"
+            f" lived up to {format_seconds(max(story.freed) / 1e9)}",
+        )
+    at_half, at_end = story.blocks[2 * QUARTER - 1], story.blocks[-1]
+    lasting, _ = facts.lasting
+    if (
+        at_half >= FEW
+        and abs(at_end - at_half) <= LEVEL * at_half
+        and max(story.blocks) <= (1 + LEVEL) * at_end
+        and lasting is not None
+        and lasting.value > LEVEL
+    ):
+        full = next(n for n, blocks in enumerate(story.blocks, 1) if blocks >= 0.9 * at_end)
+        seconds = format_seconds(full / PARTS * story.window_ns / 1e9)
+        yield Word.CACHE, f"filled in the first {seconds}, as many freed as come since"
+
+
+def _is_replaced(story: Story) -> bool:
+    """Whether older blocks have made room for all that has come."""
+    room = story.room
+    return room.suffices and room.share >= REPLACED[0] and room.at_least >= REPLACED[1]
+
+
+def _describe_growth(story: Story) -> str | None:
+    """Return how a container grows, or None if that is not what happens."""
+    growth = story.growth
+    if growth is not None and growth.bytes_by_part[-1] >= story.sizes[-1] / 2:
+        if growth.resizes >= FEW and _grows_on(growth.bytes_by_part):
+            blocks = count_of(growth.blocks, "block")
+            first, last = format_bytes(growth.first_size), format_bytes(growth.size)
+            each = "" if growth.blocks == 1 else "one of them "
+            return f"{blocks}, resized {growth.resizes:,} times, {each}{first} -> {last}"
+    # Without realloc, each block takes the place of a smaller one.
+    replaced = len(story.freed) >= 2 and len(story.alive) <= 2 and max(story.blocks) <= 4
+    if replaced and not story.sampled and _grows_on(story.sizes):
+        smallest = format_bytes(next(size for size in story.sizes if size))
+        return (
+            f"one block after the other, each larger: {smallest} -> {format_bytes(story.sizes[-1])}"
+        )
+    return None
+
+
+def _grows_on(sizes: Sequence[int]) -> bool:
+    """Whether something has grown, in steps, until now or by ever larger ones, and never shrunk."""
+    steps = [after - before for before, after in zip((0, *sizes), sizes)]
+    grown = [part for part, step in enumerate(steps) if step]
+    if min(steps) < 0 or len(grown) < FEW:
+        return False
+    # A container that doubles takes ever longer for it.
+    doubles = steps[grown[-1]] >= sum(steps[: grown[-1]]) / 3
+    return grown[-1] >= PARTS - QUARTER or (doubles and grown[-1] >= PARTS // 2 - 1)
+
+
+def _describe_kept(facts: Facts) -> str:
+    """Return how many of a site's blocks stay."""
+    story = facts.story
+    count = facts.freed + facts.alive
+    if not facts.freed:
+        return f"0 of {count:,} freed, up to {format_seconds(max(story.alive) / 1e9)} old"
+    share, _ = facts.lasting
+    percent = _percent(share.value) if share else "?"
+    return f"{percent} of {format_count(count)} never freed, the others within {facts.usual_life}"
+
+
+def _describe_freed(facts: Facts) -> str:
+    story = facts.story
+    share = _percent(facts.freed / (facts.freed + facts.alive))
+    return f"{share} of {format_count(facts.freed + facts.alive)} freed, up to " + (
+        f"{format_seconds(max(story.freed) / 1e9)} old"
+    )
+
+
+def _describe_few(facts: Facts) -> str:
+    count = facts.alive
+    blocks = count_of(count, "block")
+    if not count:
+        return "none was watched for long enough"
+    if facts.freed and facts.old:
+        return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
+    if count >= FEW and not facts.old:
+        return f"{blocks}, none older than {format_seconds(facts.old_ns / 1e9)}"
+    return blocks
+
+
+def _when(facts: Facts) -> str:
+    """Return since when a leak grows."""
+    births = facts.births
+    start = births[0] / max(facts.birth_ns, 1)
+    if (1 - start) ** len(facts.parts) < CHANCE:
+        return f" from {format_seconds(births[0] / 1e9)} on"
+    return " throughout"
+
+
+def _percent(share: float) -> str:
+    """Return a share with as many digits as tell it from none and from all."""
+    percent = 100 * share
+    for digits in (0, 1, 2, 3):
+        text = f"{percent:.{digits}f}"
+        if 0 < float(text) < 100 or percent in (0, 100):
+            return f"{text} %"
+    return f"{percent:.4f} %"

@@ -1,0 +1,118 @@
+"""Whether the blocks of the window take the place of older ones of their size. Pure.
+
+Blocks that live longer than the window look like a leak: none is freed in it. But in a process that
+has reached its usual size, as many older ones are, of the same size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import NamedTuple
+
+from gdbleak.heap.chunk import SMALLEST_CHUNK
+
+UNKNOWN = 0
+"""The class of blocks whose size is not known."""
+
+_LARGE = 1 << 16
+_PAGE_BYTES = 4096
+
+
+def size_class(size: int) -> int:
+    """Return one number for the size that was asked for and the size that glibc made of it.
+
+    Small blocks are of a class when their chunks are equally large. Large ones may be mapped by
+    themselves, in whole pages.
+
+    >>> size_class(100) == size_class(104), size_class(104) == size_class(105)
+    (True, False)
+    >>> size_class(200_000) == size_class(200_688)
+    True
+
+    """
+    if size < _LARGE:
+        return max((size + 23) // 16 * 16, SMALLEST_CHUNK)
+    return _LARGE + (size + 8 + _PAGE_BYTES - 1) // _PAGE_BYTES
+
+
+@dataclass
+class Came:
+    """The blocks of the window that were there when it closed, by the class of their size."""
+
+    old: Counter[int] = field(default_factory=Counter)
+    young: Counter[int] = field(default_factory=Counter)
+
+    def add(self, size: int, is_old: bool) -> None:
+        """Add a block."""
+        (self.old if is_old else self.young)[size_class(size)] += 1
+
+
+class Room(NamedTuple):
+    """How much of what has come to a site older blocks of its sizes have made room for."""
+
+    share: float
+    """Of those that got old: what lives only for a while makes room for its like."""
+    at_least: float
+    """The same, less what chance may have added to it."""
+    suffices: bool
+    """Whether chance explains the rest."""
+    quarters: tuple[float, ...]
+    """How many of those older blocks were freed when."""
+
+
+NO_ROOM = Room(0.0, 0.0, False, (0.0,) * 4)
+
+
+class Turnover:
+    """Older blocks that were freed, against those that came and stayed meanwhile.
+
+    When a process holds as much after the window as before, then of its older blocks as many were
+    freed as of the others are left, however long they live.
+    """
+
+    def __init__(self, freed: Mapping[int, Sequence[int]], sites: Iterable[Came]) -> None:
+        """Compare.
+
+        Args:
+            freed: Older blocks that were freed in each quarter of the window, by the class of their
+                size.
+            sites: What has come to each site.
+
+        """
+        self._came = Came()
+        for site in sites:
+            self._came.old.update(site.old)
+            self._came.young.update(site.young)
+        everything = sum(self._came.old.values()) + sum(self._came.young.values())
+        self._freed = freed
+        # One of unknown size may have been of any.
+        unknown = freed.get(UNKNOWN, (0,) * 4)
+        self._anywhere = [count / everything if everything else 0.0 for count in unknown]
+
+    def room(self, site: Came) -> Room:
+        """Return how much of what has come to a site older blocks have made room for."""
+        total = sum(site.old.values())
+        if not total:
+            return NO_ROOM
+        share = at_least = all_came = all_went = 0.0
+        quarters = [0.0] * 4
+        for key, count in site.old.items():
+            old, young = self._came.old[key], self._came.young[key]
+            went = self._went(key, old + young)
+            room = sum(went) - young
+            share += count * min(max(room, 0.0) / old, 1.0)
+            at_least += count * min(max(room - 2 * sqrt(sum(went)), 0.0) / old, 1.0)
+            all_came += old + young
+            all_went += sum(went)
+            part = (count + site.young[key]) / (old + young)
+            quarters = [sum_ + part * count for sum_, count in zip(quarters, went)]
+        suffices = all_came - all_went <= 3 * sqrt(all_came + all_went)
+        return Room(share / total, at_least / total, suffices, tuple(quarters))
+
+    def _went(self, key: int, came: int) -> list[float]:
+        """Return how many older blocks of a class were freed in each quarter."""
+        known = self._freed.get(key, (0,) * 4)
+        return [count + came * anywhere for count, anywhere in zip(known, self._anywhere)]
