@@ -12,9 +12,9 @@ from pathlib import Path
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S, Agent
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
-from gdbleak.safety.guard import read_tracer
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.last_resort import LastResort
+from gdbleak.safety.repair import read_tracer
 from gdbleak.target.proc import list_threads, read_state
 
 TICK_S = 0.01

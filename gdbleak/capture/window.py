@@ -32,8 +32,8 @@ from gdbleak.plan.breakpoints import find_sentinel
 from gdbleak.recording.modules import Module
 from gdbleak.recording.reader import END, FRAME, TARGET_ENDED, EndedBy, encode_json
 from gdbleak.report.model import Verification
-from gdbleak.safety.guard import Journal
 from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_journal
 from gdbleak.safety.last_resort import LastResort
 from gdbleak.safety.proof import Proof

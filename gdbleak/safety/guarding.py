@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gdbleak.errors import DebuggerFailedError
-from gdbleak.safety import guard
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.repair import repair
 
 READY_TIMEOUT_S = 10.0
 REPAIR_TIMEOUT_S = 10.0
@@ -19,11 +20,18 @@ NOTED_TIMEOUT_S = 2.0
 END_TIMEOUT_S = 5.0
 BEAT_S = 0.1
 
+_RUN = (
+    "import sys; sys.path.append(sys.argv[1]); from gdbleak.safety import guard;"
+    " guard.main(sys.argv[2:])"
+)
+_ROOT = Path(__file__).absolute().parents[2]
+"""Where the guard finds its modules, behind all that Python brings along."""
+
 
 class Guarding:
     """A guard that runs, and the pipes to it."""
 
-    def __init__(self, journal: guard.Journal, folder: Path) -> None:
+    def __init__(self, journal: Journal, folder: Path) -> None:
         """Start a guard and wait until it is ready.
 
         Raises:
@@ -42,7 +50,7 @@ class Guarding:
         os.set_blocking(self._control, False)
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", str(Path(guard.__file__).absolute())),
+                *(sys.executable, "-I", "-S", "-c", _RUN, str(_ROOT)),
                 *(str(journal.path), str(life_read), str(control_read), str(folder)),
             ],
             stdin=subprocess.DEVNULL,
@@ -95,11 +103,11 @@ class Guarding:
         if not self._has_repaired:
             self._hear("repaired", REPAIR_TIMEOUT_S)
         with suppress(OSError, ValueError):  # somebody has removed it; what was planned is known
-            self._journal = guard.Journal(self._journal.path)
+            self._journal = Journal(self._journal.path)
         with suppress(OSError):  # the target has ended too
             memory = os.open(f"/proc/{self._journal.plan['pid']}/mem", os.O_RDWR)
             if not self._journal.closed:
-                guard.repair(memory, self._journal, "gdbleak", self._debugger_pid)
+                repair(memory, self._journal, "gdbleak", self._debugger_pid)
             os.close(memory)
 
     def end_debugger(self) -> bool:

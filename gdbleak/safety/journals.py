@@ -18,7 +18,8 @@ from gdbleak.architectures import X86_64
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
-from gdbleak.safety.guard import Journal, read_start
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.repair import read_start
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.process import Target
 

@@ -18,8 +18,8 @@ from gdbleak.architectures import X86_64
 from gdbleak.debugger.interface import Debugger
 from gdbleak.plan.allocators import iter_changed
 from gdbleak.recording.probes import Probe
-from gdbleak.safety.guard import read_tracer
 from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.repair import read_tracer
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.proc import Memory, list_threads, read_state
 

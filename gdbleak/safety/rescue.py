@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.elf.build_id import HEADER_SIZE, parse_build_id
-from gdbleak.safety.guard import Journal, iter_changes, read_start, repair
+from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import controller_lives, iter_journals, journal_path
+from gdbleak.safety.repair import iter_changes, read_start, repair
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory, read_status
 

@@ -14,7 +14,7 @@ from support.crew import TORTURE, assert_released, find_gdb, find_guard, running
 from support.processes import states_of, wait_until
 from support.stuck import Stuck
 
-from gdbleak.safety.guard import has_pending_stop
+from gdbleak.safety.repair import has_pending_stop
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 

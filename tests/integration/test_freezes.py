@@ -15,7 +15,8 @@ from support.crew import TORTURE, assert_released, find_gdb, find_guard, stop, t
 from support.processes import states_of, wait_until
 from support.stuck import Stuck
 
-from gdbleak.safety.guard import Journal, has_pending_stop, iter_changes
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.repair import has_pending_stop, iter_changes
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

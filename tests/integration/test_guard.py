@@ -17,7 +17,7 @@ from support.crew import (
 )
 from support.processes import lives, wait_until
 
-from gdbleak.safety.guard import Journal
+from gdbleak.safety.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 

@@ -14,7 +14,8 @@ from support.cli import GDBLEAK
 from support.crew import find_gdb, find_guard, leave_copied_instruction, running_beside, stop
 from support.processes import TRACER, lives, state_of, wait_until
 
-from gdbleak.safety.guard import Journal, restore
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.repair import restore
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 

@@ -26,7 +26,7 @@ def find_gdb(pid: int) -> psutil.Process | None:
 
 def find_guard(pid: int) -> psutil.Process | None:
     """Return the guard that a gdbleak has started, if it has."""
-    return _find(pid, lambda process: any(word.endswith("/guard.py") for word in process.cmdline()))
+    return _find(pid, lambda process: any("guard.main" in word for word in process.cmdline()))
 
 
 def _find(pid: int, matches: Any) -> psutil.Process | None:

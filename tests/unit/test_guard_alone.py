@@ -12,7 +12,9 @@ import psutil
 import pytest
 from support.processes import Lines, state_of, wait_until
 
-from gdbleak.safety.guard import Journal, end_debugger, read_start, repair, restore
+from gdbleak.safety.forced_end import end_debugger
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.repair import read_start, repair, restore
 
 PLAN = {
     "pid": 4_194_305,  # above the largest PID the kernel gives

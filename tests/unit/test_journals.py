@@ -10,8 +10,9 @@ import pytest
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
-from gdbleak.safety.guard import Journal, read_start
+from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, iter_journals, journal_folder, open_journal
+from gdbleak.safety.repair import read_start
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.process import Target
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from gdbleak.safety.guard import read_start
 from gdbleak.safety.journals import journal_path
+from gdbleak.safety.repair import read_start
 from gdbleak.safety.rescue import rescue
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory

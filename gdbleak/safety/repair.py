@@ -1,0 +1,143 @@
+"""Repair of a target: bytes that GDB has left in it, and stops.
+
+What the guard does when GDB has died; `gdbleak rescue` does it later, where the guard did not live
+to do it. On the standard library alone, because the guard is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gdbleak.safety.journal import Journal
+
+SETTLE_S = 2.0
+
+
+def read_start(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def read_thread_state(thread: int) -> str:
+    return Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def iter_changes(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+    """Yield address and original bytes of each place where bytes of GDB still stand."""
+    code = bytes.fromhex(plan["breakpoint"])
+    for probe in plan["probes"]:
+        if _read(memory, len(code), probe["address"]) == code:
+            yield probe["address"], bytes.fromhex(probe["original"])
+    address, original = plan["scratch"]["address"], bytes.fromhex(plan["scratch"]["original"])
+    if _read(memory, len(original), address) not in (original, b""):
+        yield address, original
+
+
+def _read(memory: int, size: int, address: int) -> bytes:
+    try:
+        return os.pread(memory, size, address)
+    except OSError:  # what was mapped there is not any more
+        return b""
+
+
+def restore(memory: int, plan: dict[str, Any]) -> int:
+    """Write the original bytes over those of GDB; return in how many places."""
+    restored = 0
+    for address, original in iter_changes(memory, plan):
+        with suppress(OSError):  # the process has just ended
+            restored += os.pwrite(memory, original, address) > 0
+    return restored
+
+
+def disarm(memory: int, plan: dict[str, Any]) -> int:
+    """Write the original bytes over the breakpoints while GDB lives; return over how many."""
+    code, restored = bytes.fromhex(plan["breakpoint"]), 0
+    for probe in plan["probes"]:
+        if _read(memory, len(code), probe["address"]) == code:
+            with suppress(OSError):  # the process has just ended
+                restored += os.pwrite(memory, bytes.fromhex(probe["original"]), probe["address"])
+    return restored
+
+
+def wake(plan: dict[str, Any]) -> bool:
+    """Continue a target that was left stopped, or is about to stop, and was not before.
+
+    Returns whether it was.
+    """
+    pid = plan["pid"]
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline and plan["state"] != "T":
+        if read_start(pid) != plan["started"]:
+            return False
+        state = read_thread_state(pid)
+        if state == "T" or (state != "t" and has_pending_stop(pid)):
+            os.kill(pid, signal.SIGCONT)
+            return True
+        if state != "t":
+            return False
+        time.sleep(0.01)
+    return False
+
+
+def has_pending_stop(pid: int) -> bool:
+    """Whether a SIGSTOP is on its way to a process or one of its threads.
+
+    Source: proc(5), SigPnd and ShdPnd in /proc/PID/status.
+    """
+    for path in Path(f"/proc/{pid}/task").glob("*/status"):
+        with suppress(OSError):  # the thread has just ended
+            for line in path.read_bytes().splitlines():
+                name, _, mask = line.partition(b":")
+                if name in (b"SigPnd", b"ShdPnd") and int(mask, 16) >> signal.SIGSTOP - 1 & 1:
+                    return True
+    return False
+
+
+def repair(
+    memory: int, journal: Journal, who: str, debugger: int | None = None, restored: int = 0
+) -> None:
+    """Restore what GDB left behind, and write it down.
+
+    Args:
+        memory: A descriptor of the target's memory, for reading and writing.
+        journal: Of the trace.
+        who: Repairs.
+        debugger: The GDB of the trace. What stands in the code is another's if that traces it.
+        restored: In how many places that was done before.
+
+    """
+    if not may_write(journal.plan["pid"], debugger):
+        journal.append(who=who, restored=0, traced_by_another=True, closed=True)
+        return
+    restored += restore(memory, journal.plan)
+    continued = wake(journal.plan)
+    lives = read_start(journal.plan["pid"]) == journal.plan["started"]
+    left = sum(1 for _ in iter_changes(memory, journal.plan))
+    journal.append(
+        who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
+    )
+
+
+def may_write(pid: int, debugger: int | None) -> bool:
+    """Whether nobody traces a process but a GDB of ours, which may be about to end."""
+    return read_tracer(pid) in (0, debugger)
+
+
+def read_tracer(pid: int) -> int:
+    """Return who traces a process; 0 for nobody, or if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+            if line.startswith(b"TracerPid:"):
+                return int(line.split()[1])
+    return 0
