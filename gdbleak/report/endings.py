@@ -82,6 +82,9 @@ ENDINGS = {
 }
 """Of every member of `EndedBy`."""
 
+_MUCH_LOST = 0.01
+"""Of all events. A few are lost wherever threads are cancelled, or jump out of a call."""
+
 
 def describe(ended_by: str) -> str:
     """Return in words how a window ended; `ended_by` may come from a later version."""
@@ -106,6 +109,6 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
         return "the process was not left as it was found", "look at it, and trace again"
     if not window.duration_s:
         return "the process ended before its window was open", "start the trace earlier"
-    if window.lost_events:
+    if window.lost_events > window.events * _MUCH_LOST:
         return f"{window.lost_events:,} events were lost", "trace again"
     return None

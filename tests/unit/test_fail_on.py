@@ -87,6 +87,12 @@ def test_report_that_is_not_whole_lets_no_fail_on_pass(load, capsys, changes, wo
     assert f"gdbleak: {words}{MISSED}" in capsys.readouterr().err
 
 
+def test_few_lost_events_are_no_reason_to_fail(load):
+    window = replace(WINDOW, lost_events=WINDOW.events // 100)
+    load.return_value = replace(REPORT, window=window)
+    assert cli.main(["report", "123", "--fail-on", "cache?"]) == 0
+
+
 def test_process_that_was_not_left_as_found_lets_no_fail_on_pass(load, capsys):
     load.return_value = replace(REPORT, verification=replace(LEFT_AS_FOUND, ok=False))
     assert cli.main(["report", "123", "--fail-on", "cache?"]) == 1
