@@ -35,17 +35,18 @@ class Events:
         with GrowingRecording(recording.path, recording.probes, len(MAGIC)) as growing:
             sys.stdout.write(f"{HEADER}\n")
             while not lifeline.ended:
-                _write(lines, growing)
+                # What comes behind that may be more than --max-events admits.
+                _write(lines, growing, lifeline.latest.recorded_bytes)
                 lifeline.wait(POLL_S)
-            _write(lines, growing)
+            _write(lines, growing, None)
             sys.stdout.write("\n")
 
     def clean_up(self) -> None:
         """Nothing is left."""
 
 
-def _write(lines: EventLines, growing: GrowingRecording) -> None:
-    for appended in growing.read_all():
+def _write(lines: EventLines, growing: GrowingRecording, end: int | None) -> None:
+    for appended in growing.read_all(end):
         for line in lines.feed(appended.event, growing.find_caller(appended)):
             sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -45,11 +45,18 @@ class GrowingRecording:
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
-    def read(self) -> Iterator[Appended]:
-        """Yield the next events. Whoever stops at one goes on behind it the next time."""
+    def read(self, end: int | None = None) -> Iterator[Appended]:
+        """Yield the next events. Whoever stops at one goes on behind it the next time.
+
+        Args:
+            end: Where the frames end that count; None for all that has come.
+
+        """
         start, size = self.position, CHUNK_BYTES
         while self.position == start:
-            data = os.pread(self._file, size, start)
+            data = os.pread(
+                self._file, size if end is None else min(size, max(end - start, 0)), start
+            )
             for frame in iter_frames(data, 0, len(data)):
                 event = self._decoder.decode(data, *frame)
                 self.position = start + frame[3] + frame[4]
@@ -59,12 +66,12 @@ class GrowingRecording:
                 return
             size *= 2
 
-    def read_all(self) -> Iterator[Appended]:
-        """Yield every event that has come by now."""
+    def read_all(self, end: int | None = None) -> Iterator[Appended]:
+        """Yield every event that has come by now, up to an end as `read` does."""
         before = -1
-        while self.position != before:
+        while self.position != before and self.position != end:
             before = self.position
-            yield from self.read()
+            yield from self.read(end)
 
     def find_caller(self, appended: Appended) -> int:
         """Return the address to which a function has returned; 0 for other events."""

@@ -124,7 +124,7 @@ HURRIED = (
     sys.executable,
     "-c",
     "import sys\n"
-    "from gdbleak import gdb_program\n"
+    "from gdbleak.debugger import program as gdb_program\n"
     "from gdbleak.capture import agent, rehearsal, standing_in\n"
     "from gdbleak.cli import main\n"
     "for module in (agent, gdb_program, rehearsal, standing_in):\n"
