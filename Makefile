@@ -28,7 +28,8 @@ demo: .venv/for-demo ## Trace a leaking program, then its fixed twin
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
 test: .venv/for-test ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile tests/integration # they mostly wait
+	$(BIN)/pytest tests/agent tests/unit
 
 test-real: .venv/for-real ## Trace servers and interpreters of the distribution
 	$(BIN)/pytest tests/real
