@@ -9,7 +9,7 @@ import pytest
 from support.crew import tracer_of
 from support.processes import wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
 
 def end_window(trace, pid):
