@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.window import Window
@@ -157,10 +159,13 @@ def trace(
                 if follower:
                     follower.tell(progress)
 
-            window = Window(target, plan, memory, folder, recording, limits, looks, notebook, tell)
-            with window:
-                with closing(notebook), follower or nullcontext():
-                    window.run(gdb, reader.read_again)
+            backend = LocalBackend(
+                *(gdb, target, plan, memory, folder, recording, limits, notebook),
+                list_modules=reader.read_again,
+            )
+            with Window(pid, plan, recording, limits, backend, looks, tell) as window:
+                with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+                    window.run(interruption)
                 finished = Recording(str(recording))
                 is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
                 report = _report_on(finished, options, None if is_hurried else gdb, owner)

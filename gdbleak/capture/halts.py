@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 
 from gdbleak.target.proc import list_threads, read_state, read_switches
@@ -117,6 +117,15 @@ class Edge:
     """How long its threads may have been halted for that, from the first to the last."""
     slack_s: float = 0.0
     """For how long nobody has looked at most."""
+
+
+@dataclass
+class Pauses:
+    """For how long a target stood still, as far as it was looked at."""
+
+    halts: Halts = field(default_factory=Halts)
+    taking: Edge = field(default_factory=Edge)
+    letting_go: Edge = field(default_factory=Edge)
 
 
 def find_longest(

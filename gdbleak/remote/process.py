@@ -6,7 +6,6 @@ Source of what is asked: GDB manual, "Connecting to a Remote Target" and "Host I
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -25,14 +24,12 @@ from gdbleak.errors import (
 )
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe
-from gdbleak.report.model import Verification
 from gdbleak.target.proc import Mapping, parse_mapping
 from gdbleak.target.process import Target
 
 CONNECT_TIMEOUT_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
 FETCH_TIMEOUT_S = 600.0
-SETTLE_S, RUN_ON_S, LOOK_S = 2.0, 1.0, 0.05
 
 _SETTINGS = (
     # Otherwise GDB halts every thread at each breakpoint, and cannot detach a running process.
@@ -72,17 +69,31 @@ class RemoteProcess:
             AttachError: there is no gdbserver.
 
         """
-        self._debugger = debugger
-        self._folder = folder
         self.address = address
         self._files = 0
+        self.connect(debugger, folder)
+
+    def connect(self, debugger: Debugger, folder: Path) -> None:
+        """Connect to the gdbserver; again, should the GDB before have died.
+
+        Args:
+            debugger: A GDB without a process.
+            folder: Its private folder.
+
+        Raises:
+            AttachError: there is no gdbserver.
+
+        """
+        self._debugger = debugger
+        self._folder = folder
+        self.memory = RemoteMemory(debugger)
         for setting in _SETTINGS:
             debugger.execute_console(setting, COMMAND_TIMEOUT_S)
         try:
-            debugger.execute_console(f"target extended-remote {address}", CONNECT_TIMEOUT_S)
+            debugger.execute_console(f"target extended-remote {self.address}", CONNECT_TIMEOUT_S)
         except DebuggerFailedError as error:
             raise AttachError(
-                f"no gdbserver answers at {address}: {error}",
+                f"no gdbserver answers at {self.address}: {error}",
                 "on the other machine: `gdbserver --multi HOST:PORT`; see docs/legacy-boxes.md",
             ) from error
         self.pid = self._held_pid()
@@ -254,25 +265,3 @@ class RemoteProcess:
             packet = f"maint packet z0,{probe.address:x},{len(X86_64.breakpoint)}"
             self._debugger.execute_console(packet, COMMAND_TIMEOUT_S)
         self._debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
-
-    def verify(self, state_before: str, has_exited: bool) -> Verification:
-        """Look at the process for a while after the detach; its code cannot be read any more."""
-        began_s = time.monotonic()
-        state, ran_on_s = "", 0.0
-        while True:
-            status = self.status()
-            state, ran_on_s = status.get("State", "")[:1], time.monotonic() - began_s
-            has_ended = not state or state in "ZX"
-            if has_ended or ran_on_s > (SETTLE_S if state in "tT" else RUN_ON_S):
-                break
-            time.sleep(LOOK_S)
-        if has_ended:
-            died = not has_exited
-            return Verification(
-                *(None, state_before, None, None, False if died else None),
-                ran_on_s=round(ran_on_s, 3) if died else None,
-                death="unknown" if died else None,
-            )
-        tracer = int(status["TracerPid"])
-        ok = None if tracer == 0 and state not in "tT" else False
-        return Verification(tracer, state_before, state, None, ok, ran_on_s=round(ran_on_s, 3))

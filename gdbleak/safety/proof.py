@@ -25,8 +25,8 @@ UNKNOWN = "unknown"
 """Of a death of which the kernel does not tell the cause any more."""
 
 
-class Proof:
-    """What is looked at before the attach and after the detach."""
+class LocalProof:
+    """What is looked at before the attach and after the detach, of a process of this machine."""
 
     def __init__(
         self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Memory
@@ -45,6 +45,8 @@ class Proof:
         self._probes = probes
         self._scratch = scratch
         self._memory = memory
+        self.latest: Verification | None = None
+        """What was seen the last time."""
 
     def look(self, own_stop: bool) -> Verification:
         """Look at the process right after the detach.
@@ -53,6 +55,10 @@ class Proof:
             own_stop: Whether somebody has sent it a signal of job control meanwhile.
 
         """
+        self.latest = self._look(own_stop)
+        return self.latest
+
+    def _look(self, own_stop: bool) -> Verification:
         before = self._target.state
         halted = "t" if own_stop else "tT"
         deadline = time.monotonic() + SETTLE_S
@@ -85,18 +91,19 @@ class Proof:
         """
         until_s = released_s + (RUN_ON_S if waits else 0)
         with suppress(KeyboardInterrupt):
-            while self._lives() and time.monotonic() < until_s:
+            while self.lives() and time.monotonic() < until_s:
                 time.sleep(_LOOK_S)
         ran_on_s = round(time.monotonic() - released_s, 3)
-        last = replace(self.look(own_stop), ran_on_s=ran_on_s)
-        if self._lives():
-            return last
-        death = self._read_death()
-        if death is None or (has_exec and death == UNKNOWN):
-            return last
-        return replace(last, ok=False, death=death)
+        latest = replace(self._look(own_stop), ran_on_s=ran_on_s)
+        if not self.lives():
+            death = self._read_death()
+            if death is not None and not (has_exec and death == UNKNOWN):
+                latest = replace(latest, ok=False, death=death)
+        self.latest = latest
+        return latest
 
-    def _lives(self) -> bool:
+    def lives(self) -> bool:
+        """Whether the process still lives; another one may have its PID by now."""
         alive = read_state(self._target.pid) not in (None, "Z", "X")
         return alive and read_start(self._target.pid) == self._started
 
