@@ -35,11 +35,11 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import HEAD, MAGIC, VERSION, Recording, encode_json, reading
 from gdbleak.report.model import Frame, Report
 from gdbleak.safety.journals import check_journal
-from gdbleak.target.link_map import read_search_order
+from gdbleak.target.live import LiveProcess
 from gdbleak.target.memory_limit import find_limit
-from gdbleak.target.modules import ModuleReader, find_again, looking_at
+from gdbleak.target.modules import find_again
 from gdbleak.target.owners import Owner, owner_of_process
-from gdbleak.target.proc import Memory, memory_status, read_mappings, resident_set
+from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import inspect, isoformat
 from gdbleak.verdicts.rates import Rate
 
@@ -113,66 +113,57 @@ def trace(
     check_journal(pid)
     target = inspect(pid)
     check_halt(pid, target.threads, max_pause_ms)
-    with private_folder() as folder, _open_memory(pid) as memory:
-        reader = ModuleReader(pid, memory)
-        try:
-            with looking_at(pid):
-                modules = reader.read(read_mappings(pid))
-            order = read_search_order(pid, memory)
-            allocators = find_allocators(modules, order, selection)
-            plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
-            rate = measure_rate(pid, plan.entries)
-            on_rate(rate)
-            limit = find_limit(pid)
-            recording = Path(save) if save else folder / "recording"
-            write_head(
-                recording,
-                {
-                    "version": VERSION,
-                    "started": isoformat(time.time()),
-                    "target": target.to_json(),
-                    "allocators": [allocator.name for allocator in plan.allocators],
-                    "functions": [function.to_json() for function in plan.functions],
-                    "notes": plan.notes,
-                    "rss_before": resident_set(pid),
-                    "memory": memory_status(pid),
-                    "limit": limit and asdict(limit),
-                    "stack_bytes": stack_bytes,
-                    "duration_s": duration_s,
-                    "tail_s": tail_s,
-                    "rate": asdict(rate),
-                    "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in plan.probes],
-                },
-            )
-            heap = find_heap(pid, plan, memory)
-            notebook = Notebook(recording)
-            looks = Looks(pid, heap, notebook) if heap else None
-            owner = owner_of_process(pid)
-            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
-            if on_report:
-                view = Pickles(interval_s)
-            follower = Follower(view, subject, folder, on_report) if view else None
+    with private_folder() as folder, LiveProcess(pid) as source:
+        modules = source.read_modules()
+        allocators = find_allocators(modules, source.read_search_order(), selection)
+        plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
+        rate = measure_rate(pid, plan.entries)
+        on_rate(rate)
+        limit = find_limit(pid)
+        recording = Path(save) if save else folder / "recording"
+        write_head(
+            recording,
+            {
+                "version": VERSION,
+                "started": isoformat(time.time()),
+                "target": target.to_json(),
+                "allocators": [allocator.name for allocator in plan.allocators],
+                "functions": [function.to_json() for function in plan.functions],
+                "notes": plan.notes,
+                "rss_before": resident_set(pid),
+                "memory": memory_status(pid),
+                "limit": limit and asdict(limit),
+                "stack_bytes": stack_bytes,
+                "duration_s": duration_s,
+                "tail_s": tail_s,
+                "rate": asdict(rate),
+                "modules": [module.to_json() for module in modules],
+                "probes": [probe.to_json() for probe in plan.probes],
+            },
+        )
+        heap = find_heap(source, plan)
+        notebook = Notebook(recording)
+        looks = Looks(pid, heap, notebook) if heap else None
+        owner = owner_of_process(pid)
+        subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
+        if on_report:
+            view = Pickles(interval_s)
+        follower = Follower(view, subject, folder, on_report) if view else None
 
-            def tell(progress: Progress) -> None:
-                on_progress(progress)
-                if follower:
-                    follower.tell(progress)
+        def tell(progress: Progress) -> None:
+            on_progress(progress)
+            if follower:
+                follower.tell(progress)
 
-            backend = LocalBackend(
-                *(gdb, target, plan, memory, folder, recording, limits, notebook),
-                list_modules=reader.read_again,
-            )
-            with Window(pid, plan, recording, limits, backend, looks, tell) as window:
-                with closing(notebook), follower or nullcontext(), Interruption() as interruption:
-                    window.run(interruption)
-                finished = Recording(str(recording))
-                is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-                report = _report_on(finished, options, None if is_hurried else gdb, owner)
-                verification = window.conclude(waits=_INTERRUPTED not in report.notes)
-                return replace(report, verification=verification)
-        finally:
-            reader.close()
+        backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
+        with Window(pid, plan, recording, limits, backend, looks, tell) as window:
+            with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+                window.run(interruption)
+            finished = Recording(str(recording))
+            is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+            report = _report_on(finished, options, None if is_hurried else gdb, owner)
+            verification = window.conclude(waits=_INTERRUPTED not in report.notes)
+            return replace(report, verification=verification)
 
 
 def _report_on(
@@ -214,17 +205,6 @@ def load(
     root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
     find_file = partial(find_again, sysroot=root.rstrip("/"), effort=Effort())
     return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
-
-
-def _open_memory(pid: int) -> Memory:
-    """Return the memory of a process.
-
-    Raises:
-        TargetError: it has ended, or hidden itself.
-
-    """
-    with looking_at(pid):
-        return Memory(pid)
 
 
 def make_report(

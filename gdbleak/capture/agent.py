@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.architectures import X86_64
-from gdbleak.capture.probe import Status, Task
+from gdbleak.capture.probe import Recorder, Status, Task
 from gdbleak.capture.stops import find_end, is_own_trap
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, script_path
@@ -30,7 +30,7 @@ DETACH_TIMEOUT_S = 20.0
 AGENT = script_path("gdbleak_agent.py")
 
 
-class Agent:
+class Agent(Recorder):
     """A GDB with the agent loaded."""
 
     def __init__(self, debugger: Debugger, folder: Path, halts_first: bool = False) -> None:

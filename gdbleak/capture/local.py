@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.plan.allocators import Plan
 from gdbleak.plan.breakpoints import find_sentinel
-from gdbleak.recording.modules import Module
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_journal
 from gdbleak.safety.last_resort import LastResort
 from gdbleak.safety.proof import LocalProof
 from gdbleak.safety.scratch import read_scratch
-from gdbleak.target.proc import Memory, memory_status, resident_set
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import Target
 from gdbleak.target.shared_memory import check_sharers
 
@@ -39,38 +39,35 @@ class LocalBackend:
     def __init__(
         self,
         gdb: GdbProgram,
+        source: LiveProcess,
         target: Target,
         plan: Plan,
-        memory: Memory,
         folder: Path,
         recording: Path,
         limits: Limits,
         notebook: Notebook,
-        list_modules: Callable[[], Iterable[Module]],
     ) -> None:
         """Prepare.
 
         Args:
             gdb: The debugger to use.
-            target: Whom to attach to.
+            source: The process to attach to, as it is read.
+            target: What it was before.
             plan: Where to set breakpoints.
-            memory: The memory of the target.
             folder: A private folder for files of the debugger and the guard.
             recording: A file that holds the head already.
             limits: What ends the window.
             notebook: Adds to the recording.
-            list_modules: Returns the modules of the target, called once it is free again.
 
         """
         self._gdb = gdb
         self._target = target
         self._plan = plan
-        self._memory = memory
+        self._source = source
         self._folder = folder
         self._recording = recording
         self._limits = limits
         self._notebook = notebook
-        self._list_modules = list_modules
         self._pauses = Pauses()
         self._recorder: Recorder | None = None
         self._hold: LocalHold | None = None
@@ -88,10 +85,10 @@ class LocalBackend:
         modules = [allocator.module for allocator in self._plan.allocators]
         with ExitStack() as stack:
             try:
-                self._scratch = read_scratch(target.pid, self._memory)
+                self._scratch = read_scratch(target.pid, self._source)
             except (FileNotFoundError, ProcessLookupError) as error:
                 raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
-            self.proof = LocalProof(target, probes, self._scratch, self._memory)
+            self.proof = LocalProof(target, probes, self._scratch, self._source)
             journal = open_journal(target, modules, probes, self._scratch)
             stack.callback(self._close_journal, journal)
             self._guard = stack.enter_context(Guarding(journal, self._folder))
@@ -147,8 +144,8 @@ class LocalBackend:
 
     def hold(self, recorder: Recorder) -> LocalHold:
         """Return what takes and lets go of the target."""
-        target, probes, memory = self._target, self._plan.probes, self._memory
-        last_resort = LastResort(recorder, self._guard, target.pid, probes, self._scratch, memory)
+        target, probes, source = self._target, self._plan.probes, self._source
+        last_resort = LastResort(recorder, self._guard, target.pid, probes, self._scratch, source)
         max_pause_s = self._limits.max_pause_ms / 1e3
         self._recorder = recorder
         self._hold = LocalHold(
@@ -160,7 +157,7 @@ class LocalBackend:
         """Begin to look at the target, which the recorder has taken."""
         return LocalLookout(
             self._target.pid,
-            self._memory,
+            self._source,
             recorder,
             self._guard,
             tail,
@@ -172,7 +169,7 @@ class LocalBackend:
     def describe_after(self, has_exec: bool) -> dict[str, Any]:
         """Return what the END frame says of the target once it is free again."""
         # After an exec the modules are those of another program.
-        modules = () if has_exec else self._list_modules()
+        modules = () if has_exec else self._source.read_modules_again()
         return {
             "rss_after": resident_set(self._target.pid),
             "memory": memory_status(self._target.pid),

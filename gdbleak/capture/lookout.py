@@ -8,9 +8,10 @@ from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder, Status
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
+from gdbleak.readable import Readable
 from gdbleak.recording.reader import EndedBy, Resident, encode_resident
 from gdbleak.safety.guarding import Guarding
-from gdbleak.target.proc import Memory, resident_set
+from gdbleak.target.proc import resident_set
 from gdbleak.target.shared_memory import has_trapped, share_memory
 
 RESIDENT_S, RESIDENT_SHARE = 0.1, 0.005
@@ -23,7 +24,7 @@ class LocalLookout:
     def __init__(
         self,
         pid: int,
-        memory: Memory,
+        memory: Readable,
         recorder: Recorder,
         guard: Guarding,
         tail: Tail,

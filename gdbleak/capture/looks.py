@@ -18,7 +18,8 @@ from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import Block
 from gdbleak.plan.allocators import Plan
 from gdbleak.recording.reader import Freed, encode_freed
-from gdbleak.target.proc import Memory, find_data, read_mappings
+from gdbleak.target.proc import find_data
+from gdbleak.target.source import Source
 
 GLANCE_S = 0.001
 ROUND_S = 0.05
@@ -42,12 +43,12 @@ GLANCE_SHARE, SHARE = 0.1, 0.03
 """Of the time, how much is spent on glances at most, and on each other kind of look."""
 
 
-def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
+def find_heap(source: Source, plan: Plan) -> Heap | None:
     """Return the heap whose blocks a plan records; None when its state cannot be read."""
     allocators = [a for a in plan.allocators if any(f.mapping is None for f in a.functions)]
     if len(allocators) != 1 or not allocators[0].is_glibc:
         return None
-    return Heap(memory.read, find_data(read_mappings(pid), allocators[0].module.path))
+    return Heap(source, find_data(source.read_mappings(), allocators[0].module.path))
 
 
 class Looks:

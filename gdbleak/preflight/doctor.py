@@ -22,9 +22,8 @@ from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.target.link_map import read_search_order
-from gdbleak.target.modules import ModuleReader, looking_at
-from gdbleak.target.proc import Memory, read_mappings
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.modules import looking_at
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
@@ -119,19 +118,14 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
             _examine_threads(target),
         ]
-        with looking_at(pid), Memory(pid) as memory:
-            reader = ModuleReader(pid, memory)
-            try:
-                modules = reader.read(read_mappings(pid))
-                order = read_search_order(pid, memory)
-                plan = plan_probes(
-                    find_allocators(modules, order, selection),
-                    memory,
-                    usable_sizes=selection.usable_sizes,
-                )
-                rate = measure_rate(pid, plan.entries)
-            finally:
-                reader.close()
+        with looking_at(pid), LiveProcess(pid) as process:
+            modules = process.read_modules()
+            plan = plan_probes(
+                find_allocators(modules, process.read_search_order(), selection),
+                process,
+                usable_sizes=selection.usable_sizes,
+            )
+            rate = measure_rate(pid, plan.entries)
     except GdbleakError as error:
         return [_problem(error)]
     for number, allocator in enumerate(plan.allocators):

@@ -51,7 +51,7 @@ class RemoteHold:
 
         """
         self._process.attach()
-        for probe in iter_changed(self._probes, self._process.memory):
+        for probe in iter_changed(self._probes, self._process):
             raise ForeignBreakpointError(
                 f"the code of {probe.function} in memory differs from its file",
                 "a debugger or tracer has left a breakpoint there; end it, or restart the process",

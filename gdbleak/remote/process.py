@@ -26,6 +26,7 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe
 from gdbleak.target.proc import Mapping, parse_mapping
 from gdbleak.target.process import Target
+from gdbleak.target.source import Source
 
 CONNECT_TIMEOUT_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
@@ -38,23 +39,7 @@ _SETTINGS = (
 )
 
 
-class RemoteMemory:
-    """The memory of a process that GDB holds; GDB hides its own breakpoints in it."""
-
-    def __init__(self, debugger: Debugger) -> None:
-        self._debugger = debugger
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return `size` bytes, or none where they cannot be read."""
-        command = f"-data-read-memory-bytes {address:#x} {size}"
-        try:
-            record, _ = self._debugger.execute(command, COMMAND_TIMEOUT_S)
-        except DebuggerFailedError:
-            return b""
-        return bytes.fromhex(record["payload"]["memory"][0]["contents"])
-
-
-class RemoteProcess:
+class RemoteProcess(Source):
     """A process that a gdbserver can see."""
 
     def __init__(self, debugger: Debugger, folder: Path, address: str) -> None:
@@ -86,7 +71,6 @@ class RemoteProcess:
         """
         self._debugger = debugger
         self._folder = folder
-        self.memory = RemoteMemory(debugger)
         for setting in _SETTINGS:
             debugger.execute_console(setting, COMMAND_TIMEOUT_S)
         try:
@@ -208,6 +192,18 @@ class RemoteProcess:
             threads=int(status["Threads"]),
             state=status["State"][:1],
         )
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, or none where they cannot be read, as before the attach.
+
+        GDB hides its own breakpoints in them.
+        """
+        command = f"-data-read-memory-bytes {address:#x} {size}"
+        try:
+            record, _ = self._debugger.execute(command, COMMAND_TIMEOUT_S)
+        except DebuggerFailedError:
+            return b""
+        return bytes.fromhex(record["payload"]["memory"][0]["contents"])
 
     def read_mappings(self) -> list[Mapping]:
         """Return the mappings of the process."""

@@ -76,7 +76,7 @@ def trace_remote(
             modules = process.read_modules()
             plan = plan_probes(
                 find_allocators(modules, None, selection),
-                process.memory,
+                process,
                 usable_sizes=selection.usable_sizes,
             )
             recording = Path(save) if save else folder / "recording"

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gdbleak.architectures import X86_64
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.readable import Readable
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.repair import read_tracer
@@ -53,7 +54,7 @@ class LastResort:
         pid: int,
         probes: tuple[Probe, ...],
         scratch: Scratch,
-        memory: Memory,
+        memory: Readable,
     ) -> None:
         """Take down where breakpoints are or will be.
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.readable import Readable
 from gdbleak.recording.probes import Probe
 from gdbleak.report.model import Verification
 from gdbleak.safety.scratch import Scratch
-from gdbleak.target.proc import Memory, read_start, read_state, read_status
+from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target
 
 SETTLE_S = 2.0
@@ -29,7 +30,7 @@ class LocalProof:
     """What is looked at before the attach and after the detach, of a process of this machine."""
 
     def __init__(
-        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Memory
+        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Readable
     ) -> None:
         """Take down what a target is like before the attach.
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 _SIZES = ("RssAnon", "RssFile", "RssShmem", "VmStk", "VmSwap")
 """Fields of /proc/PID/status in kB."""
@@ -170,13 +169,6 @@ def memory_status(pid: int) -> dict[str, int]:
         return {}
     sizes = {name: int(fields[name].split()[0]) << 10 for name in _SIZES if name in fields}
     return {**sizes, "Threads": int(fields["Threads"])}
-
-
-class Readable(Protocol):
-    """The memory of a process, however it is read."""
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return up to `size` bytes; fewer, or none, where they cannot be read."""
 
 
 class Memory:

@@ -63,7 +63,7 @@ def test_every_free_block_is_found_and_no_other(start, tcache_count):
     free = {address for address, size in blocks.items() if not size}
     assert len(free) > 5000
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         found = heap.find_freed(blocks)
         assert heap.find_quickly(blocks) <= found <= free
         assert len(escaped(blocks, found, memory)) < 10
@@ -85,7 +85,7 @@ def test_without_the_data_of_libc_less_is_found_and_nothing_wrong(start):
     blocks = read_blocks(file)
     free = {address for address, size in blocks.items() if not size}
     with Memory(target.pid) as memory:
-        found = Heap(memory.read, None).find_freed(blocks)
+        found = Heap(memory, None).find_freed(blocks)
     assert found <= free
     assert len(found) > len(free) // 2
 
@@ -97,7 +97,7 @@ def test_what_stays_in_use_is_never_taken_for_free(start):
     reads = 0
     end = time.monotonic() + 10
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         while time.monotonic() < end:
             assert heap.find_freed(blocks) == set()
             assert heap.find_quickly(blocks) == set()
@@ -110,7 +110,7 @@ def test_a_process_that_has_ended_has_freed_nothing(start):
     target, file = start("still")
     blocks = read_blocks(file)
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         target.process.stdin.close()
         target.wait()
         assert heap.find_freed(blocks) == set()
