@@ -18,8 +18,9 @@ from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import WriteError
+from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.reader import EndedBy, Resident, encode_resident
+from gdbleak.recording.reader import Resident, encode_resident
 from gdbleak.safety.guarding import Guarding
 from gdbleak.target.proc import Memory, resident_set
 from gdbleak.target.process import Target

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.plan.allocators import Plan
 from gdbleak.plan.breakpoints import find_sentinel
+from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, Verification
+from gdbleak.recording.frames import FRAME
 from gdbleak.recording.modules import Module
-from gdbleak.recording.reader import END, FRAME, TARGET_ENDED, EndedBy, encode_json
-from gdbleak.report.model import Verification
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_journal
@@ -107,7 +107,7 @@ class Window:
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._halts = Halts()
         self._outcome = _Outcome()
-        self._end: dict[str, Any] = {}
+        self._end: End | None = None
         self._end_bytes = 0
         self._verification: Verification | None = None
         self._released_s: float | None = None
@@ -191,13 +191,14 @@ class Window:
             # After an exec they are those of another program.
             same = self._outcome.ended_by is not EndedBy.TARGET_EXEC
             modules = list_modules() if same else ()
-            self._end = {
-                **asdict(self._outcome),
-                "rss_after": resident_set(self._target.pid),
-                "memory": memory_status(self._target.pid),
-                "modules": [module.to_json() for module in modules],
-            }
-            self._write_end(self._verification)
+            self._end = End(
+                **vars(self._outcome),
+                verification=self._verification,
+                modules=tuple(modules),
+                rss_after=resident_set(self._target.pid),
+                memory=memory_status(self._target.pid),
+            )
+            self._write_end(self._end)
             self.is_hurried = interruption.reason not in (None, self._outcome.ended_by)
 
     def _write_plan(self, folder: Path) -> Path:
@@ -225,6 +226,7 @@ class Window:
 
         """
         assert self._verification is not None
+        assert self._end is not None
         if self._outcome.ended_by not in TARGET_ENDED and self._released_s is not None:
             self._verification = self._proof.conclude(
                 self._released_s,
@@ -232,16 +234,15 @@ class Window:
                 self._outcome.ended_by is EndedBy.TARGET_EXEC,
                 waits,
             )
-            self._write_end(self._verification)
+            self._write_end(replace(self._end, verification=self._verification))
         return self._verification
 
-    def _write_end(self, verification: Verification) -> None:
+    def _write_end(self, end: End) -> None:
         """Write the last frame; over the one before, and no longer, for the disk may be full."""
-        end = {**self._end, "verification": asdict(verification)}
         is_first = not self._end_bytes
-        frame = encode_json(END, end, self._end_bytes)
+        frame = end.encode(self._end_bytes)
         if is_first:
-            frame = encode_json(END, end, len(frame) + LATER_BYTES)
+            frame = end.encode(len(frame) + LATER_BYTES)
             self._end_bytes = len(frame) - FRAME.size
         try:
             if is_first:

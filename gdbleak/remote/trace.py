@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from gdbleak.analysis.passes import ReportOptions
-from gdbleak.api import make_report, write_head
+from gdbleak.api import make_report
 from gdbleak.architectures import X86_64
 from gdbleak.capture.agent import Agent
 from gdbleak.capture.interruption import Interruption
@@ -22,12 +21,14 @@ from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
 from gdbleak.plan.allocators import find_allocators, iter_changed, plan_probes
 from gdbleak.plan.selection import Selection
-from gdbleak.recording.reader import VERSION, Recording
+from gdbleak.recording.head import Head
+from gdbleak.recording.rate import unknown
+from gdbleak.recording.reader import Recording
+from gdbleak.recording.writer import begin_recording
 from gdbleak.remote.process import RemoteMemory, RemoteProcess
 from gdbleak.remote.window import RemoteWindow
 from gdbleak.report.model import Report
 from gdbleak.target.process import isoformat
-from gdbleak.verdicts.rates import unknown
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
@@ -78,25 +79,23 @@ def trace_remote(
                 usable_sizes=selection.usable_sizes,
             )
             recording = Path(save) if save else folder / "recording"
-            write_head(
+            begin_recording(
                 recording,
-                {
-                    "version": VERSION,
-                    "started": isoformat(time.time()),
-                    "target": {**target.to_json(), "started": None},
-                    "allocators": [allocator.name for allocator in plan.allocators],
-                    "functions": [function.to_json() for function in plan.functions],
-                    "notes": [*plan.notes, _NOTE],
-                    "rss_before": process.resident_set(),
-                    "memory": {},
-                    "limit": None,
-                    "stack_bytes": limits.stack_bytes,
-                    "duration_s": limits.duration_s,
-                    "tail_s": 0.0,
-                    "rate": asdict(unknown("it was traced through a gdbserver")),
-                    "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in plan.probes],
-                },
+                Head(
+                    started=isoformat(time.time()),
+                    target=target.describe(),
+                    allocators=tuple(allocator.name for allocator in plan.allocators),
+                    functions=plan.functions,
+                    probes=plan.probes,
+                    modules=tuple(modules),
+                    rate=unknown("it was traced through a gdbserver"),
+                    stack_bytes=limits.stack_bytes,
+                    duration_s=limits.duration_s,
+                    tail_s=0.0,
+                    notes=(*plan.notes, _NOTE),
+                    rss_before=process.resident_set(),
+                    memory=process.memory_status(),
+                ),
             )
             interruption.defer()
             process.attach()

@@ -7,7 +7,6 @@ import selectors
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.capture.agent import AGENT, Agent, Status, write_plan
@@ -19,7 +18,7 @@ from gdbleak.debugger.interface import Debugger, DebuggerDiedError
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import AttachError, DebuggerFailedError, WriteError
 from gdbleak.plan.allocators import Plan
-from gdbleak.recording.reader import END, TARGET_ENDED, EndedBy, encode_json
+from gdbleak.recording.end import TARGET_ENDED, End, EndedBy
 from gdbleak.remote.process import COMMAND_TIMEOUT_S, RemoteProcess
 from gdbleak.target.process import Target
 
@@ -171,24 +170,24 @@ class RemoteWindow:
         status, tail = self._latest, self._tail
         pauses_ns = (status.attach_pause_ns or 0, status.longest_stop_ns) if status else (0,)
         proof = process.verify(self._target.state, ended_by in TARGET_ENDED)
-        end: dict[str, Any] = {
-            "ended_by": ended_by,
-            "end_ns": end_ns,
-            "stops": status and status.stops,
-            "lost_events": status.lost if status else 0,
-            "children": self._agent.debugger.children,
-            "stop_signal": None,
-            "stopped_s": tail.slowed_s,
-            "longest_pause_ms": max(pauses_ns) / 1e6 if status else None,
-            "longest_pause_is_least": status is not None,  # nobody looks at the threads
-            "rss_after": process.resident_set(),
-            "verification": vars(proof),
-            "modules": [],
-        }
+        end = End(
+            ended_by,
+            end_ns,
+            proof,
+            modules=(),
+            stops=status.stops if status else None,
+            lost_events=status.lost if status else 0,
+            children=self._agent.debugger.children,
+            stopped_s=tail.slowed_s,
+            longest_pause_ms=max(pauses_ns) / 1e6 if status else None,
+            longest_pause_is_least=status is not None,  # nobody looks at the threads
+            rss_after=process.resident_set(),
+            memory=process.memory_status(),
+        )
         try:
             os.truncate(self._recording, tail.position)
             with self._recording.open("ab") as file:
-                file.write(encode_json(END, end))
+                file.write(end.encode())
         except OSError as error:
             raise WriteError(
                 f"cannot complete the recording {self._recording}: {error.strerror};"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.end import Verification
 from gdbleak.recording.probes import Probe
-from gdbleak.report.model import Verification
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.proc import Memory, read_start, read_state, read_status
 from gdbleak.target.process import Target
