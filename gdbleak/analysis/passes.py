@@ -18,12 +18,11 @@ from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, End, EndedBy
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.recording.outside_values import fill
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.reader import TARGET_ENDED, EndedBy, Hit, Recording, Resident, Turn, reading
+from gdbleak.recording.reader import Hit, Recording, Resident, Turn, reading
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
-from gdbleak.report.memory_limit import MemoryLimit
 from gdbleak.report.model import (
     Estimate,
     History,
@@ -32,13 +31,11 @@ from gdbleak.report.model import (
     Sampling,
     Site,
     TargetInfo,
-    Verification,
     WindowInfo,
 )
 from gdbleak.report.suppressions import Suppression, suppress
 from gdbleak.unwinding.stacks import Unwinder
 from gdbleak.verdicts.outlook import explain_rest, look_ahead
-from gdbleak.verdicts.rates import Rate
 from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling
 from gdbleak.verdicts.turnover import UNKNOWN, size_class
 
@@ -117,7 +114,11 @@ class Analysis:
     def _make_report(self, resolve: Resolver) -> Report:
         recording = self.recording
         replay = Replay(
-            recording.probes, recording.functions, self._add, self._resize, self._free_older
+            recording.head.probes,
+            recording.head.functions,
+            self._add,
+            self._resize,
+            self._free_older,
         )
         called: set[int] = set()
         turns = []
@@ -134,15 +135,15 @@ class Analysis:
         if ledger.usable_sizes:
             self.notes.append(_explain_sizes(ledger))
         ledger.close()
-        end = recording.end or {}
-        if end.get("modules") == [] and end.get("ended_by") not in _WITHOUT_MODULES:
+        head, end = recording.head, self._end
+        if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:
             self.notes.append(
                 "nobody was let see what the process had mapped at the end: of libraries that were"
                 " loaded in the window nothing is known"
             )
-        if end.get("stop_signal") and end["verification"]["state_after"] == "T":
+        if end.stop_signal and end.verification.state_after == "T":
             self.notes.append(
-                f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
+                f"the process is stopped by a {end.stop_signal} that somebody sent it in the"
                 " window; SIGCONT continues it"
             )
         span = self._span
@@ -151,9 +152,8 @@ class Analysis:
             self.notes.append(
                 "in the tail, frees were recorded in bursts only, to keep to --budget"
             )
-        rate = fill(Rate, recording.head["rate"])
         calls = ledger.allocations + ledger.resizes
-        sampling = measure_sampling(turns, span.closed_ns, calls, rate)
+        sampling = measure_sampling(turns, span.closed_ns, calls, head.rate)
         for block in ledger.survivors:
             self._add(block)
         frames_of = resolve({address for key in self._tallies for address in key.stack.addresses})
@@ -175,50 +175,51 @@ class Analysis:
         sites = maker.make(self._tallies, estimates)
         allocator = recording.name_allocators(called)
         report = Report(
-            target=fill(TargetInfo, {**recording.head["target"], "allocator": allocator}),
+            target=TargetInfo(**vars(head.target), allocator=allocator),
             window=WindowInfo(
-                started=recording.head["started"],
+                started=head.started,
                 duration_s=duration_s,
-                ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
+                ended_by=end.ended_by.value,
                 complete=recording.end is not None,
                 events=replay.events,
                 allocations=ledger.allocations,
                 frees=ledger.frees,
                 frees_of_older_blocks=ledger.frees_of_older_blocks,
                 missed_frees=ledger.missed_frees,
-                lost_events=end.get("lost_events", 0) + ledger.unfinished_calls,
-                children=end.get("children", 0),
-                stops=end.get("stops"),
-                stopped_s=_bound(end.get("stopped_s"), (span.end_ns - span.opened_ns) / 1e9),
-                longest_pause_ms=end.get("longest_pause_ms"),
-                longest_pause_is_least=end.get("longest_pause_is_least", False),
+                lost_events=end.lost_events + ledger.unfinished_calls,
+                children=end.children,
+                stops=end.stops,
+                stopped_s=_bound(end.stopped_s, (span.end_ns - span.opened_ns) / 1e9),
+                longest_pause_ms=end.longest_pause_ms,
+                longest_pause_is_least=end.longest_pause_is_least,
                 tail_s=(span.end_ns - span.closed_ns) / 1e9,
                 found_free=ledger.found_free,
                 sampling=sampling,
             ),
             memory=self._explain_memory(_sum_up(ledger, sites), sampling is not None),
-            verification=fill(
-                Verification,
-                end.get("verification", dict.fromkeys(Verification.__dataclass_fields__)),
-            ),
+            verification=end.verification,
             sites=sites,
-            notes=(*recording.head["notes"], *self.notes),
+            notes=(*head.notes, *self.notes),
             history=_tell_history(span, sites, resident),
-            outlook=look_ahead(sites, self._limit),
+            outlook=look_ahead(sites, head.limit),
         )
         return suppress(report, self.options.suppressions)
+
+    @property
+    def _end(self) -> End:
+        return self.recording.end or UNFINISHED
 
     @cached_property
     def _span(self) -> Span:
         """When the window was opened and closed, and its tail ended."""
         recording = self.recording
-        end_ns = (recording.end or {}).get("end_ns") or recording.last_ns
+        end_ns = self._end.end_ns or recording.last_ns
         # Without a beginning there was no window: the process ended while it was attached to.
         opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
         end_ns = max(end_ns, opened_ns)
         closed_ns = end_ns
-        if recording.head["tail_s"]:
-            closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+        if recording.head.tail_s:
+            closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
         return Span(opened_ns, closed_ns, end_ns)
 
     def _resize(self, block: Block, by: int, time_ns: int) -> None:
@@ -283,8 +284,9 @@ class Analysis:
         samples = {key: tally.sample() for key, tally in self._tallies.items()}
         before, after = self._resident
         growth = None if before is None or after is None else max(after - before, 0)
-        rate = fill(Rate, self.recording.head["rate"])
-        sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
+        sampling = choose_scale(
+            sampling, samples.values(), age_ns, growth, self.recording.head.rate
+        )
         return sampling, {
             key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()
         }
@@ -294,26 +296,15 @@ class Analysis:
         if before is None or after is None:
             return MemoryInfo(before, after, None)
         growth = after - before
-        end = self.recording.end or {}
         rest = explain_rest(
-            self.recording.head.get("memory", {}),
-            end.get("memory", {}),
-            growth,
-            outstanding,
-            estimated,
+            self.recording.head.memory, self._end.memory, growth, outstanding, estimated
         )
         return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
 
     @property
-    def _limit(self) -> MemoryLimit | None:
-        """The limit of the process; what it has used since is as good as nothing."""
-        values = self.recording.head.get("limit")
-        return fill(MemoryLimit, values) if values else None
-
-    @property
     def _resident(self) -> tuple[int | None, int | None]:
         """Resident set before and after the window."""
-        return self.recording.head.get("rss_before"), (self.recording.end or {}).get("rss_after")
+        return self.recording.head.rss_before, self._end.rss_after
 
 
 def _bound(seconds: float | None, whole_s: float) -> float | None:

@@ -19,9 +19,9 @@ from gdbleak.capture.stops import find_end, is_own_trap
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
+from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.reader import EndedBy
 
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0

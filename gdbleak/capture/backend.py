@@ -8,13 +8,25 @@ it and who proves that it was left as it was found.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.probe import Recorder, Status
 from gdbleak.capture.tail import Tail
-from gdbleak.recording.reader import EndedBy
-from gdbleak.report.model import Verification
+from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.modules import Module
+
+
+@dataclass(frozen=True)
+class After:
+    """What a target holds after the window."""
+
+    resident_bytes: int | None
+    memory: dict[str, int]
+    """As `proc.memory_status` tells it."""
+    modules: tuple[Module, ...]
+    """What is mapped; nothing where nobody could tell, or another program runs."""
 
 
 class Hold(Protocol):
@@ -137,8 +149,8 @@ class Backend(Protocol):
     def look_out(self, recorder: Recorder, tail: Tail) -> Lookout:
         """Begin to look at a target that a recorder has taken."""
 
-    def describe_after(self, has_exec: bool) -> dict[str, Any]:
-        """Return what the END frame says of the target once it is free again.
+    def read_after(self, has_exec: bool) -> After:
+        """Return what the target holds once it is free again.
 
         Args:
             has_exec: Whether it runs another program by now.

@@ -13,7 +13,7 @@ from gdbleak.capture.halts import Pauses, watch_closely
 from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
-from gdbleak.recording.reader import TARGET_ENDED, EndedBy
+from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.last_resort import LastResort
 from gdbleak.safety.repair import read_tracer

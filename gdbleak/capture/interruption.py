@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 
 _REASONS = {
     signal.SIGINT: EndedBy.INTERRUPT,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from gdbleak.capture.agent import encode_path
+from gdbleak.capture.backend import After
 from gdbleak.capture.halts import Pauses
 from gdbleak.capture.hold import LocalHold
 from gdbleak.capture.interruption import Interruption
@@ -166,12 +166,8 @@ class LocalBackend:
             self._pauses,
         )
 
-    def describe_after(self, has_exec: bool) -> dict[str, Any]:
-        """Return what the END frame says of the target once it is free again."""
-        # After an exec the modules are those of another program.
+    def read_after(self, has_exec: bool) -> After:
+        """Return what the target holds once it is free again."""
+        pid = self._target.pid
         modules = () if has_exec else self._source.read_modules_again()
-        return {
-            "rss_after": resident_set(self._target.pid),
-            "memory": memory_status(self._target.pid),
-            "modules": [module.to_json() for module in modules],
-        }
+        return After(resident_set(pid), memory_status(pid), tuple(modules))

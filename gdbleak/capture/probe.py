@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.reader import EndedBy
 
 
 @dataclass(frozen=True)

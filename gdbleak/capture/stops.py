@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 
 
 def is_own_trap(events: list[dict[str, Any]]) -> bool:

@@ -15,8 +15,8 @@ from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
 from gdbleak.capture.tail import Tail
 from gdbleak.errors import WriteError
+from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.reader import EndedBy
 from gdbleak.target.proc import resident_set
 
 TICK_S, FROZEN_TICK_S = 0.01, 0.002

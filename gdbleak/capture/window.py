@@ -9,9 +9,8 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
 from gdbleak.capture.backend import Backend, Lookout
@@ -25,8 +24,8 @@ from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.plan.allocators import Plan
-from gdbleak.recording.reader import END, FRAME, TARGET_ENDED, EndedBy, encode_json
-from gdbleak.report.model import Verification
+from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, Verification
+from gdbleak.recording.frames import FRAME
 
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
@@ -85,7 +84,7 @@ class Window:
         self._on_progress = on_progress
         self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._outcome = _Outcome()
-        self._end: dict[str, Any] = {}
+        self._end: End | None = None
         self._end_bytes = 0
         self._verification: Verification | None = None
         self._released_s: float | None = None
@@ -131,8 +130,15 @@ class Window:
             self._record(recorder, interruption)
         self._verification = self._backend.proof.look(self._has_own_stop)
         has_exec = self._outcome.ended_by is EndedBy.TARGET_EXEC
-        self._end = {**asdict(self._outcome), **self._backend.describe_after(has_exec)}
-        self._write_end(self._verification)
+        after = self._backend.read_after(has_exec)
+        self._end = End(
+            **vars(self._outcome),
+            verification=self._verification,
+            modules=after.modules,
+            rss_after=after.resident_bytes,
+            memory=after.memory,
+        )
+        self._write_end(self._end)
         self.is_hurried = interruption.reason not in (None, self._outcome.ended_by)
 
     def conclude(self, waits: bool = True) -> Verification:
@@ -146,6 +152,7 @@ class Window:
 
         """
         assert self._verification is not None
+        assert self._end is not None
         if self._outcome.ended_by not in TARGET_ENDED and self._released_s is not None:
             self._verification = self._backend.proof.conclude(
                 self._released_s,
@@ -153,16 +160,15 @@ class Window:
                 self._outcome.ended_by is EndedBy.TARGET_EXEC,
                 waits,
             )
-            self._write_end(self._verification)
+            self._write_end(replace(self._end, verification=self._verification))
         return self._verification
 
-    def _write_end(self, verification: Verification) -> None:
+    def _write_end(self, end: End) -> None:
         """Write the last frame; over the one before, and no longer, for the disk may be full."""
-        end = {**self._end, "verification": asdict(verification)}
         is_first = not self._end_bytes
-        frame = encode_json(END, end, self._end_bytes)
+        frame = end.encode(self._end_bytes)
         if is_first:
-            frame = encode_json(END, end, len(frame) + LATER_BYTES)
+            frame = end.encode(len(frame) + LATER_BYTES)
             self._end_bytes = len(frame) - FRAME.size
         try:
             if is_first:

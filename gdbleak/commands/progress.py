@@ -13,8 +13,8 @@ from rich.text import Text
 
 from gdbleak.capture.limits import Progress
 from gdbleak.preflight.cost import describe, load_of
+from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
-from gdbleak.verdicts.rates import Rate
 
 
 class ProgressLine:

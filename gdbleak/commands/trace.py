@@ -7,7 +7,7 @@ import re
 import resource
 from pathlib import Path
 
-from gdbleak.api import trace
+from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.commands.output import (
@@ -23,7 +23,7 @@ from gdbleak.commands.selection import add_selection_arguments, selection
 from gdbleak.commands.target import add_process_argument, choose_process
 from gdbleak.commands.watching import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.remote.trace import trace_remote
 from gdbleak.report.model import Report
 from gdbleak.text.units import format_bytes
@@ -77,15 +77,16 @@ class Trace:
             "--duration",
             type=within(bounds_of(Limits, "duration_s"), float),
             metavar="S",
-            help="length of the window in seconds (default: 10)",
+            help=f"length of the window in seconds (default: {Limits.duration_s:g})",
         )
         group.add_argument(
             "--budget",
             type=within(bounds_of(Limits, "budget_percent"), float),
             default=Limits.budget_percent,
             metavar="PERCENT",
-            help="slow the process for at most this share of the time (default: 30); above it, "
-            "record in short bursts and estimate; 100 records everything",
+            help="slow the process for at most this share of the time (default: "
+            f"{Limits.budget_percent:g}); above it, record in short bursts and "
+            "estimate; 100 records everything",
         )
         group.add_argument(
             "--tail",
@@ -106,14 +107,16 @@ class Trace:
             default=Limits.max_pause_ms,
             metavar="MS",
             help="give up the attach, or end the window, when the process stands still for more "
-            "than MS milliseconds at once (default: 500, at least 250)",
+            f"than MS milliseconds at once (default: {Limits.max_pause_ms:g}, at least "
+            f"{bounds_of(Limits, 'max_pause_ms').low:g})",
         )
         group.add_argument(
             "--max-memory",
             type=within(bounds_of(Limits, "max_memory"), parse_size),
             default=Limits.max_memory,
             metavar="BYTES",
-            help="end the window when gdbleak or its gdb hold more memory (default: 512M)",
+            help="end the window when gdbleak or its gdb hold more memory (default: "
+            f"{Limits.max_memory >> 20}M)",
         )
         group.add_argument(
             "--stack-bytes",
@@ -121,7 +124,7 @@ class Trace:
             default=Limits.stack_bytes,
             metavar="N",
             help="keep N bytes of raw stack of each allocation; deeper stacks need more "
-            "(default: 4096, at most 1M)",
+            f"(default: {Limits.stack_bytes}, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
         add_watching_arguments(parser)
@@ -172,23 +175,22 @@ class Trace:
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)
+        limits = Limits(
+            duration_s(options),
+            max_events=options.max_events,
+            max_pause_ms=options.max_pause,
+            max_memory=options.max_memory,
+            stack_bytes=options.stack_bytes,
+            budget_percent=options.budget,
+            tail_s=options.tail,
+        )
         with ProgressLine(pid, alone=shown is None) as line:
-            return trace(
-                pid,
-                duration_s(options),
-                budget_percent=options.budget,
-                tail_s=options.tail,
-                max_events=options.max_events,
-                max_pause_ms=options.max_pause,
-                max_memory=options.max_memory,
-                stack_bytes=options.stack_bytes,
-                selection=selected,
-                options=report_options(options),
-                save=options.save,
-                on_rate=lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
-                on_progress=line.show,
-                view=shown,
+            watcher = Watcher(
+                lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
+                line.show,
+                shown,
             )
+            return record(pid, limits, selected, report_options(options), options.save, watcher)
 
 
 def _explain_full() -> WriteError:

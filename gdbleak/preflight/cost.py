@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from gdbleak.verdicts.rates import Rate
+from gdbleak.recording.rate import Rate
 
 STOP_S = 150e-6
 """What a stop is taken to last, with waking up a thread on another processor. It is not measured on

@@ -18,7 +18,8 @@ from pathlib import Path
 from gdbleak.plan.allocators import Entry
 from gdbleak.preflight.busy_threads import Demand, choose_threads, read_cpu_time
 from gdbleak.preflight.perf_counter import REGISTERS, CallCounter, explain, measure_cost
-from gdbleak.verdicts.rates import Count, Rate, SetCount, estimate, is_costly, unknown
+from gdbleak.recording.rate import Rate, unknown
+from gdbleak.verdicts.rates import Count, SetCount, estimate, is_costly
 
 _THREADS = 64
 _SETS = 3

@@ -82,20 +82,26 @@ def check(values: Mapping[str, Any], shape: Mapping[str, str]) -> None:
 
 
 def fill(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Return a value of a dataclass; what it does not know is passed over.
+    """Return a value of a dataclass; what it does not know is passed over, lists become tuples.
 
     Raises:
         KeyError: a field is missing that has no default.
-        TypeError: a value is not of the type of its field.
+        TypeError: a value is not of the type of its field, or they are not named at all.
 
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"an object was to stand there, not {type(values).__name__}")
     shape = {each.name: str(each.type) for each in fields(kind)}  # type: ignore[arg-type]
     check(values, shape)
-    known = {name: values[name] for name in shape if name in values}
+    known = {
+        name: tuple(values[name]) if annotation.startswith("tuple[") else values[name]
+        for name, annotation in shape.items()
+        if name in values
+    }
     missing = [
         each.name
         for each in fields(kind)  # type: ignore[arg-type]
-        if each.name not in known and each.default is MISSING
+        if each.name not in known and each.default is each.default_factory is MISSING
     ]
     if missing:
         raise KeyError(*missing)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gdbleak.capture.agent import AGENT, Agent
 from gdbleak.debugger.interface import Debugger
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.remote.process import COMMAND_TIMEOUT_S, RemoteProcess
 
 LOOK_S = 0.5

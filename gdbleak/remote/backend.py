@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from gdbleak.architectures import X86_64
+from gdbleak.capture.backend import After
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.probe import Recorder, Status, Task
 from gdbleak.capture.tail import Tail
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import AttachError
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.remote.agent import RemoteAgent
 from gdbleak.remote.hold import RemoteHold
 from gdbleak.remote.process import RemoteProcess
@@ -125,6 +125,6 @@ class RemoteBackend:
         """Begin to look at the target: see `RemoteLookout`."""
         return RemoteLookout()
 
-    def describe_after(self, _has_exec: bool) -> dict[str, Any]:
-        """Return what the END frame says of the target once it is free again."""
-        return {"rss_after": self._process.resident_set(), "memory": {}, "modules": []}
+    def read_after(self, _has_exec: bool) -> After:
+        """Return what the target holds once it is free again."""
+        return After(self._process.resident_set(), self._process.memory_status(), ())

@@ -10,8 +10,8 @@ from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, ForeignBreakpointError
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.reader import TARGET_ENDED, EndedBy
 from gdbleak.remote.process import RemoteProcess
 
 TICK_S = 0.01

@@ -24,7 +24,7 @@ from gdbleak.errors import (
 )
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe
-from gdbleak.target.proc import Mapping, parse_mapping
+from gdbleak.target.proc import Mapping, memory_of, parse_mapping
 from gdbleak.target.process import Target
 from gdbleak.target.source import Source
 
@@ -188,7 +188,7 @@ class RemoteProcess(Source):
             namespace_pid=None,
             command=command or status["Name"],
             exe=exe,
-            started="",
+            started=None,
             threads=int(status["Threads"]),
             state=status["State"][:1],
         )
@@ -213,6 +213,10 @@ class RemoteProcess(Source):
         """Return the resident set in bytes, or None when the process has ended."""
         size = self.status().get("VmRSS")
         return int(size.split()[0]) << 10 if size else None
+
+    def memory_status(self) -> dict[str, int]:
+        """Return what kinds of memory the process holds, as `proc.memory_status` does."""
+        return memory_of(self.status())
 
     def read_modules(self) -> ModuleMap:
         """Copy the program and libraries, and return where they are mapped.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from gdbleak.recording.end import Verification
 from gdbleak.remote.process import RemoteProcess
-from gdbleak.report.model import Verification
 from gdbleak.safety.proof import RUN_ON_S, SETTLE_S, UNKNOWN
 
 LOOK_S = 0.05

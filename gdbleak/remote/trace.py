@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.analysis.passes import ReportOptions
-from gdbleak.api import make_report, write_head
+from gdbleak.api import make_report
 from gdbleak.architectures import X86_64
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -23,13 +23,15 @@ from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
 from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
-from gdbleak.recording.reader import VERSION, Recording
+from gdbleak.recording.head import Head
+from gdbleak.recording.rate import unknown
+from gdbleak.recording.reader import Recording
+from gdbleak.recording.writer import begin_recording
 from gdbleak.remote.agent import RemoteAgent
 from gdbleak.remote.backend import RemoteBackend
 from gdbleak.remote.process import RemoteProcess
 from gdbleak.report.model import Report
 from gdbleak.target.process import isoformat
-from gdbleak.verdicts.rates import unknown
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
@@ -80,25 +82,23 @@ def trace_remote(
                 usable_sizes=selection.usable_sizes,
             )
             recording = Path(save) if save else folder / "recording"
-            write_head(
+            begin_recording(
                 recording,
-                {
-                    "version": VERSION,
-                    "started": isoformat(time.time()),
-                    "target": {**target.to_json(), "started": None},
-                    "allocators": [allocator.name for allocator in plan.allocators],
-                    "functions": [function.to_json() for function in plan.functions],
-                    "notes": [*plan.notes, _NOTE],
-                    "rss_before": process.resident_set(),
-                    "memory": {},
-                    "limit": None,
-                    "stack_bytes": limits.stack_bytes,
-                    "duration_s": limits.duration_s,
-                    "tail_s": 0.0,
-                    "rate": asdict(unknown("it was traced through a gdbserver")),
-                    "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in plan.probes],
-                },
+                Head(
+                    started=isoformat(time.time()),
+                    target=target.describe(),
+                    allocators=tuple(allocator.name for allocator in plan.allocators),
+                    functions=plan.functions,
+                    probes=plan.probes,
+                    modules=tuple(modules),
+                    rate=unknown("it was traced through a gdbserver"),
+                    stack_bytes=limits.stack_bytes,
+                    duration_s=limits.duration_s,
+                    tail_s=0.0,
+                    notes=(*plan.notes, _NOTE),
+                    rss_before=process.resident_set(),
+                    memory=process.memory_status(),
+                ),
             )
             task = Task(target.pid, recording, limits.stack_bytes, plan.probes)
             agent = RemoteAgent(debugger, folder, process)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.report.model import Report
-from gdbleak.text.lines import printable
 
 
 class Ending(NamedTuple):
@@ -79,6 +78,10 @@ ENDINGS = {
     EndedBy.UNKNOWN: Ending(
         "ended for a reason that was not recorded", "trace again, or for longer"
     ),
+    EndedBy.OTHER: Ending(
+        "ended for a reason that only a later gdbleak knows",
+        "use the gdbleak that made the recording",
+    ),
 }
 """Of every member of `EndedBy`."""
 
@@ -87,11 +90,8 @@ _MUCH_LOST = 0.01
 
 
 def describe(ended_by: str) -> str:
-    """Return in words how a window ended; `ended_by` may come from a later version."""
-    try:
-        return ENDINGS[EndedBy(ended_by)].words
-    except ValueError:
-        return f"ended by {printable(ended_by)}"
+    """Return in words how a window ended."""
+    return ENDINGS[EndedBy(ended_by)].words
 
 
 def find_doubt(report: Report) -> tuple[str, str] | None:
@@ -99,10 +99,7 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
     window = report.window
     if not window.complete:
         return "the recording is cut off before its window ended", "trace again"
-    try:
-        ending = ENDINGS[EndedBy(window.ended_by)]
-    except ValueError:
-        ending = Ending(describe(window.ended_by), "use the gdbleak that made the recording")
+    ending = ENDINGS[EndedBy(window.ended_by)]
     if ending.remedy:
         return f"the window {ending.words}", ending.remedy
     if report.verification.ok is False:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
+from gdbleak.recording.end import Verification
 from gdbleak.recording.outside_values import check, fill, read_json
 from gdbleak.report.model import (
     SCHEMA,
@@ -23,7 +24,6 @@ from gdbleak.report.model import (
     Suppressed,
     TargetInfo,
     Verdict,
-    Verification,
     WindowInfo,
 )
 from gdbleak.text.lines import cut

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from gdbleak.plan.allocators import iter_changed
 from gdbleak.readable import Readable
+from gdbleak.recording.end import Verification
 from gdbleak.recording.probes import Probe
-from gdbleak.report.model import Verification
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target

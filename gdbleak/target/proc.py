@@ -164,11 +164,15 @@ def memory_status(pid: int) -> dict[str, int]:
     A kernel before 4.5 does not tell anonymous memory from pages of files. Empty when it is gone.
     """
     try:
-        fields = read_status(pid)
+        return memory_of(read_status(pid))
     except (FileNotFoundError, ProcessLookupError):
         return {}
+
+
+def memory_of(fields: dict[str, str]) -> dict[str, int]:
+    """Return the same of the fields of /proc/PID/status; nothing where there are none."""
     sizes = {name: int(fields[name].split()[0]) << 10 for name in _SIZES if name in fields}
-    return {**sizes, "Threads": int(fields["Threads"])}
+    return {**sizes, "Threads": int(fields["Threads"])} if fields else {}
 
 
 class Memory:

@@ -70,7 +70,7 @@ def sizes_of_older_blocks(path):
 def replay(path, **options):
     """Return the books of a recording."""
     recording = Recording(str(path))
-    replay = Replay(recording.probes, recording.functions, lambda _: None, **options)
+    replay = Replay(recording.head.probes, recording.head.functions, lambda _: None, **options)
     for event in recording.iter_events():
         replay.feed(event)
     return replay.ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gdbleak.recording.end import Verification
 from gdbleak.report.model import (
     Estimate,
     Frame,
@@ -17,7 +18,6 @@ from gdbleak.report.model import (
     Suppressed,
     TargetInfo,
     Verdict,
-    Verification,
     WindowInfo,
 )
 from gdbleak.verdicts.sampling import Sample, estimate

@@ -7,10 +7,11 @@ import recordings
 from recordings import PROGRAM, free, malloc
 
 from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
-from gdbleak.report.model import Frame, MemoryInfo, Verification
+from gdbleak.report.model import Frame, MemoryInfo
 
 S = 10**9
 OPENED_NS, END_NS = 5 * S, 15 * S

@@ -14,7 +14,7 @@ from support.cli import GDBLEAK
 
 from gdbleak import cli
 from gdbleak.commands.output import FOUND
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.report.endings import ENDINGS
 
 REPORT = SAMPLES["one-site"]
@@ -28,9 +28,9 @@ MISSED = "no call stack is `cache?` in its report, which does not mean that none
 
 @pytest.fixture
 def trace(monkeypatch):
-    """Return what stands in for `gdbleak.trace`."""
+    """Return what stands in for `gdbleak.api.record`."""
     trace = Mock()
-    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    monkeypatch.setattr("gdbleak.commands.trace.record", trace)
     return trace
 
 
@@ -72,7 +72,7 @@ def test_verdict_that_was_found_counts_however_the_window_ended(load, ended_by):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ended_by": "later"}, "the window ended by later: "),
+        ({"ended_by": "later"}, "the window ended for a reason that only a later gdbleak knows: "),
         ({"complete": False}, "the recording is cut off before its window ended: "),
         ({"lost_events": 1200}, "1,200 events were lost: "),
         (

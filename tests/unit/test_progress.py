@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gdbleak.capture.limits import Progress
 from gdbleak.commands.progress import ProgressLine
-from gdbleak.verdicts.rates import Rate, unknown
+from gdbleak.recording.rate import Rate, unknown
 
 PROGRESS = Progress(
     elapsed_s=2.51, duration_s=10, events=9, events_per_s=4123.4, outstanding=1234, stopped_s=0.52

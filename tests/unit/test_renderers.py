@@ -20,9 +20,9 @@ import pytest
 from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import UsageError
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict, Verification
+from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"

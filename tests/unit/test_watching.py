@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from unittest.mock import Mock
 
 import pytest
 from reports import SAMPLES
@@ -18,15 +19,9 @@ from gdbleak.renderers.json import JsonRenderer
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """Return what a trace was asked for, with the length of its window."""
-    asked = {}
-
-    def trace(pid, duration_s, **options):
-        del pid
-        asked.update(options, duration_s=duration_s)
-        return SAMPLES["one-site"]
-
-    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    """Return what stands in for `gdbleak.api.record`."""
+    asked = Mock(return_value=SAMPLES["one-site"])
+    monkeypatch.setattr("gdbleak.commands.trace.record", asked)
     return asked
 
 
@@ -45,7 +40,7 @@ def asked(monkeypatch):
 )
 def test_length_of_the_window(asked, options, duration_s):
     assert cli.main(["123", *options.split()]) == 0
-    assert asked["duration_s"] == duration_s
+    assert asked.call_args.args[1].duration_s == duration_s
 
 
 @pytest.mark.parametrize(
@@ -61,7 +56,7 @@ def test_length_of_the_window(asked, options, duration_s):
 )
 def test_view(asked, options, view, tmp_path):
     assert cli.main(["123", *options.replace("FILE", str(tmp_path / "f")).split()]) == 0
-    assert asked["view"] == view
+    assert asked.call_args.args[-1].view == view
 
 
 @pytest.mark.parametrize(
@@ -83,7 +78,7 @@ def test_what_makes_no_sense(asked, options, words, capsys):
     cause, cure = capsys.readouterr().err.splitlines()
     assert words in cause
     assert cure.startswith("  try: ")
-    assert asked == {}
+    asked.assert_not_called()
 
 
 @pytest.mark.parametrize("shape", SAMPLES)
@@ -97,7 +92,7 @@ def test_table_in_between(shape):
 
 def test_blocks_are_asked_for(asked):
     assert cli.main(["123", "-a"]) == 0
-    assert asked["options"].listed_blocks == 1000
+    assert asked.call_args.args[3].listed_blocks == 1000
 
 
 @pytest.fixture
