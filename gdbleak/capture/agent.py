@@ -139,12 +139,12 @@ class Agent(Recorder):
             raise DebuggerFailedError(f"{error} {self._debugger.complaint}") from error
 
     def prepare(self, task: Task, sentinel: Probe | None = None, **others: Any) -> None:
-        """Write a plan of what is to be done; nothing is attached to.
+        """Write down what GDB will do; nothing is attached to yet.
 
         Args:
-            task: What is to be recorded.
-            sentinel: See `gdbleak_agent.py`.
-            others: Values of its plan that not every one has.
+            task: What to record.
+            sentinel: A probe whose breakpoint only GDB takes out; see `gdbleak_agent.py`.
+            others: Further values that the agent reads: see there.
 
         Raises:
             WriteError: the folder is full.
@@ -255,8 +255,8 @@ class Agent(Recorder):
     def take_end(self) -> EndedBy | None:
         """Return the end that GDB's records have told of since the last time.
 
-        A SIGTRAP that is none of ours ends nothing: the target, which GDB has halted for it, gets
-        it and runs on.
+        A SIGTRAP that no breakpoint has made ends nothing: GDB has halted the target for it, which
+        now gets the signal and runs on.
         """
         events = self._debugger.events
         if is_own_trap(events):

@@ -1,8 +1,8 @@
 """What a window needs of a target, wherever that runs.
 
-`Backend` puts together what is different between a process of this machine (`local.py`) and one
-behind a gdbserver (`gdbleak/remote/`): who records in it, who holds it, who looks at it, who guards
-it and who proves that it was left as it was found.
+`Backend` brings what differs between a process of this machine (`local.py`) and one behind a
+gdbserver (`gdbleak/remote/`): what records in it, holds it, observes it, guards it, and proves that
+it was left as it was found.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class After:
 
     resident_bytes: int | None
     memory: dict[str, int]
-    """As `proc.memory_status` tells it."""
+    """The sizes by their kinds in bytes: see `proc.memory_status`."""
     modules: tuple[Module, ...]
-    """What is mapped; nothing where nobody could tell, or another program runs."""
+    """The program and libraries; empty where they could not be read or another program runs."""
 
 
 class Hold(Protocol):
@@ -52,15 +52,15 @@ class Hold(Protocol):
         """
 
 
-class Lookout(Protocol):
-    """What is looked at beside the recording, while a window is open."""
+class Observer(Protocol):
+    """What looks at the target beside the recording, while a window is open."""
 
     is_frozen: bool
     """Whether a thread is halted, and the end of that must not be missed."""
 
     @property
     def disarmed_ns(self) -> int | None:
-        """When somebody else took the breakpoints out, if so, on the clock of the recording."""
+        """When the guard took the breakpoints out, if it did, on the clock of the recording."""
 
     def look(self, elapsed_s: float, now_ns: int) -> None:
         """Look at the target; called up to a hundred times a second.
@@ -93,7 +93,7 @@ class Lookout(Protocol):
 
 
 class Proof(Protocol):
-    """What tells that a target was left as it was found, and that it runs on."""
+    """The check that a target was left as it was found, and runs on."""
 
     def look(self, own_stop: bool) -> Verification:
         """Look at the process right after the detach.
@@ -120,7 +120,7 @@ class Proof(Protocol):
 class Backend(Protocol):
     """What a window needs of one target; a context, from before the attach until the proof.
 
-    Whoever enters it has whatever guards the target.
+    Entering it starts what guards the target.
     """
 
     def __enter__(self) -> Backend: ...
@@ -146,7 +146,7 @@ class Backend(Protocol):
     def hold(self, recorder: Recorder) -> Hold:
         """Return what takes and lets go of the target."""
 
-    def look_out(self, recorder: Recorder, tail: Tail) -> Lookout:
+    def observe(self, recorder: Recorder, tail: Tail) -> Observer:
         """Begin to look at a target that a recorder has taken."""
 
     def read_after(self, has_exec: bool) -> After:

@@ -1,4 +1,4 @@
-"""The target in the hands of GDB: how it is taken, and how it is let go, each within a bound.
+"""The attach and the detach of GDB, each within a bound of time.
 
 A thread that does not stop keeps GDB waiting, and every other thread with it. So both are bounded
 by the longest pause that the user admits. A GDB that takes longer is ended, where that is harmless.
@@ -40,11 +40,11 @@ class LocalHold:
 
         Args:
             pid: The target.
-            recorder: Holds it.
-            guard: Repairs it should GDB die.
-            last_resort: Ends GDB.
-            max_pause_s: For how long the target may stand still.
-            pauses: Where to write down how long it did.
+            recorder: Attaches to it and detaches.
+            guard: Repairs it if GDB dies.
+            last_resort: Ends a GDB that does not let go.
+            max_pause_s: How long the target may stand still, in seconds.
+            pauses: Keeps how long it did.
 
         """
         self._pid = pid

@@ -14,7 +14,7 @@ _REASONS = {
     signal.SIGINT: EndedBy.INTERRUPT,
     signal.SIGTERM: EndedBy.TERMINATE,
     signal.SIGHUP: EndedBy.HANGUP,
-    # Ctrl-Z: a gdbleak that is suspended could keep none of its promises.
+    # Ctrl-Z: a suspended gdbleak could not keep its promises.
     signal.SIGTSTP: EndedBy.INTERRUPT,
 }
 

@@ -1,4 +1,4 @@
-"""A window on a process of this machine: its guard and journal, GDB, the hold and the proof."""
+"""What a window on a process of this machine needs: guard and journal, GDB, hold and proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdbleak.capture.halts import Pauses
 from gdbleak.capture.hold import LocalHold
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
-from gdbleak.capture.lookout import LocalLookout
+from gdbleak.capture.observer import LocalObserver
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder, Task
 from gdbleak.capture.rehearsal import proved_agent
@@ -153,9 +153,9 @@ class LocalBackend:
         )
         return self._hold
 
-    def look_out(self, recorder: Recorder, tail: Tail) -> LocalLookout:
+    def observe(self, recorder: Recorder, tail: Tail) -> LocalObserver:
         """Begin to look at the target, which the recorder has taken."""
-        return LocalLookout(
+        return LocalObserver(
             self._target.pid,
             self._source,
             recorder,

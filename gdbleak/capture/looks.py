@@ -1,8 +1,8 @@
-"""Looks for blocks that were freed while breakpoints were out: in the heap of a running target.
+"""A search of the heap of a running target for blocks that were freed while breakpoints were out.
 
-Between bursts nobody tells of a free. But glibc writes beside and into a block that it is free, and
-that can be read without stopping anyone. A block that was handed out again before it was looked at
-seems to have been in use all along: the more often one looks, the fewer are taken for another.
+Between bursts no breakpoint tells of a free. But glibc writes beside and into a block that it is
+free, and that can be read without stopping anyone. A block that was handed out again before it was
+looked at seems to have been in use all along: the more often one looks, the rarer that is.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from gdbleak.target.source import Source
 GLANCE_S = 0.001
 ROUND_S = 0.05
 INSPECTION_S = 0.2
-"""How often each kind of look is taken at most."""
+"""The least time between two looks of each kind, in seconds."""
 
 HEAP_BYTES = 1 << 30
 """What lies further behind the end of the main arena belongs to others."""
 
 GLANCED = 1000
-"""At how many of the latest blocks one glances: one that was glanced at for long, and never found
-free, is not likely to be."""
+"""The number of blocks that a glance takes in, the latest ones: a block that was glanced at for long
+and never found free is unlikely to be free."""
 
 INSPECTED = 1000
-"""At how many blocks one inspection looks: nothing else is done meanwhile."""
+"""The number of blocks that one inspection looks at: nothing else is done meanwhile."""
 
 ROUNDED = 20_000
-"""At how many blocks one round looks; the next one goes on there."""
+"""The number of blocks that one round looks at; the next round goes on from there."""
 
 GLANCE_SHARE, SHARE = 0.1, 0.03
-"""Of the time, how much is spent on glances at most, and on each other kind of look."""
+"""The largest share of the time that goes into glances, and into each other kind of look."""
 
 
 def find_heap(source: Source, plan: Plan) -> Heap | None:

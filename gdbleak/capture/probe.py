@@ -1,7 +1,7 @@
 """What a window asks of whatever records in a target: the seam between the two.
 
-`Recorder` is THE seam. Whoever records in another way implements it: `agent.Agent` does with a
-GDB, whose breakpoints tell of each call. A window, its watch and its hold know nothing else of it.
+`Recorder` is THE seam. Another way to record implements it, as `agent.Agent` does with a GDB whose
+breakpoints tell of each call. A window, its watch and its hold know nothing else of what records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gdbleak.recording.probes import Probe
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be recorded, and where."""
+    """What to record, and where."""
 
     pid: int
     recording: Path
@@ -51,13 +51,13 @@ class Status:
 class Recorder(Protocol):
     """Whatever records in a target.
 
-    It has got ready for a target, which it does not touch before `begin`. Everything but `wake`
-    and `end` may raise DebuggerDiedError, once it has died.
+    It is ready, and does not touch the target before `begin`. Every method but `wake` and `end` may
+    raise DebuggerDiedError, once it has died.
     """
 
     @property
     def pid(self) -> int:
-        """Process id of who holds the target and does the work of recording."""
+        """Id of the process that holds the target and does the work of recording."""
 
     @property
     def children(self) -> int:

@@ -8,9 +8,9 @@ from gdbleak.recording.end import EndedBy
 
 
 def is_own_trap(events: list[dict[str, Any]]) -> bool:
-    """Return whether GDB has halted the target for a SIGTRAP that is none of ours.
+    """Return whether GDB has halted the target for a SIGTRAP that no breakpoint of ours has made.
 
-    GDB halts everything for it, so it is the last event.
+    GDB halts all threads for it, so it is the last event.
     """
     stops = [event["payload"] or {} for event in events if event["message"] == "stopped"]
     return bool(stops) and stops[-1].get("signal-name") == "SIGTRAP"

@@ -1,4 +1,4 @@
-"""What happens while a window is open: breakpoints come and go, until something ends it."""
+"""The loop of an open window: it has breakpoints put in and out until something ends it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import selectors
 import time
 from collections.abc import Callable
 
-from gdbleak.capture.backend import Lookout
+from gdbleak.capture.backend import Observer
 from gdbleak.capture.budget import Schedule
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -23,27 +23,32 @@ TICK_S, FROZEN_TICK_S = 0.01, 0.002
 PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
-"""For how long GDB may leave its breakpoints out, for a child of vfork; calls are unseen then."""
+"""How long GDB may leave its breakpoints out for a child of vfork; it sees no calls meanwhile."""
 
 
 class Watch:
     """Watches a target in which a recorder is at work."""
 
     def __init__(
-        self, recorder: Recorder, lookout: Lookout, tail: Tail, looks: Looks | None, limits: Limits
+        self,
+        recorder: Recorder,
+        observer: Observer,
+        tail: Tail,
+        looks: Looks | None,
+        limits: Limits,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
         Args:
             recorder: Records in the target.
-            lookout: Looks at the target.
+            observer: Looks at the target.
             tail: What the recording says so far.
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
 
         """
         self._recorder = recorder
-        self._lookout = lookout
+        self._observer = observer
         self._tail = tail
         self._looks = looks
         self._limits = limits
@@ -63,12 +68,12 @@ class Watch:
 
     @property
     def stopped_s(self) -> float:
-        """For how many of them the target stood still, or did little but that."""
+        """How many of these seconds the target stood still, or did little else."""
         elapsed_s = self.elapsed_s
-        return min(max(self._tail.slowed_s, self._lookout.stopped_s(elapsed_s)), elapsed_s)
+        return min(max(self._tail.slowed_s, self._observer.stopped_s(elapsed_s)), elapsed_s)
 
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
-        """Wait for the first of the things that end a window.
+        """Wait for the first thing that ends the window, and return which it was.
 
         Raises:
             DebuggerFailedError: GDB is silent, or has ended.
@@ -80,7 +85,7 @@ class Watch:
             while True:
                 try:
                     self._wait(selector)
-                    self._lookout.look(self.elapsed_s, self._now_ns)
+                    self._observer.look(self.elapsed_s, self._now_ns)
                 except WriteError:
                     return EndedBy.WRITE_FAILED
                 self._recorder.poll()
@@ -97,7 +102,7 @@ class Watch:
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         """Wait until something is said, or for a tick; between bursts, look at the heap."""
-        if self._lookout.is_frozen:
+        if self._observer.is_frozen:
             selector.select(FROZEN_TICK_S)
             return
         if self._phase is not Phase.NONE or not self._looks:
@@ -114,7 +119,7 @@ class Watch:
         return (self._tail.opened_ns or 0) + int(self.elapsed_s * 1e9)
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
-        ended_by = self._recorder.take_end() or self._lookout.find_end()
+        ended_by = self._recorder.take_end() or self._observer.find_end()
         if ended_by:
             return ended_by
         if self._tail.full:

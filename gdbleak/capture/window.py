@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
-from gdbleak.capture.backend import Backend, Lookout
+from gdbleak.capture.backend import Backend, Observer
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -30,12 +30,12 @@ from gdbleak.recording.frames import FRAME
 RESERVE_BYTES = 1 << 18
 """Room kept on the disk for the end of a recording that has filled it."""
 LATER_BYTES = 100
-"""Room in that end for what the proof still adds to it."""
+"""Room in the END frame for what the proof still adds to it."""
 
 
 @dataclass
 class _Outcome:
-    """What the END frame will say."""
+    """What is known so far of what the END frame will say."""
 
     ended_by: EndedBy = EndedBy.UNKNOWN
     end_ns: int | None = None
@@ -51,7 +51,7 @@ class _Outcome:
 class Window:
     """A window on a target: a context, from before the attach until the target has run on.
 
-    Whoever enters it has whatever guards the target; whoever leaves it has a proof.
+    Entering it starts what guards the target; the way out leads through the proof.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Window:
         """Prepare a window.
 
         Args:
-            pid: Of the target.
+            pid: The process id of the target.
             plan: What is recorded in it.
             recording: A file that holds the head already.
             limits: What ends the window.
-            backend: Brings what it needs of the target.
+            backend: Records in the target, holds, observes, guards and proves it.
             looks: See `Watch`.
             on_progress: Called about ten times a second; must be quick.
 
@@ -89,13 +89,13 @@ class Window:
         self._verification: Verification | None = None
         self._released_s: float | None = None
         self.is_hurried = False
-        """Whether Ctrl-C came when the window was over: nobody is to wait for the report."""
+        """Whether Ctrl-C came when the window was over: the report must not take long then."""
 
     def __enter__(self) -> Window:
-        """Take care that the target is guarded.
+        """Start what guards the target.
 
         Raises:
-            GdbleakError: it cannot be; see the backend.
+            GdbleakError: it did not start; see the backend.
 
         """
         with ExitStack() as stack:
@@ -185,15 +185,15 @@ class Window:
     def _record(self, recorder: Recorder, interruption: Interruption) -> None:
         hold = self._backend.hold(recorder)
         hold.take()
-        lookout = self._backend.look_out(recorder, self._tail)
-        watch = Watch(recorder, lookout, self._tail, self._looks, self._limits)
+        observer = self._backend.observe(recorder, self._tail)
+        watch = Watch(recorder, observer, self._tail, self._looks, self._limits)
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
             recorder.wake()
             has_waited = outcome.ended_by is EndedBy.MAX_PAUSE
             watch.latest = recorder.read_status(AFTER_A_PAUSE_S if has_waited else ANSWER_TIMEOUT_S)
-            outcome.end_ns = lookout.disarmed_ns or watch.latest.now_ns
+            outcome.end_ns = observer.disarmed_ns or watch.latest.now_ns
             if outcome.ended_by is EndedBy.DISARMED:
                 outcome.end_ns = watch.armed_ns
             self._tail.read_all()
@@ -211,16 +211,16 @@ class Window:
             outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = recorder.children
         outcome.stop_signal = recorder.stop_signal
-        outcome.ended_by = lookout.find_late_end() or outcome.ended_by
-        self._keep(watch, lookout)
+        outcome.ended_by = observer.find_late_end() or outcome.ended_by
+        self._keep(watch, observer)
 
-    def _keep(self, watch: Watch, lookout: Lookout) -> None:
+    def _keep(self, watch: Watch, observer: Observer) -> None:
         """Keep the recorder's last counts, and for how long the target stood still."""
         outcome, status = self._outcome, watch.latest
         if status:
             outcome.stops = status.stops
             outcome.lost_events = status.lost
-        pause_s, outcome.longest_pause_is_least = lookout.longest_pause_s(status)
+        pause_s, outcome.longest_pause_is_least = observer.longest_pause_s(status)
         outcome.longest_pause_ms = None if pause_s is None else pause_s * 1e3
 
 

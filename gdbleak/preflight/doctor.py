@@ -1,4 +1,4 @@
-"""What a trace needs of a host and of a process, checked without touching the process."""
+"""The checks of a host and a process before a trace, which do not touch the process."""
 
 from __future__ import annotations
 

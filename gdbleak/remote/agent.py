@@ -11,7 +11,7 @@ from gdbleak.recording.end import EndedBy
 from gdbleak.remote.process import COMMAND_TIMEOUT_S, RemoteProcess
 
 LOOK_S = 0.5
-"""How often it is looked at most whether the process runs another program."""
+"""The least time between two looks at which program runs, in seconds."""
 
 
 class RemoteAgent(Agent):

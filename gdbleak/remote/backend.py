@@ -1,6 +1,6 @@
-"""A window on a process of another machine, whose memory nobody but GDB and gdbserver can touch.
+"""What a window on a process of another machine needs, whose memory only gdbserver can touch.
 
-So nobody guards it, nobody looks at its threads, and nobody can prove that its code is as it was.
+So there is no guard, no look at its threads, and no proof that its code is as it was.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gdbleak.remote.process import RemoteProcess
 from gdbleak.remote.proof import RemoteProof
 
 
-class RemoteLookout:
-    """Nobody who looks: what happens to the process, only the agent tells."""
+class RemoteObserver:
+    """An observer that sees nothing: only the agent tells what happens to the process."""
 
     is_frozen = False
     disarmed_ns: int | None = None
 
     def look(self, elapsed_s: float, now_ns: int) -> None:
-        """Look at nothing: each file of its /proc has to be copied."""
+        """Do nothing: each file of its /proc would have to be copied."""
 
     def find_end(self) -> EndedBy | None:
         """Return None."""
@@ -41,7 +41,7 @@ class RemoteLookout:
         return None
 
     def stopped_s(self, _elapsed_s: float) -> float:
-        """Return 0: nobody has looked at its threads."""
+        """Return 0: its threads are not looked at."""
         return 0.0
 
     def longest_pause_s(self, status: Status | None) -> tuple[float | None, bool]:
@@ -60,11 +60,11 @@ class RemoteBackend:
         """Prepare.
 
         Args:
-            gdb: The debugger to use should the one of the agent die.
+            gdb: The debugger to use if that of the agent dies.
             process: The target.
             agent: Connected with its gdbserver.
             state: The state letter of the process before the attach.
-            task: What is to be recorded.
+            task: What to record.
 
         """
         self._gdb = gdb
@@ -100,7 +100,7 @@ class RemoteBackend:
         return RemoteHold(self._process, recorder, self._task.probes, self._free)
 
     def _free(self) -> None:
-        """Have another GDB let the process go, and tell of it until the window is left.
+        """Have another GDB let the process go; it stays connected until the window is left.
 
         Raises:
             AttachError: gdbserver does not answer any more.
@@ -121,9 +121,9 @@ class RemoteBackend:
             ) from error
         self._process.free(self._task.probes)
 
-    def look_out(self, _recorder: Recorder, _tail: Tail) -> RemoteLookout:
-        """Begin to look at the target: see `RemoteLookout`."""
-        return RemoteLookout()
+    def observe(self, _recorder: Recorder, _tail: Tail) -> RemoteObserver:
+        """Begin to look at the target: see `RemoteObserver`."""
+        return RemoteObserver()
 
     def read_after(self, _has_exec: bool) -> After:
         """Return what the target holds once it is free again."""

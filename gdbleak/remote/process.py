@@ -1,6 +1,6 @@
-"""A process on another machine, through a gdbserver there: its files, and what /proc says of it.
+"""A process on another machine, read through a gdbserver there: its files, and its /proc.
 
-Source of what is asked: GDB manual, "Connecting to a Remote Target" and "Host I/O Packets".
+Source: GDB manual, "Connecting to a Remote Target" and "Host I/O Packets".
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class RemoteProcess(Source):
                 "on the other machine: `gdbserver --multi HOST:PORT`; see docs/legacy-boxes.md",
             ) from error
         self.pid = self._held_pid()
-        """Of the process that gdbserver was attached to from the start, or 0."""
+        """Id of the process that gdbserver was attached to from the start, or 0."""
 
     def _held_pid(self) -> int:
         record, _ = self._debugger.execute("-list-thread-groups", COMMAND_TIMEOUT_S)
@@ -89,10 +89,10 @@ class RemoteProcess(Source):
         return int(groups[0].get("pid", 0)) if groups else 0
 
     def choose(self, pid: int | None) -> None:
-        """Settle which process it is about.
+        """Decide which process to trace.
 
         Raises:
-            AttachError: it was not said, or gdbserver holds another one.
+            AttachError: none was given, or gdbserver holds another one.
 
         """
         if pid is None and not self.pid:

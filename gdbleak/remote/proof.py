@@ -1,4 +1,4 @@
-"""What tells that a process behind a gdbserver runs on; its code cannot be read any more."""
+"""The check that a process behind a gdbserver runs on; its code cannot be read any more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_S = 0.05
 
 
 class RemoteProof:
-    """What gdbserver's /proc tells of a process after the detach."""
+    """What /proc tells, over there, of a process after the detach."""
 
     def __init__(self, process: RemoteProcess, state: str) -> None:
         """Take down what a process is like before the attach.

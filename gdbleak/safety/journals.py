@@ -1,4 +1,4 @@
-"""Where journals are kept, and the one of a trace under way.
+"""The journals: where they are kept, and how that of a trace is written and checked.
 
 A journal stands on disk before the first breakpoint goes in, and goes when the target was proved
 to be as it was found. One that stays tells `gdbleak rescue` what to repair.
@@ -25,7 +25,7 @@ from gdbleak.target.process import Target
 
 
 def journal_folder() -> Path:
-    """Return the private folder of journals; make it when there is none.
+    """Return the private folder of journals; make it if it does not exist.
 
     `$GDBLEAK_STATE` if set; else a folder that a reboot empties, like the processes themselves.
 

@@ -2,8 +2,8 @@
 
 A thread that does not stop (its child of vfork runs on, a file system does not answer) keeps GDB
 waiting, at the attach and at the detach, and all other threads with it. The death of GDB frees
-them. It harms nobody if no breakpoint is in the code, and no thread stands where only GDB can help
-it on.
+them. That does no harm if no breakpoint is in the code, and no thread stands where only GDB can
+help it on.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Tracer(Protocol):
 
 
 class LastResort:
-    """What can be done to a target without GDB."""
+    """Disarms a target without GDB, and ends GDB when that does no harm."""
 
     def __init__(
         self,
@@ -96,13 +96,13 @@ class LastResort:
                 memory.write(probe.address, bytes.fromhex(probe.original))
 
     def end(self, attaching: bool = False) -> bool:
-        """End GDB, if that harms nobody.
+        """End GDB, if that does no harm.
 
         Args:
-            attaching: Whether it has not set a breakpoint yet.
+            attaching: Whether it is still before its first breakpoint.
 
         Returns:
-            Whether it was ended. If not, it runs on.
+            Whether it was ended; otherwise it runs on.
 
         """
         tracer = self._tracer

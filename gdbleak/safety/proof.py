@@ -19,11 +19,11 @@ from gdbleak.target.process import Target
 SETTLE_S = 2.0
 """How long the kernel may take to show a detached process as running again."""
 RUN_ON_S = 1.0
-"""For how long after the detach a process has to live. Of what a detach may leave behind, a thread
-dies when it runs next: at once, or at its next call of the allocator."""
+"""How long a process has to live after the detach, in seconds. A thread dies of what a detach may
+leave behind when it runs next: at once, or at its next call of the allocator."""
 _LOOK_S = 0.02
 UNKNOWN = "unknown"
-"""Of a death of which the kernel does not tell the cause any more."""
+"""The cause of a death that the kernel does not tell any more."""
 
 
 class LocalProof:
@@ -38,7 +38,8 @@ class LocalProof:
             target: The process.
             probes: Where breakpoints will be.
             scratch: Where GDB steps over them.
-            memory: Of the process, opened before the attach: it cannot turn into another process's.
+            memory: The memory of the process, opened before the attach: so it cannot turn into that
+                of another process.
 
         """
         self._target = target

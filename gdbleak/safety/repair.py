@@ -111,10 +111,10 @@ def repair(
 
     Args:
         memory: A descriptor of the target's memory, for reading and writing.
-        journal: Of the trace.
+        journal: The journal of the trace.
         who: Repairs.
         debugger: The GDB of the trace. What stands in the code is another's if that traces it.
-        restored: In how many places that was done before.
+        restored: The number of places where that was done before.
 
     """
     if not may_write(journal.plan["pid"], debugger):
@@ -135,7 +135,7 @@ def may_write(pid: int, debugger: int | None) -> bool:
 
 
 def read_tracer(pid: int) -> int:
-    """Return who traces a process; 0 for nobody, or if it has ended."""
+    """Return the PID of the tracer of a process; 0 if it has none, or has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
             if line.startswith(b"TracerPid:"):

@@ -28,7 +28,7 @@ def rescue(pid: int | None = None) -> list[Rescue]:
     """Repair the processes that journals name, or the one with a PID.
 
     Raises:
-        WriteError: the folder of journals is not to be trusted.
+        WriteError: the folder of journals cannot be trusted.
 
     """
     found = [

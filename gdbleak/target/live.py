@@ -57,7 +57,7 @@ class LiveProcess(Source):
             return self._modules.read(self.read_mappings())
 
     def read_modules_again(self) -> ModuleMap:
-        """Return them once more in no more than a moment; none where nobody may see them now."""
+        """Return them once more, in no more than a moment; none if they may not be read now."""
         return self._modules.read_again()
 
     def read_search_order(self) -> dict[int, int]:

@@ -212,7 +212,7 @@ class Memory:
 def iter_ancestors(pid: int) -> Iterator[int]:
     """Yield a process's parent, its parent, and so on, as far as they can be seen.
 
-    With `hidepid` the processes of other users cannot; and none of them may be traced by us.
+    With `hidepid` the processes of other users cannot be seen; we may not trace them either.
     """
     while pid > 1:
         try:

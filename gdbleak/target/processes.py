@@ -1,4 +1,4 @@
-"""The processes of this host: which there are, and which one a name means."""
+"""The processes of this host, and which one a name means."""
 
 from __future__ import annotations
 

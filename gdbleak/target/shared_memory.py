@@ -2,8 +2,8 @@
 
 They are made by clone(2) with CLONE_VM and without CLONE_THREAD: a child of vfork until it runs
 another program, and what some sandboxes and language runtimes make. A breakpoint in shared memory
-is one for all of them, and kills those that GDB does not trace. So whoever shares the memory of a
-target has to be found before the attach.
+is one for all of them, and kills those that GDB does not trace. So every process that shares the
+memory of a target has to be found before the attach.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PATIENCE_S = 1.0
 LOOK_S = 0.02
 _PAGE_BYTES = 4096
 _COMPARED_PAGES = 4096
-"""Of the smallest mappings, among which is the one in which the C library keeps a thread's id: a
-child of fork has another one there from its beginning."""
+"""How many pages are compared, in the smallest mappings: one of them is that in which the C library
+keeps a thread's id, and a child of fork has another id there from its beginning."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,7 +88,7 @@ def find_sharers(pid: int) -> dict[int, Sharer]:
 def share_memory(pid: int, other: int) -> bool | None:
     """Whether two processes share their memory; None where the kernel does not tell.
 
-    It has no such call, it was forbidden in this container, or one of the two is not ours to see.
+    It has no such call, this container forbids it, or we may not look at one of the two.
     """
     arguments = map(ctypes.c_ulong, (pid, other, _KCMP_VM, 0, 0))
     result: int = _libc.syscall(ctypes.c_long(_SYS_KCMP), *arguments)

@@ -1,4 +1,4 @@
-"""What is looked at beside a recording, while a window is open on a process of this machine."""
+"""What looks at a process of this machine beside the recording, while a window is open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESIDENT_S, RESIDENT_SHARE = 0.1, 0.005
 """How often the resident set is noted at most, in seconds and as a share of the window."""
 
 
-class LocalLookout:
+class LocalObserver:
     """Looks at a target: whether it stands still, which program it runs, who shares its memory."""
 
     def __init__(
