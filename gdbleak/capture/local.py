@@ -12,8 +12,8 @@ from gdbleak.capture.halts import Pauses
 from gdbleak.capture.hold import LocalHold
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
-from gdbleak.capture.observer import LocalObserver
 from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.observer import LocalObserver
 from gdbleak.capture.probe import Recorder, Task
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.tail import Tail

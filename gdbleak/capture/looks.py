@@ -30,8 +30,8 @@ HEAP_BYTES = 1 << 30
 """What lies further behind the end of the main arena belongs to others."""
 
 GLANCED = 1000
-"""The number of blocks that a glance takes in, the latest ones: a block that was glanced at for long
-and never found free is unlikely to be free."""
+"""The number of latest blocks that a glance takes in: one that was glanced at for long and never
+found free is unlikely to be free."""
 
 INSPECTED = 1000
 """The number of blocks that one inspection looks at: nothing else is done meanwhile."""

@@ -19,8 +19,11 @@ from gdbleak.safety.journal import Journal
 SETTLE_S = 2.0
 
 
-def read_start(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None when it is gone or a zombie."""
+def start_of_living(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None when it has ended.
+
+    A zombie has ended: unlike `proc.read_start`, this leaves it out.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -78,7 +81,7 @@ def wake(plan: dict[str, Any]) -> bool:
     pid = plan["pid"]
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline and plan["state"] != "T":
-        if read_start(pid) != plan["started"]:
+        if start_of_living(pid) != plan["started"]:
             return False
         state = read_thread_state(pid)
         if state == "T" or (state != "t" and has_pending_stop(pid)):
@@ -122,7 +125,7 @@ def repair(
         return
     restored += restore(memory, journal.plan)
     continued = wake(journal.plan)
-    lives = read_start(journal.plan["pid"]) == journal.plan["started"]
+    lives = start_of_living(journal.plan["pid"]) == journal.plan["started"]
     left = sum(1 for _ in iter_changes(memory, journal.plan))
     journal.append(
         who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
