@@ -28,6 +28,8 @@ _PAGE_BYTES = 4096
 _COMPARED_PAGES = 4096
 """How many pages are compared, in the smallest mappings: one of them is that in which the C library
 keeps a thread's id, and a child of fork has another id there from its beginning."""
+_COMPARISONS = 5
+"""How often a page has to differ: one that is written to may change, and change back, meanwhile."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -123,16 +125,21 @@ def _read_layout(pid: int) -> list[bytes]:
 
 
 def _have_same_memory(pid: int, other: int) -> bool:
-    """Whether no page was seen to differ that did not change meanwhile."""
+    """Whether every page that they may write to is the same."""
     try:
         with Memory(pid) as memory, Memory(other) as others:
-            for address in _iter_pages(pid):
-                before = memory.read(address, _PAGE_BYTES)
-                theirs = others.read(address, _PAGE_BYTES)
-                if before != theirs and before == memory.read(address, _PAGE_BYTES):
-                    return False
-    except OSError:  # one of them has ended, or is not ours to look at
+            return not any(_differs(memory, others, address) for address in _iter_pages(pid))
+    except OSError:  # one of them has ended, or we may not look at it
         return False
+
+
+def _differs(memory: Memory, others: Memory, address: int) -> bool:
+    """Whether a page was seen to differ each time, and did not change meanwhile."""
+    for _ in range(_COMPARISONS):
+        before = memory.read(address, _PAGE_BYTES)
+        theirs = others.read(address, _PAGE_BYTES)
+        if before == theirs or before != memory.read(address, _PAGE_BYTES):
+            return False
     return True
 
 
