@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
+from gdbleak.capture.hold import TICK_S
 from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, ForeignBreakpointError
@@ -13,8 +14,6 @@ from gdbleak.plan.allocators import iter_changed
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.recording.probes import Probe
 from gdbleak.remote.process import RemoteProcess
-
-TICK_S = 0.01
 
 
 class RemoteHold:
