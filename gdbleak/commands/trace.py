@@ -34,7 +34,6 @@ _LOCAL_ONLY = {
     "budget": Limits.budget_percent,
     "tail": Limits.tail_s,
     "max_pause": Limits.max_pause_ms,
-    "max_memory": Limits.max_memory,
     "interval": None,
     "live": False,
     "events": False,
@@ -162,7 +161,12 @@ class Trace:
         pid = options.process
         if isinstance(pid, str):
             raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
-        limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
+        limits = Limits(
+            duration_s(options),
+            max_events=options.max_events,
+            max_memory=options.max_memory,
+            stack_bytes=options.stack_bytes,
+        )
         selected, about = selection(options), report_options(options)
         with ProgressLine(pid or 0) as line:
             return trace_remote(

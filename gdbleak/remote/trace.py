@@ -54,7 +54,7 @@ def trace_remote(
     Args:
         address: HOST:PORT of the gdbserver.
         pid: The process there; None for the one that gdbserver was attached to when it started.
-        limits: What ends the window; its budget, its tail and its largest pause are not heeded.
+        limits: What ends the window; its budget, tail and longest pause are ignored.
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
