@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gdbleak.api import ReportOptions, load, trace
     from gdbleak.errors import GdbleakError
     from gdbleak.report.model import Frame, Report, Site
-    from gdbleak.survey.suspects import Search, find_suspects
+    from gdbleak.survey.search import Search, find_suspects
 else:
 
     def __dir__():

@@ -12,7 +12,7 @@ from gdbleak.bounds import Bounds
 from gdbleak.commands.output import within
 from gdbleak.errors import RecordingError, UsageError
 from gdbleak.recording.reader import MAGIC
-from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare
 from gdbleak.report.model import Report
 from gdbleak.report.reader import read_report

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.commands.output import within
-from gdbleak.renderers.suspects import as_json, as_text
-from gdbleak.survey.suspects import Search, find_suspects
+from gdbleak.renderers.lineup import as_json, as_text
+from gdbleak.survey.search import Search, find_suspects
 from gdbleak.text.units import format_seconds
 
 

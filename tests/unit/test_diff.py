@@ -10,7 +10,7 @@ from reports import SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import RecordingError
 from gdbleak.renderers import make_renderer
-from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import Change, compare
 from gdbleak.report.model import Estimate, Frame, Verdict
 from gdbleak.report.reader import read_report

@@ -37,7 +37,7 @@ from gdbleak.recording.reader import (
     encode_resident,
 )
 from gdbleak.renderers import FORMATS, make_renderer
-from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare
 from gdbleak.report.reader import read_report
 from gdbleak.target.modules import find_again
