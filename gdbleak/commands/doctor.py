@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gdbleak.commands.selection import add_selection_arguments, selection
-from gdbleak.commands.target import add_process_argument, choose_process
+from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
+from gdbleak.commands.process_argument import add_process_argument, choose_process
 from gdbleak.preflight.doctor import examine_host, examine_process
 from gdbleak.text.lines import printable
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from gdbleak.api import load
-from gdbleak.commands.output import Output, add_report_arguments, report_options
+from gdbleak.commands.arguments import add_report_arguments, report_options
+from gdbleak.commands.output import Output
 from gdbleak.errors import FileError
 
 

@@ -10,18 +10,17 @@ from pathlib import Path
 from gdbleak.api import trace
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import (
-    Output,
+from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
+from gdbleak.commands.arguments import (
     add_report_arguments,
-    check_writable,
     parse_size,
     report_options,
     within,
 )
+from gdbleak.commands.output import Output, check_writable
+from gdbleak.commands.process_argument import add_process_argument, choose_process
 from gdbleak.commands.progress import ProgressLine
-from gdbleak.commands.selection import add_selection_arguments, selection
-from gdbleak.commands.target import add_process_argument, choose_process
-from gdbleak.commands.watching import add_watching_arguments, duration_s, view
+from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording.reader import EndedBy
 from gdbleak.remote.trace import trace_remote

@@ -16,7 +16,8 @@ from reports import LEFT_AS_FOUND, SAMPLES
 
 from gdbleak import __version__, cli
 from gdbleak.analysis.passes import ReportOptions
-from gdbleak.commands.output import check_writable, parse_size
+from gdbleak.commands.arguments import parse_size
+from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError
 

@@ -8,7 +8,7 @@ import sys
 from tabulate import tabulate
 
 from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import within
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.target.processes import Candidate, describe_process, find_processes
 from gdbleak.text.lines import cut, printable

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 
 from gdbleak.bounds import Bounds
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import within
+from gdbleak.commands.output import choose_output
 from gdbleak.errors import UsageError
 from gdbleak.follow.events import Events
 from gdbleak.follow.live import Live
@@ -125,5 +125,5 @@ def _tables(options: argparse.Namespace) -> Tables:
     _check_format(options, "--interval", ("table", "plain", "json"))
     if options.format == "json" and not options.output:
         return Tables(options.interval, JsonRenderer(), False)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return Tables(options.interval, InterimRenderer(options.top, width), True)
+    renderer = InterimRenderer(options.top, choose_output().width)
+    return Tables(options.interval, renderer, True)
