@@ -109,15 +109,14 @@ def _looks_idle(memory: Snapshot, arena: Arena) -> bool:
 def _find_ring(memory: Snapshot, tried: Iterable[Arena]) -> list[Arena]:
     """Return the ring that one of these begins, by the first layout that it agrees with.
 
-    Two layouts differ by no more than where `system_mem` is. An arena may say that it has no whole
-    pages, if somebody else moves the break: then the last of them is taken.
+    Two layouts differ only behind `next`: where one has `system_mem`, the other counts threads.
+    Where neither says that the arena has memory, the last one is taken.
     """
     found: list[Arena] = []
     for arena in tried:
         if ring := _follow_ring(memory, arena):
             found = ring
-            size = memory.word(arena.system_mem)
-            if size and not size % PAGE_BYTES:
+            if memory.word(arena.system_mem) >= PAGE_BYTES:
                 break
     return found
 
