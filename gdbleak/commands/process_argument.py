@@ -29,31 +29,47 @@ def add_process_argument(parser: argparse.ArgumentParser, what: str, **options: 
 
 
 def choose_process(process: int | str, command: str) -> int:
-    """Return the PID of a process that was named; of several, all are listed.
+    """Return the PID of the process that was meant; where that is not sure, list those it may be.
 
     Args:
         process: Its PID or name.
         command: To type for one of several.
 
     Raises:
-        NoSuchProcessError: none has the name, or several have.
+        NoSuchProcessError: not exactly one process has the name.
 
     """
     if isinstance(process, int):
         return process
-    pids = find_processes(process)
-    if not pids:
+    found = find_processes(process)
+    candidates = [*filter(None, map(describe_process, found.exactly or found.partly))]
+    if not candidates:
         raise NoSuchProcessError(
             f"no process is called {process}", "list processes with `ps -eo pid,comm`"
         )
-    if len(pids) == 1:
-        return pids[0]
-    candidates = [candidate for candidate in map(describe_process, pids) if candidate]
+    if found.exactly and len(candidates) == 1:
+        return candidates[0].pid
     sys.stderr.write(_table(candidates))
+    example = f"`gdbleak {command} {candidates[0].pid}`"
+    if found.exactly:
+        raise NoSuchProcessError(
+            f"{len(candidates):,} processes are called {process}",
+            f"give the PID of one of them, such as {example}",
+        )
+    # A part of a name is no order to halt whoever happens to have it in theirs.
+    names = "the name of one contains" if len(candidates) == 1 else "longer names contain"
     raise NoSuchProcessError(
-        f"{len(candidates)} processes are called {process}",
-        f"give the PID of one of them, such as `gdbleak {command} {pids[0]}`",
+        f"no process is called {process}, but {names} it",
+        f"give the PID or the whole name, such as {example}",
     )
+
+
+def describe_target(pid: int) -> str:
+    """Return how to speak of a process: by its PID and, if it can be read, its command."""
+    candidate = describe_process(pid)
+    if candidate is None:
+        return f"process {pid}"
+    return f"process {pid} ({printable(cut(candidate.command, _COMMAND_WIDTH))})"
 
 
 def _pid_or_name(text: str) -> int | str:

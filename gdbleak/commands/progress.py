@@ -20,15 +20,15 @@ from gdbleak.verdicts.rates import Rate
 class ProgressLine:
     """A line that a terminal draws over again where it can, and that is written once elsewhere."""
 
-    def __init__(self, pid: int, alone: bool = True) -> None:
+    def __init__(self, target: str, alone: bool = True) -> None:
         """Prepare it.
 
         Args:
-            pid: Who is traced.
+            target: What is traced, in words.
             alone: Whether nothing else is written meanwhile, which drawing would garble.
 
         """
-        self._pid = pid
+        self._target = target
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._draws = alone and self._console.is_terminal and not self._console.is_dumb_terminal
@@ -38,7 +38,7 @@ class ProgressLine:
     def __enter__(self) -> ProgressLine:
         if self._draws:
             self._live.start()
-            self._draw(f"attaching to process {self._pid}")
+            self._draw(f"attaching to {self._target}")
         return self
 
     def __exit__(
@@ -55,7 +55,7 @@ class ProgressLine:
         self._forecast = describe(rate, usable_sizes, budget_percent)
         with suppress(OSError):
             if self._draws:
-                self._draw(f"attaching to process {self._pid}")
+                self._draw(f"attaching to {self._target}")
             elif load_of(rate, usable_sizes) * 100 > budget_percent and _takes_text():
                 sys.stderr.write(f"gdbleak: {self._forecast}\n")
                 sys.stderr.flush()
@@ -84,7 +84,7 @@ class ProgressLine:
         elif not self._announced:
             self._announced = True
             sys.stderr.write(
-                f"gdbleak: tracing process {self._pid} for {progress.duration_s:g} s"
+                f"gdbleak: tracing {self._target} for {progress.duration_s:g} s"
                 " (Ctrl-C ends the window early)\n"
             )
             sys.stderr.flush()

@@ -18,7 +18,7 @@ from gdbleak.commands.arguments import (
     within,
 )
 from gdbleak.commands.output import Output, check_writable
-from gdbleak.commands.process_argument import add_process_argument, choose_process
+from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
@@ -160,7 +160,7 @@ class Trace:
             raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
         limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
         selected, about = selection(options), report_options(options)
-        with ProgressLine(pid or 0) as line:
+        with ProgressLine(_describe_remote(pid, options.remote)) as line:
             return trace_remote(
                 options.remote, pid, limits, selected, about, options.save, line.show
             )
@@ -171,7 +171,7 @@ class Trace:
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)
-        with ProgressLine(pid, alone=shown is None) as line:
+        with ProgressLine(describe_target(pid), alone=shown is None) as line:
             return trace(
                 pid,
                 duration_s(options),
@@ -188,6 +188,10 @@ class Trace:
                 on_progress=line.show,
                 view=shown,
             )
+
+
+def _describe_remote(pid: int | None, address: str) -> str:
+    return f"process {pid} behind {address}" if pid else f"the process behind {address}"
 
 
 def _explain_full() -> WriteError:
