@@ -76,6 +76,11 @@ def view(options: argparse.Namespace, pid: int) -> View | None:
     chosen = [name for name, value in ways.items() if value]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} are different ways to look", "choose one")
+    if options.interval and options.interval > duration_s(options):
+        raise UsageError(
+            f"--interval {options.interval:g} is longer than the window, {duration_s(options):g} s",
+            "choose a shorter --interval or a longer --duration: a table is written after each",
+        )
     if options.live:
         return _live(options, pid)
     if options.interval:

@@ -129,6 +129,19 @@ def test_text():
     assert "2 are not shown: see --top" in as_text(COMPARISON, 1, None)
 
 
+@pytest.mark.parametrize(("which", "name"), [((0,), "first"), ((1,), "second"), ((), None)])
+def test_a_recording_that_is_cut_off(which, name):
+    cut_off = replace(WINDOW, complete=False)
+    made = [
+        replace(report(stack("f", 4)), window=cut_off if number in which else WINDOW)
+        for number in range(2)
+    ]
+    notes = [note for note in compare(*made).notes if "cut off" in note]
+    said = f"the {name} recording is cut off before its window ended: it shows too little"
+    assert notes == [said] * len(which)
+    assert (f"note: {said}\n" in as_text(compare(*made), 20, None)) == bool(which)
+
+
 def test_json():
     made = json.loads(as_json(COMPARISON))
     assert [difference["change"] for difference in made["differences"]] == ["new", "same", "gone"]
