@@ -40,7 +40,7 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from gdbleak import api, errors
         from gdbleak.report import model as report
-        from gdbleak.survey import suspects
+        from gdbleak.survey import search
 
-        homes = api, errors, report, suspects
+        homes = api, errors, report, search
         return next(vars(home)[name] for home in homes if name in vars(home))

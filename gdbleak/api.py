@@ -237,7 +237,7 @@ def make_report(
     with reading(recording.path):
         before, after = ModuleMap(recording.modules_before), ModuleMap(recording.modules_after)
         modules = ModuleMap(find_file(module) for module in before.merge(after))
-    notes: list[str] = []
+    notes = recording.notes
 
     def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
         if gdb:
