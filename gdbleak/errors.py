@@ -38,6 +38,10 @@ _LIMITS = {
 """What helps, whatever it was that could not be done for such a reason."""
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Why nothing more can be written to a place that could be written to."""
+
+
 class GdbleakError(Exception):
     """Any failure that gdbleak foresees.
 
@@ -166,3 +170,11 @@ class WriteError(FileError):
     """A file could not be written."""
 
     default_help = "free some space there, or set TMPDIR to a folder with room"
+    _other_help = "name a folder that stays where it is and that you may write in"
+
+    @property
+    def help_text(self) -> str:
+        """One line that says what to do about it: room is not what every cause lacks."""
+        said, cause = super().help_text, self.__cause__
+        is_other = isinstance(cause, OSError) and cause.errno not in NO_ROOM
+        return self._other_help if is_other and said == self.default_help else said

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from gdbleak.errors import WriteError
+from gdbleak.errors import NO_ROOM, WriteError
 from gdbleak.host.leash import Leash
 
 
@@ -53,4 +53,7 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
 
 def _explain(around: str | None, error: OSError) -> WriteError:
     where = around or "a folder for temporary files"
-    return WriteError(f"cannot write in {where}: {error.strerror}")
+    other = "set TMPDIR to a folder that exists and that you may write in"
+    return WriteError(
+        f"cannot write in {where}: {error.strerror}", "" if error.errno in NO_ROOM else other
+    )
