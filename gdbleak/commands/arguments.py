@@ -17,7 +17,7 @@ from gdbleak.report.suppressions import parse as parse_suppressions
 from gdbleak.verdicts.rules import Word
 
 LISTED_BLOCKS = 1000
-"""How many blocks of a call stack a report holds that was asked for them."""
+"""How many blocks of each call stack a report holds with --show-allocs."""
 
 Number = TypeVar("Number", int, float)
 
@@ -35,7 +35,7 @@ def within(bounds: Bounds, parse: Callable[[str], Number]) -> Callable[[str], Nu
         try:
             value = parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if value not in bounds:
             raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}")
         return value
@@ -93,8 +93,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FUNCTION",
-        help="do not name FUNCTION as a caller, but who called it; a glob such as 'my_alloc*', may "
-        "be repeated",
+        help="name the caller of FUNCTION instead of FUNCTION; a glob such as 'my_alloc*'; may be "
+        "repeated",
     )
     group.add_argument(
         "--skip-file",
@@ -123,8 +123,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=_words,
         default=(),
         metavar="VERDICT",
-        help="return 6 if a call stack has this verdict, such as `leak`; 1 if none has, and the "
-        "window did not end as asked; several with commas: "
+        help="return 6 if a call stack has this verdict, such as `leak`; return 1 if none has it "
+        "and the window did not end as asked; several with commas: "
         f"{', '.join(word.value for word in Word)}",
     )
     group.add_argument(
@@ -154,9 +154,9 @@ def add_layout_arguments(parser: argparse.ArgumentParser, what: str, top: int) -
     """Add the options of every command that shows a list of its own.
 
     Args:
-        parser: Of the command.
-        what: What the list is of.
-        top: How many of them are shown unless that was said.
+        parser: Parser of the command.
+        what: What the list shows, in the plural.
+        top: How many of them are shown by default.
 
     """
     parser.add_argument(
@@ -178,13 +178,13 @@ def _words(text: str) -> tuple[Word, ...]:
     words = [word.strip() for word in text.split(",")]
     for word in words:
         if word not in known:
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(known)}")
     return tuple(map(Word, words))
 
 
 def _glob(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("a function has a name")
+        raise argparse.ArgumentTypeError("the name of a function is missing")
     return text.strip()
 
 
@@ -196,7 +196,7 @@ def _read_lines(path: str, advice: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise FileError(f"cannot read {path}: {reason}", advice) from error
 
 
@@ -208,7 +208,7 @@ def _read_globs(path: str) -> list[str]:
 
 
 def report_options(options: argparse.Namespace) -> ReportOptions:
-    """Return what the report is to be about.
+    """Return what the report should be about.
 
     Raises:
         UsageError: the options contradict each other.

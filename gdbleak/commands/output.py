@@ -29,7 +29,7 @@ class Medium(NamedTuple):
     """Name of a format."""
     is_terminal: bool
     columns: int
-    """Of the terminal; elsewhere what COLUMNS says, or 80."""
+    """Width of the terminal; elsewhere what COLUMNS says, or 80."""
 
     @property
     def width(self) -> int | None:
@@ -46,9 +46,9 @@ def choose_output(form: str | None = None, path: str | None = None) -> Medium:
     """Return what an output is written to.
 
     Args:
-        form: The format that was asked for; without one it is `table` on a terminal, what the
+        form: The format that was asked for. Without one it is `table` on a terminal, what the
             suffix says for a file, and `plain` elsewhere.
-        path: Of the file to write, if it is not standard output.
+        path: The file to write, if the output does not go to standard output.
 
     Raises:
         UsageError: the suffix of the file names no format.
@@ -64,7 +64,7 @@ def choose_output(form: str | None = None, path: str | None = None) -> Medium:
 
 
 class Output:
-    """Where a report goes, checked before anything is done for it."""
+    """Where a report goes; checked first, before a process is attached to."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Check the output options.
@@ -81,10 +81,10 @@ class Output:
         self._renderer = self._choose(options)
 
     def status(self, report: Report) -> int:
-        """Return the exit status that the user has asked for, by the verdicts of a report.
+        """Return the exit status that --fail-on asks for, by the verdicts of a report.
 
         Raises:
-            UndecidedError: it has none of them, and cannot be relied on for that.
+            UndecidedError: the report has none of them, but does not cover what was asked for.
 
         """
         found = {site.verdict.word for site in report.leaking if site.verdict}
@@ -116,9 +116,9 @@ class Output:
         try:
             path.write_bytes(made.encode() if isinstance(made, str) else made)
         except OSError as error:
-            if path.is_file():  # half a report is none
+            if path.is_file():  # half a report misleads
                 path.unlink()
-            # It took a window to make it.
+            # Another one would need another window.
             _write_out(made)
             raise WriteError(
                 f"cannot write {self._path}: {error.strerror}; the report went to standard output"
@@ -135,7 +135,7 @@ class Output:
 
 
 def _write_out(made: str | bytes) -> None:
-    """Write a report to standard output; that its reader has seen enough changes no exit status."""
+    """Write a report to standard output; a reader that stops early changes no exit status."""
     try:
         if isinstance(made, str):
             sys.stdout.write(made)
@@ -147,13 +147,13 @@ def _write_out(made: str | bytes) -> None:
 
 
 def check_writable(path: str) -> None:
-    """Check that a file can be made at `path`, by making it if there is none.
+    """Check that a file can be written at `path`, by making it if it does not exist.
 
     Raises:
-        WriteError: it cannot.
+        WriteError: it cannot be written.
 
     """
-    place = os.path.realpath(path)  # a link may lead to where there is no file yet
+    place = os.path.realpath(path)  # a link may lead to a file that does not exist yet
     try:
         try:
             file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

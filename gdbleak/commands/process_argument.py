@@ -18,22 +18,22 @@ _COMMAND_WIDTH = 45
 
 
 def add_process_argument(parser: argparse.ArgumentParser, what: str, **options: str) -> None:
-    """Add the argument; `what` is said of the process."""
+    """Add the argument; `what` says what happens to the process."""
     parser.add_argument(
         "process",
         metavar="PID",
         type=_pid_or_name,
-        help=f"the process to {what}, or its name if that is unique",
+        help=f"PID of the process to {what}, or its name if only one process has it",
         **options,  # type: ignore[arg-type]
     )
 
 
 def choose_process(process: int | str, command: str) -> int:
-    """Return the PID of the process that was meant; where that is not sure, list those it may be.
+    """Return the PID of the process that was meant; if that is not sure, list what may be meant.
 
     Args:
         process: Its PID or name.
-        command: To type for one of several.
+        command: The command to type for one of several.
 
     Raises:
         NoSuchProcessError: not exactly one process has the name.
@@ -56,7 +56,7 @@ def choose_process(process: int | str, command: str) -> int:
             f"{len(candidates):,} processes are called {process}",
             f"give the PID of one of them, such as {example}",
         )
-    # A part of a name is no order to halt whoever happens to have it in theirs.
+    # Halting a process takes more than a part of its name, which others may have too.
     names = "the name of one contains" if len(candidates) == 1 else "longer names contain"
     raise NoSuchProcessError(
         f"no process is called {process}, but {names} it",
@@ -76,7 +76,7 @@ def _pid_or_name(text: str) -> int | str:
     if text.lstrip("-").isdecimal():
         return within(Bounds(1), int)(text)
     if not text.strip():
-        raise argparse.ArgumentTypeError("a process has a PID or a name")
+        raise argparse.ArgumentTypeError("give the PID or the name of a process")
     return text
 
 

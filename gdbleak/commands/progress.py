@@ -18,14 +18,14 @@ from gdbleak.verdicts.rates import Rate
 
 
 class ProgressLine:
-    """A line that a terminal draws over again where it can, and that is written once elsewhere."""
+    """A line that is redrawn in place on a terminal, and written once elsewhere."""
 
     def __init__(self, target: str, alone: bool = True) -> None:
         """Prepare it.
 
         Args:
             target: What is traced, in words.
-            alone: Whether nothing else is written meanwhile, which drawing would garble.
+            alone: Whether nothing else is written meanwhile; redrawing would garble that.
 
         """
         self._target = target
@@ -63,8 +63,7 @@ class ProgressLine:
     def show(self, progress: Progress) -> None:
         """Show where the window stands.
 
-        The target is attached meanwhile: a reader that has gone or does not read is no reason to
-        fail, or to wait.
+        The target is attached meanwhile, so this neither fails nor waits when nobody reads.
         """
         with suppress(OSError):
             if _takes_text():
@@ -95,8 +94,8 @@ class ProgressLine:
 
 
 def _takes_text() -> bool:
-    """Whether standard error has room: a full pipe and a halted terminal have none."""
+    """Whether standard error takes text now: a full pipe and a halted terminal do not."""
     try:
         return bool(select.select([], [sys.stderr], [], 0)[1])
-    except ValueError:  # it is no file
+    except ValueError:  # it is not a file
         return True

@@ -24,8 +24,8 @@ class Suspects:
     summary = "say which processes grow, and how steadily"
     description = (
         "Look at the private memory of every process again and again, and list those that grow, "
-        "the steadiest first: a process that jumped once, or goes up and down, is none. Nothing is "
-        "attached to. Ctrl-C ends it early, with what was seen so far."
+        "the steadiest first. A process whose memory jumped once, or goes up and down, is not "
+        "listed. Nothing is attached to. Ctrl-C ends it early, with what was seen so far."
     )
     examples = """\
   gdbleak suspects                      look for half a minute

@@ -38,7 +38,7 @@ _LOCAL_ONLY = {
     "live": False,
     "events": False,
 }
-"""Options that need a hand on the process or on what holds it, and their defaults."""
+"""Options that only work for a process of this machine, and their defaults."""
 
 _FAILURES = (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT, EndedBy.CHILD_TRAPPED)
 
@@ -148,8 +148,8 @@ class Trace:
             everything = name == "budget" and options.budget == 100
             if getattr(options, name) != default and not everything:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} is not to be had with --remote",
-                    "bound the window by --duration and --max-events",
+                    f"--{name.replace('_', '-')} does not work with --remote",
+                    "limit the window with --duration and --max-events",
                 )
         if not _ADDRESS.fullmatch(options.remote):
             raise UsageError(
@@ -157,7 +157,10 @@ class Trace:
             )
         pid = options.process
         if isinstance(pid, str):
-            raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
+            raise UsageError(
+                f"--remote needs a PID, not a name: {pid}",
+                "find the PID there, for example with `pgrep NAME`",
+            )
         limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
         selected, about = selection(options), report_options(options)
         with ProgressLine(_describe_remote(pid, options.remote)) as line:
@@ -195,7 +198,7 @@ def _describe_remote(pid: int | None, address: str) -> str:
 
 
 def _explain_full() -> WriteError:
-    """Return why a recording could not be written on: GDB has written it, and kept its errno."""
+    """Return why a recording could not be written on: GDB wrote it, and did not tell its errno."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit == resource.RLIM_INFINITY:
         return WriteError("the recording could not be written on: its disk is full")

@@ -157,4 +157,4 @@ def test_fail_on_a_verdict(cli, build_target, start_target, words, status):
 
 def test_fail_on_what_is_no_verdict(cli):
     result = cli.run("trace", 1, "--fail-on", "leek")
-    assert (result.exit_code, "'leek' is none of leak, " in result.stderr) == (2, True)
+    assert (result.exit_code, "'leek' is not one of leak, " in result.stderr) == (2, True)
