@@ -235,7 +235,7 @@ def make_report(
         before = ModuleMap(recording.head.modules)
         after = ModuleMap(recording.end.modules if recording.end else ())
         modules = ModuleMap(find_file(module) for module in before.merge(after))
-    notes: list[str] = []
+    notes = recording.notes
 
     def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
         if gdb:

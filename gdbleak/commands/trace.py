@@ -10,18 +10,17 @@ from pathlib import Path
 from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import (
-    Output,
+from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
+from gdbleak.commands.arguments import (
     add_report_arguments,
-    check_writable,
     parse_size,
     report_options,
     within,
 )
+from gdbleak.commands.output import Output, check_writable
+from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.commands.progress import ProgressLine
-from gdbleak.commands.selection import add_selection_arguments, selection
-from gdbleak.commands.target import add_process_argument, choose_process
-from gdbleak.commands.watching import add_watching_arguments, duration_s, view
+from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.remote.trace import trace_remote
@@ -38,7 +37,7 @@ _LOCAL_ONLY = {
     "live": False,
     "events": False,
 }
-"""Options that need a hand on the process or on what holds it, and their defaults."""
+"""Options that only work for a process of this machine, and their defaults."""
 
 _FAILURES = (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT, EndedBy.CHILD_TRAPPED)
 
@@ -151,8 +150,8 @@ class Trace:
             everything = name == "budget" and options.budget == 100
             if getattr(options, name) != default and not everything:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} is not to be had with --remote",
-                    "bound the window by --duration and --max-events",
+                    f"--{name.replace('_', '-')} does not work with --remote",
+                    "limit the window with --duration and --max-events",
                 )
         if not _ADDRESS.fullmatch(options.remote):
             raise UsageError(
@@ -160,7 +159,10 @@ class Trace:
             )
         pid = options.process
         if isinstance(pid, str):
-            raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
+            raise UsageError(
+                f"--remote needs a PID, not a name: {pid}",
+                "find the PID there, for example with `pgrep NAME`",
+            )
         limits = Limits(
             duration_s(options),
             max_events=options.max_events,
@@ -168,7 +170,7 @@ class Trace:
             stack_bytes=options.stack_bytes,
         )
         selected, about = selection(options), report_options(options)
-        with ProgressLine(pid or 0) as line:
+        with ProgressLine(_describe_remote(pid, options.remote)) as line:
             return trace_remote(
                 options.remote, pid, limits, selected, about, options.save, line.show
             )
@@ -188,7 +190,7 @@ class Trace:
             budget_percent=options.budget,
             tail_s=options.tail,
         )
-        with ProgressLine(pid, alone=shown is None) as line:
+        with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(
                 lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
                 line.show,
@@ -197,8 +199,12 @@ class Trace:
             return record(pid, limits, selected, report_options(options), options.save, watcher)
 
 
+def _describe_remote(pid: int | None, address: str) -> str:
+    return f"process {pid} behind {address}" if pid else f"the process behind {address}"
+
+
 def _explain_full() -> WriteError:
-    """Return why a recording could not be written on: GDB has written it, and kept its errno."""
+    """Return why a recording could not be written on: GDB wrote it, and did not tell its errno."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit == resource.RLIM_INFINITY:
         return WriteError("the recording could not be written on: its disk is full")

@@ -25,7 +25,18 @@ from struct import unpack
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena, arenas_of_heap, find_arenas, find_top, iter_first_blocks
-from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, NON_MAIN_ARENA, PREV_INUSE, SIZE_OFFSET, is_size
+from gdbleak.heap.chunk import (
+    BLOCK,
+    FLAGS,
+    IS_MMAPPED,
+    MARK_OFFSET,
+    NON_MAIN_ARENA,
+    PREV_INUSE,
+    SIZE,
+    SIZE_OFFSET,
+    is_size,
+)
+from gdbleak.heap.layouts import HEAP_BYTES
 from gdbleak.heap.lists import Range, SingleList, is_binned, iter_binned, iter_fast_bins
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.tcache import is_cached, random_words, read_cache
@@ -100,7 +111,8 @@ class Heap:
         found = {
             block
             for block in blocks
-            if (mark := memory.word(block + 8)) in self.marks and is_cached(memory, block, mark)
+            if (mark := memory.word(block + MARK_OFFSET)) in self.marks
+            and is_cached(memory, block, mark)
         }
         if self.main_arena:
             tops = [find_top(Snapshot(self._source, effort), self.main_arena) for _ in range(2)]
@@ -187,20 +199,20 @@ class _Look:
 
     def _find_chunk(self, memory: Snapshot, block: int, size: int) -> Range | None:
         """Return the free chunk that a block is, or is the last part of; note the others."""
-        start, end = block - 16, block - 16 + (size & ~FLAGS)
-        behind = memory.word(end + 8)
+        start, end = block - BLOCK, block - BLOCK + (size & ~FLAGS)
+        behind = memory.word(end + SIZE)
         if not behind & PREV_INUSE:
             whole = memory.word(end)
             binned = end - start <= whole <= end and is_binned(memory, end - whole, whole)
             return (end - whole, end) if binned else None
-        mark = memory.word(block + 8)
+        mark = memory.word(block + MARK_OFFSET)
         if mark in self._marks and is_cached(memory, block, mark):
             return start, end
         if is_size(behind):
             self.chunks.add(block)
             self._second_words[mark] += 1
             if size & NON_MAIN_ARENA:
-                self._heaps.add(block >> 26)
+                self._heaps.add(block & -HEAP_BYTES)
         return None
 
     def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
@@ -259,13 +271,14 @@ class _Look:
         if arenas := find_arenas(memory, self._words, self._start):
             return arenas
         for heap in sorted(self._heaps)[:_HEAPS_LIMIT]:
-            if arenas := arenas_of_heap(memory, heap << 26):
+            if arenas := arenas_of_heap(memory, heap):
                 return arenas
         return []
 
 
 def _is_mapped_for_itself(memory: Snapshot, block: int, size: int) -> bool:
     """Until 2.42 a chunk reaches to the end of its mapping, since 2.43 two words are behind it."""
-    before = memory.word(block - 16) & -16  # the lowest bit tells of huge pages
+    chunk = block - BLOCK
+    before = memory.word(chunk) & -16  # the lowest bit tells of huge pages
     rest = (before + (size & ~FLAGS)) % PAGE_BYTES
-    return not (block - 16 - before) % PAGE_BYTES and rest in (0, PAGE_BYTES - 16)
+    return not (chunk - before) % PAGE_BYTES and rest in (0, PAGE_BYTES - 16)

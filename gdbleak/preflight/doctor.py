@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -54,26 +53,36 @@ def examine_host() -> list[Finding]:
         findings.append(Finding(f"{platform.system()} {platform.release()} on x86_64"))
     else:
         findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
-    findings += [_examine_gdb(), _examine_permission()]
+    folder = _examine_folder()
+    findings += [_examine_gdb(proves=not folder.stops), _examine_permission()]
     try:
         check_processor_time(Limits.duration_s)
     except GdbleakError as error:
         findings.append(_problem(error))
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
+    return [*findings, folder]
+
+
+def _examine_folder() -> Finding:
+    """Make the folder that a trace would make for its temporary files."""
+    try:
+        with private_folder() as folder:
+            free = shutil.disk_usage(folder).free
+    except GdbleakError as error:
+        return _problem(error)
     if free < ROOM_BYTES:
-        findings.append(
-            Finding(f"only {free >> 20} MiB are free in {folder}", "set TMPDIR to a larger folder")
+        return Finding(
+            f"only {free >> 20} MiB are free in {folder.parent}", "set TMPDIR to a larger folder"
         )
-    else:
-        findings.append(Finding(f"{free >> 20:,} MiB free in {folder} for the recording"))
-    return findings
+    return Finding(f"{free >> 20:,} MiB free in {folder.parent} for the recording")
 
 
-def _examine_gdb() -> Finding:
-    """Find a GDB, and have it prove itself on a process of ours."""
+def _examine_gdb(proves: bool) -> Finding:
+    """Find a GDB, and have it prove itself on a process of ours if there is a folder for that."""
     try:
         gdb = find_gdb()
+        found = f"gdb {gdb.version} with Python {gdb.python} ({gdb.path})"
+        if not proves:
+            return Finding(f"{found}, not tried: that needs a folder for temporary files")
         began = time.monotonic()
         with (
             Leash() as leash,
@@ -85,8 +94,7 @@ def _examine_gdb() -> Finding:
     except GdbleakError as error:
         return _problem(error)
     return Finding(
-        f"gdb {gdb.version} with Python {gdb.python} ({gdb.path}), proved on a process of"
-        f" gdbleak's own in {took_s:.1f} s"
+        f"{found}, proved on a process of gdbleak's own in {took_s:.1f} s"
         + ("; it halts a process before it detaches" if agent.halts_first else "")
     )
 

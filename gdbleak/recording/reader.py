@@ -29,10 +29,11 @@ from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.recording.end import End
 from gdbleak.recording.frames import END, FRAME, FREED, HEAD, HIT, MAGIC, MEMORY, PHASE
 from gdbleak.recording.head import READABLE, Head
-from gdbleak.recording.outside_values import read_object
+from gdbleak.recording.outside_values import describe_damage, read_object
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 from gdbleak.text.lines import cut
+from gdbleak.text.units import count_of
 
 CHUNK_BYTES = 1 << 18
 """How much of a file is read at once, if that holds a whole frame."""
@@ -140,18 +141,26 @@ def encode_resident(resident: Resident) -> bytes:
 
 
 def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (position, kind, probe, payload position, payload length) of each whole frame."""
+    """Yield (position, kind, probe, payload position, payload length) of each whole frame.
+
+    The frame that is called END is the last one, whatever follows it.
+    """
     while position + FRAME.size <= end:
         kind, _, probe, length = FRAME.unpack_from(data, position)
         payload = position + FRAME.size
         if not HEAD <= kind <= MEMORY or payload + length > end:
             return
         yield position, kind, probe, payload, length
+        if kind == END:
+            return
         position = payload + length
 
 
 class Recording:
     """A recording that is read from a file."""
+
+    bytes_behind_end = 0
+    """How many bytes follow its END frame; they are not read."""
 
     def __init__(self, path: str, size: int = 0) -> None:
         """Open a recording.
@@ -213,6 +222,14 @@ class Recording:
             if timed:
                 (self.last_ns,) = _U64.unpack_from(data, timed[-1])
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the file, for the reader of its report."""
+        if not self.bytes_behind_end:
+            return []
+        count = count_of(self.bytes_behind_end, "byte")
+        return [f"the file goes on for {count} after the end of the recording: they were not read"]
+
     def iter_events(self) -> Iterator[Event]:
         """Yield what was recorded, in order."""
         decode, decode_hit = self._decoder.decode, self._decoder.decode_hit
@@ -260,6 +277,9 @@ class Recording:
             if frames:
                 yield data, position, frames
                 position += sum(frames[-1][-2:])
+                if frames[-1][1] == END:
+                    self.bytes_behind_end = self._size - position
+                    return
                 size = CHUNK_BYTES
             elif len(data) < size or size > MAX_FRAME_BYTES:
                 return
@@ -274,6 +294,14 @@ class Recording:
             raise RecordingError(f"cannot read {self.path}: {error.strerror}") from error
 
 
+def damaged(path: str, error: Exception) -> RecordingError:
+    """Return what to raise for a file of which something went wrong when it was read."""
+    return RecordingError(
+        f"{path} is damaged: {cut(describe_damage(error), 500)}",
+        "copy it here again, or record anew with --save FILE",
+    )
+
+
 @contextmanager
 def reading(path: str) -> Iterator[None]:
     """Turn what goes wrong over a damaged recording into an error that says so."""
@@ -283,4 +311,4 @@ def reading(path: str) -> Iterator[None]:
         *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
         *(TypeError, ValueError, struct.error),
     ) as error:
-        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
+        raise damaged(path, error) from error

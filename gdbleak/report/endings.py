@@ -31,7 +31,8 @@ ENDINGS = {
         "ended because the breakpoints could not be taken out for a while",
         "trace again with --budget 100, which leaves them in",
     ),
-    EndedBy.INTERRUPT: Ending("ended by Ctrl-C"),
+    # By Ctrl-C, by `q` on the full screen, or as nobody reads its tables any more.
+    EndedBy.INTERRUPT: Ending("ended early by its user"),
     # `kill` sends it: in a script there is no other way to end a window early.
     EndedBy.TERMINATE: Ending("ended by SIGTERM"),
     EndedBy.HANGUP: Ending(

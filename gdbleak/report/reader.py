@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
 from gdbleak.recording.end import Verification
-from gdbleak.recording.outside_values import check, fill, read_json
+from gdbleak.recording.outside_values import check, describe_damage, fill, read_json
+from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
     SCHEMA,
     Estimate,
@@ -45,7 +46,10 @@ def read_report(text: str, path: str) -> Report:
     try:
         values = read_json(text)
     except ValueError as error:
-        raise RecordingError(f"{path} is neither a recording nor a report: {error}") from error
+        raise RecordingError(
+            f"{path} is neither a recording nor a report: {describe_damage(error)}",
+            "give a file written with --save, or with -o FILE.json",
+        ) from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
         said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
@@ -56,7 +60,7 @@ def read_report(text: str, path: str) -> Report:
     try:
         return _read(values)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
+        raise damaged(path, error) from error
 
 
 def _read(values: dict[str, Any]) -> Report:

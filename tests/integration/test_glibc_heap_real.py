@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from bisect import bisect_right
 
@@ -11,7 +12,8 @@ from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
 from gdbleak.heap.freed import Heap
-from gdbleak.target.proc import Memory
+from gdbleak.heap.snapshot import PAGE_BYTES
+from gdbleak.target.proc import Memory, read_mappings
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -78,6 +80,19 @@ def test_every_free_block_is_found_and_no_other(start, tcache_count):
         assert len(new) > 3000
         assert len(new & hidden & found) > len(new & hidden) // 2
         assert len(escaped(later, found, memory)) < 10
+
+
+def test_the_main_arena_tells_how_much_is_mapped_for_it(start):
+    """The layout was chosen by what stands in the arena: its last fields are where it says."""
+    target, _ = start("still")
+    mapped = next(m for m in read_mappings(target.pid) if m.path == "[heap]")
+    with Memory(target.pid) as memory:
+        arena = Heap(memory.read, data_of_libc(target.pid)).main_arena
+        words = struct.unpack("<QQ", memory.read(arena.system_mem, 16))
+    size = mapped.end - mapped.start
+    assert words[0] == words[1]
+    assert size - PAGE_BYTES < words[0] <= size, "the break need not begin with a page"
+    assert arena.end == arena.system_mem + 16
 
 
 def test_without_the_data_of_libc_less_is_found_and_nothing_wrong(start):

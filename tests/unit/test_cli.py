@@ -17,7 +17,8 @@ from reports import LEFT_AS_FOUND, SAMPLES
 from gdbleak import __version__, cli
 from gdbleak.analysis.passes import ReportOptions
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import check_writable, parse_size
+from gdbleak.commands.arguments import parse_size
+from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError
 from gdbleak.plan.selection import Selection

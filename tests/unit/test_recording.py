@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import struct
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -178,10 +180,32 @@ DAMAGE = {
 }
 
 
+PYTHONS_OWN = re.compile(
+    r"\w+Error\b|NoneType|\bobject is|codec|subscript|literal|unpack|\w+\(\)"
+    r"|is not a valid|Expecting"
+)
+
+
 @pytest.mark.parametrize("frames", DAMAGE.values(), ids=DAMAGE)
-def test_damage_is_a_recording_error(write, frames):
-    with pytest.raises(RecordingError):
+def test_damage_is_told_in_plain_words(write, frames):
+    with pytest.raises(RecordingError) as raised:
         load(write(MAGIC + frames))
+    assert not PYTHONS_OWN.search(str(raised.value))
+
+
+def test_what_is_to_be_done_about_damage(write):
+    with pytest.raises(RecordingError, match=" is damaged: stops cannot be 'many'") as raised:
+        load(write(MAGIC + DAMAGE["end's stops are a word"]))
+    assert raised.value.help_text == "copy it here again, or record anew with --save FILE"
+
+
+@pytest.mark.parametrize("junk", [b"x", FRAMES[1] * 3, bytes(5000), DATA], ids=len)
+def test_what_follows_the_end_is_ignored(write, junk):
+    whole, longer = load(write(DATA)), load(write(DATA + junk))
+    count = "1 byte" if len(junk) == 1 else f"{len(junk):,} bytes"
+    note = f"the file goes on for {count} after the end of the recording: they were not read"
+    assert longer.notes == (*whole.notes, note)
+    assert replace(longer, notes=whole.notes) == whole
 
 
 def test_recording_that_is_cut_short_while_it_is_read(write):

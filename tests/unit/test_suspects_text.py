@@ -7,11 +7,11 @@ import json
 import pytest
 
 from gdbleak.recording.memory_limit import MemoryLimit
-from gdbleak.renderers.suspects import as_json, as_text
+from gdbleak.renderers.lineup import as_json, as_text
 from gdbleak.report.lineup import Lineup, Suspect
 from gdbleak.report.runtimes import RUNTIMES
 from gdbleak.report.trend import Trend
-from gdbleak.survey.suspects import _judge_kernel
+from gdbleak.survey.search import _judge_kernel
 
 MIB = 1 << 20
 

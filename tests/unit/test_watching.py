@@ -34,6 +34,7 @@ def asked(monkeypatch):
         ("--interval 5 --count 3 --duration 60", 15),
         ("--interval 5 --count 30 --duration 60", 60),
         ("--interval 5 --duration 20", 20),
+        ("--interval 5 --duration 5", 5),
         ("--events", 10),
         ("--events --duration 3", 3),
     ],
@@ -71,6 +72,8 @@ def test_view(asked, options, view, tmp_path):
         ("--live", "needs a terminal"),
         ("--interval 0", "out of range"),
         ("--interval 1 --count 0", "out of range"),
+        ("--interval 5 --duration 1", "--interval 5 is longer than the window, 1 s"),
+        ("--interval 601", "--interval 601 is longer than the window, 600 s"),
     ],
 )
 def test_what_makes_no_sense(asked, options, words, capsys):
