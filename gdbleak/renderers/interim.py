@@ -1,4 +1,4 @@
-"""The table of a report alone, of a window that goes on."""
+"""Only the table of a report, for a window that is still open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gdbleak.text.units import count_of, format_bytes, format_seconds
 
 @dataclass(frozen=True)
 class InterimRenderer:
-    """Writes what is outstanding so far, as plain text; the stacks come with the last report."""
+    """Writes what is outstanding so far, as plain text; stacks come with the final report."""
 
     top: int
     width: int | None = None
