@@ -22,6 +22,7 @@ from support.cli import Cli
 from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
 from support.servers import Server
+from support.stuck import Stuck
 
 TARGETS = Path(__file__).parent / "targets"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -108,6 +109,21 @@ def start_target(targets: list[Target]) -> Callable[..., Target]:
 def puppet(build_target: Callable[..., Path], start_target: Callable[..., Target]) -> Target:
     """Return a program that allocates when it is told to, and sleeps meanwhile."""
     return start_target(build_target("puppet.c"))
+
+
+@pytest.fixture
+def vforks(build_target: Callable[..., Path], start_target: Callable[..., Target]) -> Target:
+    """Return a program whose threads wait in the kernel when they are told to."""
+    return start_target(build_target("vforks.c"))
+
+
+@pytest.fixture
+def stuck(vforks: Target, home: Path) -> Iterator[Stuck]:
+    """Return what lets a thread of that program wait."""
+    (home / "mount").mkdir()
+    stuck = Stuck(vforks, home / "mount")
+    yield stuck
+    stuck.close()
 
 
 @pytest.fixture
