@@ -15,7 +15,7 @@ from support.processes import states_of, wait_until
 
 from gdbleak.safety.repair import has_pending_stop
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 ATTEMPTS = -(-TORTURE // 3)
 """Of twelve kinds: `make torture` comes to 108."""

@@ -15,7 +15,7 @@ from support.bad_gdbs import HURRIED, BadGdb, assert_refused, assert_untouched
 from support.crew import assert_released, stop, tracer_of
 from support.processes import state_of, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 # Scripts, and what must be said of them.
 BROKEN = {

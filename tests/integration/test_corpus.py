@@ -10,7 +10,7 @@ from support.cli import Cli
 from support.corpus import PROGRAMS
 from support.processes import Target
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 AT_ONCE = 9
 """So many are traced at the same time: they have little to do."""

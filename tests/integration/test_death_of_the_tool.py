@@ -15,7 +15,7 @@ from support.cli import GDBLEAK
 from support.crew import TORTURE, assert_released, find_gdb, tracer_of
 from support.processes import wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 ATTEMPTS = 2 * TORTURE
 JITTER_S = 0.03

@@ -17,7 +17,7 @@ from support.processes import states_of, wait_until
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import has_pending_stop, iter_changes
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 MAX_PAUSE_MS = 500
 MOST_MS = MAX_PAUSE_MS + 250

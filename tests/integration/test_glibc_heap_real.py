@@ -13,6 +13,8 @@ from support.roots import HOST, LIBRARIES, flags_for
 from gdbleak.heap.freed import Heap
 from gdbleak.target.proc import Memory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=LIBRARIES)
 def start(request, build_target, start_target, home):

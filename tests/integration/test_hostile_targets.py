@@ -36,6 +36,7 @@ sys.exit(code)
 
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("needs_ptrace"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]

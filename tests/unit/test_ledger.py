@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.fuzz import scaled
 
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.functions import INTERNAL_FUNCTIONS, MALLOC_FAMILY, AllocatorFunction
@@ -687,7 +688,7 @@ class Program(RuleBasedStateMachine):
 
 
 TestProgram = Program.TestCase
-TestProgram.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestProgram.settings = settings(max_examples=scaled(60), stateful_step_count=60)
 
 
 class Told:

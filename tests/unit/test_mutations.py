@@ -18,6 +18,7 @@ import recordings
 import reports
 from recordings import FREE, MALLOC, MALLOC_RET
 from support.crew import TORTURE
+from support.fuzz import scaled
 from test_hostile_files import read_all
 
 from gdbleak.analysis.grouping import BY
@@ -42,7 +43,7 @@ from gdbleak.report.comparison import compare
 from gdbleak.report.reader import read_report
 from gdbleak.target.modules import find_again
 
-COUNT = 300 if TORTURE == 1 else 1334 * TORTURE
+COUNT = scaled(300) if TORTURE == 1 else 1334 * TORTURE
 """Of each kind: `make torture` comes to 100,000."""
 MOST_S = 10
 """For one of them."""
