@@ -1,7 +1,8 @@
 BIN := .venv/bin
 # Most tests wait for most of their time.
 PYTEST = $(BIN)/pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN)))
-TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c
+TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c \
+	glibc_heap_real
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -120,6 +120,18 @@ class Lines:
                 self.next(deadline_s)
         except EOFError:
             return self.seen + self._rest.decode()
+
+
+@contextmanager
+def running(*command: str | Path) -> Iterator[Target]:
+    """Start a program that says "ready", and end it; it must stand then as it stood before."""
+    target = Target(command)
+    try:
+        assert target.lines.next() == "ready"
+        yield target
+        target.assert_as_found()
+    finally:
+        target.end()
 
 
 class Target:
