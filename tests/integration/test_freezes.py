@@ -149,7 +149,7 @@ def run_into(cli, vforks, stuck, fault, moment, late_s, duration):
     stuck.release()
 
 
-@pytest.mark.parametrize("duration", [5, 600])
+@pytest.mark.parametrize("duration", [20, 600])
 def test_gdb_that_somebody_stops(cli, puppet, duration):
     trace = cli.start_trace(puppet.pid, "--duration", duration)
     gdb = find_gdb(trace.pid)

@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from reports import SAMPLES, report, site
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from unit.reports import SAMPLES, report, site
 
 from gdbleak.renderers import make_renderer
 from gdbleak.report.model import Frame, Verdict

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[2]
 _MANY_AND_SHORT = ("tests/agent/", "tests/unit/")
 
 
-class Dealer(LoadScopeScheduling):  # type: ignore[misc,unused-ignore] - as xdist is typed or not
+class Dealer(LoadScopeScheduling):
     """Gives a process one test after the other, and whole files where that saves something."""
 
     def _split_scope(self, nodeid: str) -> str:

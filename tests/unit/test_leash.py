@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import threading
 from typing import Any
 
 import psutil
@@ -28,7 +28,7 @@ def test_no_interrupt_is_lost(monkeypatch: pytest.MonkeyPatch, number: signal.Si
 
     def interrupt(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         if command is SLEEP:
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.get_ident(), number)  # it may not go to another thread
         return popen(command, **options)
 
     def handle(*_: object) -> None:
