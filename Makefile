@@ -57,6 +57,7 @@ check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/vermin --quiet --no-tips -t=3.9- gdbleak
 	$(BIN)/vermin --quiet --no-tips -t=2.7- -t=3.4- gdbscripts
 

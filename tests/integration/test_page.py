@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = shutil.which("chromium") or ""
     home = tmp_path_factory.mktemp("browser")
     for word in ("headless=new", "no-sandbox", "disable-gpu", f"user-data-dir={home}"):
         options.add_argument(f"--{word}")

@@ -50,7 +50,6 @@ class Running:
             **options,
         )
         self.pid = self._process.pid
-        assert self._process.stderr
         self._lines = Lines(self._process.stderr)
 
     @property

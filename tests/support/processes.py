@@ -94,7 +94,8 @@ def data_of_libc(pid: int) -> tuple[int, int] | None:
 class Lines:
     """The lines of a pipe, each to come within a deadline."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe
         self._pipe = pipe
         self._rest = b""
         self.seen = ""
@@ -146,7 +147,6 @@ class Target:
             **{"start_new_session": True, **options},
         )
         self.pid = self.process.pid
-        assert self.process.stdout
         self.lines = Lines(self.process.stdout)
 
     def tell(self, command: str) -> None:

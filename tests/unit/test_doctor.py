@@ -59,8 +59,8 @@ def no_gdb():
 def child(build_target, tmp_path):
     """Return a process that waits for input, and may lose its file."""
     program = Path(shutil.copy(build_target("puppet.c"), tmp_path / "puppet"))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([program], **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program], stdin=pipe, stdout=pipe) as process:
         assert process.stdout.readline() == b"ready\n"
         yield SimpleNamespace(pid=process.pid, program=program)
         process.communicate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -11,7 +12,6 @@ import psutil
 import pytest
 from support.processes import lives, wait_until
 
-from gdbleak.host import leash
 from gdbleak.host.leash import Leash
 
 SLEEP = ["sh", "-c", "sleep 600; :"]
@@ -37,7 +37,7 @@ def test_no_interrupt_is_lost(monkeypatch: pytest.MonkeyPatch, number: signal.Si
     popen = subprocess.Popen
     before = signal.signal(number, handle)
     try:
-        monkeypatch.setattr(leash.subprocess, "Popen", interrupt)
+        monkeypatch.setattr(subprocess, "Popen", interrupt)
         with pytest.raises(KeyboardInterrupt), Leash() as held:
             held.start(SLEEP)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
@@ -62,7 +62,7 @@ def test_signals_are_as_usual_in_what_is_started() -> None:
 
 
 def test_without_a_keeper_things_run_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leash.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with Leash() as held:
         assert held.start(["true"]).wait() == 0
     assert_nothing_runs()

@@ -182,7 +182,7 @@ def show(report, other, chance):
         made = make_renderer(name, top=10, width=chance.choice((None, 80)), color=False)
         text = made.render(report)
         if name == "json":
-            assert read_report(text, "it")
+            assert read_report(str(text), "it")
     for comparison in (compare(report, other), compare(other, report)):
         as_text(comparison, 10, 100)
         as_json(comparison)
@@ -230,7 +230,8 @@ def test_recordings(frames, tmp_path):
 
 
 def test_reports():
-    texts = [make_renderer("json", top=1, width=None, color=False).render(r) for r in SAMPLES]
+    renderer = make_renderer("json", top=1, width=None, color=False)
+    texts = [str(renderer.render(sample)) for sample in SAMPLES]
     sound = read_report(texts[0], "sound")
 
     def attempt(chance):

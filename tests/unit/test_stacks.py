@@ -218,7 +218,7 @@ def unwind_rows(monkeypatch: pytest.MonkeyPatch) -> Unwind:
     module = Module("program", BASE, BASE + 0x100, BASE, None, None)
 
     def unwind(rows: Mapping[int, Row], *words: int, **registers: int) -> CallStack:
-        unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type]
+        unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type,return-value]
         stack = struct.pack(f"<{len(words)}Q", *words)
         found = unwinder.unwind(stack, STACK, registers)
         assert unwinder.unwind(stack, STACK, registers) == found
@@ -497,7 +497,7 @@ def test_an_inferred_row_may_be_right_only_sometimes(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("gdbleak.unwinding.sources._Source", Source)
     module = Module("program", BASE, BASE + 0x100, BASE, None, None)
     rows = {-0x10: (TO_B,), 0x1F: END}
-    unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type]
+    unwinder = Unwinder(ModuleMap([module]), lambda _: rows, 10)  # type: ignore[arg-type,return-value]
     for word, expected in ((B, (A, B)), (B + 1, (A,)), (B, (A, B))):
         found = unwinder.unwind(struct.pack("<3Q", A, 1, word), STACK, {})
         assert found.addresses == expected
@@ -513,7 +513,7 @@ def test_a_stack_that_begins_by_hand(unwind_rows: Unwind) -> None:
     """What makecontext does: nothing has called the function that is returned to."""
     rows = {0xF: PLAIN, 0x21: PLAIN}
     assert unwind_rows(rows, A, 1, B + 1) == CallStack((A, B + 1), truncated=False)
-    rows = {-0x10: (TO_B,), 0x21: PLAIN}
+    rows = {-0x10: (TO_B,), 0x21: PLAIN}  # type: ignore[dict-item]
     assert unwind_rows(rows, A, 1, B + 1) == CallStack((A, B + 1), truncated=False)
 
 
