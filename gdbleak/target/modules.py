@@ -15,6 +15,7 @@ from gdbleak.elf.build_id import parse_build_id
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.host.files import open_regular
+from gdbleak.host.folders import find_temporary_folder
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.mounts import find_stallers
 from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, read_status
@@ -164,7 +165,7 @@ class ModuleReader:
         """Copy the code that the kernel itself maps into each process: a library without a file."""
         start, end = mapping.start, mapping.end
         try:
-            with tempfile.TemporaryFile() as file:
+            with tempfile.TemporaryFile(dir=find_temporary_folder()) as file:
                 os.fchmod(file.fileno(), 0o444)  # whoever reads symbols may be another user
                 file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
                 file.flush()

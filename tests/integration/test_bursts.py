@@ -23,6 +23,7 @@ def twenty_sites(build_target):
     return build_target("twenty_sites.c", "-pthread"), "20", "20000", "5"
 
 
+@pytest.mark.slow
 def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_target, twenty_sites):
     target = start_target(*twenty_sites)
     options = ("--budget", 10, "--duration", 30, "--sort", "bytes", "--format", "json")
@@ -72,6 +73,7 @@ def test_calm_target_is_recorded_whole(cli, start_target, build_target):
     assert site["estimate"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [(), ("vfork",)], ids=["fork", "vfork"])
 def test_children_started_between_bursts_never_meet_a_breakpoint(
     cli, start_target, build_target, tmp_path, how

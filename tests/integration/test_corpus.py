@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from support.cli import Cli
 from support.corpus import PROGRAMS
-from support.processes import Target
+from support.processes import running
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 AT_ONCE = 9
 """So many are traced at the same time: they have little to do."""
@@ -20,17 +20,6 @@ BUSY = "leak_rare"
 
 NAMES = [program.path.stem for program in PROGRAMS]
 CALM = [name for name in NAMES if name != BUSY]
-
-
-@contextmanager
-def running(program):
-    target = Target([program])
-    try:
-        assert target.lines.next() == "ready"
-        yield target
-        target.assert_as_found()
-    finally:
-        target.end()
 
 
 @pytest.fixture(scope="module")

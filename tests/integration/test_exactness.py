@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.exactness import assert_exact
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 
 def test_counts_and_bytes_of_every_site_are_exact_twenty_times(cli, build_target, start_target):

@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.processes import Target, status_of, wait_until
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import test_hostile_files as files
+from support.processes import Target, status_of, wait_until
 
 NOBODY = 65534
 BEYOND_S = 10
@@ -36,6 +34,7 @@ sys.exit(code)
 
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("needs_ptrace"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]

@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from reports import SAMPLES, report, site
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from unit.reports import SAMPLES, report, site
 
 from gdbleak.renderers import make_renderer
 from gdbleak.report.model import Frame, Verdict
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = shutil.which("chromium") or ""
     home = tmp_path_factory.mktemp("browser")
     for word in ("headless=new", "no-sandbox", "disable-gpu", f"user-data-dir={home}"):
         options.add_argument(f"--{word}")

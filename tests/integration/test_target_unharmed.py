@@ -36,6 +36,7 @@ def test_work_and_exit_code_are_intact(cli, worker):
     assert_ends_well(worker)
 
 
+@pytest.mark.slow
 def test_traces_in_a_row(cli, worker):
     for _ in range(5):
         result = cli.run("trace", worker.pid, "--duration", 0.2, "--format", "json")
@@ -54,6 +55,7 @@ def test_recording_from_python(worker, tmp_path):
     assert_ends_well(worker)
 
 
+@pytest.mark.slow
 def test_no_file_stays_open_in_python(worker):
     counts = []
     for _ in range(4):

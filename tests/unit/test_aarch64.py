@@ -84,7 +84,7 @@ def find_returns(name):
         f"--start-address={function.address}",
         f"--stop-address={function.address + function.size}",
     )
-    command = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", *span, LIBC]
+    command = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", *span, str(LIBC)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {int(address, 16) for address in re.findall(r"^ *(\w+):\tret$", text, re.MULTILINE)}
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import scaled
 
 from gdbleak.effort import EffortError
 from gdbleak.heap.freed import LOOK_S, Heap
@@ -400,7 +401,7 @@ PLACES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=scaled(150))
 @given(st.lists(st.tuples(PLACES, WORDS), max_size=60), st.integers(0, 4097), WORDS)
 def test_garbage_is_survived(changes, shortest, other):
     glibc = Glibc()

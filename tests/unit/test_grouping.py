@@ -37,8 +37,8 @@ def make_report(tmp_path, **options):
         *EVENTS,
         recordings.end(end_ns=15 * S),
     )
-    options = ReportOptions(older_ms=0, sort="bytes", **options)
-    analysis = Analysis(Recording(path), ModuleMap([]), options)
+    chosen = ReportOptions(older_ms=0, sort="bytes", **options)
+    analysis = Analysis(Recording(path), ModuleMap([]), chosen)
     return analysis.make_report(lambda addresses: {a: (FRAMES[a],) for a in addresses})
 
 

@@ -252,6 +252,7 @@ def measure(path):
     return float(seconds), int(grown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
 def test_a_hostile_file_costs_little(make, tmp_path):
     try:

@@ -90,9 +90,8 @@ NOT_FOUND = {
 
 @pytest.mark.parametrize("functions", NOT_FOUND.values(), ids=NOT_FOUND)
 def test_not_found(tmp_path, functions):
-    flags = ("-Wl,-soname,libc.so.6",)
-    if not any("@plt" in text for text in functions):
-        flags = GLIBC
+    linked = any("@plt" in text for text in functions)
+    flags = ("-Wl,-soname,libc.so.6",) if linked else GLIBC
     assert internal_probes(build_library(tmp_path, *functions, flags=flags)) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -30,7 +31,7 @@ def plan_of(path, functions=MALLOC_FAMILY):
 @pytest.fixture(scope="module")
 def libc():
     """Return the path of the C library of this process."""
-    paths = (Path(mapping.path) for mapping in read_mappings("self") if mapping.executable)
+    paths = (Path(mapping.path) for mapping in read_mappings(os.getpid()) if mapping.executable)
     return next(path for path in paths if re.match(r"libc[.-]", path.name))
 
 

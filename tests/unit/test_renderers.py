@@ -39,7 +39,7 @@ UNSAFE = re.compile(
 
 
 def render(name: str, sample: Report, top: int = 10, width: int = 80, color: bool = False) -> str:
-    return make_renderer(name, top=top, width=width, color=color).render(sample)
+    return str(make_renderer(name, top=top, width=width, color=color).render(sample))
 
 
 @pytest.fixture(params=READ_AS_TEXT)
@@ -47,7 +47,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=SAMPLES.values(), ids=SAMPLES)
+@pytest.fixture(params=[*SAMPLES.values()], ids=[*SAMPLES])
 def sample(request: pytest.FixtureRequest) -> Report:
     found = request.param
     assert isinstance(found, Report)

@@ -71,9 +71,9 @@ def test_thread_of_a_process():
         thread.join()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
-def test_ourselves_and_who_waits_for_us(pid):
-    assert "gdbleak itself" in refusal(pid, ProcessUnusableError)[0]
+@pytest.mark.parametrize("find_pid", [os.getpid, os.getppid])
+def test_ourselves_and_who_waits_for_us(find_pid):
+    assert "gdbleak itself" in refusal(find_pid(), ProcessUnusableError)[0]
 
 
 def test_zombie():
