@@ -4,34 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 
-ReadCode = Callable[[int, int], bytes]
-"""Returns up to so many bytes of code, given an address and a size."""
+from gdbleak.architectures.decoder import Decoder, ReadCode
 
-
-class Flow(Enum):
-    """Where control goes after an instruction."""
-
-    NEXT = auto()
-    CALL = auto()  # to `target`, if that is known, and back
-    RETURN = auto()
-    JUMP = auto()  # to `target`
-    BRANCH = auto()  # to `target` or on
-    INDIRECT_JUMP = auto()  # to what stands at `slot`, or to somewhere unknown
-    DEAD_END = auto()  # a trap
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction, as far as the flow of control goes."""
-
-    address: int
-    size: int
-    flow: Flow
-    target: int | None = None
-    slot: int | None = None
-    """Address of the pointer that an indirect jump follows, where no register decides on it."""
+WORD_BYTES = 8
+"""Size of a register, and of an address in memory, on each of them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +31,7 @@ class FrameConvention:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Names of registers are GDB's."""
+    """An instruction set, and what GDB and ELF files say of it; registers have GDB's names."""
 
     elf_machine_number: int
     """`e_machine` of its ELF files."""
@@ -69,10 +46,9 @@ class Architecture:
     """Types of relocations by which the dynamic linker writes a function's address to a slot."""
     resolver_relocation: int
     """Type of the relocation whose addend is a resolver, which returns the function's address."""
-    decode: Callable[[ReadCode, int], Instruction | None]
-    """Decodes the instruction at an address; None for what is no instruction."""
     iter_calls: Callable[[bytes, int], Iterator[tuple[int, int]]]
-    """Yields address and target of each direct call in some code, given that and its address. What
-    only looks like a call may be among them."""
-    find_stub_slot: Callable[[ReadCode, int], int | None]
-    """Returns the slot by which an entry of a procedure linkage table jumps; None elsewhere."""
+    """Yields address and target of each direct call, given some code and its address.
+
+    Bytes that only look like a call may be among them."""
+    make_decoder: Callable[[ReadCode], Decoder]
+    """Returns a decoder for the code that the given function reads."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gdbleak.architectures import AARCH64_FRAMES, X86_64_FRAMES
+from gdbleak.architectures import AARCH64_FRAMES, WORD_BYTES, X86_64_FRAMES
 from gdbleak.errors import ElfError
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, Cursor
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, Cursor
 from gdbleak.unwinding.frame_rows import Cfa, RegisterOffset, Row, Rule, RuleKind
 
 _RETURN_ADDRESSES = (X86_64_FRAMES.return_address, AARCH64_FRAMES.return_address)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from gdbleak.architectures import Architecture, Flow, Instruction
+from gdbleak.architectures import Architecture
+from gdbleak.architectures.decoder import Flow, Instruction
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.unwinding.cfi import UnwindTable
@@ -25,6 +26,7 @@ MAX_INSTRUCTIONS = 200_000
 """Ten times what the largest allocator function known has."""
 
 _DECODING_STEPS = 40
+_RETURNS = (Flow.RETURN, Flow.RETURN_AND_POP)
 
 
 @dataclass
@@ -49,10 +51,8 @@ class CodeWalk:
 
         """
         self._image = image
-        self._decode_at = architecture.decode
-        self._decoded: dict[int, Instruction | None] = {}
+        self._decoder = architecture.make_decoder(self._read)
         self._extents: dict[int, range] = {}
-        self._find_stub_slot_at = architecture.find_stub_slot
         self._unwind_table = UnwindTable(image)
         self._linked = image.read_linked_functions(
             architecture.slot_relocations,
@@ -77,17 +77,10 @@ class CodeWalk:
         self._follow(entry, probed, ways, ends_at_calls=False)
         return ways
 
-    def _decode(self, address: int) -> Instruction | None:
-        """Return the instruction at an address; each is decoded once."""
-        if address not in self._decoded:
-            self._image.spend(_DECODING_STEPS)
-            self._decoded[address] = self._decode_at(self._image.read, address)
-        return self._decoded[address]
-
-    def _find_stub_slot(self, address: int) -> int | None:
-        """Return the slot of an entry of a procedure linkage table; None elsewhere."""
+    def _read(self, address: int, size: int) -> bytes:
+        """Return code that is about to be decoded."""
         self._image.spend(_DECODING_STEPS)
-        return self._find_stub_slot_at(self._image.read, address)
+        return self._image.read(address, size)
 
     def find_own_exits(self, entry: int) -> list[int]:
         """Return where the function at `entry` returns, or jumps out of itself for good.
@@ -97,10 +90,10 @@ class CodeWalk:
         extent = self.find_extent(entry)
         found = []
         for address in self._sweep(extent):
-            instruction = self._decode(address)
+            instruction = self._decoder.decode(address)
             assert instruction is not None
             leaves = instruction.flow is Flow.JUMP and instruction.target not in extent
-            if leaves or instruction.flow is Flow.RETURN:
+            if leaves or instruction.flow in _RETURNS:
                 found.append(address)
         return found
 
@@ -132,12 +125,12 @@ class CodeWalk:
             address = start
             # Running out of a function means that its last call never returns: abort, say.
             while address in extent and address not in seen:
-                instruction = self._decode(address)
+                instruction = self._decoder.decode(address)
                 if instruction is None or len(seen) == MAX_INSTRUCTIONS:
                     ways.escapes.add(came_from)
                     break
                 seen.add(address)
-                if instruction.flow is Flow.RETURN:
+                if instruction.flow in _RETURNS:
                     ways.returns.add(address)
                 elif instruction.flow is Flow.INDIRECT_JUMP:
                     met |= self._leave_by_slot(instruction, instruction.slot, probed, ways, todo)
@@ -167,7 +160,7 @@ class CodeWalk:
         assert target is not None
         if target in probed:
             return True
-        slot = self._find_stub_slot(target)
+        slot = self._decoder.find_stub_slot(target)
         if target not in self._copying and slot is None:
             todo.append((target, jump.address))
             ways.jumped_to.add(target)
@@ -175,7 +168,7 @@ class CodeWalk:
         if jump.flow is Flow.JUMP:
             return self._leave_by_slot(jump, slot, probed, ways, todo)
         # Whether a conditional jump is taken does not show at itself, but at its target.
-        at_target = self._decode(target)
+        at_target = self._decoder.decode(target)
         assert at_target is not None
         return self._leave_by_slot(at_target, slot, probed, ways, todo)
 
@@ -206,7 +199,7 @@ class CodeWalk:
         target = instruction.target
         if instruction.flow is not Flow.CALL or target is None:
             return False
-        slot = self._find_stub_slot(target)
+        slot = self._decoder.find_stub_slot(target)
         name = None if slot is None else self._linked.get(slot)
         own = self._image.find_function(name) if name else None
         return (own.address if own else target) in probed
@@ -233,7 +226,7 @@ class CodeWalk:
         found: list[int] = []
         address = extent.start
         while address in extent and len(found) < MAX_INSTRUCTIONS:
-            instruction = self._decode(address)
+            instruction = self._decoder.decode(address)
             if instruction is None:
                 break
             found.append(address)

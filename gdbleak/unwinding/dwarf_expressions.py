@@ -9,9 +9,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.errors import ElfError
 
-WORD_BYTES = 8
 WORD_MASK = 2**64 - 1
 
 # Neither is ever seen above a dozen; a damaged file must not keep us.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.errors import ElfError
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError, evaluate
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, UnknownValueError, evaluate
 from gdbleak.unwinding.frame_rows import Row, Rule, RuleKind
 
 
@@ -24,7 +25,7 @@ class StackMemory:
         return int.from_bytes(self._content[begin : begin + size], "little")
 
 
-def find_caller(
+def recover_caller(
     row: Row, registers: Mapping[int, int], memory: StackMemory, stack_pointer: int
 ) -> dict[int, int]:
     """Return what is known of the caller's registers, where it is and its stack pointer anyway.
@@ -43,7 +44,7 @@ def find_caller(
     caller = dict(registers)
     del caller[row.return_address]
     caller[stack_pointer] = cfa
-    recover(row.rules, cfa, registers, caller, memory)
+    apply_rules(row.rules, cfa, registers, caller, memory)
     # What a signal interrupted may have run on any stack; what calls is farther up the same one.
     if row.return_address not in caller or stack_pointer not in caller:
         raise UnknownValueError("the caller is not known")
@@ -52,7 +53,7 @@ def find_caller(
     return caller
 
 
-def recover(
+def apply_rules(
     rules: Mapping[int, Rule],
     cfa: int,
     registers: Mapping[int, int],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.elf.image import ElfImage
@@ -11,12 +13,14 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.code_map import CodeMap
 from gdbleak.unwinding.frame_rows import Row
-from gdbleak.unwinding.stack_height import StackHeights
 from gdbleak.unwinding.x86_64_signals import (
     MAX_SIGNAL_RETURN_BYTES,
     SIGNAL_RETURN_ROW,
     is_signal_return,
 )
+
+if TYPE_CHECKING:
+    from gdbleak.unwinding.stack_height import StackHeights
 
 _MAX_CALL_BYTES = 8
 """No call of any architecture is longer."""
@@ -125,8 +129,14 @@ class _Source:
     def __init__(self, image: ElfImage, convention: FrameConvention) -> None:
         self._convention = convention
         self.table = UnwindTable(image)
-        self.heights = StackHeights(CodeMap(image))
         self._image = image
+
+    @cached_property
+    def heights(self) -> StackHeights:
+        """What follows from its code, for frames that no table has."""
+        from gdbleak.unwinding.stack_height import StackHeights  # loads capstone
+
+        return StackHeights(CodeMap(self._image))
 
     def find_row(self, address: int) -> Row | None:
         """Return the row that a table has, or that is the same in all processes."""

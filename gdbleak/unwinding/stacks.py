@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from gdbleak.architectures import X86_64_FRAMES, FrameConvention
+from gdbleak.architectures import WORD_BYTES, X86_64_FRAMES, FrameConvention
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError
-from gdbleak.unwinding.frame_recovery import StackMemory, find_caller, recover
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, UnknownValueError
+from gdbleak.unwinding.frame_recovery import StackMemory, apply_rules, recover_caller
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 from gdbleak.unwinding.sources import UnwindSources
 
@@ -126,12 +126,12 @@ class Unwinder:
             if not interrupted:  # the call before left nothing else in place
                 known = {n: value for n, value in known.items() if n in convention.callee_saved}
             for cfa, saved in spills:
-                recover(saved, stack_pointer + cfa, known, known, memory)
+                apply_rules(saved, stack_pointer + cfa, known, known, memory)
             spills.clear()
             known[convention.stack_pointer] = stack_pointer + sp
             known[convention.return_address] = address
             if row is not None:
-                known = find_caller(row, known, memory, convention.stack_pointer)
+                known = recover_caller(row, known, memory, convention.stack_pointer)
                 interrupted = row.is_signal_frame
             else:
                 known = self._infer_caller(known, memory, interrupted)
@@ -169,7 +169,7 @@ class Unwinder:
             self._steps[address] = _Step.from_row(rows[0], convention, inferred=True)
         for row in rows:
             try:
-                caller = find_caller(row, registers, memory, convention.stack_pointer)
+                caller = recover_caller(row, registers, memory, convention.stack_pointer)
             except UnknownValueError:
                 continue
             assert isinstance(row.cfa, RegisterOffset)

@@ -7,8 +7,8 @@ arch/x86/include/uapi/asm/ucontext.h and sigcontext.h.
 
 from __future__ import annotations
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.architectures.x86_64_frames import REGISTER_NUMBERS, RSP
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES
 from gdbleak.unwinding.frame_rows import Row, Rule, RuleKind
 
 _REGISTERS = (

@@ -1,22 +1,21 @@
-"""x86-64 instructions as what they do to the stack pointer and to saved registers.
+"""What x86-64 instructions do to registers and to what stands on the stack.
 
-Decoded by capstone. Registers are DWARF numbers; what a register held before is a `Sum` of a
-register and a number, what memory held a `Word`.
+Registers are DWARF numbers. What a register held before is a `Sum` of a register and a number;
+what memory held is a `Loaded` word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from enum import Enum, auto
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 import capstone
-import capstone.x86 as x86
+from capstone import x86
 
+from gdbleak.architectures.decoder import Flow, Instruction, ReadCode
+from gdbleak.architectures.model import WORD_BYTES
+from gdbleak.architectures.x86_64_decoder import X86Decoder, make_instruction
 from gdbleak.architectures.x86_64_frames import CALLEE_SAVED, RBP, REGISTER_NUMBERS, RIP, RSP
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES
-
-_MAX_INSTRUCTION_BYTES = 15
 
 
 class Sum(NamedTuple):
@@ -26,7 +25,7 @@ class Sum(NamedTuple):
     offset: int = 0
 
 
-class Word(NamedTuple):
+class Loaded(NamedTuple):
     """The word in memory at what a register holds, plus a number."""
 
     register: int
@@ -34,7 +33,7 @@ class Word(NamedTuple):
 
 
 # None is a value that is not followed.
-Value = Optional[Union[Sum, Word]]
+Value = Optional[Union[Sum, Loaded]]
 
 
 class Set(NamedTuple):
@@ -55,29 +54,13 @@ class Store(NamedTuple):
 Operation = Union[Set, Store]
 
 
-class Flow(Enum):
-    """What is executed next."""
+class Effects(NamedTuple):
+    """An instruction with what it does, in order."""
 
-    NEXT = auto()  # the next instruction
-    CALL = auto()  # the same, should the call return
-    BRANCH = auto()  # that or the target
-    JUMP = auto()  # the target
-    RETURN = auto()  # the caller; the return address is on top of the stack
-    STOP = auto()  # nothing, or what cannot be known
-
-
-class Instruction(NamedTuple):
-    """One instruction, its operations in order."""
-
-    size: int
-    flow: Flow
-    target: int | None
-    """Where it jumps to, or which function it calls."""
-    slot: int | None
-    """Where the address stands that it jumps to or calls."""
+    instruction: Instruction
     operations: tuple[Operation, ...]
     uses_frame_pointer: bool
-    """It reaches below the frame pointer, as if for a local variable."""
+    """Whether it reaches below the frame pointer, as if for a local variable."""
 
 
 def _families() -> Iterator[tuple[int, int]]:
@@ -102,73 +85,45 @@ _WHOLE = {
     for name, number in REGISTER_NUMBERS.items()
     if number < RIP
 }
-_ZEROS = bytes(2)  # between sections; as an instruction, none that a compiler makes
-_DEAD_ENDS = (x86.X86_INS_HLT, x86.X86_INS_UD2, x86.X86_INS_INT3)
 _CLOBBERED = tuple(Set(number, None) for number in range(RIP) if number not in CALLEE_SAVED | {RSP})
 _TOP = Sum(RSP)
 _PUSHED = Set(RSP, Sum(RSP, -WORD_BYTES))
 _POPPED = Set(RSP, Sum(RSP, WORD_BYTES))
 
 
-class Decoder:
-    """Decodes the code that `read` returns, given address and size; each instruction once."""
+class EffectsDecoder(X86Decoder):
+    """Tells also what instructions do, of each once."""
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
-        self._read = read
-        self._known: dict[int, Instruction | None] = {}
-        self._disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-        self._disassembler.detail = True
+    def __init__(self, read: ReadCode) -> None:
+        super().__init__(read)
+        self._effects: dict[int, Effects | None] = {}
 
-    def decode(self, address: int) -> Instruction | None:
-        """Return the instruction at an address, None where there is none."""
-        if address not in self._known:
-            code = self._read(address, _MAX_INSTRUCTION_BYTES)
-            decoded = next(self._disassembler.disasm(code, address, 1), None)
-            self._known[address] = decoded and _translate(decoded)
-        return self._known[address]
+    def find_effects(self, address: int) -> Effects | None:
+        """Return the instruction at an address and what it does; None where there is none."""
+        if address not in self._effects:
+            found = self.disassemble(address)
+            self._effects[address] = found and _find_effects(found)
+        return self._effects[address]
+
+    def _decode(self, address: int) -> Instruction | None:
+        effects = self.find_effects(address)
+        return effects and effects.instruction
 
 
-def _translate(code: Any) -> Instruction:
-    flow = _find_flow(code)
-    operations: tuple[Operation, ...]
-    if flow is Flow.CALL:
+def _find_effects(found: Any) -> Effects:
+    instruction = make_instruction(found)
+    operations: tuple[Operation, ...] = ()
+    if instruction.flow is Flow.CALL:
         operations = _CLOBBERED
-    elif flow is Flow.NEXT:
-        operations = tuple(_find_operations(code))
-    else:
-        operations = ()
+    elif instruction.flow is Flow.NEXT:
+        operations = tuple(_find_operations(found))
     below_frame = any(
         operand.type == x86.X86_OP_MEM
         and operand.mem.base == x86.X86_REG_RBP
         and operand.mem.disp < 0
-        for operand in code.operands
+        for operand in found.operands
     )
-    target, slot = _find_target(code) if flow in _LEADS_ELSEWHERE else (None, None)
-    return Instruction(code.size, flow, target, slot, operations, below_frame)
-
-
-_LEADS_ELSEWHERE = (Flow.CALL, Flow.BRANCH, Flow.JUMP)
-
-
-def _find_flow(code: Any) -> Flow:
-    if code.id in _DEAD_ENDS or code.bytes[:2] == _ZEROS:
-        return Flow.STOP
-    if code.group(capstone.CS_GRP_RET):
-        return Flow.STOP if code.operands or code.id != x86.X86_INS_RET else Flow.RETURN
-    if code.group(capstone.CS_GRP_CALL):
-        return Flow.CALL
-    if code.group(capstone.CS_GRP_JUMP):
-        return Flow.JUMP if code.id == x86.X86_INS_JMP else Flow.BRANCH
-    return Flow.NEXT
-
-
-def _find_target(code: Any) -> tuple[int | None, int | None]:
-    operand = code.operands[0]
-    if operand.type == x86.X86_OP_IMM:
-        return int(operand.imm), None
-    if operand.type == x86.X86_OP_MEM and operand.mem.base == x86.X86_REG_RIP:
-        return None, code.address + code.size + operand.mem.disp
-    return None, None
+    return Effects(instruction, operations, below_frame)
 
 
 def _find_operations(code: Any) -> Iterator[Operation]:
@@ -178,15 +133,15 @@ def _find_operations(code: Any) -> Iterator[Operation]:
         # The word pushed was read before, but nothing that is followed is on top of the stack.
         yield Store(_TOP, WORD_BYTES, operands[0] if isinstance(operands[0], Sum) else None)
     elif code.id == x86.X86_INS_POP and isinstance(operands[0], Sum):
-        yield Set(operands[0].register, Word(RSP, 0))
+        yield Set(operands[0].register, Loaded(RSP, 0))
         yield _POPPED
     elif code.id == x86.X86_INS_LEAVE:
         yield Set(RSP, Sum(RBP))
-        yield Set(RBP, Word(RSP, 0))
+        yield Set(RBP, Loaded(RSP, 0))
         yield _POPPED
     elif code.id == x86.X86_INS_MOV and isinstance(operands[0], Sum):
         yield Set(operands[0].register, operands[1])
-    elif code.id == x86.X86_INS_MOV and isinstance(operands[0], Word):
+    elif code.id == x86.X86_INS_MOV and isinstance(operands[0], Loaded):
         yield Store(Sum(*operands[0]), WORD_BYTES, operands[1])
     elif code.id == x86.X86_INS_LEA and isinstance(operands[0], Sum):
         yield Set(operands[0].register, operands[1] and Sum(*operands[1]))
@@ -210,10 +165,10 @@ def _find_value(operand: Any) -> Value:
     return None
 
 
-def _find_word(operand: Any) -> Word | None:
+def _find_word(operand: Any) -> Loaded | None:
     memory = operand.mem
     if memory.base in _WHOLE and memory.index == memory.segment == x86.X86_REG_INVALID:
-        return Word(_WHOLE[memory.base], memory.disp)
+        return Loaded(_WHOLE[memory.base], memory.disp)
     return None
 
 
