@@ -17,6 +17,8 @@ from gdbleak.architectures.decoder import Decoder, Flow, Instruction, ReadCode
 MAX_INSTRUCTION_BYTES = 15
 
 _TRAPS = (x86.X86_INS_HLT, x86.X86_INS_UD2, x86.X86_INS_INT3)
+LOOPS = (x86.X86_INS_LOOP, x86.X86_INS_LOOPE, x86.X86_INS_LOOPNE)
+"""They count down and branch, and capstone does not call them jumps."""
 _ENDBR64 = bytes.fromhex("f30f1efa")
 _ZEROS = bytes(2)
 """What linkers put between sections. As an instruction, no compiler makes it."""
@@ -74,10 +76,9 @@ def _find_flow(found: Any) -> Flow:
         return Flow.RETURN if is_plain else Flow.RETURN_AND_POP
     if found.group(capstone.CS_GRP_CALL):
         return Flow.CALL
-    if found.group(capstone.CS_GRP_JUMP):
-        is_conditional = found.id not in (x86.X86_INS_JMP, x86.X86_INS_LJMP)
-        return Flow.BRANCH if is_conditional else Flow.JUMP
-    return Flow.NEXT
+    if found.id in (x86.X86_INS_JMP, x86.X86_INS_LJMP):
+        return Flow.JUMP
+    return Flow.BRANCH if found.group(capstone.CS_GRP_JUMP) or found.id in LOOPS else Flow.NEXT
 
 
 def _find_slot(found: Any, operand: Any) -> int | None:

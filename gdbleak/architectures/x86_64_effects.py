@@ -14,7 +14,7 @@ from capstone import x86
 
 from gdbleak.architectures.decoder import Flow, Instruction, ReadCode
 from gdbleak.architectures.model import WORD_BYTES
-from gdbleak.architectures.x86_64_decoder import X86Decoder, make_instruction
+from gdbleak.architectures.x86_64_decoder import LOOPS, X86Decoder, make_instruction
 from gdbleak.architectures.x86_64_frames import CALLEE_SAVED, RBP, REGISTER_NUMBERS, RIP, RSP
 
 
@@ -115,7 +115,7 @@ def _find_effects(found: Any) -> Effects:
     operations: tuple[Operation, ...] = ()
     if instruction.flow is Flow.CALL:
         operations = _CLOBBERED
-    elif instruction.flow is Flow.NEXT:
+    elif instruction.flow is Flow.NEXT or found.id in LOOPS:
         operations = tuple(_find_operations(found))
     below_frame = any(
         operand.type == x86.X86_OP_MEM

@@ -50,6 +50,19 @@ def test_flow(code, flow):
         assert instruction.target == 0x1008
 
 
+@pytest.mark.parametrize("register", [0, 17, 31])
+@pytest.mark.parametrize(
+    "code", ["{}003fd6", "{}083fd7", "{}0c3fd7", "{}f83fd7"], ids=["blr", "blraa", "blrab", "other"]
+)
+def test_calls_by_a_register(code, register):
+    word = int.from_bytes(bytes.fromhex(code.format("00")), "little") | register << 5
+    found = word.to_bytes(4, "little")
+    decoded = decoder(found).decode(0x1000)
+    is_call = decoded is not None and decoded.flow is Flow.CALL
+    assert AARCH64_FRAMES.ends_in_call(b"\x90" + found) == is_call
+    assert not AARCH64_FRAMES.ends_in_call(b"\x90" + (word & ~(1 << 21)).to_bytes(4, "little"))
+
+
 def test_no_instruction():
     assert decoder(b"\xc0\x03").decode(0x1000) is None
 
