@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from gdbleak.effort import Effort
 from gdbleak.host.files import Bytes, HeldBytes, PartOfBytes
 
 MAX_SEGMENTS, MAX_SECTIONS, MAX_TAGS = 4096, 16_384, 4096
@@ -78,7 +77,7 @@ class SectionHeader(NamedTuple):
 class ElfHeaders:
     """The headers of one file."""
 
-    def __init__(self, data: Bytes, effort: Effort) -> None:
+    def __init__(self, data: Bytes, spend: Callable[..., None]) -> None:
         """Read the ELF header and the segments.
 
         Raises:
@@ -88,7 +87,7 @@ class ElfHeaders:
 
         """
         self._data = data
-        self._effort = effort
+        self._spend = spend
         header = data.read(0, _HEADER.size)
         if header[: len(_IDENT)] != _IDENT or len(header) < _HEADER.size:
             raise DamageError("it is no 64-bit ELF file")
@@ -102,7 +101,7 @@ class ElfHeaders:
     def _iter_segments(self, count: int) -> Iterator[SegmentHeader]:
         if count > MAX_SEGMENTS:
             raise DamageError(f"it says that it has {count:,} segments")
-        self._effort.spend(count)
+        self._spend(count)
         table = self._read_whole(self._segments_at, count * _SEGMENT.size, "program headers")
         return map(SegmentHeader._make, _SEGMENT.iter_unpack(table))
 
@@ -125,7 +124,7 @@ class ElfHeaders:
             count = SectionHeader(*_SECTION.unpack(first)).size
         if count > MAX_SECTIONS:
             raise DamageError(f"it says that it has {count:,} sections")
-        self._effort.spend(count)
+        self._spend(count)
         table = self._read_whole(self._sections_at, count * _SECTION.size, "section headers")
         return tuple(map(SectionHeader._make, _SECTION.iter_unpack(table)))
 
@@ -133,7 +132,7 @@ class ElfHeaders:
         """Return the first section of a name, or None."""
         wanted = name.encode() + b"\0"
         names = self._section_names
-        self._effort.spend(len(self.sections) // 8)
+        self._spend(len(self.sections) // 8)
         return next((s for s in self.sections if names.startswith(wanted, s.name)), None)
 
     @cached_property
@@ -166,7 +165,7 @@ class ElfHeaders:
         if len(part) > MAX_SECTION_BYTES:
             raise DamageError(f"it has a section of {len(part):,} bytes, too many to be read")
         if not isinstance(part, HeldBytes):
-            self._effort.spend(len(part) >> 12, held_bytes=len(part))
+            self._spend(len(part) >> 12, held_bytes=len(part))
         return part.read(0, len(part))
 
     def _decompress(self, part: Bytes) -> bytes:
@@ -175,7 +174,7 @@ class ElfHeaders:
             raise DamageError("it has a section that is compressed otherwise than by zlib")
         if max(size, len(part)) > MAX_SECTION_BYTES:
             raise DamageError(f"it has a section of {size:,} bytes, too many to be read")
-        self._effort.spend((size + len(part)) >> 8, held_bytes=size)
+        self._spend((size + len(part)) >> 8, held_bytes=size)
         data = part.read(_COMPRESSED.size, len(part))
         # Whatever it would become, no more than was said, and was paid for.
         content = zlib.decompressobj().decompress(data, size) if size else b""
@@ -273,7 +272,7 @@ class ElfHeaders:
             size = len(data) // 4
             if not size:
                 return
-            self._effort.spend(1 + size // 8)
+            self._spend(1 + size // 8)
             yield struct.unpack(f"<{size}I", data[: 4 * size])
             offset, count = offset + 4 * size, count - size
 
@@ -307,7 +306,7 @@ class ElfHeaders:
         at_once = _CHUNK_BYTES // entry_bytes * entry_bytes
         for offset in range(0, len(data) // entry_bytes * entry_bytes, at_once):
             piece = data.read(offset, at_once)
-            self._effort.spend(1 + len(piece) // entry_bytes)
+            self._spend(1 + len(piece) // entry_bytes)
             yield piece[: len(piece) // entry_bytes * entry_bytes]
 
     def _read_whole(self, offset: int, size: int, what: str) -> bytes:

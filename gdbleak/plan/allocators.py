@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.heap.chunk import SIZE_OFFSET
@@ -93,6 +94,7 @@ def find_allocators(
     modules: ModuleMap,
     search_order: Mapping[int, int] | None = None,
     selection: Selection = Selection(),  # noqa: B008 - frozen
+    images: ImageCache | None = None,
 ) -> tuple[Allocator, ...]:
     """Return the allocators of a process, the one that its calls are bound to first.
 
@@ -106,12 +108,13 @@ def find_allocators(
         search_order: Places by the address of the dynamic section; where it says nothing, the C
             library comes last, and the rest by address.
         selection: What to look for beside the known names, and where.
+        images: Where the files are that were read before; the allocators' are used until it closes.
 
     Raises:
         AllocatorError: no module defines malloc, or something else that was asked for.
 
     """
-    search = _Search(search_order or {}, selection)
+    search = _Search(search_order or {}, selection, images or ImageCache())
     for module in modules:
         search.examine(module)
     return search.finish()
@@ -120,8 +123,9 @@ def find_allocators(
 class _Search:
     """What was found in the modules so far."""
 
-    def __init__(self, order: Mapping[int, int], selection: Selection) -> None:
+    def __init__(self, order: Mapping[int, int], selection: Selection, images: ImageCache) -> None:
         self._order = order
+        self._images = images
         self._custom = selection.functions
         wanted = tuple(map(prefixed, selection.prefixes))
         self._families = (*wanted, *FAMILIES)
@@ -145,7 +149,8 @@ class _Search:
             self._unreadable.append(f"{module.path}: {module.unreadable}")
         elif not _LOADER.match(module.name):
             try:
-                self._look_into(module, ElfImage(module.file, self._effort.share()))
+                image = self._images.open(module.file, self._effort.share())
+                self._look_into(module, image)
             except ElfError as error:
                 self._unreadable.append(str(error))
 

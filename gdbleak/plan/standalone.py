@@ -10,7 +10,8 @@ from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.debugger.program import script_path
-from gdbleak.elf.image import ElfImage
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import AllocatorError, ElfError, FileError
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocators import Allocator, find_allocators
@@ -36,14 +37,15 @@ def make_standalone(sysroot: str | None) -> str:
         AllocatorError: no file there is an allocator whose breakpoints can be planned.
 
     """
-    modules = ModuleMap(_iter_modules(sysroot))
-    try:
-        plans = [_plan(allocator) for allocator in find_allocators(modules)]
-    except AllocatorError as error:
-        raise AllocatorError(
-            f"{sysroot or 'this host'}: {error}",
-            "copy the files of the process there that /proc/PID/maps names, its C library too",
-        ) from error
+    with ImageCache() as images:
+        modules = ModuleMap(_iter_modules(sysroot, images))
+        try:
+            plans = [_plan(found) for found in find_allocators(modules, images=images)]
+        except AllocatorError as error:
+            raise AllocatorError(
+                f"{sysroot or 'this host'}: {error}",
+                "copy the files of the process there that /proc/PID/maps names, its C library too",
+            ) from error
     constants = f"ALLOCATORS = json.loads({json.dumps(plans)!r})  # noqa: E501\n"
     constants += f"BREAKPOINT = {X86_64.breakpoint.hex()!r}\n"
     constants += f"VERSION = {VERSION}\n"
@@ -69,12 +71,12 @@ def _read(name: str) -> str:
     return "".join(line for line in lines if not line.startswith(_IMPORT)) + "\n\n"
 
 
-def _iter_modules(sysroot: str | None) -> Iterator[Module]:
+def _iter_modules(sysroot: str | None, images: ImageCache) -> Iterator[Module]:
     """Yield each ELF file once, as if it were mapped where it is linked to."""
     seen: set[str] = set()
     for number, (path, file) in enumerate(_iter_files(sysroot)):
         try:
-            build_id = ElfImage(file).build_id
+            build_id = images.open(file, Effort()).build_id
         except ElfError:  # a folder of copies may hold other files
             continue
         if build_id is not None and build_id not in seen:

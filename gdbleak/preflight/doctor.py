@@ -13,6 +13,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.debugger.program import find_gdb
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.leash import Leash
@@ -119,13 +120,13 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
             _examine_threads(target),
         ]
-        with looking_at(pid), Memory(pid) as memory:
-            reader = ModuleReader(pid, memory)
+        with looking_at(pid), Memory(pid) as memory, ImageCache() as images:
+            reader = ModuleReader(pid, memory, images)
             try:
                 modules = reader.read(read_mappings(pid))
                 order = read_search_order(pid, memory)
                 plan = plan_probes(
-                    find_allocators(modules, order, selection),
+                    find_allocators(modules, order, selection, images),
                     memory,
                     usable_sizes=selection.usable_sizes,
                 )

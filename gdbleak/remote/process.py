@@ -14,7 +14,8 @@ from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.debugger.interface import Debugger
-from gdbleak.elf.image import ElfImage
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import (
     AlreadyTracedError,
     AttachError,
@@ -207,16 +208,19 @@ class RemoteProcess:
         size = self.status().get("VmRSS")
         return int(size.split()[0]) << 10 if size else None
 
-    def read_modules(self) -> ModuleMap:
+    def read_modules(self, images: ImageCache) -> ModuleMap:
         """Copy the program and libraries, and return where they are mapped.
+
+        Args:
+            images: Where the copies are kept for those who read them later.
 
         Raises:
             ProcessUnusableError: they are of another architecture.
 
         """
-        return ModuleMap(self._iter_modules())
+        return ModuleMap(self._iter_modules(images))
 
-    def _iter_modules(self) -> Iterator[Module]:
+    def _iter_modules(self, images: ImageCache) -> Iterator[Module]:
         named = [mapping for mapping in self.read_mappings() if mapping.inode and mapping.path]
         for path, group in groupby(named, key=lambda mapping: mapping.path):
             lines = list(group)
@@ -226,7 +230,7 @@ class RemoteProcess:
             try:
                 file = str(self.fetch(path))
                 self._check_architecture(file)
-                image = ElfImage(file)
+                image = images.open(file, Effort())
             except (DebuggerFailedError, ElfError) as error:
                 yield Module(path, first.start, end, first.start, None, None, str(error))
                 continue

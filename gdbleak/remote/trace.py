@@ -17,6 +17,7 @@ from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ForeignBreakpointError, UnprovedError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
@@ -64,16 +65,16 @@ def trace_remote(
     """
     check_processor_time(limits.duration_s)
     gdb = find_gdb()
-    with private_folder() as folder, Interruption() as interruption:
+    with private_folder() as folder, Interruption() as interruption, ImageCache() as images:
         _prove(gdb, folder / "proof")
         machine = X86_64.elf_machine_number
         with Debugger(gdb, None, folder, machine) as debugger:
             process = RemoteProcess(debugger, folder, address)
             process.choose(pid)
             target = process.inspect()
-            modules = process.read_modules()
+            modules = process.read_modules(images)
             plan = plan_probes(
-                find_allocators(modules, None, selection),
+                find_allocators(modules, None, selection, images),
                 RemoteMemory(debugger),
                 usable_sizes=selection.usable_sizes,
             )
@@ -110,7 +111,9 @@ def trace_remote(
                 gdb, process, Agent(debugger, folder), target, plan, recording, limits, on_progress
             )
             window.run(interruption)
-        return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)
+        return make_report(
+            Recording(os.fspath(recording)), lambda module: module, options, gdb, images=images
+        )
 
 
 def _prove(gdb: GdbProgram, folder: Path) -> None:

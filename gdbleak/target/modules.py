@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.build_id import parse_build_id
-from gdbleak.elf.image import ElfImage
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.host.files import open_regular
 from gdbleak.recording.modules import Module, ModuleMap
@@ -48,8 +48,13 @@ class ModuleReader:
     taken from the kernel's list of what is mapped, and kept open.
     """
 
-    def __init__(self, pid: int, memory: Memory) -> None:
+    def __init__(self, pid: int, memory: Memory, images: ImageCache | None = None) -> None:
         """Prepare.
+
+        Args:
+            pid: Of the process.
+            memory: Of the same.
+            images: Where its files are kept for those who read them later.
 
         Raises:
             NoSuchProcessError: the process has ended.
@@ -65,6 +70,7 @@ class ModuleReader:
         self._wary = {*map(int, users)} != {os.geteuid()}
         self._known: dict[tuple[str, int, int, str, int], Module] = {}
         self._open_files: list[int] = []
+        self._images = images or ImageCache()
 
     def read(self, mappings: list[Mapping], effort: Effort | None = None) -> ModuleMap:
         """Return the modules among `mappings`; of those that were read before, what was found then.
@@ -132,7 +138,7 @@ class ModuleReader:
         for candidate in self._candidates(first):
             try:
                 file = self._open(candidate, first)
-                image = ElfImage(candidate, effort.share(), file)
+                image = self._images.open(candidate, effort.share(), file)
                 same = image.build_id == build_id and image.header == header[: len(image.header)]
                 bias = first.start - image.address_of(first.offset)
                 if same:
@@ -169,7 +175,7 @@ class ModuleReader:
                 file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
                 file.flush()
                 copy = self._keep("/proc/self/fd", file.fileno())
-            image = ElfImage(copy)
+            image = self._images.open(copy, Effort())
         except (OSError, ElfError) as error:
             return Module(_VDSO, start, end, start, None, None, unreadable=str(error))
         return Module(_VDSO, start, end, start - image.address_of(0), image.build_id, copy)
@@ -226,22 +232,29 @@ def _is_mapped(found: os.stat_result, mapping: Mapping) -> bool:
     return found.st_ino == mapping.inode if same_device else major == 0
 
 
-def find_again(module: Module, sysroot: str = "", effort: Effort | None = None) -> Module:
+def find_again(
+    module: Module,
+    sysroot: str = "",
+    effort: Effort | None = None,
+    images: ImageCache | None = None,
+) -> Module:
     """Return the module of a saved recording with the file it has on this host now, if any.
 
     Args:
         module: As it was recorded.
         sysroot: A folder in which copies of the files lie at their paths; empty for this host.
         effort: What reading the files of all modules may take.
+        images: Where the files are kept for those who read them later.
 
     """
     if module.path == _VDSO:
         return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
     file = sysroot + module.path
+    effort, images = effort or Effort(), images or ImageCache()
     try:
         same = (
             module.build_id is not None
-            and ElfImage(file, effort and effort.share()).build_id == module.build_id
+            and images.open(file, effort.share()).build_id == module.build_id
         )
     except ElfError as error:
         same, reason = False, str(error)
