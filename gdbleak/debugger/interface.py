@@ -13,13 +13,13 @@ import os
 import re
 import selectors
 import signal
-import struct
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gdbleak.debugger.blank_program import write_blank_program
 from gdbleak.debugger.program import SAFE_OPTIONS, GdbProgram, safe_environment
 from gdbleak.debugger.records import parse
 from gdbleak.errors import DebuggerFailedError
@@ -51,8 +51,6 @@ END_TIMEOUT_S = 10.0
 PIPE_BYTES = 1 << 20
 """How much GDB can say before somebody reads it: of some 10,000 threads that start."""
 _F_SETPIPE_SZ = 1031  # fcntl(2), since Linux 2.6.35; Python names it since 3.10
-
-_DT_DEBUG = 21
 
 # GDB tells of these in words alone.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
@@ -95,7 +93,7 @@ class Debugger:
         # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
         # the moment of the attach; as the root of the target's files, an empty folder keeps it
         # from reading the C library, which `auto-solib-add off` does not.
-        _write_blank_program(folder / "blank", machine)
+        write_blank_program(folder / "blank", machine)
         (folder / "empty").mkdir()
         self.events: list[dict[str, Any]] = []
         """Asynchronous records that nobody has taken yet."""
@@ -312,33 +310,3 @@ class Debugger:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
-
-
-def _write_blank_program(path: Path, machine: int) -> None:
-    """Write an ELF program of nothing but a dynamic section that says "no list of libraries".
-
-    There GDB looks first for the dynamic linker's list (DT_DEBUG), and then does without it: it
-    would read each of its entries in the moment of the attach, and look for each library's file.
-    The section lies where no process has memory, because GDB prefers the memory to the file.
-    Layout: System V ABI, chapters 4 and 5.
-    """
-    address, names = 1 << 62, b"\0.dynamic\0.shstrtab\0"
-    dynamic = struct.pack("<4Q", _DT_DEBUG, 0, 0, 0)
-    head, segment, section = 64, 56, 64
-    at_dynamic = head + segment
-    at_names = at_dynamic + len(dynamic)
-    size = at_names + len(names)
-    path.write_bytes(
-        b"\x7fELF\x02\x01\x01"
-        + bytes(9)
-        + struct.pack("<HHIQQQI", 2, machine, 1, address, head, size, 0)
-        + struct.pack("<HHHHHH", head, segment, 1, section, 3, 2)
-        + struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
-        + dynamic
-        + names
-        + bytes(section)
-        + struct.pack(
-            "<IIQQQQIIQQ", 1, 6, 2, address + at_dynamic, at_dynamic, len(dynamic), 0, 0, 8, 16
-        )
-        + struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at_names, len(names), 0, 0, 1, 0)
-    )

@@ -17,7 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,80 +53,76 @@ _TICKS_A_S = os.sysconf("SC_CLK_TCK")
 Question = list[tuple[str, list[int]]]
 """Of each file, its path and link-time addresses in it."""
 Answers = list[dict[str, Any]]
+"""Of each file, what `gdbscripts/gdbleak_symbols.py` writes."""
+Process = subprocess.Popen[bytes]
 
 
-def run(
-    gdb: GdbProgram,
-    question: Question,
-    timeout_s: float,
-    owner: Owner | None,
-    debug_files: Sequence[str],
-    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
-) -> tuple[Answers, str]:
-    """Run GDB once.
+@dataclass(frozen=True)
+class SymbolReader:
+    """What one GDB is asked, and within which bounds it works."""
 
-    Args:
-        gdb: The program.
-        question: What it is asked.
-        timeout_s: When it is ended, whatever it does.
-        owner: As whom it runs; None for ourselves.
-        debug_files: What else it will read, as far as that is known.
-        start: Calls the function that starts it, or returns None where nothing is to be started.
+    gdb: GdbProgram
+    question: Question
+    timeout_s: float
+    """When it is ended, whatever it does."""
+    debug_files: Sequence[str]
+    """Paths of what else it will read, as far as that is known."""
+    start: Callable[[Callable[[], Process]], Process | None]
+    """Calls the function that starts GDB, or returns None where nothing is to be started."""
 
-    Returns:
-        The answers that it got to, and why there is no further one.
+    def run(self, owner: Owner | None) -> tuple[Answers, str]:
+        """Run GDB once.
 
-    """
-    try:
-        if owner is None:
-            return _run_once(gdb, question, timeout_s, owner, debug_files, start)
-        # Nobody else may enter the folder of root's own GDB, as a rule. That one is run with
-        # root's right to read, and no other.
-        for attempt in (owner, replace(owner, reads_all=True)):
-            with suppress(PermissionError, subprocess.SubprocessError):
-                return _run_once(gdb, question, timeout_s, attempt, debug_files, start)
-    except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
-        return [], f"GDB could not be run: {error}"
-    return [], (
-        f"user {owner.user}, who may choose what they lead to, cannot run {gdb.path};"
-        " install gdb where every user can"
-    )
+        Args:
+            owner: The user that it runs as; None for ourselves.
 
+        Returns:
+            The answers that it got to, and why there is no further one.
 
-def _run_once(
-    gdb: GdbProgram,
-    question: Question,
-    timeout_s: float,
-    owner: Owner | None,
-    debug_files: Sequence[str],
-    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
-) -> tuple[Answers, str]:
-    """Run GDB as one user; as `run`.
-
-    Raises:
-        PermissionError: that user cannot run it.
-        SubprocessError: we cannot become that user.
-        OSError, WriteError: nobody could run it at the moment.
-
-    """
-    with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
-        files = [_open(path, stack) for path, _ in question]
-        answer = _prepare(folder, question, files, owner, stack)
-        made_ns = os.fstat(answer).st_mtime_ns
-        process = start(partial(_start, gdb, folder, files, owner, leash))
-        if process is None:
-            return [], "cancelled"
-        read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
-        sizes = sum(map(_room, read))
+        """
         try:
-            _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
-            failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
-        finally:
-            leash.end(process)
-        if owner and os.fstat(answer).st_mtime_ns == made_ns:
-            raise PermissionError(f"user {owner.user} has not run a script in {gdb.path}")
-        names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
-        return [*_iter_answers(answer, names)], failure
+            if owner is None:
+                return self._run_as(owner)
+            # Nobody else may enter the folder of root's own GDB, as a rule. That one is run with
+            # root's right to read, and no other.
+            for attempt in (owner, replace(owner, reads_all=True)):
+                with suppress(PermissionError, subprocess.SubprocessError):
+                    return self._run_as(attempt)
+        except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
+            return [], f"GDB could not be run: {error}"
+        return [], (
+            f"user {owner.user}, who may choose what they lead to, cannot run {self.gdb.path};"
+            " install gdb where every user can"
+        )
+
+    def _run_as(self, owner: Owner | None) -> tuple[Answers, str]:
+        """Run GDB as one user.
+
+        Raises:
+            PermissionError: that user cannot run it.
+            SubprocessError: we cannot become that user.
+            OSError, WriteError: nobody could run it at the moment.
+
+        """
+        question = self.question
+        with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
+            files = [_open(path, stack) for path, _ in question]
+            answer = _prepare(folder, question, files, owner, stack)
+            made_ns = os.fstat(answer).st_mtime_ns
+            process = self.start(partial(_start, self.gdb, folder, files, owner, leash))
+            if process is None:
+                return [], "cancelled"
+            read: list[int | str] = [file for file in files if file is not None]
+            sizes = sum(map(_room, [*read, *self.debug_files]))
+            try:
+                _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
+                failure = _watch(process, self.timeout_s, WORK_S + sizes / BYTES_A_S)
+            finally:
+                leash.end(process)
+            if owner and os.fstat(answer).st_mtime_ns == made_ns:
+                raise PermissionError(f"user {owner.user} has not run a script in {self.gdb.path}")
+            names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
+            return [*_iter_answers(answer, names)], failure
 
 
 def _open(path: str, stack: ExitStack) -> int | None:
@@ -166,7 +162,7 @@ def _prepare(
 
 def _start(
     gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None, leash: Leash
-) -> subprocess.Popen[bytes]:
+) -> Process:
     environment = safe_environment()
     if owner:
         kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
@@ -200,7 +196,7 @@ def _limit_memory(pid: int, size: int) -> None:
         return
 
 
-def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) -> str:
+def _watch(process: Process, timeout_s: float, work_s: float) -> str:
     """Wait for the end of GDB, or for a reason to end it; return why there is no more."""
     began_s = changed_s = time.monotonic()
     before: tuple[str, ...] = ()

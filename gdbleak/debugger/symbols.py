@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from gdbleak.debugger.program import GdbProgram
-from gdbleak.debugger.symbol_reader import Question, run
+from gdbleak.debugger.symbol_reader import Process, Question, SymbolReader
 from gdbleak.elf.image import DEBUG_FILES
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.report.model import Frame
@@ -54,7 +53,7 @@ class Symbolizer:
         self.notes: list[str] = []
         self._gdb = gdb
         self._modules = modules
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._lock = Lock()
         self._cancelled = False
 
@@ -140,11 +139,10 @@ class Symbolizer:
             addresses = [frame.address - 1 - module.bias for frame in frames]
             question.append((module.file, addresses))
         debug_files = [path for module, _ in requests if (path := _debug_file(module))]
-        return run(self._gdb, question, left_s, owner, debug_files, self._start)
+        reader = SymbolReader(self._gdb, question, left_s, debug_files, self._start)
+        return reader.run(owner)
 
-    def _start(
-        self, start: Callable[[], subprocess.Popen[bytes]]
-    ) -> subprocess.Popen[bytes] | None:
+    def _start(self, start: Callable[[], Process]) -> Process | None:
         with self._lock:
             if not self._cancelled:
                 self._process = start()

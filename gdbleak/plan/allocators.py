@@ -13,7 +13,7 @@ from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocator_names import name_allocator
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.functions import (
     FAMILIES,
@@ -222,7 +222,7 @@ def plan_probes(
     notes: list[str] = []
     for allocator in allocators:
         try:
-            part = make_plan(
+            part = place_probes(
                 allocator.functions,
                 allocator.module,
                 allocator.image,

@@ -26,7 +26,7 @@ _PASSING = OPERATORS + SIZED_FREES
 """What has no probes where it does nothing but call what has."""
 
 
-def make_plan(
+def place_probes(
     functions: Iterable[AllocatorFunction],
     module: Module,
     image: ElfImage,
@@ -36,7 +36,7 @@ def make_plan(
     size_offset: int | None = None,
     usable_sizes: bool = False,
 ) -> tuple[Probe, ...]:
-    """Plan the breakpoints for those of `functions` that a module defines.
+    """Return the probes of those of `functions` that a module defines.
 
     Args:
         functions: What to look for, the usual name of an alias first.
@@ -97,7 +97,7 @@ def make_plan(
             found = (function.name, Role.RETURN, (architecture.result_register,))
             exits.setdefault(address, found)
 
-    plan: list[Probe] = []
+    probes: list[Probe] = []
 
     def add(
         address: int,
@@ -107,9 +107,9 @@ def make_plan(
         out: str | None = None,
         offset: int | None = None,
     ) -> None:
-        plan.append(
+        probes.append(
             Probe(
-                id=first_id + len(plan),
+                id=first_id + len(probes),
                 address=address + module.bias,
                 function=function.name,
                 role=role,
@@ -135,7 +135,7 @@ def make_plan(
         unwinding = architecture.unwind_registers if role is Role.RETURN else ()
         known = size_offset if role is Role.RETURN and name in sized else None
         add(address, by_name[name], role, (*result, *unwinding), offset=known)
-    return tuple(plan)
+    return tuple(probes)
 
 
 def find_sentinel(probes: Iterable[Probe]) -> Probe | None:

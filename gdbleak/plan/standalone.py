@@ -15,7 +15,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import AllocatorError, ElfError, FileError
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocators import Allocator, find_allocators
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import INTERNAL_FUNCTIONS
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import VERSION
@@ -40,7 +40,7 @@ def make_standalone(sysroot: str | None) -> str:
     with ImageCache() as images:
         modules = ModuleMap(_iter_modules(sysroot, images))
         try:
-            plans = [_plan(found) for found in find_allocators(modules, images=images)]
+            plans = [_describe(found) for found in find_allocators(modules, images=images)]
         except AllocatorError as error:
             raise AllocatorError(
                 f"{sysroot or 'this host'}: {error}",
@@ -97,8 +97,8 @@ def _iter_files(sysroot: str | None) -> Iterator[tuple[str, str]]:
             yield f"/{file.relative_to(sysroot)}", str(file)
 
 
-def _plan(allocator: Allocator) -> dict[str, Any]:
-    probes = make_plan(
+def _describe(allocator: Allocator) -> dict[str, Any]:
+    probes = place_probes(
         allocator.functions,
         allocator.module,
         allocator.image,

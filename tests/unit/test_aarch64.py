@@ -13,7 +13,7 @@ import pytest
 from gdbleak.architectures import AARCH64, AARCH64_FRAMES
 from gdbleak.architectures.decoder import Flow
 from gdbleak.elf.image import ElfImage
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import FAMILIES, MALLOC_FAMILY
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Role
@@ -88,7 +88,7 @@ def plan():
     if not LIBC.exists() or not shutil.which("aarch64-linux-gnu-objdump"):
         pytest.skip("no C library or binutils for aarch64 on this host: run .ci/setup test")
     module = Module(str(LIBC), 0, 1 << 32, 0, None, str(LIBC))
-    return make_plan(FAMILIES[0], module, ElfImage(str(LIBC)), AARCH64)
+    return place_probes(FAMILIES[0], module, ElfImage(str(LIBC)), AARCH64)
 
 
 def find_returns(name):
