@@ -1,4 +1,4 @@
-"""aarch64. Written and tested on ELF files; no process of it was traced yet: see docs/limits.md.
+"""aarch64: tested on ELF files, and not yet on a process (docs/limits.md).
 
 Sources, each "for the Arm 64-bit Architecture": Procedure Call Standard, 6.1 (registers) and 6.8
 (parameters); ELF, 5.7.12 (dynamic relocations); DWARF, 4.1 (register numbers). Encodings: Arm

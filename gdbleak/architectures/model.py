@@ -13,20 +13,23 @@ WORD_BYTES = 8
 
 @dataclass(frozen=True)
 class FrameConvention:
-    """What unwinding needs to know of registers, by their DWARF numbers, and of calls."""
+    """Which registers a call preserves, and where it leaves the return address.
+
+    Registers have their DWARF numbers.
+    """
 
     numbers: Mapping[str, int]
     stack_pointer: int
     frame_pointer: int
     return_address: int
-    """Column of call frame information that stands for the caller's next instruction."""
+    """Column of call frame information for the address of the caller's next instruction."""
     callee_saved: frozenset[int]
     has_link_register: bool
-    """At a return, the return address is in its register, not on top of the stack."""
+    """Whether at a return the return address is in a register, not on top of the stack."""
     signs_addresses: bool
-    """The bits of a return address that no address needs may hold a signature."""
+    """Whether the upper bits of a return address, which no address uses, may hold a signature."""
     ends_in_call: Callable[[bytes], bool]
-    """Returns whether the last bytes of some code are a call."""
+    """Returns whether the last bytes that it is given are a call instruction."""
 
 
 @dataclass(frozen=True)

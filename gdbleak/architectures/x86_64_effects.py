@@ -32,8 +32,8 @@ class Loaded(NamedTuple):
     offset: int
 
 
-# None is a value that is not followed.
 Value = Optional[Union[Sum, Loaded]]
+"""None is a value that is not followed."""
 
 
 class Set(NamedTuple):
@@ -64,7 +64,7 @@ class Effects(NamedTuple):
 
 
 def _families() -> Iterator[tuple[int, int]]:
-    """Pair each register and part of one with the number of the whole."""
+    """Yield capstone's number of each register and part of one, with DWARF's of the whole."""
     for name, number in REGISTER_NUMBERS.items():
         base = name[1:]
         if number >= RIP:
@@ -130,7 +130,7 @@ def _find_operations(code: Any) -> Iterator[Operation]:
     operands = [_find_value(operand) for operand in code.operands]
     if code.id == x86.X86_INS_PUSH and code.operands[0].size == WORD_BYTES:
         yield _PUSHED
-        # The word pushed was read before, but nothing that is followed is on top of the stack.
+        # A word from memory was read before the stack pointer moved; such a value is not followed.
         yield Store(_TOP, WORD_BYTES, operands[0] if isinstance(operands[0], Sum) else None)
     elif code.id == x86.X86_INS_POP and isinstance(operands[0], Sum):
         yield Set(operands[0].register, Loaded(RSP, 0))
@@ -157,7 +157,7 @@ def _find_operations(code: Any) -> Iterator[Operation]:
 
 
 def _find_value(operand: Any) -> Value:
-    """Return an operand of eight bytes, should it be a register or a plain place in memory."""
+    """Return an operand of eight bytes that is a register or a plain place in memory, or None."""
     if operand.type == x86.X86_OP_REG and operand.reg in _WHOLE:
         return Sum(_WHOLE[operand.reg])
     if operand.type == x86.X86_OP_MEM and operand.size == WORD_BYTES:
@@ -173,7 +173,7 @@ def _find_word(operand: Any) -> Loaded | None:
 
 
 def _find_unfollowed(code: Any) -> Iterator[Operation]:
-    """Yield what an instruction of any other kind changes, to values that are not followed."""
+    """Yield what any other instruction changes; the new values are not followed."""
     for operand in code.operands:
         if operand.type == x86.X86_OP_MEM and operand.access & capstone.CS_AC_WRITE:
             word = _find_word(operand)

@@ -10,7 +10,7 @@ from gdbleak.effort import Effort
 from gdbleak.elf.image import ElfImage
 
 _MOST_FILES, _SHARE = 256, 4
-"""So many files are kept open, and no more than one in four of those that may be open at all."""
+"""At most so many files are kept open, and at most one in four of those that the limit allows."""
 
 
 class _Identity(NamedTuple):
@@ -41,12 +41,12 @@ class ImageCache:
     def open(self, path: str, effort: Effort, file: int | None = None) -> ElfImage:
         """Return the image of a file.
 
-        Of more files than are kept, the later ones are opened each time; whoever uses one of these
-        keeps it open.
+        Only so many files are kept. Later ones are opened each time, and stay open as long as they
+        are used.
 
         Args:
-            path: Of the file; nothing but a regular file is opened.
-            effort: What reading it may take, from now on and whoever reads.
+            path: The file; only a regular one is opened.
+            effort: What reading it may take from now on.
             file: Its descriptor, taken over, where it is open already.
 
         Raises:
@@ -61,19 +61,19 @@ class ImageCache:
             return known
         image = ElfImage(path, effort, file)
         if len(self._images) < self._most:
-            # By now another file may be at the path than was looked for.
+            # Between the look and the open, another file may have taken the path.
             self._images[_Identity.of(os.fstat(image.descriptor))] = image
         return image
 
     def _find(self, path: str, file: int | None) -> ElfImage | None:
         try:
             found = os.stat(path) if file is None else os.fstat(file)  # noqa: PTH116
-        except (OSError, ValueError):  # opening it says why
+        except (OSError, ValueError):  # opening it will tell why
             return None
         return self._images.get(_Identity.of(found))
 
     def close(self) -> None:
-        """Close the files that are kept; what was not read of them cannot be read any more."""
+        """Close the files that are kept; nothing more can be read of them."""
         for image in self._images.values():
             image.close()
         self._images.clear()

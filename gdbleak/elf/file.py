@@ -1,7 +1,7 @@
 """An ELF file: its bytes by link-time address, its sections, and what it says of itself.
 
 Layout: System V ABI, chapters 4 and 5, and its AMD64 supplement. Whoever made a file may have made
-it to be read for ever: what reading it takes is spent from an `Effort`.
+it so that reading it never ends: what reading takes is spent from an `Effort`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.build_id import HEADER_SIZE, parse_build_id
+from gdbleak.elf.dynamic import DynamicSection
 from gdbleak.elf.headers import (
     MAX_SECTION_BYTES,
     PF_X,
@@ -34,7 +35,7 @@ PAGE_SIZE = 4096
 _SEARCHED_BYTES = 128 << 20
 _CHUNK_BYTES = 1 << 20
 _FITTING_BYTES = 64 << 10
-"""No match of what is searched for is longer."""
+"""How long a match may be."""
 
 _DAMAGE = (ArithmeticError, LookupError, ValueError, struct.error, zlib.error)
 
@@ -66,14 +67,14 @@ class Segment:
 
 
 class Section(NamedTuple):
-    """A section as the linker made it; `address` is link-time, 0 when it is not mapped."""
+    """A section, decompressed; `address` is link-time, 0 when it is not mapped."""
 
     address: int = 0
     content: bytes = b""
 
 
 class _Account:
-    """Whose effort is spent: at each stage of a trace another one's."""
+    """What may be spent at the moment: each stage of a trace has an `Effort` of its own."""
 
     def __init__(self, effort: Effort) -> None:
         self.effort = effort
@@ -89,12 +90,12 @@ class ElfFile:
         """Open the file at `path`.
 
         Args:
-            path: Of the file; nothing but a regular file is opened.
-            effort: What reading it may take, one of its own unless it is given.
+            path: The file; only a regular one is opened.
+            effort: What reading it may take; by default it has an `Effort` of its own.
             file: Its descriptor, taken over, where it is open already.
 
         Raises:
-            ElfError: it cannot be opened, is no ELF file, or a damaged one.
+            ElfError: it cannot be opened, is not a 64-bit ELF file, or is damaged.
 
         """
         self.path = path
@@ -102,6 +103,7 @@ class ElfFile:
         with reading(path):
             self._bytes = FileBytes(open_regular(path) if file is None else file)
             self._headers = ElfHeaders(self._bytes, self._account.spend)
+            self._dynamic = DynamicSection(self._headers, self._bytes, self._account.spend)
             self.segments = tuple(
                 Segment(s.address, s.offset, s.file_size, bool(s.flags & PF_X))
                 for s in self._headers.segments
@@ -119,10 +121,10 @@ class ElfFile:
             """Link-time address and size of `.eh_frame_hdr`, or None."""
 
     def spend(self, steps: int = 1, held_bytes: int = 0) -> None:
-        """Note what is done for what the file says.
+        """Count work that the file causes, in steps of about a microsecond.
 
         Raises:
-            ElfError: it is too much.
+            ElfError: it is more than may be spent.
 
         """
         try:
@@ -131,7 +133,7 @@ class ElfFile:
             raise explain(self.path, error) from error
 
     def charge(self, effort: Effort) -> None:
-        """Spend what reading takes from another effort, from now on."""
+        """Count work on another effort from now on."""
         self._account.effort = effort
 
     def close(self) -> None:
@@ -140,7 +142,7 @@ class ElfFile:
 
     @property
     def descriptor(self) -> int:
-        """Of the open file."""
+        """The descriptor of the open file; -1 once it is closed."""
         return self._bytes.descriptor
 
     @cached_property
@@ -174,7 +176,7 @@ class ElfFile:
         return self._read_from(self.segments, address, size)
 
     def read_code(self, address: int, size: int) -> bytes:
-        """Return what `read` does, but nothing outside segments that can be executed."""
+        """Do what `read` does, but return nothing outside executable segments."""
         return self._read_from(self._code, address, size)
 
     def _read_from(self, segments: Iterable[Segment], address: int, size: int) -> bytes:
@@ -209,7 +211,7 @@ class ElfFile:
             return Section(section.address, self._headers.hold(section))
 
     def has_section(self, name: str) -> bool:
-        """Return whether there is a section of a name that is not empty.
+        """Return whether the file has a section of that name with something in it.
 
         Raises:
             ElfError: the file is damaged.
@@ -222,7 +224,7 @@ class ElfFile:
     def search(self, pattern: re.Pattern[bytes]) -> bytes | None:
         """Return the first group of the first match of `pattern` in the file.
 
-        No match may be longer than 64 KiB, and none is looked for behind the first 128 MiB.
+        Longer matches than 64 KiB are not found, and only the first 128 MiB are searched.
 
         Raises:
             ElfError: the file cannot be read.
@@ -240,11 +242,11 @@ class ElfFile:
 
     @property
     def soname(self) -> str | None:
-        """What a shared library calls itself: `libc.so.6`; None where no name is given."""
+        """What a shared library calls itself, such as `libc.so.6`; None for other files."""
         with reading(self.path):
-            return self._headers.soname
+            return self._dynamic.soname
 
     @property
     def dynamic_address(self) -> int | None:
         """Link-time address of the dynamic section (PT_DYNAMIC); None for a static program."""
-        return None if self._headers.dynamic is None else self._headers.dynamic.address
+        return self._dynamic.address

@@ -1,6 +1,6 @@
-"""An ELF file with its functions: what the unwinder and the plan of the breakpoints need.
+"""The functions of an ELF file, for the unwinder and the plan of the breakpoints.
 
-Addresses are link-time ones.
+All addresses are link-time ones.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 """Where distributions install separate debug files, by build-id."""
 
 _MAX_SYMBOL_TABLES = 4
-"""A file has one."""
+"""How many are read; a file has one."""
 
 
 class ElfImage(ElfFile):
     """An ELF file, its functions, and its separate debug file."""
 
     def charge(self, effort: Effort) -> None:
-        """Spend what reading takes, also of the debug file, from another effort from now on."""
+        """Count work, also that on the debug file, on another effort from now on."""
         super().charge(effort)
         if self._opened_debug_image:
             self._opened_debug_image.charge(effort)
@@ -43,7 +43,7 @@ class ElfImage(ElfFile):
 
     @cached_property
     def debug_image(self) -> ElfImage | None:
-        """The separate debug file, with what this one was stripped of; None without one.
+        """The separate debug file, which has what this one was stripped of; None without one.
 
         Raises:
             ElfError: it is damaged.
@@ -66,8 +66,8 @@ class ElfImage(ElfFile):
     def find_functions(self, names: Collection[str]) -> dict[str, FunctionSymbol]:
         """Return those of the functions that the file defines, by name.
 
-        The dynamic symbol table is asked first, and then the whole one, which a program may have
-        been stripped of: then that of its debug file is.
+        The dynamic symbol table is asked first, then the full one. A program that was stripped of
+        that may have it in its debug file.
 
         Raises:
             ElfError: a symbol table is damaged.
@@ -100,8 +100,8 @@ class ElfImage(ElfFile):
 
     def _iter_function_tables(self, sections: list[SectionHeader]) -> Iterator[FunctionTable]:
         headers = self._headers
-        if headers.dynamic_symbols:
-            yield FunctionTable(*headers.dynamic_symbols, self.spend)
+        if self._dynamic.symbols:
+            yield FunctionTable(*self._dynamic.symbols, self.spend)
         for section in sections[:_MAX_SYMBOL_TABLES]:
             names = headers.sections[section.link]
             yield FunctionTable(
@@ -132,9 +132,9 @@ class ElfImage(ElfFile):
         }
         slots: dict[int, str] = {}
         with reading(self.path):
-            table = self._headers.dynamic_symbols
+            table = self._dynamic.symbols
             names_of = FunctionTable(*table, self.spend).name_of if table else None
-            for slot, kind, symbol, addend in self._headers.iter_relocations():
+            for slot, kind, symbol, addend in self._dynamic.iter_relocations():
                 if kind in slot_relocations and names_of:
                     self._account.spend(2)
                     slots[slot] = names_of(symbol)

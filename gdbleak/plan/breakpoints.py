@@ -1,6 +1,6 @@
 """Where to set breakpoints, computed before anything is attached.
 
-Entries come from the symbol tables, ways out from the code: see `code_walk`.
+Entries come from the symbol tables, ways out from the code: see `unwinding/code_walk.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RARE = ("pvalloc", "valloc", "memalign", "reallocarray", "aligned_alloc")
 
 
 _PASSING = OPERATORS + SIZED_FREES
-"""What has no probes where it does nothing but call what has."""
+"""Functions that need no probes where they do nothing but call a function that has some."""
 
 
 class _Exit(NamedTuple):
@@ -200,9 +200,9 @@ class _ProbeMaker:
 
 
 def find_sentinel(probes: Iterable[Probe]) -> Probe | None:
-    """Return a probe whose breakpoint costs nothing when it is in all the time.
+    """Return a probe whose breakpoint can stay in all the time, because it is hardly ever hit.
 
-    None if each of them belongs to a function that may be called often.
+    None if each probe belongs to a function that may be called often.
     """
     entries = [probe for probe in probes if probe.role is Role.ENTRY]
     for name in _RARE:
@@ -213,6 +213,6 @@ def find_sentinel(probes: Iterable[Probe]) -> Probe | None:
 
 
 def _is_plain(function: AllocatorFunction) -> bool:
-    """Whether a function returns a block, and takes nothing but its size."""
+    """Return whether a function returns a block, and takes nothing but its size."""
     others = (function.pointer, function.result, function.mapping)
     return function.allocates and others == (None, None, None)

@@ -1,4 +1,4 @@
-"""The agent as one file that records by hand, with the places of breakpoints by build-id."""
+"""The agent as one file for recording by hand; it has the probes of allocators by build-id."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _AGENTS_END = "\n\nmain()\n"
 
 
 def make_standalone(sysroot: str | None) -> str:
-    """Return the text of a script for GDB that needs nothing beside it.
+    """Return the text of a script for GDB that needs no other file.
 
     Args:
-        sysroot: Folder with copies of the target's files; without it the libraries of this host
-            are taken for the target's.
+        sysroot: Folder with copies of the target's files; None if the target uses the libraries of
+            this host.
 
     Raises:
         FileError: the folder cannot be read.
-        AllocatorError: no file there is an allocator whose breakpoints can be planned.
+        AllocatorError: no file there has an allocator whose breakpoints can be planned.
 
     """
     with ImageCache() as images:
@@ -65,14 +65,14 @@ def _path(name: str) -> Path:
 
 
 def _read(name: str) -> str:
-    """Return a script without its docstring, and without what it imports of the others."""
+    """Return a script without its docstring and its imports of the other scripts."""
     text = _path(name).read_text().split('"""', 2)[2]
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(_IMPORT)) + "\n\n"
 
 
 def _iter_modules(sysroot: str | None, images: ImageCache) -> Iterator[Module]:
-    """Yield each ELF file once, as if it were mapped where it is linked to."""
+    """Yield each ELF file once, as if it were mapped at its link-time address."""
     seen: set[str] = set()
     for number, (path, file) in enumerate(_iter_files(sysroot)):
         try:
@@ -85,13 +85,13 @@ def _iter_modules(sysroot: str | None, images: ImageCache) -> Iterator[Module]:
 
 
 def _iter_files(sysroot: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the path of each file as the target knows it, and as this host does."""
+    """Yield the path of each file on the target, and on this host."""
     if sysroot is None:
         paths = {m.path for m in read_mappings(os.getpid()) if m.executable and m.inode}
         yield from ((path, path) for path in sorted(paths))
         return
     if not Path(sysroot).is_dir():
-        raise FileError(f"{sysroot} is no folder", "give the folder that holds the copies")
+        raise FileError(f"{sysroot} is not a folder", "give the folder that holds the copies")
     for file in sorted(Path(sysroot).rglob("*")):
         if file.is_file():
             yield f"/{file.relative_to(sysroot)}", str(file)

@@ -1,10 +1,10 @@
-"""Frames of code without call frame information, from what the code will do to the stack.
+"""Rows for code without call frame information, from what the code will do to the stack.
 
-Not every file has such information: musl has none, nor has most assembly. But whatever a function
-does after a call, it will at last return; so its code, followed from the return address on, tells
-how far the stack pointer is below its own return address, and where the registers are that it
-restores for its caller. This takes a call to leave the stack pointer as it was, and nobody but the
-function itself to write to where it saved a register.
+musl and most assembly lack such information. But after a call a function goes on until it returns.
+So its code, followed from the return address on, tells how far the stack pointer is below its own
+return address, and where the registers are that it restores for its caller. Two things are taken
+for granted: a called function leaves the stack pointer as it was, and only the function itself
+writes to where it saved a register.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gdbleak.unwinding.code_map import CodeMap
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 
 _MAX_INSTRUCTIONS = 2000
-"""That one walk executes. The longest ways out of real functions have some hundred."""
+"""How many one walk executes; the longest ways out of real functions have some hundred."""
 
 _STATE_STEPS = 20
 
@@ -36,7 +36,7 @@ FRAME_POINTER_ROW = Row(
     {RIP: Rule(RuleKind.OFFSET, -WORD_BYTES), RBP: Rule(RuleKind.OFFSET, -2 * WORD_BYTES)},
     False,
 )
-"""Of a function that begins with `push %rbp; mov %rsp, %rbp`."""
+"""The row of a function that begins with `push %rbp; mov %rsp, %rbp`."""
 
 
 class _State(NamedTuple):
@@ -44,11 +44,11 @@ class _State(NamedTuple):
 
     registers: Mapping[int, Value]
     memory: Mapping[Sum, Value]
-    """Only where something was written."""
+    """Only the words that were written."""
 
 
 class StackHeights:
-    """Finds rows in the code of one ELF file, by link-time address."""
+    """Infers rows from the code of one ELF file, by link-time address."""
 
     def __init__(self, code: CodeMap) -> None:
         self._code = code
@@ -57,11 +57,11 @@ class StackHeights:
     def find_rows(self, address: int, behind_call: bool) -> tuple[Row, ...]:
         """Return rows for a frame that goes on at `address`, the surest first.
 
-        They are inferred: one is right only if it leads to a return address.
+        Each is a guess, and right only if it leads to a return address.
 
         Args:
-            address: where the frame goes on.
-            behind_call: a call is what stands before.
+            address: Where the frame goes on.
+            behind_call: Whether a call stands before that.
 
         Raises:
             ElfError: the file is damaged.
@@ -73,7 +73,7 @@ class StackHeights:
 
 
 class _Walk:
-    """One pass over all that a function may do before it returns."""
+    """One pass over all ways that a function may take before it returns."""
 
     def __init__(self, code: CodeMap, decoder: EffectsDecoder) -> None:
         self.has_frame_pointer = False
@@ -83,7 +83,7 @@ class _Walk:
         self._steps_left = _MAX_INSTRUCTIONS
 
     def follow(self, address: int, behind_call: bool) -> list[_State]:
-        """Return the state before each way out; none when there are too many to look at."""
+        """Return the state before each way out; nothing when that takes too many instructions."""
         ways_out = set()
         todo = [(address, _BEGINNING, behind_call)]
         while todo:
@@ -94,8 +94,8 @@ class _Walk:
                 if self._steps_left == 0:
                     return []
                 if instruction.flow is Flow.RETURN or (
-                    # The slot is a function's, which returns to the caller. Any other indirect
-                    # jump may as well be that of a switch.
+                    # Through a slot it jumps to a function, which returns to the caller. Any
+                    # other indirect jump may belong to a switch.
                     instruction.flow is Flow.INDIRECT_JUMP and instruction.slot is not None
                 ):
                     ways_out.add(place)
@@ -109,7 +109,7 @@ class _Walk:
         return [self._states[place] for place in ways_out]
 
     def _enter(self, place: int, state: _State, idle: bool) -> Effects | None:
-        """Return the instruction that is next; None where nothing new follows."""
+        """Return the next instruction; None where nothing new follows."""
         # Nothing was done since a call, and now a function begins: the call was to one that
         # never returns.
         if idle and self._code.is_function(place):
@@ -178,7 +178,7 @@ def _evaluate(value: Value, registers: Mapping[int, Value], memory: Mapping[Sum,
 
 
 def _forget_below(top: Value, memory: dict[Sum, Value]) -> None:
-    """What was written below the top of the stack, a called function writes over."""
+    """Forget what was written below the top of the stack: a called function may overwrite it."""
     if isinstance(top, Sum):
         for place in memory:
             if place.register == top.register and place.offset < top.offset:
@@ -186,7 +186,7 @@ def _forget_below(top: Value, memory: dict[Sum, Value]) -> None:
 
 
 def _join(one: _State, other: _State) -> _State:
-    """Return what holds whichever way was taken."""
+    """Return what holds for both ways to a place."""
     if one == other:
         return one
     registers = {n: v if other.registers[n] == v else None for n, v in one.registers.items()}
@@ -198,7 +198,7 @@ def _join(one: _State, other: _State) -> _State:
 
 
 def _make_rows(returning: Iterable[_State]) -> tuple[Row, ...]:
-    """Return the row on which all states at a return agree, if there is one."""
+    """Return the row on which the states at all ways out agree, if they do."""
     rows = [_make_row(state) for state in returning]
     if not rows:
         return ()
@@ -216,7 +216,7 @@ def _make_rows(returning: Iterable[_State]) -> tuple[Row, ...]:
 
 def _make_row(state: _State) -> Row | None:
     top = state.registers[RSP]
-    # A return address that the code wrote itself is none of its caller's.
+    # A return address that the code wrote itself does not lead to its caller.
     if not isinstance(top, Sum) or top in state.memory or (top.register == RSP and top.offset < 0):
         return None
     cfa = RegisterOffset(top.register, top.offset + WORD_BYTES)
