@@ -13,6 +13,7 @@ from gdbleak.analysis.sites import Resolver, SiteMaker
 from gdbleak.analysis.tally import Tally
 from gdbleak.bounds import bounded, check_bounds
 from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError, UsageError
 from gdbleak.ledger.blocks import HEAP, Block
@@ -91,6 +92,7 @@ class Analysis:
     recording: Recording
     modules: ModuleMap
     options: ReportOptions
+    images: ImageCache = field(default_factory=ImageCache)
     notes: list[str] = field(default_factory=list)
     _tallies: dict[Key, Tally] = field(default_factory=dict)
     _growth: dict[int, Series] = field(default_factory=dict)
@@ -266,7 +268,7 @@ class Analysis:
     def _open_image(self, module: Module) -> ElfImage | None:
         try:
             if module.file is not None:
-                return ElfImage(module.file, self._effort.share())
+                return self.images.open(module.file, self._effort.share())
             self.notes.append(f"no unwinding through {module.path}: {module.unreadable}")
         except ElfError as error:
             self.notes.append(f"no unwinding through {module.path}: {error}")

@@ -6,6 +6,7 @@ import time
 
 from gdbleak.analysis.passes import Analysis
 from gdbleak.capture.limits import Progress
+from gdbleak.elf.cache import ImageCache
 from gdbleak.follow.names import Names
 from gdbleak.follow.view import Subject
 from gdbleak.recording.end import UNFINISHED, End, EndedBy, Verification
@@ -34,6 +35,7 @@ class Snapshots:
         self._subject = subject
         self._interval_s = interval_s
         self._names = names
+        self._images = ImageCache()
         self._due_s = interval_s
         self._spent_s = 0.0
 
@@ -73,7 +75,7 @@ class Snapshots:
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
         began_s = time.process_time()
         modules = ModuleMap(self._subject.modules)
-        analysis = Analysis(recording, modules, self._subject.options)
+        analysis = Analysis(recording, modules, self._subject.options, self._images)
         report = analysis.make_report(self._names.resolve)
         self._spent_s += time.process_time() - began_s
         latest_s = elapsed_s // self._interval_s * self._interval_s

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
 from gdbleak.effort import Effort
-from gdbleak.elf.image import ElfImage, Section
+from gdbleak.elf.file import Section
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
