@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import recordings
 from fake_gdb import FakeGdb, FakeThread
 from support.events import hits_of
 
-from gdbleak.recording.frames import HEAD, HIT, MAGIC, PHASE, encode_json
-from gdbleak.recording.head import VERSION
+from gdbleak.recording.frames import HEAD, HIT, MAGIC, PHASE
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
 from gdbleak.recording.reader import Recording, Turn, iter_frames
@@ -95,12 +95,7 @@ def start(gdb, tmp_path):
 
     def start(recording=recording, stack_bytes=STACK_BYTES, probes=PROBES, sentinel=None):
         if recording.is_file() or not recording.exists():
-            values = {
-                "version": VERSION,
-                "functions": [],
-                "probes": [probe.to_json() for probe in probes],
-            }
-            recording.write_bytes(MAGIC + encode_json(HEAD, {**values, "modules": []}))
+            recordings.write(recording, recordings.head(probes=[each.to_json() for each in probes]))
         plan = {
             "pid": os.getpid(),
             "recording": str(recording),
