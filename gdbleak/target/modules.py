@@ -172,9 +172,7 @@ class ModuleReader:
         start, end = mapping.start, mapping.end
         try:
             with tempfile.TemporaryFile() as file:
-                os.fchmod(
-                    file.fileno(), 0o444
-                )  # the GDB that reads symbols may run as another user
+                os.fchmod(file.fileno(), 0o444)  # GDB reads symbols perhaps as another user
                 file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
                 file.flush()
                 copy = self._keep("/proc/self/fd", file.fileno())
