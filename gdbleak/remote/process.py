@@ -61,13 +61,14 @@ class RemoteMemory:
 class RemoteProcess:
     """A process that a gdbserver can see."""
 
-    def __init__(self, debugger: Debugger, folder: Path, address: str) -> None:
+    def __init__(self, debugger: Debugger, folder: Path, address: str, images: ImageCache) -> None:
         """Connect to a gdbserver.
 
         Args:
             debugger: A GDB without a process.
             folder: Its private folder.
             address: HOST:PORT.
+            images: Keeps the copies of its files for those who read them later.
 
         Raises:
             AttachError: there is no gdbserver.
@@ -75,6 +76,7 @@ class RemoteProcess:
         """
         self._debugger = debugger
         self._folder = folder
+        self._images = images
         self.address = address
         self._files = 0
         for setting in _SETTINGS:
@@ -208,19 +210,16 @@ class RemoteProcess:
         size = self.status().get("VmRSS")
         return int(size.split()[0]) << 10 if size else None
 
-    def read_modules(self, images: ImageCache) -> ModuleMap:
+    def read_modules(self) -> ModuleMap:
         """Copy the program and libraries, and return where they are mapped.
-
-        Args:
-            images: Where the copies are kept for those who read them later.
 
         Raises:
             ProcessUnusableError: they are of another architecture.
 
         """
-        return ModuleMap(self._iter_modules(images))
+        return ModuleMap(self._iter_modules())
 
-    def _iter_modules(self, images: ImageCache) -> Iterator[Module]:
+    def _iter_modules(self) -> Iterator[Module]:
         named = [mapping for mapping in self.read_mappings() if mapping.inode and mapping.path]
         for path, group in groupby(named, key=lambda mapping: mapping.path):
             lines = list(group)
@@ -230,7 +229,7 @@ class RemoteProcess:
             try:
                 file = str(self.fetch(path))
                 self._check_architecture(file)
-                image = images.open(file, Effort())
+                image = self._images.open(file, Effort())
             except (DebuggerFailedError, ElfError) as error:
                 yield Module(path, first.start, end, first.start, None, None, str(error))
                 continue

@@ -69,10 +69,10 @@ def trace_remote(
         _prove(gdb, folder / "proof")
         machine = X86_64.elf_machine_number
         with Debugger(gdb, None, folder, machine) as debugger:
-            process = RemoteProcess(debugger, folder, address)
+            process = RemoteProcess(debugger, folder, address, images)
             process.choose(pid)
             target = process.inspect()
-            modules = process.read_modules(images)
+            modules = process.read_modules()
             plan = plan_probes(
                 find_allocators(modules, None, selection, images),
                 RemoteMemory(debugger),
