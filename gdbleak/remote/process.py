@@ -76,7 +76,7 @@ class RemoteProcess:
         """
         self._debugger = debugger
         self._folder = folder
-        self._images = images
+        self._images = images or ImageCache()
         self.address = address
         self._files = 0
         for setting in _SETTINGS:
