@@ -61,7 +61,9 @@ class RemoteMemory:
 class RemoteProcess:
     """A process that a gdbserver can see."""
 
-    def __init__(self, debugger: Debugger, folder: Path, address: str, images: ImageCache) -> None:
+    def __init__(
+        self, debugger: Debugger, folder: Path, address: str, images: ImageCache | None = None
+    ) -> None:
         """Connect to a gdbserver.
 
         Args:
