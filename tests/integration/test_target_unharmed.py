@@ -66,6 +66,19 @@ def test_no_file_stays_open_in_python(worker):
     assert_ends_well(worker)
 
 
+def test_no_program_or_library_stays_open_until_a_collection(worker):
+    """A caller may trace often, and collect garbage seldom."""
+    gc.disable()
+    try:
+        report = gdbleak.trace(worker.pid, duration_s=0.1)
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    finally:
+        gc.enable()
+    read = (report.target.exe, ".debug", ".so")
+    assert not [link for link in links if link.endswith(read) or ".so." in link]
+    assert_ends_well(worker)
+
+
 def test_both_names_of_the_command_do_the_same(cli, worker):
     result = cli.run(worker.pid, "--duration", 0.1, "--format", "json")
 
