@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.passes import analyse
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
@@ -252,7 +253,7 @@ def make_report(
         notes.append(_INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    report = Analysis(recording, modules, options).make_report(resolve)
+    report = analyse(recording, modules, options, resolve)
     return replace(report, notes=(*report.notes, *notes))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gdbleak.analysis.grouping import BY
-from gdbleak.analysis.passes import SORTS, ReportOptions
+from gdbleak.analysis.options import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError, UndecidedError, UsageError, WriteError
 from gdbleak.host.streams import discard_output

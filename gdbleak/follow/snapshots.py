@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gdbleak.analysis.passes import Analysis
+from gdbleak.analysis.passes import analyse
 from gdbleak.capture.limits import Progress
 from gdbleak.follow.names import Names
 from gdbleak.follow.view import Subject
@@ -71,8 +71,7 @@ class Snapshots:
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
         began_s = time.process_time()
         modules = ModuleMap(self._subject.modules)
-        analysis = Analysis(recording, modules, self._subject.options)
-        report = analysis.make_report(self._names.resolve)
+        report = analyse(recording, modules, self._subject.options, self._names.resolve)
         self._spent_s += time.process_time() - began_s
         latest_s = elapsed_s // self._interval_s * self._interval_s
         self._due_s = max(self._due_s + self._interval_s, latest_s)

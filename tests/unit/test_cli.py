@@ -15,7 +15,7 @@ import pytest
 from reports import LEFT_AS_FOUND, SAMPLES
 
 from gdbleak import __version__, cli
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.commands.output import check_writable, parse_size
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError

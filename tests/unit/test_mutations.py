@@ -21,7 +21,7 @@ from support.crew import TORTURE
 from test_hostile_files import read_all
 
 from gdbleak.analysis.grouping import BY
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.api import make_report
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import GdbleakError

@@ -1,0 +1,147 @@
+"""From the events of a recording to what was added up for each call stack. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gdbleak.analysis.allocator_mappings import AllocatorMappings
+from gdbleak.analysis.grouping import Key, part_of
+from gdbleak.analysis.images import Images
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.tally import Tally
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.ledger.heap import Ledger
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import Hit, Recording, Resident, Turn
+from gdbleak.report.history import PARTS, QUARTER, Series, Span
+from gdbleak.unwinding.stacks import Unwinder
+from gdbleak.verdicts.turnover import UNKNOWN, size_class
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What the events of a recording come to."""
+
+    span: Span
+    events: int
+    """Calls and returns."""
+    ledger: Ledger
+    """Closed."""
+    tallies: Mapping[Key, Tally]
+    """Of each call stack whose blocks the report is about."""
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
+    called: frozenset[int]
+    """The probes that were hit, by number."""
+    turns: tuple[Turn, ...]
+    resident: tuple[Resident, ...]
+    notes: tuple[str, ...]
+    """Sentences about modules that could not be unwound through."""
+
+
+def collect(recording: Recording, modules: ModuleMap, options: ReportOptions) -> Collected:
+    """Replay a recording, and add up its blocks by call stack.
+
+    Args:
+        recording: Read once from its first event to its last.
+        modules: What the process had mapped, with the files to unwind through.
+        options: Which blocks count.
+
+    """
+    span = find_span(recording)
+    images = Images()
+    adder = _Adder(recording, modules, images, options, span)
+    replay = Replay(
+        recording.probes, recording.functions, adder.add, adder.resize, adder.free_older
+    )
+    called: set[int] = set()
+    turns = []
+    resident = []
+    for event in recording.iter_events():
+        replay.feed(event)
+        if isinstance(event, Hit):
+            called.add(event.probe)
+        elif isinstance(event, Turn):
+            turns.append(event)
+        elif isinstance(event, Resident):
+            resident.append(event)
+    ledger = replay.ledger
+    ledger.close()
+    for block in ledger.survivors:
+        adder.add(block)
+    return Collected(
+        span=span,
+        events=replay.events,
+        ledger=ledger,
+        tallies=adder.tallies,
+        older_frees=adder.older_frees,
+        called=frozenset(called),
+        turns=tuple(turns),
+        resident=tuple(resident),
+        notes=tuple(images.notes),
+    )
+
+
+def find_span(recording: Recording) -> Span:
+    """Return when the window was opened and closed, and its tail ended."""
+    end_ns = (recording.end or {}).get("end_ns") or recording.last_ns
+    # Without a beginning there was no window: the process ended while it was attached to.
+    opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
+    end_ns = max(end_ns, opened_ns)
+    closed_ns = end_ns
+    if recording.head["tail_s"]:
+        closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+    return Span(opened_ns, closed_ns, end_ns)
+
+
+class _Adder:
+    """Adds blocks up as the ledger retires them, so that those that are freed need not be kept."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        modules: ModuleMap,
+        images: Images,
+        options: ReportOptions,
+        span: Span,
+    ) -> None:
+        self.tallies: dict[Key, Tally] = {}
+        self.older_frees: dict[int, list[int]] = {}
+        self._growth: dict[int, Series] = {}
+        """Of the blocks that were resized and not added yet, by their identity."""
+        self._recording = recording
+        self._options = options
+        self._span = span
+        self._unwinder = Unwinder(modules, images.open, options.max_frames)
+        self._own_mappings = AllocatorMappings(recording, modules, images.open)
+
+    def resize(self, block: Block, by: int, time_ns: int) -> None:
+        """Keep by how much a block grew until it is known whether it counts."""
+        self._growth.setdefault(id(block), Series()).add(self._span.part(time_ns), by)
+
+    def free_older(self, size: int, time_ns: int) -> None:
+        """Count a free of a block from before the window."""
+        part = self._span.part(time_ns)
+        if part < PARTS:
+            kind = size_class(size) if size else UNKNOWN
+            self.older_frees.setdefault(kind, [0] * 4)[part // QUARTER] += 1
+
+    def add(self, block: Block) -> None:
+        """Add a block to its call stack, if the report is about blocks of its size."""
+        options = self._options
+        growth = self._growth.pop(id(block), None)
+        if block.size < options.min_size:
+            return
+        if options.max_size is not None and block.size > options.max_size:
+            return
+        stack, registers = self._recording.stack(block.stack)
+        call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
+        if block.kind != HEAP and self._own_mappings.include(call_stack):
+            return
+        key = Key(call_stack, block.kind, part_of(block, options.by))
+        tally = self.tallies.get(key)
+        if tally is None:
+            tally = self.tallies[key] = Tally(self._span)
+        tally.add(block, growth, options.older_ms * 1e6)
