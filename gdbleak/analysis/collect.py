@@ -11,11 +11,12 @@ from gdbleak.analysis.images import Images
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
-from gdbleak.ledger.heap import Ledger
+from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.reader import Hit, Recording, Resident, Turn
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
+from gdbleak.unwinding.known_stacks import CallStack
 from gdbleak.unwinding.stacks import Unwinder
 from gdbleak.verdicts.turnover import UNKNOWN, size_class
 
@@ -54,16 +55,23 @@ def collect(recording: Recording, modules: ModuleMap, options: ReportOptions) ->
     images = Images()
     adder = _Adder(recording, modules, images, options, span)
     replay = Replay(
-        recording.probes, recording.functions, adder.add, adder.resize, adder.free_older
+        recording.probes,
+        recording.functions,
+        adder.add,
+        adder.resize,
+        adder.free_older,
+        ignore if adder.leaves_out else adder.admit,
     )
     called: set[int] = set()
     turns = []
     resident = []
     for event in recording.iter_events():
-        replay.feed(event)
         if isinstance(event, Hit):
             called.add(event.probe)
-        elif isinstance(event, Turn):
+            replay.feed_hit(event)
+            continue
+        replay.feed(event)
+        if isinstance(event, Turn):
             turns.append(event)
         elif isinstance(event, Resident):
             resident.append(event)
@@ -111,11 +119,29 @@ class _Adder:
         self.older_frees: dict[int, list[int]] = {}
         self._growth: dict[int, Series] = {}
         """Of the blocks that were resized and not added yet, by their identity."""
+        self._stacks: list[CallStack] = []
+        self._numbers: dict[CallStack, int] = {}
+        """What blocks know their call stacks by."""
+        self._by_number: dict[tuple[int, str, str], Tally] = {}
         self._recording = recording
-        self._options = options
+        self._min_size, self._max_size = options.min_size, options.max_size
+        self.leaves_out = self._min_size > 0 or self._max_size is not None
+        """Blocks of some sizes do not count: so no stack is unwound before that is known."""
+        self._older_ns = options.older_ms * 1e6
+        self._by = options.by
         self._span = span
         self._unwinder = Unwinder(modules, images.open, options.max_frames)
         self._own_mappings = AllocatorMappings(recording, modules, images.open)
+
+    def admit(self, block: Block) -> None:
+        """Unwind the stack of a new block: it takes least time right after it was read."""
+        stack, registers = self._recording.stack(block.stack)
+        call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
+        number = self._numbers.get(call_stack)
+        if number is None:
+            number = self._numbers[call_stack] = len(self._stacks)
+            self._stacks.append(call_stack)
+        block.stack = number
 
     def resize(self, block: Block, by: int, time_ns: int) -> None:
         """Keep by how much a block grew until it is known whether it counts."""
@@ -130,18 +156,19 @@ class _Adder:
 
     def add(self, block: Block) -> None:
         """Add a block to its call stack, if the report is about blocks of its size."""
-        options = self._options
-        growth = self._growth.pop(id(block), None)
-        if block.size < options.min_size:
+        growth = self._growth.pop(id(block), None) if self._growth else None
+        if self.leaves_out:
+            if block.size < self._min_size:
+                return
+            if self._max_size is not None and block.size > self._max_size:
+                return
+            self.admit(block)
+        if block.kind != HEAP and self._own_mappings.include(self._stacks[block.stack]):
             return
-        if options.max_size is not None and block.size > options.max_size:
-            return
-        stack, registers = self._recording.stack(block.stack)
-        call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
-        if block.kind != HEAP and self._own_mappings.include(call_stack):
-            return
-        key = Key(call_stack, block.kind, part_of(block, options.by))
-        tally = self.tallies.get(key)
+        part = part_of(block, self._by) if self._by != "stack" else ""
+        tally = self._by_number.get((block.stack, block.kind, part))
         if tally is None:
-            tally = self.tallies[key] = Tally(self._span)
-        tally.add(block, growth, options.older_ms * 1e6)
+            tally = Tally(self._span)
+            self._by_number[block.stack, block.kind, part] = tally
+            self.tallies[Key(self._stacks[block.stack], block.kind, part)] = tally
+        tally.add(block, growth, self._older_ns)

@@ -56,15 +56,16 @@ class Tally:
         """
         self.allocated_bytes += block.allocated_bytes
         self.allocated_count += 1
-        alive = block.freed_ns is None
-        age_ns = (block.freed_ns or self.span.end_ns) - block.born_ns
+        freed_ns = block.freed_ns
+        alive = freed_ns is None
+        age_ns = (freed_ns or self.span.end_ns) - block.born_ns
         if not block.is_older and not (block.is_last and alive):
             (self.alive_ages if alive else self.freed_ages).append(age_ns)
             self.size += block.size or block.allocated_bytes
         elif block.is_older and alive:
             self.older_count += 1
             self.older_bytes += block.net_bytes
-        if block.freed_ns is not None:
+        if not alive:
             self.freed_count += 1
         elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
             self.outstanding_bytes += block.net_bytes

@@ -33,6 +33,7 @@ from gdbleak.ledger.mappings import MappingLedger
 from gdbleak.recording.functions import AllocatorFunction, MappingCall
 from gdbleak.recording.phases import Phase
 
+_UNMAP = MappingCall.UNMAP  # to look up a member of an enumeration takes long, for each event
 FAILED = (1 << 64) - 1
 """What mmap, mremap and sbrk return then, and brk."""
 
@@ -49,6 +50,7 @@ class Ledger:
         retire: Callable[[Block], None],
         resize: Callable[[Block, int, int], None] = ignore,
         free_older: Callable[[int, int], None] = ignore,
+        admit: Callable[[Block], None] = ignore,
     ) -> None:
         """Begin the books.
 
@@ -56,9 +58,10 @@ class Ledger:
             retire: Is given every block of the window when it was freed.
             resize: Is given every block that was resized, by how many net bytes it grew, and when.
             free_older: Is given the size of each older block that was freed, or 0, and when.
+            admit: Is given every block of the window when the call that hands it out returns.
 
         """
-        self.mappings = MappingLedger(retire, resize)
+        self.mappings = MappingLedger(retire, resize, admit)
         self.allocations = 0
         """Blocks of the heap handed out in the window."""
         self.resizes = 0
@@ -77,10 +80,12 @@ class Ledger:
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
-        self._freeing: dict[int, Free] = {}
+        self._freeing: dict[int, tuple[int, AllocatorFunction, int, int]] = {}
+        """By thread, the fields of its latest `Free`."""
         self._retire = retire
         self._resize = resize
         self._free_older = free_older
+        self._admit = admit
         self._displaced: list[Block] = []
         """Blocks that were to be put back, and found others at their addresses."""
         self._admits = True
@@ -108,9 +113,10 @@ class Ledger:
 
         `usable` is the size of the block that `pointer` names, if that is known.
         """
-        escaped = self._escaped.pop(thread, None)
-        if escaped is not None:
-            self.unfinished_calls += stack_pointer > escaped
+        if self._escaped:
+            escaped = self._escaped.pop(thread, None)
+            if escaped is not None:
+                self.unfinished_calls += stack_pointer > escaped
         call = self._calls.get(thread)
         if call:
             nested = stack_pointer < call.stack_pointer
@@ -120,7 +126,7 @@ class Ledger:
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
-        if function.mapping is MappingCall.UNMAP:
+        if function.mapping is _UNMAP:
             self.mappings.unmap(pointer, length, time_ns)
             return
         if function.is_internal:
@@ -128,15 +134,14 @@ class Ledger:
             return
         before = self._freeing.pop(thread, None)
         if not function.allocates:
-            free = Free(allocator, function, stack_pointer, pointer)
-            self._freeing[thread] = free
-            if pointer in self._alive or not (before and before.calls(free)):
+            free = self._freeing[thread] = allocator, function, stack_pointer, pointer
+            if pointer in self._alive or not (before and Free(*before).calls(Free(*free))):
                 self._free(pointer, usable, time_ns)
             return
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
         self._calls[thread] = Call(
-            *(stack_pointer, function, pointer, size, length, flags, block, usable)
+            stack_pointer, function, pointer, size, length, flags, block, usable
         )
 
     def leave(
@@ -279,9 +284,22 @@ class Ledger:
             first = call.before if is_older else call.size
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
-                *(address, first, added, first, time_ns, None, thread, stack),
-                *(0, HEAP, is_older, False, mark),
+                # one by one: to unpack a tuple would take half as long again
+                address,
+                first,
+                added,
+                first,
+                time_ns,
+                None,
+                thread,
+                stack,
+                0,
+                HEAP,
+                is_older,
+                False,
+                mark,
             )
+            self._admit(block)
             if is_older:
                 self._set_size(block, call.size, time_ns)
             self.allocations += 1

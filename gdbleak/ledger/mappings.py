@@ -29,9 +29,12 @@ class MappingLedger:
     """The books of the mappings that were made in one window."""
 
     def __init__(
-        self, retire: Callable[[Block], None], resize: Callable[[Block, int, int], None]
+        self,
+        retire: Callable[[Block], None],
+        resize: Callable[[Block, int, int], None],
+        admit: Callable[[Block], None],
     ) -> None:
-        """Begin the books; `retire` and `resize` are as for `Ledger`.
+        """Begin the books; `retire`, `resize` and `admit` are as for `Ledger`.
 
         A mapping is retired when all of it has gone.
         """
@@ -39,6 +42,7 @@ class MappingLedger:
         """Whether new mappings are recorded."""
         self._retire = retire
         self._resize = resize
+        self._admit = admit
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._break: int | None = None
@@ -126,6 +130,7 @@ class MappingLedger:
         block = Block(
             start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False, 0
         )
+        self._admit(block)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:
