@@ -135,8 +135,9 @@ class Ledger:
         before = self._freeing.pop(thread, None)
         if not function.allocates:
             free = self._freeing[thread] = allocator, function, stack_pointer, pointer
-            if pointer in self._alive or not (before and Free(*before).calls(Free(*free))):
-                self._free(pointer, usable, time_ns)
+            block = self._alive.pop(pointer, None)
+            if block or (pointer and not (before and Free(*before).calls(Free(*free)))):
+                self._end(block, usable, time_ns)
             return
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
@@ -332,10 +333,6 @@ class Ledger:
         else:
             increment = call.size - (1 << 64 if call.size >> 63 else 0)
             self.mappings.move_break(result, increment, time_ns, thread, stack)
-
-    def _free(self, pointer: int, usable: int, time_ns: int) -> None:
-        if pointer:
-            self._end(self._alive.pop(pointer, None), usable, time_ns)
 
     def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
         self.frees += 1

@@ -70,9 +70,8 @@ class Replay:
         self._latest: dict[int, Hit] = {}
         self._probes = [(p, by_name[p.function]) for p in probes]
         self._places = [_place(function) for _, function in self._probes]
-        self._takers = [self._find_taker(probe, function) for probe, function in self._probes]
         self._phase = Phase.ALL
-        self._are_in = self._find_those_in()
+        self._takers = self._find_takers()
         self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
 
     def feed(self, event: Event) -> None:
@@ -86,17 +85,19 @@ class Replay:
 
     def _turn(self, turn: Turn) -> None:
         phase = self._phase = turn.phase
-        self._are_in = self._find_those_in()
+        self._takers = self._find_takers()
         if phase is Phase.NONE:
             self._latest.clear()
         self.ledger.turn(phase, turn.time_ns)
 
-    def _find_those_in(self) -> list[bool]:
-        """Return of each breakpoint whether it is in now."""
-        return [self._phase in probe.phases for probe, _ in self._probes]
+    def _find_takers(self) -> list[Callable[[Hit], None] | None]:
+        """Return what takes the hits of each breakpoint that is in now."""
+        return [
+            self._find_taker(probe, function) if self._phase in probe.phases else None
+            for probe, function in self._probes
+        ]
 
     def _find_taker(self, probe: Probe, function: AllocatorFunction) -> Callable[[Hit], None]:
-        """Return what takes the hits of a probe."""
         if probe.role is Role.ESCAPE:
             return self._escape
         if probe.role is Role.ENTRY:
@@ -114,8 +115,9 @@ class Replay:
         perhaps.
         """
         _, number, _, thread, registers, _, _ = hit
+        take = self._takers[number]
         # While breakpoints are put in or taken out, some are in before or after the others.
-        if not self._are_in[number]:
+        if take is None:
             return
         latest = self._latest.get(thread)
         if latest and latest.probe == number and latest.registers == registers:
@@ -123,7 +125,7 @@ class Replay:
                 return
         self._latest[thread] = hit
         self.events += 1
-        self._takers[number](hit)
+        take(hit)
 
     def _enter(self, hit: Hit) -> None:
         _, number, time_ns, thread, registers, stored, _ = hit

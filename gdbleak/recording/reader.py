@@ -154,9 +154,12 @@ class Decoder:
         self._structs = [
             struct.Struct(f"<QQ{len(probe.registers) + probe.stores}Q") for probe in probes
         ]
-        self._unpacks = [layout.unpack_from for layout in self._structs]
-        self._behind = [2 + len(probe.registers) for probe in probes]
-        """Where in what is unpacked the registers end."""
+        self._layouts = [
+            (layout.unpack_from, end, probe.stores and end, probe.stores > 2 and end + 2)
+            for layout, probe in zip(self._structs, probes)
+            for end in [2 + len(probe.registers)]
+        ]
+        """What unpacks a hit, and where then the registers end, what is stored and the mark is."""
 
     def decode(
         self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
@@ -176,16 +179,19 @@ class Decoder:
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
         """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
-        values = self._unpacks[probe](data, payload)
-        end = self._behind[probe]
-        words = len(values) - end
-        stored = values[end] if words else 0
-        mark = values[end + 2] if words > 2 else 0
-        return _new_hit((position, probe, values[0], values[1], values[2:end], stored, mark))
-
-    def values(self, data: Any, probe: int, payload: int) -> tuple[int, ...]:
-        """Return time and thread of a hit, its registers, and the words that it holds beside."""
-        return self._unpacks[probe](data, payload)
+        unpack, end, stored, mark = self._layouts[probe]
+        values = unpack(data, payload)
+        return _new_hit(
+            (
+                position,
+                probe,
+                values[0],
+                values[1],
+                values[2:end],
+                values[stored] if stored else 0,
+                values[mark] if mark else 0,
+            )
+        )
 
     def stack_offset(self, probe: int) -> int:
         """Where in a hit's payload the raw stack begins."""
@@ -268,6 +274,15 @@ class Recording:
         self.probes = [Probe.from_json(values) for values in self.head["probes"]]
         self._decoder = Decoder(self.probes)
         self._first = len(MAGIC) + FRAME.size + length
+        self._stacks = [
+            (
+                probe.registers,
+                struct.Struct(f"<16x{len(probe.registers)}Q").unpack_from,
+                self._decoder.stack_offset(number),
+            )
+            for number, probe in enumerate(self.probes)
+        ]
+        """Names of a hit's registers, what unpacks them, and where behind them the stack begins."""
         self._chunk = b"", 0, 0
         """The part of the file that was read last, where it begins, and where its frames end."""
         self._hit_bytes = FRAME.size
@@ -326,9 +341,9 @@ class Recording:
             data, begin = self._read_frame(position), 0
         _, _, probe, length = FRAME.unpack_from(data, begin)
         payload = begin + FRAME.size
-        names, values = self.probes[probe].registers, self._decoder.values(data, probe, payload)
-        stack = memoryview(data)[payload + self._decoder.stack_offset(probe) : payload + length]
-        return stack, dict(zip(names, values[2:]))
+        names, unpack, stack = self._stacks[probe]
+        registers = dict(zip(names, unpack(data, payload)))
+        return memoryview(data)[payload + stack : payload + length], registers
 
     def _read_frame(self, position: int) -> bytes:
         """Return a frame that was whole when it was found."""

@@ -8,7 +8,6 @@ the recorded stack. Where these are the same again, so is the call stack.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
@@ -19,8 +18,7 @@ _MOST_OF_PLACE = 8
 """So many are kept of one place: to compare more would take longer than to unwind."""
 
 
-@dataclass(frozen=True)
-class CallStack:
+class CallStack(NamedTuple):
     """From where a function was called, and its caller, and so on."""
 
     addresses: tuple[int, ...]
