@@ -17,10 +17,9 @@ from gdbleak.errors import FileError, UndecidedError, UsageError, WriteError
 from gdbleak.host.streams import discard_output
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
 from gdbleak.report.endings import find_doubt
-from gdbleak.report.model import Report
+from gdbleak.report.model import Report, Word
 from gdbleak.report.suppressions import Suppression
 from gdbleak.report.suppressions import parse as parse_suppressions
-from gdbleak.verdicts.rules import Word
 
 LISTED_BLOCKS = 1000
 """How many blocks of a call stack a report holds that was asked for them."""
@@ -131,7 +130,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VERDICT",
         help="return 6 if a call stack has this verdict, such as `leak`; 1 if none has, and the "
         "window did not end as asked; several with commas: "
-        f"{', '.join(word.value for word in Word)}",
+        f"{', '.join(Word)}",
     )
     group.add_argument(
         "-a",
@@ -247,7 +246,7 @@ class Output:
         doubt = find_doubt(report) if self._fail_on else None
         if doubt:
             reason, remedy = doubt
-            words = " or ".join(f"`{word.value}`" for word in self._fail_on)
+            words = " or ".join(f"`{word}`" for word in self._fail_on)
             raise UndecidedError(
                 f"{reason}: no call stack is {words} in its report, which does not mean that none"
                 " is",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.text.choices import Choice
+
 SCHEMA = "gdbleak.report/1"
 
 
@@ -54,12 +56,23 @@ class OutstandingBlock:
     """Who allocated it."""
 
 
+class Word(Choice):
+    """What a site is called; docs/verdicts.md defines each."""
+
+    LEAK = "leak"
+    SUSPECT = "leak?"
+    GROWING = "growing"
+    CACHE = "cache?"
+    TURNOVER = "turnover?"
+    CHURN = "churn"
+    FEW = "too few"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a site deserves to be called, and why."""
 
-    word: str
-    """One of `gdbleak.verdicts.rules.Word`."""
+    word: Word
     evidence: str
     """A clause that says what the word rests on."""
     lasting: float | None = None

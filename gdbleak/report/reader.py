@@ -25,6 +25,7 @@ from gdbleak.report.model import (
     Verdict,
     Verification,
     WindowInfo,
+    Word,
 )
 from gdbleak.text.lines import cut
 
@@ -90,11 +91,15 @@ def _read_site(values: dict[str, Any]) -> Site:
         "frames": frames,
         "caller": caller if frames else None,
         "estimate": _make(Estimate, values.get("estimate")),
-        "verdict": _make(Verdict, values.get("verdict")),
+        "verdict": _read_verdict(values.get("verdict")),
         "history": tuple(values.get("history", ())),
         "blocks": tuple(map(_read_block, values.get("blocks", ()))),
     }
     return fill(Site, {**values, **read})
+
+
+def _read_verdict(values: dict[str, Any] | None) -> Verdict | None:
+    return None if values is None else fill(Verdict, {**values, "word": Word(values["word"])})
 
 
 def _read_block(values: dict[str, Any]) -> OutstandingBlock:
