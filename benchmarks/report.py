@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
 from targets import Target, build
 
-from gdbleak.recording.reader import END, HIT, MAGIC, Recording, encode_json, iter_frames
+from gdbleak.recording.frames import HIT, MAGIC
+from gdbleak.recording.reader import Recording, iter_frames
 
 SECONDS = 5
 FRAME_BYTES = 8
@@ -61,7 +63,7 @@ def repeat(recording: Path, events: int, longer: Path) -> None:
             time_ns = _TIME.unpack_from(data, payload)[0] + number // len(hits) * (last - first)
             file.write(data[payload - FRAME_BYTES : payload])
             file.write(_TIME.pack(time_ns) + data[payload + _TIME.size : payload + length])
-        file.write(encode_json(END, {**end, "end_ns": time_ns}))
+        file.write(replace(end, end_ns=time_ns).encode())
 
 
 def measure(recording: Path, folder: Path) -> tuple[float, float, float]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gdbleak.api import ReportOptions, load, trace
     from gdbleak.errors import GdbleakError
     from gdbleak.report.model import Frame, Report, Site
-    from gdbleak.survey.suspects import Search, find_suspects
+    from gdbleak.survey.search import Search, find_suspects
 else:
 
     def __dir__():
@@ -40,7 +40,7 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from gdbleak import api, errors
         from gdbleak.report import model as report
-        from gdbleak.survey import suspects
+        from gdbleak.survey import search
 
-        homes = api, errors, report, suspects
+        homes = api, errors, report, search
         return next(vars(home)[name] for home in homes if name in vars(home))

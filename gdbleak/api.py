@@ -6,21 +6,22 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
+from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import Looks, find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.effort import Effort
-from gdbleak.errors import WriteError
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
@@ -30,43 +31,50 @@ from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
 from gdbleak.preflight.pilot import measure_rate
+from gdbleak.recording.head import Head
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.recording.reader import HEAD, MAGIC, VERSION, Recording, encode_json, reading
+from gdbleak.recording.rate import Rate
+from gdbleak.recording.reader import Recording, reading
+from gdbleak.recording.writer import begin_recording
 from gdbleak.report.model import Frame, Report
 from gdbleak.safety.journals import check_journal
-from gdbleak.target.link_map import read_search_order
+from gdbleak.target.live import LiveProcess
 from gdbleak.target.memory_limit import find_limit
-from gdbleak.target.modules import ModuleReader, find_again, looking_at
+from gdbleak.target.modules import find_again
 from gdbleak.target.owners import Owner, owner_of_process
-from gdbleak.target.proc import Memory, memory_status, read_mappings, resident_set
+from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import inspect, isoformat
-from gdbleak.verdicts.rates import Rate
 
 _INTERRUPTED = "interrupted: function names were not read"
 
 __all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
 
 
-@raised_limits()
+@dataclass(frozen=True)
+class Watcher:
+    """What is told of a window, before it and while it is open."""
+
+    on_rate: Callable[[Rate], None] = lambda _: None
+    on_progress: Callable[[Progress], None] = lambda _: None
+    view: View | None = None
+    """Shows the window, in a process of its own."""
+    on_report: Callable[[Report], None] | None = None
+    """Called with each report that the view pickles."""
+
+
 def trace(
     pid: int,
-    duration_s: float = 10.0,
+    duration_s: float = Limits.duration_s,
     *,
-    budget_percent: float = 30.0,
-    tail_s: float = 0.0,
-    max_events: int | None = None,
-    max_pause_ms: float = 500.0,
-    max_memory: int = 512 << 20,
-    stack_bytes: int = 4096,
     mappings: bool = False,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
     save: str | os.PathLike[str] | None = None,
-    on_rate: Callable[[Rate], None] = lambda _: None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_rate: Callable[[Rate], None] = Watcher.on_rate,
+    on_progress: Callable[[Progress], None] = Watcher.on_progress,
     on_report: Callable[[Report], None] | None = None,
     interval_s: float = 5.0,
-    view: View | None = None,
+    **limits: Any,
 ) -> Report:
     """Record what a process allocates and frees for a while, and report what stays.
 
@@ -76,24 +84,16 @@ def trace(
     Args:
         pid: The process.
         duration_s: Length of the window in seconds.
-        budget_percent: For which share of the time the process may be slowed; above it, blocks are
-            recorded in bursts, and counts are estimates. With 100 everything is recorded.
-        tail_s: For how long after the window it is recorded what becomes of its blocks.
-        max_events: End the window after so many calls and returns.
-        max_pause_ms: Do not attach when that is estimated to halt the process for longer, and end
-            the window when it stood still for longer at once.
-        max_memory: End the window when gdbleak or its GDB hold more bytes.
-        stack_bytes: How much raw stack to keep of each allocation.
         mappings: Also record what the program maps itself.
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
         on_rate: Called before the window with how often the process allocates.
-        on_progress: Called about ten times a second during the window.
+        on_progress: Called about ten times a second during the window; must be quick.
         on_report: Called at each interval of the window with a report of it so far, in a thread of
             its own; what it raises ends the window, and is raised when the process was released.
         interval_s: How often that is.
-        view: Shows the window while it is open, in place of `on_report`.
+        limits: The other fields of `gdbleak.capture.limits.Limits`, by name.
 
     Raises:
         UsageError: a number is out of its range.
@@ -103,72 +103,80 @@ def trace(
         KeyboardInterrupt: Ctrl-C came before the window was open.
 
     """
-    selection = replace(selection, mappings=mappings or selection.mappings)
-    limits = Limits(
-        duration_s, max_events, max_pause_ms, max_memory, stack_bytes, budget_percent, tail_s
+    view = Pickles(interval_s) if on_report else None
+    return record(
+        pid,
+        Limits(duration_s, **limits),
+        replace(selection, mappings=mappings or selection.mappings),
+        options,
+        save,
+        Watcher(on_rate, on_progress, view, on_report),
     )
-    check_processor_time(duration_s + tail_s)
+
+
+@raised_limits()
+def record(
+    pid: int,
+    limits: Limits,
+    selection: Selection,
+    options: ReportOptions,
+    save: str | os.PathLike[str] | None,
+    watcher: Watcher,
+) -> Report:
+    """Do what `trace` does."""
+    check_processor_time(limits.duration_s + limits.tail_s)
     gdb = find_gdb()
     check_journal(pid)
     target = inspect(pid)
-    check_halt(pid, target.threads, max_pause_ms)
-    with private_folder() as folder, _open_memory(pid) as memory:
-        reader = ModuleReader(pid, memory)
-        try:
-            with looking_at(pid):
-                modules = reader.read(read_mappings(pid))
-            order = read_search_order(pid, memory)
-            allocators = find_allocators(modules, order, selection)
-            plan = plan_probes(allocators, memory, usable_sizes=selection.usable_sizes)
-            rate = measure_rate(pid, plan.entries)
-            on_rate(rate)
-            limit = find_limit(pid)
-            recording = Path(save) if save else folder / "recording"
-            write_head(
-                recording,
-                {
-                    "version": VERSION,
-                    "started": isoformat(time.time()),
-                    "target": target.to_json(),
-                    "allocators": [allocator.name for allocator in plan.allocators],
-                    "functions": [function.to_json() for function in plan.functions],
-                    "notes": plan.notes,
-                    "rss_before": resident_set(pid),
-                    "memory": memory_status(pid),
-                    "limit": limit and asdict(limit),
-                    "stack_bytes": stack_bytes,
-                    "duration_s": duration_s,
-                    "tail_s": tail_s,
-                    "rate": asdict(rate),
-                    "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in plan.probes],
-                },
-            )
-            heap = find_heap(pid, plan, memory)
-            notebook = Notebook(recording)
-            looks = Looks(pid, heap, notebook) if heap else None
-            owner = owner_of_process(pid)
-            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
-            if on_report:
-                view = Pickles(interval_s)
-            follower = Follower(view, subject, folder, on_report) if view else None
+    check_halt(pid, target.threads, limits.max_pause_ms)
+    with private_folder() as folder, LiveProcess(pid) as source:
+        modules = source.read_modules()
+        allocators = find_allocators(modules, source.read_search_order(), selection)
+        plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
+        rate = measure_rate(pid, plan.entries)
+        watcher.on_rate(rate)
+        recording = Path(save) if save else folder / "recording"
+        begin_recording(
+            recording,
+            Head(
+                started=isoformat(time.time()),
+                target=target.describe(),
+                allocators=tuple(allocator.name for allocator in plan.allocators),
+                functions=plan.functions,
+                probes=plan.probes,
+                modules=tuple(modules),
+                rate=rate,
+                stack_bytes=limits.stack_bytes,
+                duration_s=limits.duration_s,
+                tail_s=limits.tail_s,
+                notes=tuple(plan.notes),
+                rss_before=resident_set(pid),
+                memory=memory_status(pid),
+                limit=find_limit(pid),
+            ),
+        )
+        heap = find_heap(source, plan)
+        notebook = Notebook(recording)
+        looks = Looks(pid, heap, notebook) if heap else None
+        owner = owner_of_process(pid)
+        subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
+        view = watcher.view
+        follower = Follower(view, subject, folder, watcher.on_report) if view else None
 
-            def tell(progress: Progress) -> None:
-                on_progress(progress)
-                if follower:
-                    follower.tell(progress)
+        def tell(progress: Progress) -> None:
+            watcher.on_progress(progress)
+            if follower:
+                follower.tell(progress)
 
-            window = Window(target, plan, memory, folder, recording, limits, looks, notebook, tell)
-            with window:
-                with closing(notebook), follower or nullcontext():
-                    window.run(gdb, reader.read_again)
-                finished = Recording(str(recording))
-                is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-                report = _report_on(finished, options, None if is_hurried else gdb, owner)
-                verification = window.conclude(waits=_INTERRUPTED not in report.notes)
-                return replace(report, verification=verification)
-        finally:
-            reader.close()
+        backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
+        with Window(pid, plan, recording, limits, backend, looks, tell) as window:
+            with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+                window.run(interruption)
+            finished = Recording(str(recording))
+            is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+            report = _report_on(finished, options, None if is_hurried else gdb, owner)
+            verification = window.conclude(waits=_INTERRUPTED not in report.notes)
+            return replace(report, verification=verification)
 
 
 def _report_on(
@@ -212,17 +220,6 @@ def load(
     return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
 
 
-def _open_memory(pid: int) -> Memory:
-    """Return the memory of a process.
-
-    Raises:
-        TargetError: it has ended, or hidden itself.
-
-    """
-    with looking_at(pid):
-        return Memory(pid)
-
-
 def make_report(
     recording: Recording,
     find_file: Callable[[Module], Module],
@@ -236,9 +233,10 @@ def make_report(
     Nor has it any if it is interruptible, and Ctrl-C comes while they are read.
     """
     with reading(recording.path):
-        before, after = ModuleMap(recording.modules_before), ModuleMap(recording.modules_after)
+        before = ModuleMap(recording.head.modules)
+        after = ModuleMap(recording.end.modules if recording.end else ())
         modules = ModuleMap(find_file(module) for module in before.merge(after))
-    notes: list[str] = []
+    notes = recording.notes
 
     def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
         if gdb:
@@ -255,15 +253,3 @@ def make_report(
 
     report = analyse(recording, modules, options, resolve)
     return replace(report, notes=(*report.notes, *notes))
-
-
-def write_head(path: Path, values: dict[str, Any]) -> None:
-    """Begin a recording that only its owner can read; an older one in its place goes."""
-    if path.exists() and not path.is_file():  # a device, say: it must not go
-        raise WriteError(f"cannot write the recording {path}: it is no file", "name another file")
-    try:
-        path.unlink(missing_ok=True)
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(MAGIC + encode_json(HEAD, values))
-    except OSError as error:
-        raise WriteError(f"cannot write the recording {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The ranges of the numbers that a user may choose, each said once: beside the field's default.
+"""Ranges of the numbers that a user may choose, each written once, beside the field's default.
 
 >>> Bounds(64, 4096)
 Bounds(low=64, high=4096)
@@ -41,10 +41,10 @@ def bounds_of(options: type, name: str) -> Bounds:
 
 
 def check_bounds(options: Any) -> None:
-    """Check each field of a dataclass that has bounds; None passes where it is the default.
+    """Check each field of a dataclass that has bounds; None passes if it is the default.
 
     Raises:
-        UsageError: a number is out of its range, or has a fraction where none can be.
+        UsageError: a number is out of its range, or has a fraction and may not have one.
 
     """
     for each in fields(options):

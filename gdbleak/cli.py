@@ -16,12 +16,12 @@ from gdbleak.text.lines import printable
 
 
 class Command(Protocol):
-    """What a command brings along."""
+    """A command: its texts for the help, its arguments, and what it does."""
 
     summary: str
     description: str
     examples: str
-    """Of command lines, each with what it does."""
+    """Command lines, one a line, each with what it does."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
@@ -31,7 +31,7 @@ class Command(Protocol):
 
 
 def _load_commands() -> dict[str, Command]:
-    """Return the commands by name; only when they are needed, for they bring everything along."""
+    """Return the commands by name; importing them takes long, so only when they are needed."""
     from gdbleak.commands import agent, completion, diff, doctor, report, rescue, suspects, trace
 
     return {
@@ -57,7 +57,7 @@ examples:
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak diff before.gdbleak after.gdbleak
   gdbleak suspects                      which process leaks?
-  gdbleak trace redis-server            a name will do if it is unique
+  gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
   gdbleak agent --standalone > gdbleak_record.py
@@ -69,7 +69,7 @@ exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
   1  a report was made, but the process was not shown to be as it was found,
      or with --fail-on, its window did not end as asked and no verdict was met;
-     or the doctor or the rescue found what they cannot mend
+     or the doctor or the rescue found something that they cannot repair
   2  the command line makes no sense
   3  the process cannot be traced
   4  gdb is missing or failed
@@ -80,14 +80,14 @@ exit status:
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Folds descriptions, and leaves the examples as they are."""
+    """Help texts with folded descriptions; examples stay as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that reports what is wrong as every other error is reported."""
+    """An argument parser that reports its errors as all others are reported."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UsageError(message, f"run `{self.prog} --help`")
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     except MemoryError:
         return _refuse(
             ResourceLimitError(
-                "gdbleak may hold no more memory than it does",
+                "gdbleak may not use more memory than it does now",
                 "raise its limits with `ulimit -v unlimited; ulimit -d unlimited`, or free some",
             )
         )

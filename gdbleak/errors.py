@@ -35,7 +35,11 @@ _LIMITS = {
     errno.EAGAIN: "raise the limit on processes, for example with `ulimit -u 4096`, or end some",
     errno.ENOMEM: "raise the limit on memory with `ulimit -v unlimited`, or free some",
 }
-"""What helps, whatever it was that could not be done for such a reason."""
+"""What helps against such a cause, whatever failed by it."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Why nothing more can be written to a place that could be written to."""
 
 
 class GdbleakError(Exception):
@@ -92,10 +96,10 @@ class ProcessStoppedError(TargetError):
 
 
 class ProcessUnusableError(TargetError):
-    """A kind of process gdbleak cannot trace: zombie, kernel thread, 32 bits, ourselves.
+    """A kind of process that gdbleak cannot trace: zombie, kernel thread, 32 bits, gdbleak itself.
 
-    Or one that another process shares its memory with, or that has too many threads to be halted
-    for as short as it must be.
+    Or a process that shares its memory with another one, or that has too many threads to be halted
+    for a short enough time.
     """
 
 
@@ -104,7 +108,7 @@ class AllocatorError(TargetError):
 
 
 class ForeignBreakpointError(TargetError):
-    """The allocator's code differs from its file: somebody left a breakpoint or a patch."""
+    """The allocator's code differs from its file: it holds a breakpoint or a patch."""
 
 
 class OpenJournalError(TargetError):
@@ -112,7 +116,7 @@ class OpenJournalError(TargetError):
 
 
 class UndecidedError(GdbleakError):
-    """A report is not what was asked for, so that what it does not find may be there."""
+    """A report does not cover what was asked for: what it does not show may exist all the same."""
 
 
 class DebuggerError(GdbleakError):
@@ -126,7 +130,7 @@ class DebuggerMissingError(DebuggerError):
 
 
 class UnprovedError(DebuggerError):
-    """GDB has failed on a process of ours, and is kept away from the target."""
+    """GDB failed on a process of gdbleak's own, and was kept away from the target."""
 
     default_help = (
         "set GDBLEAK_GDB to another gdb; `pip install 'gdbleak[gdb]'` brings one; see"
@@ -135,7 +139,7 @@ class UnprovedError(DebuggerError):
 
 
 class ResourceLimitError(DebuggerError):
-    """A limit of this shell would end GDB with breakpoints in the target, or has ended gdbleak."""
+    """A limit of this shell would kill GDB with breakpoints in the target, or stopped gdbleak."""
 
 
 class DebuggerFailedError(DebuggerError):
@@ -153,16 +157,24 @@ class FileError(GdbleakError):
 
 
 class RecordingError(FileError):
-    """The file is no recording, or one of a version this gdbleak does not know."""
+    """The file is not a recording, or of a version that this gdbleak does not know."""
 
     default_help = "give a file written by `gdbleak trace PID --save FILE`"
 
 
 class ElfError(FileError):
-    """The file is no ELF file, or a damaged one."""
+    """The file is not an ELF file, or is damaged."""
 
 
 class WriteError(FileError):
     """A file could not be written."""
 
     default_help = "free some space there, or set TMPDIR to a folder with room"
+    _other_help = "name a folder that stays where it is and that you may write in"
+
+    @property
+    def help_text(self) -> str:
+        """One line that says what to do about it: room is not what every cause lacks."""
+        said, cause = super().help_text, self.__cause__
+        is_other = isinstance(cause, OSError) and cause.errno not in NO_ROOM
+        return self._other_help if is_other and said == self.default_help else said

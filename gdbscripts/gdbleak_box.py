@@ -14,6 +14,7 @@ from gdbleak_agent import PAGE
 SETTLE_S = 2.0
 RUN_ON_S = 1.0
 SCRATCH_BYTES = 64
+SIZES = "RssAnon", "RssFile", "RssShmem", "VmStk", "VmSwap"
 
 
 class Process(object):
@@ -60,6 +61,14 @@ class Process(object):
     def resident_set(self):
         pages = self.text("statm").split()
         return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else None
+
+    def memory_status(self):
+        """What kinds of memory it holds, in bytes, and its threads; empty when it has ended."""
+        fields = dict(line.split(":", 1) for line in self.text("status").splitlines())
+        found = {name: int(fields[name].split()[0]) << 10 for name in SIZES if name in fields}
+        if fields:
+            found["Threads"] = int(fields["Threads"])
+        return found
 
     def modules(self):
         """The program and libraries, as a recording describes them."""

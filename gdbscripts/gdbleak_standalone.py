@@ -219,7 +219,7 @@ def head(process, allocators, probes, modules, stack_bytes, duration_s):
         "functions": list(functions.values()),
         "notes": ["recorded by hand: processes that the target started are not counted"],
         "rss_before": process.resident_set(),
-        "memory": {},
+        "memory": process.memory_status(),
         "limit": None,
         "stack_bytes": stack_bytes,
         "duration_s": duration_s,
@@ -307,6 +307,7 @@ def record():
         "longest_pause_ms": max(pauses_ns) / 1e6,
         "longest_pause_is_least": True,  # nobody looks at the threads
         "rss_after": process.resident_set(),
+        "memory": process.memory_status(),
         "verification": proof,
         "modules": process.modules() if ended_by != "target-exec" else [],
     }

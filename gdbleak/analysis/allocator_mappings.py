@@ -37,9 +37,9 @@ class AllocatorMappings:
 
         A thread whose first call is a `free` has glibc make an arena, of 64 MiB, in it.
         """
-        functions = {function.name: function for function in self._recording.functions}
+        functions = {function.name: function for function in self._recording.head.functions}
         found = []
-        for probe in self._recording.probes:
+        for probe in self._recording.head.probes:
             function = functions[probe.function]
             module = self._modules.find(probe.address)
             if function.allocates or function.mapping or module is None:
@@ -53,11 +53,13 @@ class AllocatorMappings:
     @cached_property
     def _allocators(self) -> set[str]:
         """Paths of allocators that are neither the program nor the C library."""
-        recording = self._recording
-        functions = {function.name: function for function in recording.functions}
-        paths: dict[bool, set[str]] = {True: set(), False: {recording.head["target"]["exe"]}}
-        for probe in recording.probes:
+        head = self._recording.head
+        functions = {function.name: function for function in head.functions}
+        allocators: set[str] = set()
+        others = {head.target.exe}
+        for probe in head.probes:
             module = self._modules.find(probe.address)
             if module is not None:
-                paths[functions[probe.function].mapping is None].add(module.path)
-        return paths[True] - paths[False]
+                is_heap = functions[probe.function].mapping is None
+                (allocators if is_heap else others).add(module.path)
+        return allocators - others

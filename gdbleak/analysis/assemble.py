@@ -8,10 +8,9 @@ from gdbleak.analysis.collect import Collected
 from gdbleak.analysis.estimates import Estimates, resident_sizes
 from gdbleak.analysis.notes import iter_notes
 from gdbleak.ledger.heap import Ledger
-from gdbleak.recording.outside_values import fill
-from gdbleak.recording.reader import EndedBy, Recording, Resident
+from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.reader import Recording, Resident
 from gdbleak.report.history import PARTS, Span
-from gdbleak.report.memory_limit import MemoryLimit
 from gdbleak.report.model import (
     History,
     MemoryInfo,
@@ -19,7 +18,6 @@ from gdbleak.report.model import (
     Sampling,
     Site,
     TargetInfo,
-    Verification,
     WindowInfo,
 )
 from gdbleak.verdicts.outlook import explain_rest, look_ahead
@@ -29,44 +27,41 @@ def assemble(
     recording: Recording, collected: Collected, estimates: Estimates, sites: tuple[Site, ...]
 ) -> Report:
     """Return the report of a recording, with nothing suppressed."""
-    end = recording.end or {}
+    head, end = recording.head, recording.end or UNFINISHED
     allocator = recording.name_allocators(collected.called)
-    limit = recording.head.get("limit")  # what has been used since is as good as nothing
     return Report(
-        target=fill(TargetInfo, {**recording.head["target"], "allocator": allocator}),
+        target=TargetInfo(**vars(head.target), allocator=allocator),
         window=_describe_window(recording, collected, estimates.sampling),
         memory=_explain_memory(recording, collected.ledger, sites, estimates.sampling is not None),
-        verification=fill(
-            Verification,
-            end.get("verification", dict.fromkeys(Verification.__dataclass_fields__)),
-        ),
+        verification=end.verification,
         sites=sites,
         notes=tuple(iter_notes(recording, collected)),
         history=_tell_history(collected.span, sites, collected.resident),
-        outlook=look_ahead(sites, fill(MemoryLimit, limit) if limit else None),
+        # What has been used since the head was written is as good as nothing.
+        outlook=look_ahead(sites, head.limit),
     )
 
 
 def _describe_window(
     recording: Recording, collected: Collected, sampling: Sampling | None
 ) -> WindowInfo:
-    end, span, ledger = recording.end or {}, collected.span, collected.ledger
+    end, span, ledger = recording.end or UNFINISHED, collected.span, collected.ledger
     return WindowInfo(
-        started=recording.head["started"],
+        started=recording.head.started,
         duration_s=span.window_ns / 1e9,
-        ended_by=end.get("ended_by", EndedBy.UNKNOWN.value),
+        ended_by=end.ended_by,
         complete=recording.end is not None,
         events=collected.events,
         allocations=ledger.allocations,
         frees=ledger.frees,
         frees_of_older_blocks=ledger.frees_of_older_blocks,
         missed_frees=ledger.missed_frees,
-        lost_events=end.get("lost_events", 0) + ledger.unfinished_calls,
-        children=end.get("children", 0),
-        stops=end.get("stops"),
-        stopped_s=_bound(end.get("stopped_s"), span.observed_ns / 1e9),
-        longest_pause_ms=end.get("longest_pause_ms"),
-        longest_pause_is_least=end.get("longest_pause_is_least", False),
+        lost_events=end.lost_events + ledger.unfinished_calls,
+        children=end.children,
+        stops=end.stops,
+        stopped_s=_bound(end.stopped_s, span.observed_ns / 1e9),
+        longest_pause_ms=end.longest_pause_ms,
+        longest_pause_is_least=end.longest_pause_is_least,
         tail_s=(span.end_ns - span.closed_ns) / 1e9,
         found_free=ledger.found_free,
         sampling=sampling,
@@ -89,13 +84,8 @@ def _explain_memory(
     if before is None or after is None:
         return MemoryInfo(before, after, None)
     growth, outstanding = after - before, _sum_up(ledger, sites)
-    rest = explain_rest(
-        recording.head.get("memory", {}),
-        (recording.end or {}).get("memory", {}),
-        growth,
-        outstanding,
-        estimated,
-    )
+    after_window = (recording.end or UNFINISHED).memory
+    rest = explain_rest(recording.head.memory, after_window, growth, outstanding, estimated)
     return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
 
 

@@ -13,6 +13,7 @@ from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.reader import Hit, Recording, Resident, Turn
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
@@ -55,8 +56,8 @@ def collect(recording: Recording, modules: ModuleMap, options: ReportOptions) ->
     images = Images()
     adder = _Adder(recording, modules, images, options, span)
     replay = Replay(
-        recording.probes,
-        recording.functions,
+        recording.head.probes,
+        recording.head.functions,
         adder.add,
         adder.resize,
         adder.free_older,
@@ -94,13 +95,13 @@ def collect(recording: Recording, modules: ModuleMap, options: ReportOptions) ->
 
 def find_span(recording: Recording) -> Span:
     """Return when the window was opened and closed, and its tail ended."""
-    end_ns = (recording.end or {}).get("end_ns") or recording.last_ns
+    end_ns = (recording.end or UNFINISHED).end_ns or recording.last_ns
     # Without a beginning there was no window: the process ended while it was attached to.
     opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
     end_ns = max(end_ns, opened_ns)
     closed_ns = end_ns
-    if recording.head["tail_s"]:
-        closed_ns = min(end_ns, opened_ns + round(recording.head["duration_s"] * 1e9))
+    if recording.head.tail_s:
+        closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
     return Span(opened_ns, closed_ns, end_ns)
 
 

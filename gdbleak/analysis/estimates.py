@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from gdbleak.analysis.collect import Collected
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.tally import Tally
-from gdbleak.recording.outside_values import fill
+from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.reader import Recording
 from gdbleak.report.model import Estimate, Sampling
-from gdbleak.verdicts.rates import Rate
 from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling
 
 
@@ -33,7 +32,7 @@ def estimate_sites(
     What counts is blocks that get old: a quarter of the time, so that most of them had that time.
     """
     span, ledger = collected.span, collected.ledger
-    rate = fill(Rate, recording.head["rate"])
+    rate = recording.head.rate
     calls = ledger.allocations + ledger.resizes
     sampling = measure_sampling(collected.turns, span.closed_ns, calls, rate)
     if sampling is None:
@@ -52,4 +51,4 @@ def estimate_sites(
 
 def resident_sizes(recording: Recording) -> tuple[int | None, int | None]:
     """Return the bytes of the resident set before and after the window; None where not read."""
-    return recording.head.get("rss_before"), (recording.end or {}).get("rss_after")
+    return recording.head.rss_before, (recording.end or UNFINISHED).rss_after

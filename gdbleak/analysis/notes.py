@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from gdbleak.analysis.collect import Collected
 from gdbleak.ledger.heap import Ledger
+from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, EndedBy
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.reader import TARGET_ENDED, EndedBy, Recording
+from gdbleak.recording.reader import Recording
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """Windows that end so leave no list of modules, and nobody expects one."""
@@ -15,19 +16,19 @@ _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 
 def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     """Yield sentences about what could not be known, and what became of the process."""
-    yield from recording.head["notes"]
+    yield from recording.head.notes
     yield from collected.notes
-    ledger, end = collected.ledger, recording.end or {}
+    ledger, end = collected.ledger, recording.end or UNFINISHED
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)
-    if end.get("modules") == [] and end.get("ended_by") not in _WITHOUT_MODULES:
+    if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:
         yield (
             "nobody was let see what the process had mapped at the end: of libraries that were"
             " loaded in the window nothing is known"
         )
-    if end.get("stop_signal") and end["verification"]["state_after"] == "T":
+    if end.stop_signal and end.verification.state_after == "T":
         yield (
-            f"the process is stopped by a {end['stop_signal']} that somebody sent it in the"
+            f"the process is stopped by a {end.stop_signal} that somebody sent it in the"
             " window; SIGCONT continues it"
         )
     closed_ns = collected.span.closed_ns

@@ -1,4 +1,7 @@
-"""The controller's side of the agent: what can be asked of it, over GDB's machine interface."""
+"""The controller's side of the agent: what can be asked of it, over GDB's machine interface.
+
+The first implementation of `probe.Recorder`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gdbleak.architectures import X86_64
+from gdbleak.capture.probe import Recorder, Status, Task
+from gdbleak.capture.stops import find_end, is_own_trap
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
+from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 
@@ -25,28 +30,7 @@ DETACH_TIMEOUT_S = 20.0
 AGENT = script_path("gdbleak_agent.py")
 
 
-@dataclass(frozen=True)
-class Status:
-    """The agent's counts."""
-
-    now_ns: int
-    """On the clock of the recording."""
-    phase: int
-    armed: bool
-    """Whether GDB's breakpoints are in; it takes them out where others would run into them."""
-    turn_error: str | None
-    """Why other breakpoints cannot be put in."""
-    stops: int
-    lost: int
-    """Hits that could not be recorded."""
-    write_error: str | None
-    last_error: str | None
-    attach_pause_ns: int | None
-    longest_stop_ns: int
-    """Of the stops, as seen from within GDB."""
-
-
-class Agent:
+class Agent(Recorder):
     """A GDB with the agent loaded."""
 
     def __init__(self, debugger: Debugger, folder: Path, halts_first: bool = False) -> None:
@@ -59,11 +43,70 @@ class Agent:
                 that runs keeps its breakpoints at a detach.
 
         """
-        self.debugger = debugger
+        self._debugger = debugger
         self.folder = folder
         self.halts_first = halts_first
+        self._plan = folder / "plan.json"
+        self._target_pid = 0
         self._asked: int | None = None
         self._asked_at = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Process id of GDB."""
+        return self._debugger.pid
+
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        # What was started may be a script that has started GDB.
+        self._debugger.pid = pid
+
+    @property
+    def children(self) -> int:
+        """How many processes the target has started, which GDB lets go."""
+        return self._debugger.children
+
+    @property
+    def stop_signal(self) -> str | None:
+        """The last signal of job control that somebody has sent to the target."""
+        return self._debugger.stop_signal
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when GDB says something or dies."""
+        return self._debugger.fileno()
+
+    def poll(self, timeout_s: float = 0) -> None:
+        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        self._debugger.poll(timeout_s)
+
+    def wait(self, timeout_s: float) -> None:
+        """Take in what GDB says next.
+
+        Raises:
+            DebuggerFailedError: it says nothing in time, or has ended.
+
+        """
+        self._debugger.wait(timeout_s)
+
+    def wake(self) -> None:
+        """Continue GDB, in case somebody has stopped it."""
+        self._debugger.wake()
+
+    def end(self) -> None:
+        """End a GDB that does not obey."""
+        self._debugger.end()
+
+    def close(self) -> None:
+        """End it and let go of its pipes, once or again."""
+        self._debugger.close()
+
+    def __enter__(self) -> Agent:
+        self._debugger.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End GDB, which has no target any more."""
+        self._debugger.__exit__(*error)
 
     @classmethod
     def launch(
@@ -81,28 +124,66 @@ class Agent:
         machine = X86_64.elf_machine_number
         return cls(Debugger(gdb, AGENT, folder, machine, life), folder, halts_first)
 
-    def start(self, plan: Path, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Attach, arm and resume, in one step inside GDB.
+    def await_commands(self, timeout_s: float) -> None:
+        """Wait until GDB has started and knows the agent's commands.
+
+        Raises:
+            DebuggerFailedError: GDB did not in time, or has ended.
+
+        """
+        try:
+            self._debugger.execute_console("help gdbleak-start", timeout_s)
+        except DebuggerFailedError as error:
+            if not self._debugger.complaint:
+                raise
+            raise DebuggerFailedError(f"{error} {self._debugger.complaint}") from error
+
+    def prepare(self, task: Task, sentinel: Probe | None = None, **others: Any) -> None:
+        """Write down what GDB will do; nothing is attached to yet.
 
         Args:
-            plan: A file in GDB's folder that `write_plan` has written.
-            timeout_s: How long it may take.
+            task: What to record.
+            sentinel: A probe whose breakpoint only GDB takes out; see `gdbleak_agent.py`.
+            others: Further values that the agent reads: see there.
+
+        Raises:
+            WriteError: the folder is full.
+
+        """
+        self._target_pid = task.pid
+        values = {
+            "pid": task.pid,
+            "recording": encode_path(task.recording),
+            "stack_bytes": task.stack_bytes,
+            "breakpoint": X86_64.breakpoint.hex(),
+            "sentinel": sentinel and sentinel.id,
+            "probes": [probe.to_json() for probe in task.probes],
+            **others,
+        }
+        try:
+            self._plan.write_text(json.dumps(values))
+        except OSError as error:
+            raise WriteError(f"cannot write {self._plan}: {error.strerror}") from error
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Attach, arm and resume, in one step inside GDB.
 
         Raises:
             DebuggerFailedError: GDB could not, or has ended.
 
         """
-        self.begin(plan)
+        self.begin()
         deadline = time.monotonic() + timeout_s
         while not self.has_begun():
-            self.debugger.wait(max(deadline - time.monotonic(), 0))
+            self._debugger.wait(max(deadline - time.monotonic(), 0))
 
-    def begin(self, plan: Path) -> None:
+    def begin(self) -> None:
         """Ask for what `start` does, without waiting for it."""
-        self.debugger.forget()
-        if self.halts_first:  # the one before has changed that for its end
+        self._debugger.forget()
+        if self.halts_first:  # the window before has changed that for its end
             self._handle_stop("nostop noprint nopass")
-        self._asked = self.debugger.ask(f'-interpreter-exec console "gdbleak-start {plan.name}"')
+        command = f"gdbleak-start {self._plan.name}"
+        self._asked = self._debugger.ask(f'-interpreter-exec console "{command}"')
 
     def has_begun(self) -> bool:
         """Return whether that has been done.
@@ -111,10 +192,10 @@ class Agent:
             DebuggerFailedError: GDB could not, or has ended.
 
         """
-        if self._asked is None or not self.debugger.answer(self._asked):
+        if self._asked is None or not self._debugger.answer(self._asked):
             return False
         self._asked = None
-        self.debugger.events.clear()  # the attach has told of a stop
+        self._debugger.events.clear()  # the attach has told of a stop
         return True
 
     def read_status(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Status:
@@ -124,7 +205,7 @@ class Agent:
             DebuggerFailedError: GDB did not answer, or has ended.
 
         """
-        return _parse(self.debugger.execute(_STATUS, timeout_s)[1])
+        return _parse(self._debugger.execute(_STATUS, timeout_s)[1])
 
     def read_threads(self) -> list[int]:
         """Ask for the ids of the threads that GDB holds.
@@ -133,7 +214,7 @@ class Agent:
             DebuggerFailedError: GDB did not answer, or has ended.
 
         """
-        text = self.debugger.execute_console("gdbleak-threads", ANSWER_TIMEOUT_S)
+        text = self._debugger.execute_console("gdbleak-threads", ANSWER_TIMEOUT_S)
         threads = _decode(text, "[")
         return [thread for thread in threads if isinstance(thread, int)]
 
@@ -151,7 +232,7 @@ class Agent:
     def _ask(self, command: str) -> None:
         # One at a time: the console does not tell whose words are whose.
         if self._asked is None:
-            self._asked = self.debugger.ask(command)
+            self._asked = self._debugger.ask(command)
             self._asked_at = time.monotonic()
 
     def poll_status(self) -> Status | None:
@@ -163,23 +244,41 @@ class Agent:
         """
         if self._asked is None:
             return None
-        answer = self.debugger.answer(self._asked)
+        answer = self._debugger.answer(self._asked)
         if answer:
             self._asked = None
             return _parse(answer[1])
         if time.monotonic() - self._asked_at > ANSWER_TIMEOUT_S:
-            raise DebuggerFailedError(f"gdb (process {self.debugger.pid}) does not answer")
+            raise DebuggerFailedError(f"gdb (process {self._debugger.pid}) does not answer")
         return None
 
-    def pass_trap(self) -> None:
-        """Let a target run on that was halted by a SIGTRAP of its own, and gets it now."""
-        self.debugger.tell('-interpreter-exec console "signal SIGTRAP &"')
+    def take_end(self) -> EndedBy | None:
+        """Return the end that GDB's records have told of since the last time.
 
-    def detach(self, pid: int, timeout_s: float = DETACH_TIMEOUT_S) -> None:
+        A SIGTRAP that no breakpoint has made ends nothing: GDB has halted the target for it, which
+        now gets the signal and runs on.
+        """
+        events = self._debugger.events
+        if is_own_trap(events):
+            self._pass_trap()
+            events.clear()
+        ended_by = find_end(events)
+        events.clear()
+        return ended_by
+
+    def take_forked(self) -> list[int]:
+        """Return the PIDs of processes that the target has forked since the last time."""
+        forked, self._debugger.forked = self._debugger.forked, []
+        return forked
+
+    def _pass_trap(self) -> None:
+        """Let a target run on that was halted by a SIGTRAP of its own, and gets it now."""
+        self._debugger.tell('-interpreter-exec console "signal SIGTRAP &"')
+
+    def detach(self, timeout_s: float = DETACH_TIMEOUT_S) -> None:
         """Let the target go, by command.
 
         Args:
-            pid: Of the target.
             timeout_s: How long each step may take.
 
         Raises:
@@ -187,62 +286,32 @@ class Agent:
             DebuggerFailedError: GDB did not, or has ended.
 
         """
-        if self.debugger.is_halted and self.debugger.halted_by == "SIGTRAP":
-            self.pass_trap()
+        if self._debugger.is_halted and self._debugger.halted_by == "SIGTRAP":
+            self._pass_trap()
         if self.halts_first:
-            self._halt(pid, timeout_s)
-        self.debugger.execute("-target-detach", timeout_s)
-        if self.halts_first and self.debugger.halted_by != "SIGSTOP":
+            self._halt(timeout_s)
+        self._debugger.execute("-target-detach", timeout_s)
+        if self.halts_first and self._debugger.halted_by != "SIGSTOP":
             # Something else had halted it, and the signal is still under way.
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+                os.kill(self._target_pid, signal.SIGCONT)
 
-    def _halt(self, pid: int, timeout_s: float) -> None:
+    def _halt(self, timeout_s: float) -> None:
         """Halt the target by a SIGSTOP, which GDB takes; a SIGINT could be blocked.
 
         Raises:
             DebuggerFailedError: GDB did not report it, or has ended.
 
         """
-        debugger = self.debugger
+        debugger = self._debugger
         self._handle_stop("stop print nopass")
         if not debugger.is_halted:
             with suppress(ProcessLookupError):  # GDB will report its end
-                os.kill(pid, signal.SIGSTOP)
+                os.kill(self._target_pid, signal.SIGSTOP)
         debugger.wait_until_halted(timeout_s)
 
     def _handle_stop(self, how: str) -> None:
-        self.debugger.execute_console(f"handle SIGSTOP {how}", ANSWER_TIMEOUT_S)
-
-
-def write_plan(
-    path: Path,
-    pid: int,
-    recording: Path,
-    stack_bytes: int,
-    probes: tuple[Probe, ...],
-    sentinel: Probe | None,
-    **others: Any,
-) -> None:
-    """Write what the agent is to do; `others` are values of its plan that not every one has.
-
-    Raises:
-        WriteError: the folder is full.
-
-    """
-    values = {
-        "pid": pid,
-        "recording": encode_path(recording),
-        "stack_bytes": stack_bytes,
-        "breakpoint": X86_64.breakpoint.hex(),
-        "sentinel": sentinel and sentinel.id,
-        "probes": [probe.to_json() for probe in probes],
-        **others,
-    }
-    try:
-        path.write_text(json.dumps(values))
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+        self._debugger.execute_console(f"handle SIGSTOP {how}", ANSWER_TIMEOUT_S)
 
 
 def encode_path(path: Path) -> str:

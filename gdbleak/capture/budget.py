@@ -1,4 +1,4 @@
-"""When breakpoints may be in, so that a target is slowed for no more than its share of time. Pure.
+"""The budget of breakpoints: a target is slowed for no more than its share of the time. Pure.
 
 A leaky bucket: the target earns slowness as time goes by, and pays with what it was slowed. One
 that is slowed less than its budget allows never sees a gap. When it owes too much, what tells only
@@ -18,14 +18,14 @@ STOP_NS = 250_000
 """What a stop is taken to cost until that was measured."""
 
 BURST_S = 0.02
-"""For how long a target is slowed at once, when bursts are what it can be given."""
+"""The length of one burst, in seconds."""
 
 CREDIT_S = 0.2
-"""What is earned in this time is the most that a target may have, or owe before it is helped."""
+"""A target may save, or owe before it is helped, what it earns in so many seconds."""
 
 
 MAX_THREADS = 10_000
-"""Of how many threads the last stop is kept."""
+"""The number of threads whose last stop is kept."""
 
 
 class _Stop(NamedTuple):
@@ -36,7 +36,7 @@ class _Stop(NamedTuple):
 
 
 class Slowness:
-    """For how long a target was slowed, by the times at which it was stopped."""
+    """How long a target was slowed, computed from the times of its stops."""
 
     def __init__(self) -> None:
         self.total_ns = 0
@@ -61,7 +61,7 @@ class Slowness:
 
 
 class Calls:
-    """For how long a call of the allocator was held up, by the stops of all threads.
+    """How long a call of the allocator was held up by the stops of all threads.
 
     A thread waits at a breakpoint until GDB has done with those that came before it. So a call
     stands still from its entry to its return for as long as stops took meanwhile, of whatever
@@ -81,7 +81,7 @@ class Calls:
 
         Args:
             thread: Whose it is.
-            role: Of its breakpoint; an entry is one that a return follows.
+            role: The role of its breakpoint; an entry is one that a return follows.
             total_ns: What all stops have taken up to this one.
             stop_ns: What a stop costs.
 
@@ -102,16 +102,16 @@ class Calls:
 
 
 class Schedule:
-    """Which breakpoints are to be in, from moment to moment of one window."""
+    """Decides which breakpoints should be in, from moment to moment of one window."""
 
     def __init__(self, duration_s: float, tail_s: float, share: float) -> None:
         """Begin.
 
         Args:
-            duration_s: For how long blocks are recorded that are handed out.
-            tail_s: For how long after that it is recorded what becomes of them.
-            share: Of the time, from 0 to 1, in which the target may be slowed. With 1 everything is
-                recorded, with every breakpoint.
+            duration_s: How long new blocks are recorded.
+            tail_s: How long, after that, the end of these blocks is still recorded.
+            share: The share of the time, 0 to 1, in which the target may be slowed. With 1
+                everything is recorded, with every breakpoint.
 
         """
         self.end_s = duration_s + tail_s
@@ -127,7 +127,7 @@ class Schedule:
         self._is_burst = True
 
     def choose(self, elapsed_s: float, slowed_s: float, armed: bool) -> Phase:
-        """Return which breakpoints are to be in now.
+        """Return which breakpoints should be in now.
 
         Args:
             elapsed_s: Seconds since the window was opened.

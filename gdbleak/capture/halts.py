@@ -1,18 +1,18 @@
-"""For how long threads were halted at once, by looking at them again and again."""
+"""How long threads were halted at once, found by looking at them again and again."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 
 from gdbleak.target.proc import list_threads, read_state, read_switches
 
 CLOSE_S, CLOSE_SHARE, CLOSE_AT_MOST_S = 0.001, 0.04, 0.01
-"""How often a thread is looked at while it is expected to be halted: in seconds at least, as a
-share of how long that has been expected, and in seconds at most. GDB may need our processor."""
+"""The time between two looks at a thread that is expected to be halted: at least, in seconds; as a
+share of how long that has been expected; and at most, in seconds. GDB may need our processor."""
 ERROR, ERROR_S = 0.2, 0.002
 """How wrong an estimate may be: as a share of it, or in seconds, whichever is more."""
 
@@ -31,7 +31,7 @@ class Halt:
 
     @property
     def seen_s(self) -> float:
-        """For how long it was seen."""
+        """How long it was seen, in seconds."""
         return self.last_s - self.first_s
 
 
@@ -116,7 +116,16 @@ class Edge:
     bound_s: float | None = None
     """How long its threads may have been halted for that, from the first to the last."""
     slack_s: float = 0.0
-    """For how long nobody has looked at most."""
+    """The longest time without a look, in seconds."""
+
+
+@dataclass
+class Pauses:
+    """How long a target stood still, as far as it was looked at."""
+
+    halts: Halts = field(default_factory=Halts)
+    taking: Edge = field(default_factory=Edge)
+    letting_go: Edge = field(default_factory=Edge)
 
 
 def find_longest(
@@ -124,9 +133,9 @@ def find_longest(
 ) -> tuple[float, bool]:
     """Return the longest halt, and whether it may have been much longer than that.
 
-    What is too short to be looked at is known by its bounds: no halt that nobody has seen was
-    longer than nobody has looked, and each thread is halted for a part of the time that it takes
-    to halt all of them and let them go.
+    A halt that is too short to be seen has two bounds: it was no longer than the longest time
+    without a look, and each thread is halted for only a part of the time that it takes to halt all
+    of them and let them go.
 
     Args:
         halts: What was seen.

@@ -1,4 +1,4 @@
-"""The target in the hands of GDB: how it is taken, and how it is let go, each within a bound.
+"""The attach and the detach of GDB, each within a bound of time.
 
 A thread that does not stop keeps GDB waiting, and every other thread with it. So both are bounded
 by the longest pause that the user admits. A GDB that takes longer is ended, where that is harmless.
@@ -7,11 +7,13 @@ by the longest pause that the user admits. A GDB that takes longer is ended, whe
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S, Agent
+from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
+from gdbleak.capture.halts import Pauses, watch_closely
+from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
+from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.last_resort import LastResort
 from gdbleak.safety.repair import read_tracer
@@ -22,29 +24,38 @@ AFTER_A_PAUSE_S = 0.05
 """How long the detach may take when the target has stood still already for as long as it may."""
 
 
-class Hold:
-    """Takes and lets go of one target."""
+class LocalHold:
+    """Takes and lets go of one target on this machine."""
 
     def __init__(
-        self, pid: int, agent: Agent, guard: Guarding, last_resort: LastResort, max_pause_s: float
+        self,
+        pid: int,
+        recorder: Recorder,
+        guard: Guarding,
+        last_resort: LastResort,
+        max_pause_s: float,
+        pauses: Pauses,
     ) -> None:
         """Prepare.
 
         Args:
             pid: The target.
-            agent: Holds it.
-            guard: Repairs it should GDB die.
-            last_resort: Ends GDB.
-            max_pause_s: For how long the target may stand still.
+            recorder: Attaches to it and detaches.
+            guard: Repairs it if GDB dies.
+            last_resort: Ends a GDB that does not let go.
+            max_pause_s: How long the target may stand still, in seconds.
+            pauses: Keeps how long it did.
 
         """
         self._pid = pid
-        self._agent = agent
+        self._recorder = recorder
         self._guard = guard
         self._last_resort = last_resort
         self._max_pause_s = max_pause_s
+        self._pauses = pauses
+        self.released_s: float | None = None
 
-    def take(self, plan: Path) -> None:
+    def take(self) -> None:
         """Attach, arm and resume.
 
         Raises:
@@ -52,32 +63,53 @@ class Hold:
             AttachError: it cannot be traced, or not be halted in time. It was let go.
 
         """
-        try:
-            self._agent.begin(plan)
-            self._wait_for_window()
-        except DebuggerFailedError as error:
-            self.let_go(self._max_pause_s)
-            if read_state(self._pid) in (None, "Z", "X"):
-                raise NoSuchProcessError(f"process {self._pid} has ended meanwhile") from error
-            raise AttachError(
-                f"could not trace process {self._pid}: {error}",
-                f"run `gdbleak doctor {self._pid}`",
-            ) from error
+        with watch_closely(self._pid, self._pauses.halts) as self._pauses.taking:
+            try:
+                self._recorder.begin()
+                self._wait_for_window()
+            except DebuggerFailedError as error:
+                self._detach(self._max_pause_s)
+                if read_state(self._pid) in (None, "Z", "X"):
+                    raise NoSuchProcessError(f"process {self._pid} has ended meanwhile") from error
+                raise AttachError(
+                    f"could not trace process {self._pid}: {error}",
+                    f"run `gdbleak doctor {self._pid}`",
+                ) from error
+
+    def let_go(self, ended_by: EndedBy) -> None:
+        """Take the breakpoints out and detach, by command. It is done when this returns.
+
+        A GDB that does not answer is ended, and the guard repairs.
+
+        Args:
+            ended_by: Why the window ends.
+
+        """
+        began_s = time.monotonic()
+        with watch_closely(self._pid, self._pauses.halts) as self._pauses.letting_go:
+            if ended_by in TARGET_ENDED:
+                self._guard.stand_down()
+            else:
+                # One that has stood still for as long as it may does not wait much longer.
+                is_late = ended_by is EndedBy.MAX_PAUSE
+                self._detach(AFTER_A_PAUSE_S if is_late else self._max_pause_s)
+            self.released_s = time.monotonic()
+        self._pauses.letting_go.bound_s = self.released_s - began_s
 
     def _wait_for_window(self) -> None:
-        debugger = self._agent.debugger
+        recorder = self._recorder
         deadline_s = time.monotonic() + START_TIMEOUT_S + self._max_pause_s
         halted_s: float | None = None
-        while not self._agent.has_begun():
-            debugger.poll(TICK_S)
+        while not recorder.has_begun():
+            recorder.poll(TICK_S)
             self._guard.beat()
             now_s = time.monotonic()
-            if halted_s is None and read_tracer(self._pid) == debugger.pid:
+            if halted_s is None and read_tracer(self._pid) == recorder.pid:
                 halted_s = now_s
             if halted_s is not None and now_s - halted_s > self._max_pause_s:
                 self._give_up()
             if now_s > deadline_s:
-                raise DebuggerSilentError(f"gdb (process {debugger.pid}) does not answer")
+                raise DebuggerSilentError(f"gdb (process {recorder.pid}) does not answer")
 
     def _give_up(self) -> None:
         """End a GDB that does not get hold of every thread, unless it has set breakpoints.
@@ -99,31 +131,29 @@ class Hold:
             "try again later, or allow a longer pause with --max-pause",
         )
 
-    def let_go(self, patience_s: float) -> None:
-        """Take the breakpoints out and detach, by command. It is done when this returns.
-
-        A GDB that does not answer is ended, and the guard repairs.
+    def _detach(self, patience_s: float) -> None:
+        """Let the target go.
 
         Args:
             patience_s: How long GDB may take, unless its end would do harm.
 
         """
-        debugger = self._agent.debugger
+        recorder = self._recorder
         try:
-            debugger.wake()
-            if self._guard.disarmed_ns is not None and read_tracer(self._pid) != debugger.pid:
+            recorder.wake()
+            if self._guard.disarmed_ns is not None and read_tracer(self._pid) != recorder.pid:
                 raise DebuggerFailedError("gdb has detached already, for the guard")
             # Without breakpoints nobody runs into one any more, and GDB can be ended if it must.
             self._last_resort.disarm()
             try:
-                self._agent.detach(self._pid, patience_s)
+                recorder.detach(patience_s)
             except DebuggerSilentError:
                 if not self._is_let_go_by_force():
                     raise
                 return
             self._guard.stand_down()
         except DebuggerFailedError:
-            debugger.end()
+            recorder.end()
             self._guard.repair()
 
     def _is_let_go_by_force(self) -> bool:
@@ -135,9 +165,9 @@ class Hold:
         """
         deadline_s = time.monotonic() + DETACH_TIMEOUT_S
         while time.monotonic() < deadline_s:
-            self._agent.debugger.poll(TICK_S)
-            if read_tracer(self._pid) != self._agent.debugger.pid:  # it has found time after all
-                self._agent.debugger.end()
+            self._recorder.poll(TICK_S)
+            if read_tracer(self._pid) != self._recorder.pid:  # it has found time after all
+                self._recorder.end()
                 self._guard.repair()
                 return True
             if self._last_resort.end():

@@ -8,13 +8,13 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 
 _REASONS = {
     signal.SIGINT: EndedBy.INTERRUPT,
     signal.SIGTERM: EndedBy.TERMINATE,
     signal.SIGHUP: EndedBy.HANGUP,
-    # Ctrl-Z: a gdbleak that is suspended could keep none of its promises.
+    # Ctrl-Z: a suspended gdbleak could not keep its promises.
     signal.SIGTSTP: EndedBy.INTERRUPT,
 }
 

@@ -1,4 +1,4 @@
-"""What bounds a window, and where one stands."""
+"""The limits of a window, and how far one has come."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Limits:
     """How many bytes gdbleak and its GDB may hold resident, each."""
     stack_bytes: int = bounded(4096, 64, 1 << 20)
     budget_percent: float = bounded(30.0, 0.1, 100)
-    """For which share of the time the target may be slowed."""
+    """The share of the time for which the target may be slowed."""
     tail_s: float = bounded(0.0, 0, 31 * 86400)
-    """For how long after the window it is recorded what becomes of its blocks."""
+    """How long, after the window, the end of its blocks is still recorded."""
 
     def __post_init__(self) -> None:
         """Check them.
@@ -35,11 +35,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a window stands."""
+    """How far a window has come."""
 
     elapsed_s: float
     duration_s: float
-    """Of the window and its tail."""
+    """The length of the window and its tail."""
     events: int
     events_per_s: float
     outstanding: int
@@ -50,4 +50,4 @@ class Progress:
     now_ns: int = 0
     """On the clock of the recording."""
     recorded_bytes: int = 0
-    """Up to where the recording is whole."""
+    """The length of the recording up to its last whole frame."""

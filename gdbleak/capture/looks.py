@@ -1,8 +1,8 @@
-"""Looks for blocks that were freed while breakpoints were out: in the heap of a running target.
+"""A search of the heap of a running target for blocks that were freed while breakpoints were out.
 
-Between bursts nobody tells of a free. But glibc writes beside and into a block that it is free, and
-that can be read without stopping anyone. A block that was handed out again before it was looked at
-seems to have been in use all along: the more often one looks, the fewer are taken for another.
+Between bursts no breakpoint tells of a free. But glibc writes beside and into a block that it is
+free, and that can be read without stopping anyone. A block that was handed out again before it was
+looked at seems to have been in use all along: the more often one looks, the rarer that is.
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import Block
 from gdbleak.plan.allocators import Plan
 from gdbleak.recording.reader import Freed, encode_freed
-from gdbleak.target.proc import Memory, find_data, read_mappings
+from gdbleak.target.proc import find_data
+from gdbleak.target.source import Source
 
 GLANCE_S = 0.001
 ROUND_S = 0.05
 INSPECTION_S = 0.2
-"""How often each kind of look is taken at most."""
+"""The least time between two looks of each kind, in seconds."""
 
 HEAP_BYTES = 1 << 30
 """What lies further behind the end of the main arena belongs to others."""
 
 GLANCED = 1000
-"""At how many of the latest blocks one glances: one that was glanced at for long, and never found
-free, is not likely to be."""
+"""The number of latest blocks that a glance takes in: one that was glanced at for long and never
+found free is unlikely to be free."""
 
 INSPECTED = 1000
-"""At how many blocks one inspection looks: nothing else is done meanwhile."""
+"""The number of blocks that one inspection looks at: nothing else is done meanwhile."""
 
 ROUNDED = 20_000
-"""At how many blocks one round looks; the next one goes on there."""
+"""The number of blocks that one round looks at; the next round goes on from there."""
 
 GLANCE_SHARE, SHARE = 0.1, 0.03
-"""Of the time, how much is spent on glances at most, and on each other kind of look."""
+"""The largest share of the time that goes into glances, and into each other kind of look."""
 
 
-def find_heap(pid: int, plan: Plan, memory: Memory) -> Heap | None:
+def find_heap(source: Source, plan: Plan) -> Heap | None:
     """Return the heap whose blocks a plan records; None when its state cannot be read."""
     allocators = [a for a in plan.allocators if any(f.mapping is None for f in a.functions)]
     if len(allocators) != 1 or not allocators[0].is_glibc:
         return None
-    return Heap(memory.read, find_data(read_mappings(pid), allocators[0].module.path))
+    return Heap(source, find_data(source.read_mappings(), allocators[0].module.path))
 
 
 class Looks:

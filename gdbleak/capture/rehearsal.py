@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gdbleak.capture.agent import ANSWER_TIMEOUT_S, DETACH_TIMEOUT_S, Agent, write_plan
+from gdbleak.capture.agent import ANSWER_TIMEOUT_S, DETACH_TIMEOUT_S, Agent
+from gdbleak.capture.probe import Task
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.debugger.program import GdbProgram, find_another
 from gdbleak.errors import DebuggerFailedError, UnprovedError
@@ -70,7 +71,7 @@ def proved_agent(
         agent = prove(halts_first=False)
     except DetachError:
         agent = prove(halts_first=True)
-    with agent.debugger:
+    with agent:
         yield agent
 
 
@@ -79,7 +80,7 @@ def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[in
     try:
         agent = launch()
         try:
-            on_launch(agent.debugger.pid)
+            on_launch(agent.pid)
             rehearsal = Rehearsal(agent, stand_in, stand_in.meet())
             try:
                 rehearsal.run()
@@ -87,7 +88,7 @@ def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[in
                 raise _describe(gdb, rehearsal.step, str(error)) from error
         except BaseException:
             # Before the stand-in: nobody else can wait for a process that GDB has attached to.
-            agent.debugger.close()
+            agent.close()
             raise
     finally:
         stand_in.end()
@@ -138,15 +139,14 @@ class Rehearsal:
 
         """
         pid = self._stand_in.pid
-        self._await_agent()
+        self._agent.await_commands(START_TIMEOUT_S)
         self._recording.touch()
-        plan = self._agent.folder / "rehearsal.json"
-        rare = self._probes[RARE]
-        write_plan(plan, pid, self._recording, STACK_BYTES, self._probes, rare)
+        task = Task(pid, self._recording, STACK_BYTES, self._probes)
+        self._agent.prepare(task, self._probes[RARE])
         with Memory(pid) as self._memory:
             scratch = read_scratch(pid, self._memory)
             self.step = "the attach"
-            self._agent.start(plan, START_TIMEOUT_S)
+            self._agent.start(START_TIMEOUT_S)
             self._check_tracer()
             self._check_threads()
             self._call(recorded=True)
@@ -157,25 +157,15 @@ class Rehearsal:
             self._fork()
             self._check_records()
             self.step = _DETACH
-            self._agent.detach(pid, DETACH_TIMEOUT_S)
+            self._agent.detach(DETACH_TIMEOUT_S)
             self._check_release(scratch)
-
-    def _await_agent(self) -> None:
-        """Wait until GDB has started and knows the agent's commands."""
-        debugger = self._agent.debugger
-        try:
-            debugger.execute_console("help gdbleak-start", START_TIMEOUT_S)
-        except DebuggerFailedError as error:
-            if not debugger.complaint:
-                raise
-            raise DebuggerFailedError(f"{error} {debugger.complaint}") from error
 
     def _check_tracer(self) -> None:
         """Take down which process GDB is: what was started may be a script that starts it."""
         tracer = int(read_status(self._stand_in.pid)["TracerPid"])
         if not tracer:
             raise DebuggerFailedError("it has not attached")
-        self._agent.debugger.pid = tracer
+        self._agent.pid = tracer
 
     def _check_threads(self) -> None:
         threads = list_threads(self._stand_in.pid)
@@ -189,7 +179,7 @@ class Rehearsal:
         self.step = "the turn of breakpoints"
         self._agent.ask_turn(phase)
         while (status := self._agent.poll_status()) is None:
-            self._agent.debugger.wait(ANSWER_TIMEOUT_S)
+            self._agent.wait(ANSWER_TIMEOUT_S)
         if status.turn_error or self._find_breakpoints() != expected:
             raise DebuggerFailedError(
                 "they could not be written over while it ran"

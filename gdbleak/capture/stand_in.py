@@ -8,7 +8,7 @@ It says in a line of JSON where two of its functions are, then obeys the lines t
     fork      start a child that calls it once; say with which status the child ended
 
 One thread obeys, the others wait, as the threads of a server do. It ends with its input, and with
-whoever has started it.
+the process that has started it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     parent = os.getppid()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _libc.prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1))  # for the kernel's Yama; others ignore it
-    # When a GDB that is of no use lets it die, nobody is to find a core file.
+    # A bad GDB may let it die, which must leave no core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if os.getppid() != parent:
         return

@@ -76,7 +76,7 @@ class StandIn:
             )
 
     def ask(self, command: str) -> dict[str, int] | None:
-        """Give a command; return the answer, or None when there is none in time."""
+        """Give a command; return the answer, or None when it does not come in time."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(command.encode() + b"\n")

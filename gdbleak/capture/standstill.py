@@ -1,4 +1,4 @@
-"""How long a target stands still: an estimate, because nobody but the kernel sees every halt."""
+"""An estimate of how long a target stands still: only the kernel sees every halt."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gdbleak.capture.halts import Halts, choose_witnesses, look_at
 from gdbleak.target.proc import list_threads, read_state, read_switches
 
 ROUND = 10
-"""In how many samples every thread is looked at once."""
+"""After how many samples every thread has been looked at once."""
 SAMPLE_S = 0.008
-"""How much time there is between two samples at least."""
+"""The least time between two samples, in seconds."""
 
 
 class Standstill:
-    """Two views of the same thing, both of which err on the low side.
+    """Two estimates of the same time, both of which err on the low side.
 
     Threads are sampled for a tracing stop; where GDB shares a processor with the target, the
     samples miss most of them. GDB's own processor time is time in which the target waits for it;
@@ -40,8 +40,8 @@ class Standstill:
     def sample(self) -> None:
         """Look at the next tenth of the threads, and at those that tell when all are halted.
 
-        Whoever asks again at once gets only the latter, or the times when GDB is busy would count
-        for more.
+        When it is called again at once it looks only at the latter; otherwise the times when GDB is
+        busy would count for more.
         """
         if not self._threads:
             self._threads = list_threads(self._pid)

@@ -1,4 +1,4 @@
-"""One word at each of many addresses of a running process, again and again, in next to no time."""
+"""Fast repeated reads of one word at each of many addresses of a running process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gdbleak.heap.snapshot import PAGE_BYTES
 
 WORD_BYTES = 8
 GAP_PAGES = 4
-"""To read so many pages for nothing takes no longer than another range."""
+"""Reading so many pages too many takes no longer than another range."""
 RANGES = 1024
-"""How many the kernel takes at once (IOV_MAX)."""
+"""How many ranges the kernel reads in one call (IOV_MAX)."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from gdbleak.api import load
-from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import add_layout_arguments
+from gdbleak.commands.output import choose_output
 from gdbleak.errors import RecordingError, UsageError
-from gdbleak.recording.reader import MAGIC
-from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.recording.frames import MAGIC
+from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare
 from gdbleak.report.model import Report
 from gdbleak.report.reader import read_report
@@ -39,30 +38,19 @@ class Diff:
         """Declare the arguments."""
         parser.add_argument("before", metavar="BEFORE", help="a recording or JSON report")
         parser.add_argument("after", metavar="AFTER", help="a later one")
-        parser.add_argument(
-            "--top",
-            type=within(Bounds(1), int),
-            default=20,
-            metavar="N",
-            help="show the first N call stacks; json holds all (default: 20)",
-        )
-        parser.add_argument(
-            "--format",
-            choices=("table", "plain", "json"),
-            help="default: table on a terminal and plain elsewhere",
-        )
+        add_layout_arguments(parser, "call stacks", top=20)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         if Path(options.before).absolute() == Path(options.after).absolute():
             raise UsageError("both reports are the same file", "name two")
         comparison = compare(*(_open(path) for path in (options.before, options.after)))
-        if options.format == "json":
+        medium = choose_output(options.format)
+        if medium.form == "json":
             sys.stdout.write(as_json(comparison))
-            return 0
-        draws = options.format == "table" or (options.format is None and sys.stdout.isatty())
-        width = shutil.get_terminal_size().columns if draws else None
-        sys.stdout.write(as_text(comparison, options.top, width))
+        else:
+            width = medium.columns if medium.form == "table" else None
+            sys.stdout.write(as_text(comparison, options.top, width))
         return 0
 
 

@@ -1,12 +1,12 @@
-"""`gdbleak doctor`: what would stop a trace, each finding with its cure."""
+"""`gdbleak doctor`: what would stop a trace, and what to do about it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from gdbleak.commands.selection import add_selection_arguments, selection
-from gdbleak.commands.target import add_process_argument, choose_process
+from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
+from gdbleak.commands.process_argument import add_process_argument, choose_process
 from gdbleak.preflight.doctor import examine_host, examine_process
 from gdbleak.text.lines import printable
 
@@ -17,9 +17,9 @@ class Doctor:
     summary = "say what would stop a trace on this host, or of one process"
     description = (
         "Check this host, and a process when its PID is given, for everything that would stop a "
-        "trace. Of a process it is also said how often it allocates, and what recording that would "
-        "cost. It is not touched: gdb is tried on a process of gdbleak's own. The exit status is 0 "
-        "when nothing was found."
+        "trace. For a process, also say how often it allocates and what it would cost to record "
+        "that. The process is not touched: gdb is tried on one of gdbleak's own. The exit status "
+        "is 0 when nothing was found."
     )
 
     examples = """\

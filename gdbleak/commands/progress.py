@@ -13,22 +13,22 @@ from rich.text import Text
 
 from gdbleak.capture.limits import Progress
 from gdbleak.preflight.cost import describe, load_of
+from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
-from gdbleak.verdicts.rates import Rate
 
 
 class ProgressLine:
-    """A line that a terminal draws over again where it can, and that is written once elsewhere."""
+    """A line that is redrawn in place on a terminal, and written once elsewhere."""
 
-    def __init__(self, pid: int, alone: bool = True) -> None:
+    def __init__(self, target: str, alone: bool = True) -> None:
         """Prepare it.
 
         Args:
-            pid: Who is traced.
-            alone: Whether nothing else is written meanwhile, which drawing would garble.
+            target: What is traced, in words.
+            alone: Whether nothing else is written meanwhile; redrawing would garble that.
 
         """
-        self._pid = pid
+        self._target = target
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._draws = alone and self._console.is_terminal and not self._console.is_dumb_terminal
@@ -38,7 +38,7 @@ class ProgressLine:
     def __enter__(self) -> ProgressLine:
         if self._draws:
             self._live.start()
-            self._draw(f"attaching to process {self._pid}")
+            self._draw(f"attaching to {self._target}")
         return self
 
     def __exit__(
@@ -55,7 +55,7 @@ class ProgressLine:
         self._forecast = describe(rate, usable_sizes, budget_percent)
         with suppress(OSError):
             if self._draws:
-                self._draw(f"attaching to process {self._pid}")
+                self._draw(f"attaching to {self._target}")
             elif load_of(rate, usable_sizes) * 100 > budget_percent and _takes_text():
                 sys.stderr.write(f"gdbleak: {self._forecast}\n")
                 sys.stderr.flush()
@@ -63,8 +63,7 @@ class ProgressLine:
     def show(self, progress: Progress) -> None:
         """Show where the window stands.
 
-        The target is attached meanwhile: a reader that has gone or does not read is no reason to
-        fail, or to wait.
+        The target is attached meanwhile, so this neither fails nor waits when nobody reads.
         """
         with suppress(OSError):
             if _takes_text():
@@ -84,7 +83,7 @@ class ProgressLine:
         elif not self._announced:
             self._announced = True
             sys.stderr.write(
-                f"gdbleak: tracing process {self._pid} for {progress.duration_s:g} s"
+                f"gdbleak: tracing {self._target} for {progress.duration_s:g} s"
                 " (Ctrl-C ends the window early)\n"
             )
             sys.stderr.flush()
@@ -95,8 +94,8 @@ class ProgressLine:
 
 
 def _takes_text() -> bool:
-    """Whether standard error has room: a full pipe and a halted terminal have none."""
+    """Whether standard error takes text now: a full pipe and a halted terminal do not."""
     try:
         return bool(select.select([], [sys.stderr], [], 0)[1])
-    except ValueError:  # it is no file
+    except ValueError:  # it is not a file
         return True

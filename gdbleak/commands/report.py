@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from gdbleak.api import load
-from gdbleak.commands.output import Output, add_report_arguments, report_options
+from gdbleak.commands.arguments import add_report_arguments, report_options
+from gdbleak.commands.output import Output
 from gdbleak.errors import FileError
 
 
@@ -42,7 +43,9 @@ class Report:
         """Run the command; return the exit status."""
         output = Output(options)
         if options.sysroot is not None and not Path(options.sysroot).is_dir():
-            raise FileError(f"{options.sysroot} is no folder", "give the folder of the copies")
+            raise FileError(
+                f"{options.sysroot} is not a folder", "give the folder that holds the copies"
+            )
         report = load(options.recording, options=report_options(options), sysroot=options.sysroot)
         output.show(report)
         return output.status(report)

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import within
 from gdbleak.safety.rescue import rescue
 from gdbleak.text.lines import printable
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.commands.output import within
-from gdbleak.renderers.suspects import as_json, as_text
-from gdbleak.survey.suspects import Search, find_suspects
+from gdbleak.bounds import bounds_of
+from gdbleak.commands.arguments import add_layout_arguments, within
+from gdbleak.commands.output import choose_output
+from gdbleak.renderers.lineup import as_json, as_text
+from gdbleak.survey.search import Search, find_suspects
 from gdbleak.text.units import format_seconds
 
 
@@ -24,8 +24,8 @@ class Suspects:
     summary = "say which processes grow, and how steadily"
     description = (
         "Look at the private memory of every process again and again, and list those that grow, "
-        "the steadiest first: a process that jumped once, or goes up and down, is none. Nothing is "
-        "attached to. Ctrl-C ends it early, with what was seen so far."
+        "the steadiest first. A process whose memory jumped once, or goes up and down, is not "
+        "listed. Nothing is attached to. Ctrl-C ends it early, with what was seen so far."
     )
     examples = """\
   gdbleak suspects                      look for half a minute
@@ -40,27 +40,16 @@ class Suspects:
             type=within(bounds_of(Search, "duration_s"), float),
             default=Search.duration_s,
             metavar="S",
-            help="look for S seconds (default: 30)",
+            help="look for S seconds (default: %(default)g)",
         )
         parser.add_argument(
             "--interval",
             type=within(bounds_of(Search, "interval_s"), float),
             default=Search.interval_s,
             metavar="S",
-            help="look every S seconds (default: 1)",
+            help="look every S seconds (default: %(default)g)",
         )
-        parser.add_argument(
-            "--top",
-            type=within(Bounds(1), int),
-            default=10,
-            metavar="N",
-            help="list the first N processes; json holds all (default: 10)",
-        )
-        parser.add_argument(
-            "--format",
-            choices=("table", "plain", "json"),
-            help="default: table on a terminal and plain elsewhere",
-        )
+        add_layout_arguments(parser, "processes", top=10)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
@@ -75,13 +64,11 @@ class Suspects:
                     live.update(Text(f"{text} (Ctrl-C ends it early)"), refresh=True)
 
             lineup = find_suspects(Search(options.duration, options.interval), draw)
-        terminal = sys.stdout.isatty()
-        form = options.format or ("table" if terminal else "plain")
-        if form == "json":
+        medium = choose_output(options.format)
+        if medium.form == "json":
             sys.stdout.write(as_json(lineup))
             return 0
-        width = shutil.get_terminal_size().columns if terminal else None
-        unicode = form == "table" and (sys.stdout.encoding or "").lower().startswith("utf")
+        unicode = medium.form == "table" and (sys.stdout.encoding or "").lower().startswith("utf")
         dumb = os.environ.get("TERM") == "dumb"
-        sys.stdout.write(as_text(lineup, options.top, width, ascii_only=not unicode or dumb))
+        sys.stdout.write(as_text(lineup, options.top, medium.width, ascii_only=not unicode or dumb))
         return 0

@@ -7,23 +7,22 @@ import re
 import resource
 from pathlib import Path
 
-from gdbleak.api import trace
+from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import (
-    Output,
+from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
+from gdbleak.commands.arguments import (
     add_report_arguments,
-    check_writable,
     parse_size,
     report_options,
     within,
 )
+from gdbleak.commands.output import Output, check_writable
+from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.commands.progress import ProgressLine
-from gdbleak.commands.selection import add_selection_arguments, selection
-from gdbleak.commands.target import add_process_argument, choose_process
-from gdbleak.commands.watching import add_watching_arguments, duration_s, view
+from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.errors import UsageError, WriteError
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.remote.trace import trace_remote
 from gdbleak.report.model import Report
 from gdbleak.text.units import format_bytes
@@ -34,12 +33,11 @@ _LOCAL_ONLY = {
     "budget": Limits.budget_percent,
     "tail": Limits.tail_s,
     "max_pause": Limits.max_pause_ms,
-    "max_memory": Limits.max_memory,
     "interval": None,
     "live": False,
     "events": False,
 }
-"""Options that need a hand on the process or on what holds it, and their defaults."""
+"""Options that only work for a process of this machine, and their defaults."""
 
 _FAILURES = (EndedBy.DEBUGGER_DIED, EndedBy.DEBUGGER_SILENT, EndedBy.CHILD_TRAPPED)
 
@@ -77,15 +75,16 @@ class Trace:
             "--duration",
             type=within(bounds_of(Limits, "duration_s"), float),
             metavar="S",
-            help="length of the window in seconds (default: 10)",
+            help=f"length of the window in seconds (default: {Limits.duration_s:g})",
         )
         group.add_argument(
             "--budget",
             type=within(bounds_of(Limits, "budget_percent"), float),
             default=Limits.budget_percent,
             metavar="PERCENT",
-            help="slow the process for at most this share of the time (default: 30); above it, "
-            "record in short bursts and estimate; 100 records everything",
+            help="slow the process for at most this share of the time (default: "
+            f"{Limits.budget_percent:g}); above it, record in short bursts and "
+            "estimate; 100 records everything",
         )
         group.add_argument(
             "--tail",
@@ -106,14 +105,16 @@ class Trace:
             default=Limits.max_pause_ms,
             metavar="MS",
             help="give up the attach, or end the window, when the process stands still for more "
-            "than MS milliseconds at once (default: 500, at least 250)",
+            f"than MS milliseconds at once (default: {Limits.max_pause_ms:g}, at least "
+            f"{bounds_of(Limits, 'max_pause_ms').low:g})",
         )
         group.add_argument(
             "--max-memory",
             type=within(bounds_of(Limits, "max_memory"), parse_size),
             default=Limits.max_memory,
             metavar="BYTES",
-            help="end the window when gdbleak or its gdb hold more memory (default: 512M)",
+            help="end the window when gdbleak or its gdb hold more memory (default: "
+            f"{Limits.max_memory >> 20}M)",
         )
         group.add_argument(
             "--stack-bytes",
@@ -121,7 +122,7 @@ class Trace:
             default=Limits.stack_bytes,
             metavar="N",
             help="keep N bytes of raw stack of each allocation; deeper stacks need more "
-            "(default: 4096, at most 1M)",
+            f"(default: {Limits.stack_bytes}, at most 1M)",
         )
         group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
         add_watching_arguments(parser)
@@ -137,7 +138,7 @@ class Trace:
                 raise UsageError("-o and --save name the same file", "choose two")
         report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)
-        if report.window.ended_by == EndedBy.WRITE_FAILED:
+        if report.window.ended_by is EndedBy.WRITE_FAILED:
             raise _explain_full()
         status = output.status(report)
         if report.window.ended_by in _FAILURES or report.verification.ok is False:
@@ -149,8 +150,8 @@ class Trace:
             everything = name == "budget" and options.budget == 100
             if getattr(options, name) != default and not everything:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} is not to be had with --remote",
-                    "bound the window by --duration and --max-events",
+                    f"--{name.replace('_', '-')} does not work with --remote",
+                    "limit the window with --duration and --max-events",
                 )
         if not _ADDRESS.fullmatch(options.remote):
             raise UsageError(
@@ -158,10 +159,18 @@ class Trace:
             )
         pid = options.process
         if isinstance(pid, str):
-            raise UsageError(f"--remote needs a PID, not a name: {pid}", "look there with `pgrep`")
-        limits = Limits(duration_s(options), options.max_events, stack_bytes=options.stack_bytes)
+            raise UsageError(
+                f"--remote needs a PID, not a name: {pid}",
+                "find the PID there, for example with `pgrep NAME`",
+            )
+        limits = Limits(
+            duration_s(options),
+            max_events=options.max_events,
+            max_memory=options.max_memory,
+            stack_bytes=options.stack_bytes,
+        )
         selected, about = selection(options), report_options(options)
-        with ProgressLine(pid or 0) as line:
+        with ProgressLine(_describe_remote(pid, options.remote)) as line:
             return trace_remote(
                 options.remote, pid, limits, selected, about, options.save, line.show
             )
@@ -172,27 +181,30 @@ class Trace:
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)
-        with ProgressLine(pid, alone=shown is None) as line:
-            return trace(
-                pid,
-                duration_s(options),
-                budget_percent=options.budget,
-                tail_s=options.tail,
-                max_events=options.max_events,
-                max_pause_ms=options.max_pause,
-                max_memory=options.max_memory,
-                stack_bytes=options.stack_bytes,
-                selection=selected,
-                options=report_options(options),
-                save=options.save,
-                on_rate=lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
-                on_progress=line.show,
-                view=shown,
+        limits = Limits(
+            duration_s(options),
+            max_events=options.max_events,
+            max_pause_ms=options.max_pause,
+            max_memory=options.max_memory,
+            stack_bytes=options.stack_bytes,
+            budget_percent=options.budget,
+            tail_s=options.tail,
+        )
+        with ProgressLine(describe_target(pid), alone=shown is None) as line:
+            watcher = Watcher(
+                lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
+                line.show,
+                shown,
             )
+            return record(pid, limits, selected, report_options(options), options.save, watcher)
+
+
+def _describe_remote(pid: int | None, address: str) -> str:
+    return f"process {pid} behind {address}" if pid else f"the process behind {address}"
 
 
 def _explain_full() -> WriteError:
-    """Return why a recording could not be written on: GDB has written it, and kept its errno."""
+    """Return why a recording could not be written on: GDB wrote it, and did not tell its errno."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit == resource.RLIM_INFINITY:
         return WriteError("the recording could not be written on: its disk is full")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from gdbleak.follow.event_lines import HEADER, EventLines
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.view import Subject
+from gdbleak.recording.frames import MAGIC
 from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.reader import MAGIC, Recording
+from gdbleak.recording.reader import Recording
 
 POLL_S = 0.5
 
@@ -31,8 +32,8 @@ class Events:
         recording = Recording(subject.path, lifeline.latest.recorded_bytes)
         epoch_ns = time.time_ns() - lifeline.latest.now_ns
         modules = ModuleMap(subject.modules)
-        lines = EventLines(recording.probes, recording.functions, modules, epoch_ns)
-        with GrowingRecording(recording.path, recording.probes, len(MAGIC)) as growing:
+        lines = EventLines(recording.head.probes, recording.head.functions, modules, epoch_ns)
+        with GrowingRecording(recording.path, recording.head.probes, len(MAGIC)) as growing:
             sys.stdout.write(f"{HEADER}\n")
             while not lifeline.ended:
                 # What comes behind that may be more than --max-events admits.

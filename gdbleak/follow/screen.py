@@ -192,7 +192,7 @@ class Screen:
         return titles, rows
 
     def _cells(self, report: Report, site: Site) -> dict[str, str]:
-        values, mark = (site.estimate, "~") if site.estimate else (site, "")
+        values, mark = site.amounts, "~" if site.estimate else ""
         numbers = (
             mark + format_bytes(values.outstanding_bytes),
             mark + format_count(values.outstanding_count),

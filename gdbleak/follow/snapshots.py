@@ -8,9 +8,10 @@ from gdbleak.analysis.passes import analyse
 from gdbleak.capture.limits import Progress
 from gdbleak.follow.names import Names
 from gdbleak.follow.view import Subject
+from gdbleak.recording.end import UNFINISHED, End, EndedBy, Verification
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.reader import EndedBy, Recording
-from gdbleak.report.model import Report, Verification
+from gdbleak.recording.reader import Recording
+from gdbleak.report.model import Report
 from gdbleak.target.proc import memory_status, resident_set
 
 SHARE, FREE_S = 0.2, 1.0
@@ -49,22 +50,23 @@ class Snapshots:
 
         """
         recording = Recording(self._subject.path, progress.recorded_bytes)
-        pid = recording.head["target"]["pid"]
-        recording.end = {
-            "ended_by": EndedBy.RUNNING.value,
-            "end_ns": progress.now_ns,
-            "stops": progress.stops,
-            "stopped_s": progress.stopped_s,
-            "rss_after": resident_set(pid),
-            "memory": memory_status(pid),
-            "verification": dict.fromkeys(Verification.__dataclass_fields__),
-        }
+        pid = recording.head.target.pid
+        recording.end = End(
+            EndedBy.RUNNING,
+            progress.now_ns,
+            Verification(),
+            modules=(),
+            stops=progress.stops,
+            stopped_s=progress.stopped_s,
+            rss_after=resident_set(pid),
+            memory=memory_status(pid),
+        )
         return self._report(recording, progress.elapsed_s)
 
     def take_last(self) -> Report | None:
         """Return the report of a window that has ended, if it has lasted until one was due."""
         recording = Recording(self._subject.path)
-        end_ns = (recording.end or {}).get("end_ns") or 0
+        end_ns = (recording.end or UNFINISHED).end_ns or 0
         elapsed_s = (end_ns - (recording.opened_ns or 0)) / 1e9
         return self._report(recording, elapsed_s) if elapsed_s >= self._due_s else None
 

@@ -10,8 +10,20 @@ from __future__ import annotations
 SIZE_OFFSET = -8
 """Where the word is, from the block."""
 
+BLOCK = 16
+"""Where the block begins, from the start of the chunk; so are the next ones."""
+
+SIZE = 8
+"""The word that `SIZE_OFFSET` means."""
+
+FORWARD, BACKWARD = 16, 24
+"""The links of a chunk in a bin: to the next one, and to the one before (`fd`, `bk`)."""
+
+MARK_OFFSET = 8
+"""Where a block in the cache of a thread has its mark: see `gdbleak.heap.tcache`."""
+
 HEAD_WORDS = 3
-"""How many words from there tell whether a block is free: the third may be the mark of a cache."""
+"""How many words from `SIZE_OFFSET` on tell whether a block is free: the mark is the third."""
 
 PREV_INUSE = 1
 IS_MMAPPED = 2

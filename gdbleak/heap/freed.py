@@ -18,20 +18,29 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from itertools import chain, islice
 from struct import unpack
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena, arenas_of_heap, find_arenas, find_top, iter_first_blocks
-from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, NON_MAIN_ARENA, PREV_INUSE, SIZE_OFFSET, is_size
+from gdbleak.heap.chunk import (
+    BLOCK,
+    FLAGS,
+    IS_MMAPPED,
+    MARK_OFFSET,
+    NON_MAIN_ARENA,
+    PREV_INUSE,
+    SIZE,
+    SIZE_OFFSET,
+    is_size,
+)
+from gdbleak.heap.layouts import HEAP_BYTES
 from gdbleak.heap.lists import Range, SingleList, is_binned, iter_binned, iter_fast_bins
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.tcache import is_cached, random_words, read_cache
-
-Read = Callable[[int, int], bytes]
-"""Returns the bytes at an address, fewer where unmapped memory begins: Memory.read."""
+from gdbleak.readable import Readable
 
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 _BATCH = 4096
@@ -63,8 +72,8 @@ class Heap:
     found only if another arena leads to it, and little of the tcaches.
     """
 
-    def __init__(self, read: Read, data: tuple[int, int] | None) -> None:
-        self._read = read
+    def __init__(self, source: Readable, data: tuple[int, int] | None) -> None:
+        self._source = source
         self._data = data
         self._chunks: set[int] = set()
 
@@ -74,15 +83,15 @@ class Heap:
 
         Empty where there is no such mark, or it is not known. There may be other words among them.
         """
-        return random_words(_read_words(self._read, self._data))
+        return random_words(_read_words(self._source, self._data))
 
     @cached_property
     def main_arena(self) -> Arena | None:
         """The arena of the heap that grows by brk; None if it was not found."""
-        words = _read_words(self._read, self._data)
+        words = _read_words(self._source, self._data)
         start = self._data[0] if self._data else 0
         try:
-            return next(iter(find_arenas(Snapshot(self._read, _effort()), words, start)), None)
+            return next(iter(find_arenas(Snapshot(self._source, _effort()), words, start)), None)
         except EffortError:
             return None
 
@@ -97,15 +106,16 @@ class Heap:
 
         """
         effort = _effort()
-        memory = Snapshot(self._read, effort)
+        memory = Snapshot(self._source, effort)
         memory.fetch(blocks)
         found = {
             block
             for block in blocks
-            if (mark := memory.word(block + 8)) in self.marks and is_cached(memory, block, mark)
+            if (mark := memory.word(block + MARK_OFFSET)) in self.marks
+            and is_cached(memory, block, mark)
         }
         if self.main_arena:
-            tops = [find_top(Snapshot(self._read, effort), self.main_arena) for _ in range(2)]
+            tops = [find_top(Snapshot(self._source, effort), self.main_arena) for _ in range(2)]
             starts, ends = zip(*(top or (0, 0) for top in tops))
             found.update(block for block in blocks if max(starts) < block < min(ends))
         return found
@@ -121,19 +131,19 @@ class Heap:
         """
         effort = _effort()
         asked = {block for block in blocks if block in _ADDRESSES}
-        first = _Look(self._read, self._data, self._chunks, effort)
+        first = _Look(self._source, self._data, self._chunks, effort)
         freed = first.find_freed(asked)
-        second = _Look(self._read, self._data, self._chunks, effort)
+        second = _Look(self._source, self._data, self._chunks, effort)
         freed = second.find_freed(freed, first.free)
         self._chunks |= first.chunks
         self._chunks &= asked - freed
         return freed
 
 
-def _read_words(read: Read, data: tuple[int, int] | None) -> tuple[int, ...]:
+def _read_words(source: Readable, data: tuple[int, int] | None) -> tuple[int, ...]:
     if not data:
         return ()
-    found = read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+    found = source.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
     return unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
 
 
@@ -141,12 +151,12 @@ class _Look:
     """One look at the heap."""
 
     def __init__(
-        self, read: Read, data: tuple[int, int] | None, known: set[int], effort: Effort
+        self, source: Readable, data: tuple[int, int] | None, known: set[int], effort: Effort
     ) -> None:
-        self._read = read
+        self._source = source
         self._effort = effort
         self._start = data[0] if data else 0
-        self._words = _read_words(read, data)
+        self._words = _read_words(source, data)
         self._marks = random_words(self._words)
         self._known = known
         self.chunks: set[int] = set()
@@ -166,7 +176,7 @@ class _Look:
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
         """Return those that are free by what stands before, in and behind them."""
-        memory = Snapshot(self._read, self._effort)
+        memory = Snapshot(self._source, self._effort)
         memory.fetch(block + SIZE_OFFSET for block in blocks)
         sizes = [(block, memory.word(block + SIZE_OFFSET)) for block in blocks]
         memory.fetch(block + (size & ~FLAGS) for block, size in sizes if is_size(size))
@@ -185,31 +195,31 @@ class _Look:
                 freed.add(block)
         # Of a process that has ended nothing can be read.
         anchor = self._start or next((at for at in blocks if at not in unreadable), 0)
-        return freed | unreadable if self._read(anchor, 8) else set()
+        return freed | unreadable if self._source.read(anchor, 8) else set()
 
     def _find_chunk(self, memory: Snapshot, block: int, size: int) -> Range | None:
         """Return the free chunk that a block is, or is the last part of; note the others."""
-        start, end = block - 16, block - 16 + (size & ~FLAGS)
-        behind = memory.word(end + 8)
+        start, end = block - BLOCK, block - BLOCK + (size & ~FLAGS)
+        behind = memory.word(end + SIZE)
         if not behind & PREV_INUSE:
             whole = memory.word(end)
             binned = end - start <= whole <= end and is_binned(memory, end - whole, whole)
             return (end - whole, end) if binned else None
-        mark = memory.word(block + 8)
+        mark = memory.word(block + MARK_OFFSET)
         if mark in self._marks and is_cached(memory, block, mark):
             return start, end
         if is_size(behind):
             self.chunks.add(block)
             self._second_words[mark] += 1
             if size & NON_MAIN_ARENA:
-                self._heaps.add(block >> 26)
+                self._heaps.add(block & -HEAP_BYTES)
         return None
 
     def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
         """Return those that lie in what the arenas and the caches of threads hold free."""
         if not blocks:
             return set()
-        memory = Snapshot(self._read, self._effort)
+        memory = Snapshot(self._source, self._effort)
         arenas = self._find_arenas(memory)
         free = [top for arena in arenas if (top := find_top(memory, arena))]
         if chunks is None:
@@ -220,7 +230,7 @@ class _Look:
         sure, unsure = self._find_linked(memory, arenas)
         for _ in range(_WEAK_LOOKS - 1):
             if unsure:
-                unsure &= self._find_linked(Snapshot(self._read, self._effort), arenas)[1]
+                unsure &= self._find_linked(Snapshot(self._source, self._effort), arenas)[1]
         free = sorted({*free, *sure, *unsure, *self.free})
         starts = [start for start, _ in free]
         freed = set()
@@ -261,13 +271,14 @@ class _Look:
         if arenas := find_arenas(memory, self._words, self._start):
             return arenas
         for heap in sorted(self._heaps)[:_HEAPS_LIMIT]:
-            if arenas := arenas_of_heap(memory, heap << 26):
+            if arenas := arenas_of_heap(memory, heap):
                 return arenas
         return []
 
 
 def _is_mapped_for_itself(memory: Snapshot, block: int, size: int) -> bool:
     """Until 2.42 a chunk reaches to the end of its mapping, since 2.43 two words are behind it."""
-    before = memory.word(block - 16) & -16  # the lowest bit tells of huge pages
+    chunk = block - BLOCK
+    before = memory.word(chunk) & -16  # the lowest bit tells of huge pages
     rest = (before + (size & ~FLAGS)) % PAGE_BYTES
-    return not (block - 16 - before) % PAGE_BYTES and rest in (0, PAGE_BYTES - 16)
+    return not (chunk - before) % PAGE_BYTES and rest in (0, PAGE_BYTES - 16)

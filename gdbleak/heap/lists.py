@@ -11,8 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gdbleak.heap.arenas import BINS, FAST_BINS, Arena
-from gdbleak.heap.chunk import FLAGS, LARGEST_CHUNK, PREV_INUSE, SMALLEST_CHUNK
+from gdbleak.heap.arenas import Arena
+from gdbleak.heap.chunk import (
+    BACKWARD,
+    BLOCK,
+    FLAGS,
+    FORWARD,
+    LARGEST_CHUNK,
+    PREV_INUSE,
+    SIZE,
+    SIZE_OFFSET,
+    SMALLEST_CHUNK,
+)
 from gdbleak.heap.snapshot import Snapshot
 
 Range = tuple[int, int]
@@ -28,31 +38,30 @@ def is_binned(memory: Snapshot, chunk: int, size: int) -> bool:
     if (
         chunk % 16
         or not SMALLEST_CHUNK <= size < LARGEST_CHUNK
-        or word(chunk + 8) & ~FLAGS != size
+        or word(chunk + SIZE) & ~FLAGS != size
         or word(chunk + size) != size
-        or word(chunk + size + 8) & PREV_INUSE
+        or word(chunk + size + SIZE) & PREV_INUSE
     ):
         return False
-    following, preceding = word(chunk + 16), word(chunk + 24)
+    following, preceding = word(chunk + FORWARD), word(chunk + BACKWARD)
     return (
         following % 8 == preceding % 8 == 0
-        and word(following + 24) == chunk
-        and word(preceding + 16) == chunk
+        and word(following + BACKWARD) == chunk
+        and word(preceding + FORWARD) == chunk
     )
 
 
 def iter_binned(memory: Snapshot, arena: Arena) -> Iterator[Range]:
     """Yield start and end of the chunks in the bins of an arena; without end if they go round."""
-    first = arena.bins - 16
-    for head in range(first, first + 16 * BINS, 16):
-        chunk = memory.word(head + 16)
+    for head in arena.bins:
+        chunk = memory.word(head + FORWARD)
         while chunk != head:
             memory.spend(4)
-            size = 0 if chunk % 16 else memory.word(chunk + 8) & ~FLAGS
+            size = 0 if chunk % 16 else memory.word(chunk + SIZE) & ~FLAGS
             if not is_binned(memory, chunk, size):
                 break
             yield chunk, chunk + size
-            chunk = memory.word(chunk + 16)
+            chunk = memory.word(chunk + FORWARD)
 
 
 class SingleList(NamedTuple):
@@ -68,7 +77,12 @@ class SingleList(NamedTuple):
     @property
     def ranges(self) -> set[Range]:
         """Start and end of the chunks."""
-        return {(block - 16, block - 16 + self.size) for block in self.blocks}
+        return {(block - BLOCK, block - BLOCK + self.size) for block in self.blocks}
+
+
+def chunk_bytes(memory: Snapshot, block: int) -> int:
+    """Return the size of the chunk of a block, as the word before it says."""
+    return memory.word(block + SIZE_OFFSET) & ~FLAGS
 
 
 def follow(memory: Snapshot, block: int, size: int, link_offset: int, limit: int) -> SingleList:
@@ -86,7 +100,7 @@ def _follow(
     memory: Snapshot, block: int, size: int, link_offset: int, limit: int, protected: bool
 ) -> SingleList:
     blocks: list[int] = []
-    while len(blocks) < limit and block % 16 == 0 and memory.word(block - 8) & ~FLAGS == size:
+    while len(blocks) < limit and block % 16 == 0 and chunk_bytes(memory, block) == size:
         memory.spend()
         blocks.append(block)
         link = memory.word(block) ^ (block >> 12 if protected else 0)
@@ -98,7 +112,7 @@ def _follow(
 
 def iter_fast_bins(memory: Snapshot, arena: Arena, limit: int) -> Iterator[SingleList]:
     """Yield the list of every fast bin of an arena that is not empty, each as far as `limit`."""
-    for number in range(FAST_BINS if arena.has_fast_bins else 0):
-        chunk = memory.word(arena.fast_bins + 8 * number)
+    for number, head in enumerate(arena.fast_bins):
+        chunk = memory.word(head)
         if chunk:
-            yield follow(memory, chunk + 16, 16 * (number + 2), 16, limit)
+            yield follow(memory, chunk + BLOCK, SMALLEST_CHUNK + 16 * number, BLOCK, limit)

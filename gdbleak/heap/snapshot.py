@@ -5,9 +5,10 @@ Two pages are of two moments, so what they say together may never have been true
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gdbleak.effort import Effort, EffortError
+from gdbleak.readable import Readable
 
 PAGE_BYTES = 4096
 _RUN_BYTES = 1 << 20
@@ -17,14 +18,14 @@ _GAP_BYTES = 4 * PAGE_BYTES
 
 
 class Snapshot:
-    """Words of memory. `read(address, size)` returns what can be read, as Memory.read does.
+    """Words of memory.
 
     Whoever follows what they say spends from an effort; every method raises EffortError when that
     is used up.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], effort: Effort | None = None) -> None:
-        self._read = read
+    def __init__(self, source: Readable, effort: Effort | None = None) -> None:
+        self._source = source
         self._effort = effort or Effort()
         self.spend = self._effort.spend
         self._pages: dict[int, memoryview] = {}
@@ -66,7 +67,7 @@ class Snapshot:
         while pages:
             start = pages[0]
             size = (pages[-1] + 1 - start) * PAGE_BYTES
-            data = self._read(start * PAGE_BYTES, size) if start >= 0 else b""
+            data = self._source.read(start * PAGE_BYTES, size) if start >= 0 else b""
             words = memoryview(data[: len(data) & -8]).cast("Q")
             self._pages[start] = words[: PAGE_BYTES >> 3]
             rest = []

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gdbleak.heap.chunk import FLAGS
-from gdbleak.heap.lists import Range, follow
+from gdbleak.heap.chunk import MARK_OFFSET, SMALLEST_CHUNK
+from gdbleak.heap.layouts import SMALL_CACHE_BINS, cache_layout
+from gdbleak.heap.lists import Range, chunk_bytes, follow
 from gdbleak.heap.snapshot import Snapshot
 
-_BINS = 64
-_LARGEST_CHUNK = 16 * (_BINS + 1)
-_COUNT_BYTES = {0x250: 1, 0x290: 2}  # by size of the chunk: until 2.29, since 2.30
+_LARGEST_CHUNK = SMALLEST_CHUNK + 16 * (SMALL_CACHE_BINS - 1)
 _RANDOM = range(1 << 48, (1 << 64) - (1 << 48))
 
 
@@ -39,14 +38,14 @@ def random_words(words: Iterable[int]) -> set[int]:
 
 def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
     """Return whether a block that has a random mark is linked as in a cache."""
-    size = memory.word(block - 8) & ~FLAGS
+    size = chunk_bytes(memory, block)
     following = memory.word(block) ^ block >> 12
     return size <= _LARGEST_CHUNK and (
         not following
         or (
             following % 16 == 0
-            and memory.word(following + 8) == mark
-            and memory.word(following - 8) & ~FLAGS == size
+            and memory.word(following + MARK_OFFSET) == mark
+            and chunk_bytes(memory, following) == size
         )
     )
 
@@ -56,24 +55,24 @@ def read_cache(memory: Snapshot, address: int) -> Cache | None:
 
     Of a list all blocks count or none: there are as many as the cache says, all marked alike.
     """
-    size = 0 if address % 16 else memory.word(address - 8) & ~FLAGS
-    count_bytes = _COUNT_BYTES.get(size)
-    if not count_bytes:
+    layout = cache_layout(0 if address % 16 else chunk_bytes(memory, address))
+    if layout is None or not layout.counts_blocks:
         return None
+    count_bytes = layout.number_bytes
     own: set[Range] = set()
     unmarked: set[Range] = set()
     by_mark: dict[int, set[Range]] = {}
-    for number in range(_BINS):
+    for number in range(layout.bins):
         memory.spend()
-        first = memory.word(address + _BINS * count_bytes + 8 * number)
+        first = memory.word(address + layout.entries + 8 * number)
         at = address + number * count_bytes
         count = memory.word(at & -8) >> (at & 7) * 8 & (1 << 8 * count_bytes) - 1
         if not first or not count:
             continue
-        found = follow(memory, first, 16 * (number + 2), 0, count)
+        found = follow(memory, first, SMALLEST_CHUNK + 16 * number, 0, count)
         if not found.ends or len(found.blocks) != count:
             continue
-        marks = {memory.word(block + 8) for block in found.blocks}
+        marks = {memory.word(block + MARK_OFFSET) for block in found.blocks}
         if marks == {address}:
             own |= found.ranges
         elif found.protected and len(marks) == 1 and random_words(marks):

@@ -1,8 +1,8 @@
-"""Files that somebody else has named, a traced process say: opened and read with care.
+"""Files whose paths come from somebody else, such as a traced process: opened and read with care.
 
-What a path leads to may be a FIFO, which keeps whoever opens it waiting, or a device, to which
-opening does something. And a file may be cut short while it is read: who has mapped it dies of
-SIGBUS. So nothing but regular files is opened, and none is mapped.
+A path may lead to a FIFO, and opening that may wait for ever, or to a device, and opening that may
+change it. A file may be cut short while it is read, and a process that has mapped it dies of
+SIGBUS. So only regular files are opened, and none is mapped.
 
 Source: open(2) for O_PATH, which opens nothing yet; proc(5) for /proc/self/fd.
 """
@@ -20,18 +20,18 @@ _PLACE = os.O_PATH | os.O_NONBLOCK | os.O_CLOEXEC  # a kernel before 2.6.39 know
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _BLOCK_BYTES = 16 << 10
 _BLOCKS = 16
-"""So many are kept of each file."""
+"""How many blocks of each file are kept."""
 
 
 def open_regular(path: str, *, follow: bool = True) -> int:
     """Return a descriptor of the regular file at a path, to be read.
 
     Args:
-        path: Who chose it does not matter: nothing else is opened, and nobody waits.
+        path: May come from anybody: nothing but a regular file is opened, without waiting.
         follow: Whether the last part of the path may be a link.
 
     Raises:
-        OSError: there is no such file, it is no regular one, or must not be read.
+        OSError: the file does not exist, is not a regular one, or may not be read.
 
     """
     flags = _PLACE | (0 if follow else os.O_NOFOLLOW)
@@ -50,7 +50,7 @@ def open_regular(path: str, *, follow: bool = True) -> int:
 
 
 def _raise_limit() -> bool:
-    """Allow as many open files as may be allowed; False where that was done before."""
+    """Raise the limit of open files as far as possible; return whether that changed it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
         return False
@@ -63,11 +63,11 @@ def _check_kind(path: str, place: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is no regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 class Bytes(Protocol):
-    """Bytes, wherever they are."""
+    """Bytes in a file or in memory."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -93,7 +93,7 @@ class HeldBytes:
 class FileBytes:
     """The bytes of a file, read when they are asked for.
 
-    What is cut off meanwhile is missing, and what is written meanwhile may be seen or not.
+    What is cut off meanwhile is missing; what is written meanwhile may be seen or not.
     """
 
     def __init__(self, file: int) -> None:

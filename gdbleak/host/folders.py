@@ -1,4 +1,4 @@
-"""Folders that nobody else can read, or put something of their own in the place of."""
+"""Folders that other users can neither read nor replace."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from gdbleak.errors import WriteError
+from gdbleak.errors import NO_ROOM, WriteError
 from gdbleak.host.leash import Leash
 
 
 @contextmanager
 def private_folder(leash: Leash | None = None) -> Iterator[Path]:
-    """Make a folder for files that GDB reads, and remove it in the end, however that comes.
+    """Make a folder for files that GDB reads; remove it at the end, also when gdbleak is killed.
 
     Args:
-        leash: Has it removed when we are killed; one of its own unless it is given.
+        leash: Removes it when gdbleak is killed; by default one of its own.
 
     Raises:
         WriteError: it cannot be made, or everybody may rename what is in the folder around it.
 
     """
-    # Not `gettempdir` alone: where TMPDIR is full, it would silently take another.
+    # `gettempdir` alone would silently take another folder when that of TMPDIR is full.
     around = os.environ.get("TMPDIR")
     try:
         around = around or tempfile.gettempdir()
@@ -53,4 +53,7 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
 
 def _explain(around: str | None, error: OSError) -> WriteError:
     where = around or "a folder for temporary files"
-    return WriteError(f"cannot write in {where}: {error.strerror}")
+    other = "set TMPDIR to a folder that exists and that you may write in"
+    return WriteError(
+        f"cannot write in {where}: {error.strerror}", "" if error.errno in NO_ROOM else other
+    )

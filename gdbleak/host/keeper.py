@@ -1,16 +1,16 @@
-"""The keeper of a leash: does what gdbleak was to do in the end, when gdbleak has died before.
+"""The keeper of a leash: cleans up when gdbleak has died before it could.
 
     python -I -S keeper.py
 
 reads from its input these lines:
 
-    hold PID       the leader of a process group that is to be killed
-    release PID    it has ended
-    remove PATH    a folder that is to be removed; its path in hexadecimal
+    hold PID       kill this process group at the end, by the PID of its leader
+    release PID    this process group has ended
+    remove PATH    remove this folder at the end; the path is in hexadecimal
 
-and acts at the end of its input, which is that of gdbleak.
+and acts when its input ends, which happens when gdbleak ends.
 
-It runs as a script, on the standard library alone, to be small and to start fast.
+It runs as a script on the standard library alone, so that it is small and starts fast.
 """
 
 from __future__ import annotations

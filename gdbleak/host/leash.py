@@ -1,8 +1,8 @@
-"""A leash: what is started on it ends with gdbleak, and what is made is removed, however that ends.
+"""A leash: processes started on it end with gdbleak, and folders are removed, however it ends.
 
-The kernel kills a process when its parent dies, if it is told to. What that process has started it
-does not kill, such as a GDB that a script has started. So a keeper kills the whole group. This is
-not for a GDB that is attached to a target: see the guard.
+The kernel kills a process when its parent dies, if it was told to, but not what that process has
+started, such as a GDB that a script has started. So a keeper kills the whole group. A GDB that is
+attached to a target must not be killed, and is not on a leash: see the guard.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _libc = ctypes.CDLL(None)
 
 
 class Leash:
-    """A context at whose end everything has ended that was started on it.
+    """A context manager: at its end, everything that was started on it has ended.
 
-    Where its keeper could not be started, nobody sees to that when gdbleak is killed.
+    If its keeper could not be started, that does not hold when gdbleak is killed.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Leash:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Leash:
-        # It inherits that these are blocked: who ends everything at once does not end it.
+        # It inherits that these are blocked: a signal to the whole group does not end it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         try:
             self._keeper = subprocess.Popen(
@@ -59,7 +59,7 @@ class Leash:
             self.end(process)
         if self._keeper is not None:
             assert self._keeper.stdin is not None
-            self._keeper.kill()  # before its input ends
+            self._keeper.kill()  # before its input ends, so that it does nothing
             self._keeper.wait()
             self._keeper.stdin.close()
 
@@ -78,7 +78,7 @@ class Leash:
             SubprocessError: `prepare` failed.
 
         """
-        # Ctrl-C waits: Python runs hooks around this kind of fork, and drops what they raise.
+        # Ctrl-C has to wait: Python runs hooks around this fork, and drops what they raise.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         try:
             process = subprocess.Popen(
@@ -104,7 +104,7 @@ class Leash:
 
     def end(self, process: subprocess.Popen[bytes]) -> int:
         """Kill a process that was started here, with its whole group; return how it has ended."""
-        # A script may have ended before what it has started.
+        # A script may end before the processes that it has started.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         self._tell(f"release {process.pid}")
@@ -120,7 +120,7 @@ class Leash:
 
 
 def _prepare(prepare: Callable[[], None] | None, mask: set[Any]) -> None:
-    """Be ready, in the new process, for what it is to run: to die with its parent."""
+    """Prepare the new process, before it runs its program: it dies with its parent."""
     if prepare:
         prepare()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,8 +1,8 @@
 """The limits of this process (`ulimit`), which GDB and the guard inherit.
 
-Some are too low for GDB to work at all, and some could end it in the window: at the hard limit of
-processor time the kernel sends SIGKILL, and at that of memory GDB ends itself; the breakpoints then
-stay in the code of the target. Source: setrlimit(2).
+Some are too low for GDB to work at all. Others could end it in the window: at the hard limit of
+processor time the kernel sends SIGKILL, and at the limit of memory GDB ends itself. The breakpoints
+then stay in the code of the target. Source: setrlimit(2).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _RAISED = (
     resource.RLIMIT_RTTIME,
 )
 MARGIN_S = 10
-"""What gdbleak and its GDB may need of the processor before and after a window."""
+"""How much processor time gdbleak and its GDB may need before and after a window."""
 
 
 _PROCESSES = resource.RLIMIT_NPROC
-"""Root may run as many as it likes."""
+"""This limit does not hold for root."""
 
 
 class _Limit(NamedTuple):
@@ -68,12 +68,12 @@ _LIMITS = (
 
 
 def check_limits() -> None:
-    """Raise what may be raised, and check the rest.
+    """Raise the limits that may be raised, and check the others.
 
-    What a low limit makes go wrong later seldom tells its cause.
+    What fails later by a low limit seldom tells its cause.
 
     Raises:
-        FileError: one is too low.
+        FileError: a limit is too low.
 
     """
     for limit in _LIMITS:
@@ -96,9 +96,9 @@ def _is_low(value: int, least: int) -> bool:
 
 @contextmanager
 def raised_limits() -> Iterator[None]:
-    """Raise the limits of this process, for whoever it starts, as far as the kernel lets us.
+    """Raise the limits of this process, and so of those that it starts, as far as it may.
 
-    That is as far as the hard limits, and without end where we may raise those, as root may.
+    Root may lift them altogether, others may raise them to the hard limits.
     """
     before = {number: resource.getrlimit(number) for number in _RAISED}
     for number, (_, hard) in before.items():
@@ -110,20 +110,20 @@ def raised_limits() -> Iterator[None]:
         yield
     finally:
         for number, limits in before.items():
-            # One that has been used up meanwhile would end us before anything is reported.
+            # A limit that was exceeded meanwhile would end us before anything is reported.
             is_used_up = number == resource.RLIMIT_CPU and _left_s(limits[0]) <= 0
             if not is_used_up:
                 resource.setrlimit(number, limits)
 
 
 def check_processor_time(window_s: float) -> None:
-    """Check that gdbleak and GDB live as long as a window lasts, whatever they do meanwhile.
+    """Check that their limit of processor time cannot end gdbleak and GDB in a window.
 
     Args:
-        window_s: How long it lasts, its tail included.
+        window_s: How long the window lasts in seconds, its tail included.
 
     Raises:
-        ResourceLimitError: their limit of processor time may end them before.
+        ResourceLimitError: it can.
 
     """
     limit_s = resource.getrlimit(resource.RLIMIT_CPU)[1]

@@ -1,4 +1,4 @@
-"""Standard input, output and error: there, and written to for good."""
+"""Standard input, output and error: open, and written to without losing anything silently."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from io import TextIOWrapper
 from gdbleak.errors import WriteError
 
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
-"""Errors of whoever has as many files open as are allowed."""
+"""The error numbers that say that no more files may be opened."""
 
 
 def fill_standard_streams() -> None:
-    """Open what was closed when we were started; other files would be taken for it else."""
+    """Open those that were closed when we were started: other files would take their numbers."""
     while os.open(os.devnull, os.O_RDWR) <= 2:
         pass
     for name in ("stdout", "stderr"):
@@ -26,10 +26,10 @@ def fill_standard_streams() -> None:
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Write what goes to standard output for good, and say when that fails.
+    """Flush standard output at the end, and say so if that fails.
 
     Raises:
-        WriteError: there was no room for it.
+        WriteError: it could not be written.
 
     """
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not speak UTF-8
@@ -40,7 +40,7 @@ def standard_output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        # It was about a file, not about the output.
+        # The error is about a file, not about the output.
         if error.filename is not None or error.errno in NO_MORE_FILES:
             raise
         discard_output()
@@ -50,5 +50,5 @@ def standard_output() -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Write nothing more to standard output, which Python would try again at its end."""
+    """Let what is still to be written go nowhere: Python would try it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -14,6 +14,7 @@ from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocator_names import name_allocator
 from gdbleak.plan.breakpoints import make_plan
 from gdbleak.plan.selection import Selection
+from gdbleak.readable import Readable
 from gdbleak.recording.functions import (
     FAMILIES,
     INTERNAL_FUNCTIONS,
@@ -23,7 +24,6 @@ from gdbleak.recording.functions import (
 )
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.target.proc import Readable
 
 _LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
 _LIBC = re.compile(r"libc[.-]")

@@ -16,8 +16,8 @@ from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocators import Allocator, find_allocators
 from gdbleak.plan.breakpoints import make_plan
 from gdbleak.recording.functions import INTERNAL_FUNCTIONS
+from gdbleak.recording.head import VERSION
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.recording.reader import VERSION
 from gdbleak.target.proc import read_mappings
 
 _IMPORT = "from gdbleak_"

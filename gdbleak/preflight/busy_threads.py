@@ -1,4 +1,4 @@
-"""Which threads of a process run, and whether they run all the time."""
+"""The busy threads of a process: which run, and whether they run all the time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Demand:
 
 
 def _read_demand(pid: int, thread: int) -> tuple[float, float]:
-    """Return for how long a thread has run and waited for a processor, 0 when it is gone.
+    """Return how long a thread has run and waited for a processor in seconds, 0 when it is gone.
 
     Source: Documentation/scheduler/sched-stats.rst. A kernel without CONFIG_SCHED_INFO has no such
     file.

@@ -1,4 +1,4 @@
-"""What it costs a process to record all that it allocates. Pure.
+"""The cost, to a process, of recording all that it allocates. Pure.
 
 >>> describe(Rate(180_000, 179_500), budget_percent=30)
 '180,000 allocations/s: recording all would slow it about 82 times; sampling within 30 %'
@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from gdbleak.verdicts.rates import Rate
+from gdbleak.recording.rate import Rate
 
 STOP_S = 150e-6
 """What a stop is taken to last, with waking up a thread on another processor. It is not measured on
@@ -37,9 +37,9 @@ def describe(
     """Say how often a process allocates, and what recording all of it would cost.
 
     Args:
-        rate: Of the process.
+        rate: How often the process allocates.
         usable_sizes: Whether allocations are recorded at their return alone.
-        budget_percent: For at most this share of the time it is slowed; with 100 all is recorded.
+        budget_percent: The share of the time for which it may be slowed; 100 records everything.
         stop_s: What a stop takes, in seconds.
 
     """

@@ -1,11 +1,10 @@
-"""What a trace needs of a host and of a process, checked without touching the process."""
+"""The checks of a host and a process before a trace, which do not touch the process."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -22,9 +21,8 @@ from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.target.link_map import read_search_order
-from gdbleak.target.modules import ModuleReader, looking_at
-from gdbleak.target.proc import Memory, read_mappings
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.modules import looking_at
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
@@ -55,26 +53,36 @@ def examine_host() -> list[Finding]:
         findings.append(Finding(f"{platform.system()} {platform.release()} on x86_64"))
     else:
         findings.append(Finding(f"this machine is {machine}", "trace on x86_64", stops=True))
-    findings += [_examine_gdb(), _examine_permission()]
+    folder = _examine_folder()
+    findings += [_examine_gdb(proves=not folder.stops), _examine_permission()]
     try:
         check_processor_time(Limits.duration_s)
     except GdbleakError as error:
         findings.append(_problem(error))
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
+    return [*findings, folder]
+
+
+def _examine_folder() -> Finding:
+    """Make the folder that a trace would make for its temporary files."""
+    try:
+        with private_folder() as folder:
+            free = shutil.disk_usage(folder).free
+    except GdbleakError as error:
+        return _problem(error)
     if free < ROOM_BYTES:
-        findings.append(
-            Finding(f"only {free >> 20} MiB are free in {folder}", "set TMPDIR to a larger folder")
+        return Finding(
+            f"only {free >> 20} MiB are free in {folder.parent}", "set TMPDIR to a larger folder"
         )
-    else:
-        findings.append(Finding(f"{free >> 20:,} MiB free in {folder} for the recording"))
-    return findings
+    return Finding(f"{free >> 20:,} MiB free in {folder.parent} for the recording")
 
 
-def _examine_gdb() -> Finding:
-    """Find a GDB, and have it prove itself on a process of ours."""
+def _examine_gdb(proves: bool) -> Finding:
+    """Find a GDB, and have it prove itself on a process of ours if there is a folder for that."""
     try:
         gdb = find_gdb()
+        found = f"gdb {gdb.version} with Python {gdb.python} ({gdb.path})"
+        if not proves:
+            return Finding(f"{found}, not tried: that needs a folder for temporary files")
         began = time.monotonic()
         with (
             Leash() as leash,
@@ -86,8 +94,7 @@ def _examine_gdb() -> Finding:
     except GdbleakError as error:
         return _problem(error)
     return Finding(
-        f"gdb {gdb.version} with Python {gdb.python} ({gdb.path}), proved on a process of"
-        f" gdbleak's own in {took_s:.1f} s"
+        f"{found}, proved on a process of gdbleak's own in {took_s:.1f} s"
         + ("; it halts a process before it detaches" if agent.halts_first else "")
     )
 
@@ -119,19 +126,14 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
             _examine_threads(target),
         ]
-        with looking_at(pid), Memory(pid) as memory:
-            reader = ModuleReader(pid, memory)
-            try:
-                modules = reader.read(read_mappings(pid))
-                order = read_search_order(pid, memory)
-                plan = plan_probes(
-                    find_allocators(modules, order, selection),
-                    memory,
-                    usable_sizes=selection.usable_sizes,
-                )
-                rate = measure_rate(pid, plan.entries)
-            finally:
-                reader.close()
+        with looking_at(pid), LiveProcess(pid) as process:
+            modules = process.read_modules()
+            plan = plan_probes(
+                find_allocators(modules, process.read_search_order(), selection),
+                process,
+                usable_sizes=selection.usable_sizes,
+            )
+            rate = measure_rate(pid, plan.entries)
     except GdbleakError as error:
         return [_problem(error)]
     for number, allocator in enumerate(plan.allocators):

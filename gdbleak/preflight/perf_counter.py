@@ -40,9 +40,9 @@ class Reading:
     """What was counted."""
 
     calls: tuple[int, ...]
-    """Of each address, in the order they were given in."""
+    """The calls of each address, in the order in which they were given."""
     busy_s: float
-    """For how long the thread, and those it has started since, ran while it was counted."""
+    """How long the thread, and those it has started since, ran while it was counted."""
 
 
 class CallCounter:
@@ -154,7 +154,7 @@ def explain(error: OSError) -> str:
 
 
 def measure_cost(calls: int = 50, rounds: int = 16) -> float:
-    """Return for how long one counted call holds up a thread, in seconds.
+    """Return how long one counted call holds up a thread, in seconds.
 
     It is measured on a thread of our own, since it is some microseconds in a virtual machine and
     far less outside of one.

@@ -18,18 +18,19 @@ from pathlib import Path
 from gdbleak.plan.allocators import Entry
 from gdbleak.preflight.busy_threads import Demand, choose_threads, read_cpu_time
 from gdbleak.preflight.perf_counter import REGISTERS, CallCounter, explain, measure_cost
-from gdbleak.verdicts.rates import Count, Rate, SetCount, estimate, is_costly, unknown
+from gdbleak.recording.rate import Rate, unknown
+from gdbleak.verdicts.rates import Count, SetCount, estimate, is_costly
 
 _THREADS = 64
 _SETS = 3
 _FIRST_SET = 0.75
 """Share of the time that the first set gets, which has the functions that are called most."""
 _SHARE = 0.05
-"""Of the time that counting may take from the process."""
+"""The share of its time that counting may take from the process."""
 _SHORT_S, _LONG_S = 0.0005, 0.01
-"""Of a slice; one that is too long cannot be made up for."""
+"""The length of a slice, in seconds; one that is too long cannot be made up for."""
 _LATE_S = 0.1
-"""How much longer than asked for it may take on a host that is overloaded."""
+"""How much longer than asked for it may take on an overloaded host."""
 _LEAST_S = 1e-6
 _SPARE_FILES = 64
 _RARE = re.compile("align|sized|valloc|array|cfree|nothrow|allocx$|map|brk$")
@@ -44,8 +45,8 @@ def measure_rate(pid: int, entries: Sequence[Entry], duration_s: float = 0.2) ->
 
     Args:
         pid: The process. The kernel asks for the same permission as for attaching to it.
-        entries: Of the functions to count: `Plan.entries`.
-        duration_s: For how long, in seconds.
+        entries: The entries of the functions to count: `Plan.entries`.
+        duration_s: How long to count, in seconds.
 
     """
     if not entries:

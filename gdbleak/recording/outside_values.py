@@ -20,11 +20,34 @@ _SIGNED = ("_bytes", "bias")
 """Fields with these in their names may be negative."""
 
 
+class UnfitError(TypeError, ValueError):
+    """A value is not what it should be; the message says which, in words for a person."""
+
+
+def describe_damage(error: Exception) -> str:
+    """Return in plain words why what a file says cannot be used.
+
+    >>> describe_damage(KeyError("probes")), describe_damage(UnfitError("stops cannot be 'many'"))
+    ('it lacks probes', "stops cannot be 'many'")
+    >>> describe_damage(AttributeError("'int' object has no attribute 'items'"))
+    'what it says makes no sense'
+    """
+    if isinstance(error, UnfitError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"it lacks {', '.join(map(str, error.args))}"
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is not UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return "its JSON is broken"
+    return "what it says makes no sense"
+
+
 def read_json(text: str | bytes) -> Any:
     """Return what JSON says.
 
     Raises:
-        ValueError: it is none, is nested too deeply, or holds a number that no file of ours does.
+        ValueError: it is not JSON, or nests or holds what no file of ours does.
 
     """
     try:
@@ -32,37 +55,37 @@ def read_json(text: str | bytes) -> Any:
             text, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse
         )
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise UnfitError("its JSON is nested too deeply") from None
 
 
 def read_object(text: bytes) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        ValueError: it is none, or not sound.
+        ValueError: it is another value, or not sound.
 
     """
     values = read_json(text)
     if not isinstance(values, dict):
-        raise ValueError(f"a JSON object was to stand there, not {type(values).__name__}")
+        raise UnfitError("a JSON object should stand there")
     return values
 
 
 def _read_int(text: str) -> int:
     if len(text) > _DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
+        raise UnfitError(f"it holds a number of {len(text)} digits")
     return int(text)
 
 
 def _read_float(text: str) -> float:
     value = float(text)
     if not abs(value) < _LARGEST:
-        raise ValueError(f"a number that is too large: {text[:_DIGITS]}")
+        raise UnfitError(f"it holds a number that is too large, {text[:_DIGITS]}")
     return value
 
 
 def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise UnfitError(f"{text} is not a number")
 
 
 def check(values: Mapping[str, Any], shape: Mapping[str, str]) -> None:
@@ -73,29 +96,35 @@ def check(values: Mapping[str, Any], shape: Mapping[str, str]) -> None:
         shape: The annotation that a field of a dataclass would have, by name.
 
     Raises:
-        TypeError: one is of another type.
+        UnfitError: one is of another type.
 
     """
     for name, annotation in shape.items():
         if name in values and not fits(values[name], annotation, name):
-            raise TypeError(f"{name} is {str(values[name])[:100]!r}")
+            raise UnfitError(f"{name} cannot be {str(values[name])[:100]!r}")
 
 
 def fill(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Return a value of a dataclass; what it does not know is passed over.
+    """Return a value of a dataclass; what it does not know is passed over, lists become tuples.
 
     Raises:
         KeyError: a field is missing that has no default.
-        TypeError: a value is not of the type of its field.
+        TypeError: a value is not of the type of its field, or they are not named at all.
 
     """
+    if not isinstance(values, Mapping):
+        raise UnfitError("a JSON object should stand there")
     shape = {each.name: str(each.type) for each in fields(kind)}  # type: ignore[arg-type]
     check(values, shape)
-    known = {name: values[name] for name in shape if name in values}
+    known = {
+        name: tuple(values[name]) if annotation.startswith("tuple[") else values[name]
+        for name, annotation in shape.items()
+        if name in values
+    }
     missing = [
         each.name
         for each in fields(kind)  # type: ignore[arg-type]
-        if each.name not in known and each.default is MISSING
+        if each.name not in known and each.default is each.default_factory is MISSING
     ]
     if missing:
         raise KeyError(*missing)

@@ -1,8 +1,6 @@
 """The file between the agent and the controller; what is saved, reopened and rendered again.
 
-A recording is a magic number and then frames, each appended whole (docs/recording-format.md):
-
-    u8 kind, u8 0, u16 probe, u32 length of the payload, payload        (little-endian)
+The frames of a recording (docs/recording-format.md):
 
 - HEAD, first: JSON, everything known before the attach. Written by the controller.
 - PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
@@ -21,30 +19,23 @@ whole frame.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Union, cast
 
 from gdbleak.errors import RecordingError
 from gdbleak.host.files import FileBytes, open_regular
-from gdbleak.recording.functions import AllocatorFunction
-from gdbleak.recording.modules import Module
-from gdbleak.recording.outside_values import check, read_object
+from gdbleak.recording.end import End
+from gdbleak.recording.frames import END, FRAME, FREED, HEAD, HIT, MAGIC, MEMORY, PHASE
+from gdbleak.recording.head import READABLE, Head
+from gdbleak.recording.outside_values import describe_damage, read_object
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 from gdbleak.text.lines import cut
-
-MAGIC = b"gdbleak1"
-VERSION = 5
-READABLE = (4, 5)
-"""Which versions are read: since 5 a probe may record more than one word from `size_offset` on."""
-
-HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
+from gdbleak.text.units import count_of
 
 CHUNK_BYTES = 1 << 18
 """How much of a file is read at once, if that holds a whole frame."""
@@ -52,57 +43,8 @@ CHUNK_BYTES = 1 << 18
 MAX_FRAME_BYTES = 16 << 20
 """The largest frames are HEAD and END: some hundred bytes for each module and probe."""
 
-_HEAD_SHAPE = {
-    **dict.fromkeys(("started",), "str"),
-    **dict.fromkeys(("duration_s", "tail_s"), "float"),
-    **dict.fromkeys(("allocators", "notes"), "tuple[str, ...]"),
-    **dict.fromkeys(("modules", "probes", "functions"), "list"),
-    "rss_before": "int | None",
-    "memory": "dict[str, int]",
-}
-_END_SHAPE = {
-    "ended_by": "str",
-    **dict.fromkeys(("stop_signal",), "str | None"),
-    **dict.fromkeys(("end_ns", "stops", "rss_after"), "int | None"),
-    **dict.fromkeys(("lost_events", "children"), "int"),
-    **dict.fromkeys(("stopped_s", "longest_pause_ms"), "float | None"),
-    "longest_pause_is_least": "bool",
-    "modules": "list",
-    "memory": "dict[str, int]",
-}
-
-FRAME = struct.Struct("<BBHI")
 _U64 = struct.Struct("<Q")
 _RESIDENT = struct.Struct("<QQ")
-
-
-class EndedBy(str, Enum):
-    """Why a window ended."""
-
-    DURATION = "duration"
-    MAX_EVENTS = "max-events"
-    MAX_PAUSE = "max-pause"
-    MAX_MEMORY = "max-memory"
-    BUDGET = "budget"
-    INTERRUPT = "interrupt"
-    TERMINATE = "terminate"
-    HANGUP = "hangup"
-    TARGET_EXIT = "target-exit"
-    TARGET_KILLED = "target-killed"
-    TARGET_EXEC = "target-exec"
-    DEBUGGER_DIED = "debugger-died"
-    DEBUGGER_SILENT = "debugger-silent"
-    DEBUGGER_STOPPED = "debugger-stopped"
-    STARVED = "starved"
-    DISARMED = "disarmed"
-    CHILD_TRAPPED = "child-trapped"
-    WRITE_FAILED = "write-failed"
-    RUNNING = "running"
-    UNKNOWN = "unknown"
-
-
-TARGET_ENDED = (EndedBy.TARGET_EXIT, EndedBy.TARGET_KILLED)
-"""With these there is nothing left to detach from."""
 
 
 class Hit(NamedTuple):
@@ -209,14 +151,11 @@ def encode_resident(resident: Resident) -> bytes:
     return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
 
 
-def encode_json(kind: int, values: dict[str, Any], payload_bytes: int = 0) -> bytes:
-    """Return a HEAD or END frame, whose payload is at least so long."""
-    payload = json.dumps(values, separators=(",", ":")).encode().ljust(payload_bytes)
-    return FRAME.pack(kind, 0, 0, len(payload)) + payload
-
-
 def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (position, kind, probe, payload position, payload length) of each whole frame."""
+    """Yield (position, kind, probe, payload position, payload length) of each whole frame.
+
+    The frame that is called END is the last one, whatever follows it.
+    """
     unpack, size = FRAME.unpack_from, FRAME.size
     payload = position + size
     while payload <= end:
@@ -225,11 +164,16 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
         if not HEAD <= kind <= MEMORY or behind > end:
             return
         yield position, kind, probe, payload, length
+        if kind == END:
+            return
         position, payload = behind, behind + size
 
 
 class Recording:
     """A recording that is read from a file."""
+
+    bytes_behind_end = 0
+    """How many bytes follow its END frame; they are not read."""
 
     def __init__(self, path: str, size: int = 0) -> None:
         """Open a recording.
@@ -261,18 +205,16 @@ class Recording:
         _, kind, _, payload, length = frames[0] if frames else (0, 0, 0, 0, 0)
         if kind != HEAD:
             raise RecordingError(f"{self.path} is cut off before its first event")
-        self.head = read_object(data[payload : payload + length])
-        version = self.head.get("version")
+        values = read_object(data[payload : payload + length])
+        version = values.get("version")
         if version not in READABLE:
             raise RecordingError(
                 f"{self.path} is of version {cut(repr(version), 50)};"
                 f" this gdbleak reads {READABLE[0]} to {READABLE[-1]}",
                 "use the gdbleak that wrote it, or a newer one",
             )
-        check(self.head, _HEAD_SHAPE)
-        self.functions = [AllocatorFunction.from_json(f) for f in self.head["functions"]]
-        self.probes = [Probe.from_json(values) for values in self.head["probes"]]
-        self._decoder = Decoder(self.probes)
+        self.head = Head.decode(values)
+        self._decoder = Decoder(self.head.probes)
         self._first = len(MAGIC) + FRAME.size + length
         self._stacks = [
             (
@@ -280,7 +222,7 @@ class Recording:
                 struct.Struct(f"<16x{len(probe.registers)}Q").unpack_from,
                 self._decoder.stack_offset(number),
             )
-            for number, probe in enumerate(self.probes)
+            for number, probe in enumerate(self.head.probes)
         ]
         """Names of a hit's registers, what unpacks them, and where behind them the stack begins."""
         self._chunk = b"", 0, 0
@@ -290,23 +232,27 @@ class Recording:
 
     def _read_end(self) -> None:
         self.opened_ns: int | None = None
-        self.end: dict[str, Any] | None = None
+        self.end: End | None = None
         """The END frame; None when the recording is cut off."""
         self.last_ns = 0
         """When the last event was."""
         for data, _, frames in self._iter_chunks(self._first):
             for _, kind, _, payload, length in [frame for frame in frames if frame[1] != HIT]:
                 if kind == END:
-                    self.end = read_object(data[payload : payload + length])
-                    check(self.end, _END_SHAPE)
+                    self.end = End.decode(read_object(data[payload : payload + length]))
                 elif kind == PHASE and self.opened_ns is None:
                     (self.opened_ns,) = _U64.unpack_from(data, payload)
             timed = (frame for frame in reversed(frames) if frame[1] not in (HEAD, END))
             for _, _, _, payload, _ in islice(timed, 1):
                 (self.last_ns,) = _U64.unpack_from(data, payload)
-        after = [] if self.end is None else self.end["modules"]
-        self.modules_before = [Module.from_json(values) for values in self.head["modules"]]
-        self.modules_after = [Module.from_json(values) for values in after]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the file, for the reader of its report."""
+        if not self.bytes_behind_end:
+            return []
+        count = count_of(self.bytes_behind_end, "byte")
+        return [f"the file goes on for {count} after the end of the recording: they were not read"]
 
     def iter_events(self) -> Iterator[Event]:
         """Yield what was recorded, in order."""
@@ -324,11 +270,11 @@ class Recording:
 
         That is the one that would have been.
         """
-        names = self.head["allocators"]
-        heap = {f.name for f in self.functions if f.mapping is None and not f.is_internal}
-        probes = (self.probes[number] for number in called)
+        head = self.head
+        heap = {f.name for f in head.functions if f.mapping is None and not f.is_internal}
+        probes = (head.probes[number] for number in called)
         used = sorted({probe.allocator for probe in probes if probe.function in heap})
-        return ", ".join(names[number] for number in used or (0,))
+        return ", ".join(head.allocators[number] for number in used or (0,))
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name.
@@ -368,6 +314,9 @@ class Recording:
             if frames:
                 yield data, position, frames
                 position += sum(frames[-1][-2:])
+                if frames[-1][1] == END:
+                    self.bytes_behind_end = self._size - position
+                    return
                 size = CHUNK_BYTES
             elif len(data) < size or size > MAX_FRAME_BYTES:
                 return
@@ -382,6 +331,14 @@ class Recording:
             raise RecordingError(f"cannot read {self.path}: {error.strerror}") from error
 
 
+def damaged(path: str, error: Exception) -> RecordingError:
+    """Return what to raise for a file of which something went wrong when it was read."""
+    return RecordingError(
+        f"{path} is damaged: {cut(describe_damage(error), 500)}",
+        "copy it here again, or record anew with --save FILE",
+    )
+
+
 @contextmanager
 def reading(path: str) -> Iterator[None]:
     """Turn what goes wrong over a damaged recording into an error that says so."""
@@ -391,4 +348,4 @@ def reading(path: str) -> Iterator[None]:
         *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
         *(TypeError, ValueError, struct.error),
     ) as error:
-        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
+        raise damaged(path, error) from error

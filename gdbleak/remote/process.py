@@ -1,12 +1,11 @@
-"""A process on another machine, through a gdbserver there: its files, and what /proc says of it.
+"""A process on another machine, read through a gdbserver there: its files, and its /proc.
 
-Source of what is asked: GDB manual, "Connecting to a Remote Target" and "Host I/O Packets".
+Source: GDB manual, "Connecting to a Remote Target" and "Host I/O Packets".
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -25,14 +24,13 @@ from gdbleak.errors import (
 )
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe
-from gdbleak.report.model import Verification
-from gdbleak.target.proc import Mapping, parse_mapping
+from gdbleak.target.proc import Mapping, memory_of, parse_mapping
 from gdbleak.target.process import Target
+from gdbleak.target.source import Source
 
 CONNECT_TIMEOUT_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
 FETCH_TIMEOUT_S = 600.0
-SETTLE_S, RUN_ON_S, LOOK_S = 2.0, 1.0, 0.05
 
 _SETTINGS = (
     # Otherwise GDB halts every thread at each breakpoint, and cannot detach a running process.
@@ -41,23 +39,7 @@ _SETTINGS = (
 )
 
 
-class RemoteMemory:
-    """The memory of a process that GDB holds; GDB hides its own breakpoints in it."""
-
-    def __init__(self, debugger: Debugger) -> None:
-        self._debugger = debugger
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return `size` bytes, or none where they cannot be read."""
-        command = f"-data-read-memory-bytes {address:#x} {size}"
-        try:
-            record, _ = self._debugger.execute(command, COMMAND_TIMEOUT_S)
-        except DebuggerFailedError:
-            return b""
-        return bytes.fromhex(record["payload"]["memory"][0]["contents"])
-
-
-class RemoteProcess:
+class RemoteProcess(Source):
     """A process that a gdbserver can see."""
 
     def __init__(self, debugger: Debugger, folder: Path, address: str) -> None:
@@ -72,21 +54,34 @@ class RemoteProcess:
             AttachError: there is no gdbserver.
 
         """
-        self._debugger = debugger
-        self._folder = folder
         self.address = address
         self._files = 0
+        self.connect(debugger, folder)
+
+    def connect(self, debugger: Debugger, folder: Path) -> None:
+        """Connect to the gdbserver; again, should the GDB before have died.
+
+        Args:
+            debugger: A GDB without a process.
+            folder: Its private folder.
+
+        Raises:
+            AttachError: there is no gdbserver.
+
+        """
+        self._debugger = debugger
+        self._folder = folder
         for setting in _SETTINGS:
             debugger.execute_console(setting, COMMAND_TIMEOUT_S)
         try:
-            debugger.execute_console(f"target extended-remote {address}", CONNECT_TIMEOUT_S)
+            debugger.execute_console(f"target extended-remote {self.address}", CONNECT_TIMEOUT_S)
         except DebuggerFailedError as error:
             raise AttachError(
-                f"no gdbserver answers at {address}: {error}",
+                f"no gdbserver answers at {self.address}: {error}",
                 "on the other machine: `gdbserver --multi HOST:PORT`; see docs/legacy-boxes.md",
             ) from error
         self.pid = self._held_pid()
-        """Of the process that gdbserver was attached to from the start, or 0."""
+        """Id of the process that gdbserver was attached to from the start, or 0."""
 
     def _held_pid(self) -> int:
         record, _ = self._debugger.execute("-list-thread-groups", COMMAND_TIMEOUT_S)
@@ -94,10 +89,10 @@ class RemoteProcess:
         return int(groups[0].get("pid", 0)) if groups else 0
 
     def choose(self, pid: int | None) -> None:
-        """Settle which process it is about.
+        """Decide which process to trace.
 
         Raises:
-            AttachError: it was not said, or gdbserver holds another one.
+            AttachError: none was given, or gdbserver holds another one.
 
         """
         if pid is None and not self.pid:
@@ -193,10 +188,22 @@ class RemoteProcess:
             namespace_pid=None,
             command=command or status["Name"],
             exe=exe,
-            started="",
+            started=None,
             threads=int(status["Threads"]),
             state=status["State"][:1],
         )
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, or none where they cannot be read, as before the attach.
+
+        GDB hides its own breakpoints in them.
+        """
+        command = f"-data-read-memory-bytes {address:#x} {size}"
+        try:
+            record, _ = self._debugger.execute(command, COMMAND_TIMEOUT_S)
+        except DebuggerFailedError:
+            return b""
+        return bytes.fromhex(record["payload"]["memory"][0]["contents"])
 
     def read_mappings(self) -> list[Mapping]:
         """Return the mappings of the process."""
@@ -206,6 +213,10 @@ class RemoteProcess:
         """Return the resident set in bytes, or None when the process has ended."""
         size = self.status().get("VmRSS")
         return int(size.split()[0]) << 10 if size else None
+
+    def memory_status(self) -> dict[str, int]:
+        """Return what kinds of memory the process holds, as `proc.memory_status` does."""
+        return memory_of(self.status())
 
     def read_modules(self) -> ModuleMap:
         """Copy the program and libraries, and return where they are mapped.
@@ -254,25 +265,3 @@ class RemoteProcess:
             packet = f"maint packet z0,{probe.address:x},{len(X86_64.breakpoint)}"
             self._debugger.execute_console(packet, COMMAND_TIMEOUT_S)
         self._debugger.execute("-target-detach", COMMAND_TIMEOUT_S)
-
-    def verify(self, state_before: str, has_exited: bool) -> Verification:
-        """Look at the process for a while after the detach; its code cannot be read any more."""
-        began_s = time.monotonic()
-        state, ran_on_s = "", 0.0
-        while True:
-            status = self.status()
-            state, ran_on_s = status.get("State", "")[:1], time.monotonic() - began_s
-            has_ended = not state or state in "ZX"
-            if has_ended or ran_on_s > (SETTLE_S if state in "tT" else RUN_ON_S):
-                break
-            time.sleep(LOOK_S)
-        if has_ended:
-            died = not has_exited
-            return Verification(
-                *(None, state_before, None, None, False if died else None),
-                ran_on_s=round(ran_on_s, 3) if died else None,
-                death="unknown" if died else None,
-            )
-        tracer = int(status["TracerPid"])
-        ok = None if tracer == 0 and state not in "tT" else False
-        return Verification(tracer, state_before, state, None, ok, ran_on_s=round(ran_on_s, 3))

@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.api import make_report, write_head
+from gdbleak.api import make_report
 from gdbleak.architectures import X86_64
-from gdbleak.capture.agent import Agent
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.probe import Task
 from gdbleak.capture.rehearsal import proved_agent
+from gdbleak.capture.window import Window
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, find_gdb
-from gdbleak.errors import ForeignBreakpointError, UnprovedError
+from gdbleak.errors import UnprovedError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.plan.allocators import find_allocators, iter_changed, plan_probes
+from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
-from gdbleak.recording.reader import VERSION, Recording
-from gdbleak.remote.process import RemoteMemory, RemoteProcess
-from gdbleak.remote.window import RemoteWindow
+from gdbleak.recording.head import Head
+from gdbleak.recording.rate import unknown
+from gdbleak.recording.reader import Recording
+from gdbleak.recording.writer import begin_recording
+from gdbleak.remote.agent import RemoteAgent
+from gdbleak.remote.backend import RemoteBackend
+from gdbleak.remote.process import RemoteProcess
 from gdbleak.report.model import Report
 from gdbleak.target.process import isoformat
-from gdbleak.verdicts.rates import unknown
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
@@ -50,7 +54,7 @@ def trace_remote(
     Args:
         address: HOST:PORT of the gdbserver.
         pid: The process there; None for the one that gdbserver was attached to when it started.
-        limits: What ends the window; its budget, its tail and its largest pause are not heeded.
+        limits: What ends the window; its budget, tail and longest pause are ignored.
         selection: Which allocators to record.
         options: What the report is about.
         save: Where to keep the recording; it is thrown away otherwise.
@@ -74,42 +78,36 @@ def trace_remote(
             modules = process.read_modules()
             plan = plan_probes(
                 find_allocators(modules, None, selection),
-                RemoteMemory(debugger),
+                process,
                 usable_sizes=selection.usable_sizes,
             )
             recording = Path(save) if save else folder / "recording"
-            write_head(
+            begin_recording(
                 recording,
-                {
-                    "version": VERSION,
-                    "started": isoformat(time.time()),
-                    "target": {**target.to_json(), "started": None},
-                    "allocators": [allocator.name for allocator in plan.allocators],
-                    "functions": [function.to_json() for function in plan.functions],
-                    "notes": [*plan.notes, _NOTE],
-                    "rss_before": process.resident_set(),
-                    "memory": {},
-                    "limit": None,
-                    "stack_bytes": limits.stack_bytes,
-                    "duration_s": limits.duration_s,
-                    "tail_s": 0.0,
-                    "rate": asdict(unknown("it was traced through a gdbserver")),
-                    "modules": [module.to_json() for module in modules],
-                    "probes": [probe.to_json() for probe in plan.probes],
-                },
+                Head(
+                    started=isoformat(time.time()),
+                    target=target.describe(),
+                    allocators=tuple(allocator.name for allocator in plan.allocators),
+                    functions=plan.functions,
+                    probes=plan.probes,
+                    modules=tuple(modules),
+                    rate=unknown("it was traced through a gdbserver"),
+                    stack_bytes=limits.stack_bytes,
+                    duration_s=limits.duration_s,
+                    tail_s=0.0,
+                    notes=(*plan.notes, _NOTE),
+                    rss_before=process.resident_set(),
+                    memory=process.memory_status(),
+                ),
             )
-            interruption.defer()
-            process.attach()
-            for probe in iter_changed(plan.probes, RemoteMemory(debugger)):
-                raise ForeignBreakpointError(
-                    f"the code of {probe.function} in memory differs from its file",
-                    "a debugger or tracer has left a breakpoint there; end it, or restart the"
-                    " process",
-                )
-            window = RemoteWindow(
-                gdb, process, Agent(debugger, folder), target, plan, recording, limits, on_progress
-            )
-            window.run(interruption)
+            task = Task(target.pid, recording, limits.stack_bytes, plan.probes)
+            agent = RemoteAgent(debugger, folder, process)
+            backend = RemoteBackend(gdb, process, agent, target.state, task)
+            # What steers the breakpoints would have to write into the memory.
+            limits = replace(limits, budget_percent=100.0, tail_s=0.0)
+            with Window(target.pid, plan, recording, limits, backend, None, on_progress) as window:
+                window.run(interruption)
+                window.conclude()
         return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)
 
 

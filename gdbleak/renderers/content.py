@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from posixpath import basename
 
+from gdbleak.renderers.columns import numbers, words
 from gdbleak.renderers.cycles import Cycle, find_cycles
 from gdbleak.renderers.summary import summary
 from gdbleak.report.model import Frame, Report, Site
-from gdbleak.text.lines import Line, cut, fold, printable
+from gdbleak.text.lines import Line, cut, printable
 from gdbleak.text.names import shorten
 from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds
 
-COLUMNS = ("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s", "Verdict", "Caller")
-"""Headers above the cells of `rows`; all but the last two stand above numbers."""
+COLUMNS = (
+    *numbers("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s"),
+    *words("Verdict", "Caller"),
+)
+"""Of the table of sites."""
 
-_GAP = "  "
 _LIMIT = 200
 """Characters of any name; what is in the middle of a longer one is cut out."""
 _BLOCKS = 20
@@ -45,13 +48,6 @@ def heading(report: Report) -> Line:
 def rows(sites: Iterable[Site]) -> list[list[str]]:
     """Return the rows of the table of sites, one cell for each of `COLUMNS`."""
     return [[*_numbers(site), describe_caller(site)] for site in sites]
-
-
-def fold_callers(rows: list[list[str]], width: int) -> list[list[str]]:
-    """Return the rows with the last cell of each folded into what the others leave of a width."""
-    columns = list(zip(COLUMNS, *rows))[:-1]
-    room = width - sum(max(map(len, column)) + len(_GAP) for column in columns)
-    return [[*numbers, fold(caller, room)] for *numbers, caller in rows]
 
 
 def below_table(report: Report, top: int) -> Iterator[Line]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 
 from gdbleak.renderers.chart import draw_history, draw_trend
+from gdbleak.renderers.columns import words
 from gdbleak.renderers.content import (
     COLUMNS,
     describe_caller,
@@ -28,7 +29,7 @@ from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.renderers.summary import summary
 from gdbleak.report.model import Frame, Report, Site, Word
 from gdbleak.text.lines import cut, printable
-from gdbleak.text.units import format_bytes, format_seconds
+from gdbleak.text.units import format_bytes, format_seconds, plural
 
 _FOLDER = Path(__file__).parent / "page"
 _MOST = 1000
@@ -86,7 +87,7 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
     for word in (Word.LEAK, Word.GROWING, Word.SUSPECT):
         count = words.count(word)
         if count or word is Word.LEAK:
-            yield f"{count:,}", f"call stack{'' if count == 1 else 's'} called {word}"
+            yield f"{count:,}", f"{plural(count, 'call stack')} called {word}"
     size = sum(site.amounts.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""
     yield mark + format_bytes(size), "outstanding at the end"
@@ -110,8 +111,8 @@ def _card(value: str, text: str) -> str:
 
 def _headers() -> str:
     cells = []
-    for header in (*COLUMNS[:-1], "Trend", COLUMNS[-1]):
-        kind = ' class="text"' if header in ("Verdict", "Trend", "Caller") else ""
+    for header, align in (*COLUMNS[:-1], *words("Trend"), COLUMNS[-1]):
+        kind = ' class="text"' if align == "left" else ""
         inner = header if header == "Trend" else f'<button type="button">{header}</button>'
         cells.append(f'<th scope="col"{kind}>{inner}</th>')
     return "".join(cells)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
+from gdbleak.renderers.columns import draw_table
 from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
 from gdbleak.report.model import Report
 
@@ -21,14 +20,8 @@ class MarkdownRenderer:
         parts = [f"# {_code(heading(report).text)}"]
         shown = report.leaking[: self.top]
         if shown:
-            table = tabulate(
-                [[*cells, _code(caller)] for *cells, caller in rows(shown)],
-                headers=COLUMNS,
-                tablefmt="pipe",
-                colalign=["right"] * (len(COLUMNS) - 2) + ["left", "left"],
-                disable_numparse=True,
-            )
-            parts.append(table)
+            cells = [[*others, _code(caller)] for *others, caller in rows(shown)]
+            parts.append(draw_table(COLUMNS, cells, "pipe"))
         # No line below the table begins with a backtick, so none can end the block.
         details = "\n".join(line.text for line in below_table(report, self.top))
         parts.append("```text\n" + details.lstrip("\n") + "\n```")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
-from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
+from gdbleak.renderers.columns import draw_columns, fold_last
+from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, fold
 
@@ -32,14 +31,8 @@ class PlainRenderer:
         """Return the table of sites, without an end of its last line."""
         cells = [list(map(_ascii, row)) for row in rows(sites)]
         if self.width:
-            cells = fold_callers(cells, self.width)
-        # The headers go in as rows: tabulate makes every column of a header two wider than it.
-        return tabulate(
-            [COLUMNS, ["-" * len(header) for header in COLUMNS], *cells],
-            tablefmt="plain",
-            colalign=["right"] * (len(COLUMNS) - 2) + ["left", "left"],
-            disable_numparse=True,
-        )
+            cells = fold_last(COLUMNS, cells, self.width)
+        return draw_columns(COLUMNS, cells)
 
     def _fold(self, line: Line) -> str:
         text = _ascii(line.text)

@@ -120,9 +120,8 @@ def _suppressed(suppressed: Suppressed | None) -> list[Line]:
     if suppressed is None:
         return []
     stacks = count_of(suppressed.sites, "call stack")
-    held = (
-        f"{format_bytes(suppressed.outstanding_bytes)} in {suppressed.outstanding_count:,} blocks"
-    )
+    blocks = count_of(suppressed.outstanding_count, "block")
+    held = f"{format_bytes(suppressed.outstanding_bytes)} in {blocks}"
     return [_fact("suppressed", f"{stacks} with {held}, by --suppress")]
 
 

@@ -11,12 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gdbleak.renderers.content import COLUMNS, below_table, fold_callers, heading, rows
+from gdbleak.renderers.columns import NARROWEST, fold_last
+from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
 from gdbleak.report.model import Report
 from gdbleak.text.lines import Line
-
-_MIN_WIDTH = 80
-"""Numbers are never cut: a narrower terminal folds the lines by itself."""
 
 _STYLES = {"plain": "", "title": "bold", "alarm": "bold red"}
 
@@ -31,7 +29,7 @@ class TableRenderer:
 
     def render(self, report: Report) -> str:
         """Return the report as text."""
-        width = max(self.width or 0, _MIN_WIDTH)
+        width = max(self.width or 0, NARROWEST)
         text = StringIO()
         console = Console(
             file=text,
@@ -51,7 +49,7 @@ class TableRenderer:
         console.print()
         shown = report.leaking[: self.top]
         if shown:
-            console.print(_table(fold_callers(rows(shown), width)))
+            console.print(_table(fold_last(COLUMNS, rows(shown), width)))
         for line in below_table(report, self.top):
             say(line)
         return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
@@ -65,11 +63,10 @@ def _table(rows: Iterable[Iterable[str]]) -> Table:
         padding=(0, 1, 0, 0),
         header_style="bold",
     )
-    *numbers, verdict, caller = COLUMNS
-    for header in numbers:
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column(verdict, no_wrap=True)
-    table.add_column(caller, overflow="fold")
+    *others, last = COLUMNS
+    for column in others:
+        table.add_column(column.header, justify=column.align, no_wrap=True)
+    table.add_column(last.header, overflow="fold")
     for cells in rows:
         table.add_row(*map(Text, cells))
     return table

@@ -147,5 +147,7 @@ def _notes(before: Report, after: Report) -> Iterable[str]:
         which = "both windows were" if all(sampled) else "one of the windows was"
         yield f"{which} recorded in bursts: rates are estimates, and far from sure"
     for name, report in (("first", before), ("second", after)):
+        if not report.window.complete:
+            yield f"the {name} recording is cut off before its window ended: it shows too little"
         if not any(frame.function for site in report.sites for frame in site.frames):
             yield f"the {name} report names no function: call stacks may not be known again"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.report.model import Report
-from gdbleak.text.lines import printable
 
 
 class Ending(NamedTuple):
@@ -32,7 +31,8 @@ ENDINGS = {
         "ended because the breakpoints could not be taken out for a while",
         "trace again with --budget 100, which leaves them in",
     ),
-    EndedBy.INTERRUPT: Ending("ended by Ctrl-C"),
+    # By Ctrl-C, by `q` on the full screen, or as nobody reads its tables any more.
+    EndedBy.INTERRUPT: Ending("ended early by its user"),
     # `kill` sends it: in a script there is no other way to end a window early.
     EndedBy.TERMINATE: Ending("ended by SIGTERM"),
     EndedBy.HANGUP: Ending(
@@ -79,6 +79,10 @@ ENDINGS = {
     EndedBy.UNKNOWN: Ending(
         "ended for a reason that was not recorded", "trace again, or for longer"
     ),
+    EndedBy.OTHER: Ending(
+        "ended for a reason that only a later gdbleak knows",
+        "use the gdbleak that made the recording",
+    ),
 }
 """Of every member of `EndedBy`."""
 
@@ -86,12 +90,9 @@ _MUCH_LOST = 0.01
 """Of all events. A few are lost wherever threads are cancelled, or jump out of a call."""
 
 
-def describe(ended_by: str) -> str:
-    """Return in words how a window ended; `ended_by` may come from a later version."""
-    try:
-        return ENDINGS[EndedBy(ended_by)].words
-    except ValueError:
-        return f"ended by {printable(ended_by)}"
+def describe(ended_by: EndedBy) -> str:
+    """Return in words how a window ended."""
+    return ENDINGS[ended_by].words
 
 
 def find_doubt(report: Report) -> tuple[str, str] | None:
@@ -99,10 +100,7 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
     window = report.window
     if not window.complete:
         return "the recording is cut off before its window ended", "trace again"
-    try:
-        ending = ENDINGS[EndedBy(window.ended_by)]
-    except ValueError:
-        ending = Ending(describe(window.ended_by), "use the gdbleak that made the recording")
+    ending = ENDINGS[window.ended_by]
     if ending.remedy:
         return f"the window {ending.words}", ending.remedy
     if report.verification.ok is False:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.report.runtimes import Runtime
 from gdbleak.report.trend import Trend
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.text.choices import Choice
 
 SCHEMA = "gdbleak.report/1"
@@ -166,8 +167,7 @@ class WindowInfo:
     started: str
     """ISO 8601 with its offset from UTC."""
     duration_s: float
-    ended_by: str
-    """One of `gdbleak.recording.reader.EndedBy`."""
+    ended_by: EndedBy
     complete: bool
     """False when the recording is cut off: it ends before the window did."""
     events: int
@@ -231,24 +231,6 @@ class Outlook:
     """Whose limit it is: `control group` or `machine`."""
     reached_in_s: float | None = None
     """When it will be, counted from the end of the window; None if never."""
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Proof that the target was left as it was found; None for what could not be read."""
-
-    tracer_pid: int | None
-    state_before: str | None
-    state_after: str | None
-    """State letters of proc(5)."""
-    text_intact: bool | None
-    """Every place in its code that GDB writes to holds again what it held before."""
-    ok: bool | None
-    """None when the process had ended, so that there was nothing left to look at."""
-    ran_on_s: float | None = None
-    """For how long after the detach it was seen to live; None if it was not looked at."""
-    death: str | None = None
-    """How it ended meanwhile, if it did: the name of a signal, or "unknown"."""
 
 
 @dataclass(frozen=True)

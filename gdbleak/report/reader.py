@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
-from gdbleak.recording.outside_values import check, fill, read_json
+from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.outside_values import check, describe_damage, fill, read_json
+from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
     SCHEMA,
     Estimate,
@@ -23,7 +25,6 @@ from gdbleak.report.model import (
     Suppressed,
     TargetInfo,
     Verdict,
-    Verification,
     WindowInfo,
     Word,
 )
@@ -46,7 +47,10 @@ def read_report(text: str, path: str) -> Report:
     try:
         values = read_json(text)
     except ValueError as error:
-        raise RecordingError(f"{path} is neither a recording nor a report: {error}") from error
+        raise RecordingError(
+            f"{path} is neither a recording nor a report: {describe_damage(error)}",
+            "give a file written with --save, or with -o FILE.json",
+        ) from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
         said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
@@ -57,11 +61,12 @@ def read_report(text: str, path: str) -> Report:
     try:
         return _read(values)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RecordingError(f"{path} is damaged: {cut(repr(error), 500)}") from error
+        raise damaged(path, error) from error
 
 
 def _read(values: dict[str, Any]) -> Report:
     window = dict(values["window"])
+    window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
     history = {name: tuple(series) for name, series in values.get("history", {}).items()}

@@ -1,4 +1,4 @@
-"""Who speaks to a GDB in the place of a gdbleak that has died.
+"""The guard's voice to a GDB whose gdbleak has died.
 
 On the standard library alone, because the guard is.
 """
@@ -15,7 +15,7 @@ from gdbleak.safety.repair import read_tracer
 class Deputy:
     """Speaks to GDB when gdbleak has died: it is to halt the target, and then to let it go.
 
-    Who holds the other end of its input keeps GDB from detaching by itself.
+    As long as the other end of its input is held open, GDB does not detach by itself.
     """
 
     def __init__(self, gdb: int, target: int) -> None:
@@ -27,7 +27,7 @@ class Deputy:
 
     def ask(self) -> None:
         """Ask for what has to come next; GDB does not let go of a target that runs."""
-        with suppress(OSError):  # what it has to say is of no interest, but must not block it
+        with suppress(OSError):  # what it says does not matter, but must not block it
             while os.read(self._output, 1 << 16):
                 continue
         commands = ["gdbleak-leave"]

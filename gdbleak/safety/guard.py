@@ -10,10 +10,10 @@ kernel hands such a mutex over before anything else. CONTROL is a pipe from gdbl
     tries PID        a GDB has started, which does not touch the target yet
     gdb PID          it may touch it now; at the end of its input it detaches by itself
     gdb PID halts    the same, but it must halt the target first: the guard has it do that
-    end              GDB does not let go of the target, and is to be ended without harm
+    end              GDB does not let go of the target: end it without harm
     beat             gdbleak is at work; if the next is late the guard takes the breakpoints out
                      and has GDB detach
-    released         the target was released, and what happens to GDB is of no interest
+    released         the target was released, and what happens to GDB does not matter
     done             there is nothing more to guard
 
 Its end without `done` is the end of gdbleak. FOLDER is removed when gdbleak is not there to do it.
@@ -109,7 +109,7 @@ class _Guard:
             disarm(self._memory, self._journal.plan)
 
     def _let_go(self) -> None:
-        """Have GDB detach: once a pipe that nobody reads is full it halts the target for good.
+        """Have GDB detach: when its output pipe is full and not read, it halts the target for good.
 
         With the breakpoints out a GDB before 11 may do that while the target runs, too.
         """

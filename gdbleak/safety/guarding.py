@@ -78,7 +78,7 @@ class Guarding:
         """Say that GDB may touch the target, and holds `life`, which is let go of here.
 
         Args:
-            debugger_pid: Of GDB.
+            debugger_pid: The process id of GDB.
             halts_first: See `Agent`.
 
         """
@@ -91,7 +91,7 @@ class Guarding:
     def beat(self) -> None:
         """Say that we are at work; from the first time on the guard waits for the next.
 
-        May be called as often as one likes.
+        It may be called at any rate.
         """
         if time.monotonic() >= self._next_beat_s:
             self._next_beat_s = time.monotonic() + BEAT_S
@@ -116,7 +116,7 @@ class Guarding:
         return self._hear("noted", END_TIMEOUT_S)
 
     def stand_down(self) -> None:
-        """Say that the target was released: what happens to GDB now is of no interest."""
+        """Say that the target was released: what happens to GDB now does not matter."""
         self._say("released")
         self._hear("noted", NOTED_TIMEOUT_S)
 

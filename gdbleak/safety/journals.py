@@ -1,4 +1,4 @@
-"""Where journals are kept, and the one of a trace under way.
+"""The journals: where they are kept, and how that of a trace is written and checked.
 
 A journal stands on disk before the first breakpoint goes in, and goes when the target was proved
 to be as it was found. One that stays tells `gdbleak rescue` what to repair.
@@ -19,13 +19,13 @@ from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import read_start
+from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.process import Target
 
 
 def journal_folder() -> Path:
-    """Return the private folder of journals; make it when there is none.
+    """Return the private folder of journals; make it if it does not exist.
 
     `$GDBLEAK_STATE` if set; else a folder that a reboot empties, like the processes themselves.
 
@@ -78,11 +78,11 @@ def open_journal(
     plan: dict[str, Any] = {
         "version": 1,
         "pid": target.pid,
-        "started": read_start(target.pid),
+        "started": start_of_living(target.pid),
         "command": target.command,
         "state": target.state,
         "controller": os.getpid(),
-        "controller_started": read_start(os.getpid()),
+        "controller_started": start_of_living(os.getpid()),
         "breakpoint": X86_64.breakpoint.hex(),
         "modules": [
             {"path": module.path, "start": module.start, "build_id": module.build_id}
@@ -115,7 +115,7 @@ def open_journal(
 def controller_lives(journal: Journal) -> bool:
     """Whether the gdbleak that wrote the journal is still running."""
     started = journal.plan["controller_started"]
-    return started is not None and read_start(journal.plan["controller"]) == started
+    return started is not None and start_of_living(journal.plan["controller"]) == started
 
 
 def check_journal(pid: int) -> None:
@@ -132,7 +132,7 @@ def check_journal(pid: int) -> None:
         return
     except (OSError, ValueError) as error:
         raise _occupied(pid, f"there is a damaged journal, {path}") from error
-    if journal.plan["started"] == read_start(pid) and not journal.closed:
+    if journal.plan["started"] == start_of_living(pid) and not journal.closed:
         if controller_lives(journal):
             raise OpenJournalError(
                 f"gdbleak is already tracing process {pid} (process {journal.plan['controller']})",

@@ -2,8 +2,8 @@
 
 A thread that does not stop (its child of vfork runs on, a file system does not answer) keeps GDB
 waiting, at the attach and at the detach, and all other threads with it. The death of GDB frees
-them. It harms nobody if no breakpoint is in the code, and no thread stands where only GDB can help
-it on.
+them. That does no harm if no breakpoint is in the code, and no thread stands where only GDB can
+help it on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from gdbleak.architectures import X86_64
-from gdbleak.debugger.interface import Debugger
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.readable import Readable
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.repair import read_tracer
@@ -29,30 +30,44 @@ _STOP_S = 1.0
 """How long GDB may take to be stopped by a SIGSTOP."""
 
 
+class Tracer(Protocol):
+    """A GDB that holds a target, as far as it takes to end it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def wake(self) -> None:
+        """Continue it."""
+
+    def end(self) -> None:
+        """Kill it and wait for its end."""
+
+
 class LastResort:
-    """What can be done to a target without GDB."""
+    """Disarms a target without GDB, and ends GDB when that does no harm."""
 
     def __init__(
         self,
-        debugger: Debugger,
+        tracer: Tracer,
         guard: Guarding,
         pid: int,
         probes: tuple[Probe, ...],
         scratch: Scratch,
-        memory: Memory,
+        memory: Readable,
     ) -> None:
         """Take down where breakpoints are or will be.
 
         Args:
-            debugger: The GDB that holds the target.
+            tracer: The GDB that holds the target.
             guard: Knows how to end it.
             pid: The target.
             probes: Where its breakpoints are.
             scratch: Where GDB steps over them.
-            memory: Of the target.
+            memory: The memory of the target.
 
         """
-        self._debugger = debugger
+        self._tracer = tracer
         self._guard = guard
         self._pid = pid
         self._probes = probes
@@ -74,33 +89,33 @@ class LastResort:
         return read_state(self._pid, thread) == "t"
 
     def _write_over(self) -> None:
-        if read_tracer(self._pid) != self._debugger.pid:  # then they are not ours
+        if read_tracer(self._pid) != self._tracer.pid:  # then they are not ours
             return
         with suppress(OSError), Memory(self._pid, writable=True) as memory:
             for probe in iter_changed(self._probes, memory):
                 memory.write(probe.address, bytes.fromhex(probe.original))
 
     def end(self, attaching: bool = False) -> bool:
-        """End GDB, if that harms nobody.
+        """End GDB, if that does no harm.
 
         Args:
-            attaching: Whether it has not set a breakpoint yet.
+            attaching: Whether it is still before its first breakpoint.
 
         Returns:
-            Whether it was ended. If not, it runs on.
+            Whether it was ended; otherwise it runs on.
 
         """
-        debugger = self._debugger
+        tracer = self._tracer
         with suppress(ProcessLookupError):  # it has just ended
-            os.kill(debugger.pid, signal.SIGSTOP)
+            os.kill(tracer.pid, signal.SIGSTOP)
         deadline = time.monotonic() + _STOP_S
-        while read_state(debugger.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
+        while read_state(tracer.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
             time.sleep(0.001)
         if self._is_harmless(attaching):
             self._guard.end_debugger()
-            debugger.end()
+            tracer.end()
             return True
-        debugger.wake()
+        tracer.wake()
         return False
 
     def _is_harmless(self, attaching: bool) -> bool:

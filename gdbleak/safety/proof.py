@@ -9,27 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.readable import Readable
+from gdbleak.recording.end import Verification
 from gdbleak.recording.probes import Probe
-from gdbleak.report.model import Verification
 from gdbleak.safety.scratch import Scratch
-from gdbleak.target.proc import Memory, read_start, read_state, read_status
+from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target
 
 SETTLE_S = 2.0
 """How long the kernel may take to show a detached process as running again."""
 RUN_ON_S = 1.0
-"""For how long after the detach a process has to live. Of what a detach may leave behind, a thread
-dies when it runs next: at once, or at its next call of the allocator."""
+"""How long a process has to live after the detach, in seconds. A thread dies of what a detach may
+leave behind when it runs next: at once, or at its next call of the allocator."""
 _LOOK_S = 0.02
 UNKNOWN = "unknown"
-"""Of a death of which the kernel does not tell the cause any more."""
+"""The cause of a death that the kernel does not tell any more."""
 
 
-class Proof:
-    """What is looked at before the attach and after the detach."""
+class LocalProof:
+    """What is looked at before the attach and after the detach, of a process of this machine."""
 
     def __init__(
-        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Memory
+        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Readable
     ) -> None:
         """Take down what a target is like before the attach.
 
@@ -37,7 +38,8 @@ class Proof:
             target: The process.
             probes: Where breakpoints will be.
             scratch: Where GDB steps over them.
-            memory: Of the process, opened before the attach: it cannot turn into another process's.
+            memory: The memory of the process, opened before the attach: so it cannot turn into that
+                of another process.
 
         """
         self._target = target
@@ -45,6 +47,8 @@ class Proof:
         self._probes = probes
         self._scratch = scratch
         self._memory = memory
+        self.latest: Verification | None = None
+        """What was seen the last time."""
 
     def look(self, own_stop: bool) -> Verification:
         """Look at the process right after the detach.
@@ -53,6 +57,10 @@ class Proof:
             own_stop: Whether somebody has sent it a signal of job control meanwhile.
 
         """
+        self.latest = self._look(own_stop)
+        return self.latest
+
+    def _look(self, own_stop: bool) -> Verification:
         before = self._target.state
         halted = "t" if own_stop else "tT"
         deadline = time.monotonic() + SETTLE_S
@@ -85,18 +93,19 @@ class Proof:
         """
         until_s = released_s + (RUN_ON_S if waits else 0)
         with suppress(KeyboardInterrupt):
-            while self._lives() and time.monotonic() < until_s:
+            while self.lives() and time.monotonic() < until_s:
                 time.sleep(_LOOK_S)
         ran_on_s = round(time.monotonic() - released_s, 3)
-        last = replace(self.look(own_stop), ran_on_s=ran_on_s)
-        if self._lives():
-            return last
-        death = self._read_death()
-        if death is None or (has_exec and death == UNKNOWN):
-            return last
-        return replace(last, ok=False, death=death)
+        latest = replace(self._look(own_stop), ran_on_s=ran_on_s)
+        if not self.lives():
+            death = self._read_death()
+            if death is not None and not (has_exec and death == UNKNOWN):
+                latest = replace(latest, ok=False, death=death)
+        self.latest = latest
+        return latest
 
-    def _lives(self) -> bool:
+    def lives(self) -> bool:
+        """Whether the process still lives; another one may have its PID by now."""
         alive = read_state(self._target.pid) not in (None, "Z", "X")
         return alive and read_start(self._target.pid) == self._started
 

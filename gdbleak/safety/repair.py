@@ -19,8 +19,11 @@ from gdbleak.safety.journal import Journal
 SETTLE_S = 2.0
 
 
-def read_start(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None when it is gone or a zombie."""
+def start_of_living(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None when it has ended.
+
+    A zombie has ended: unlike `proc.read_start`, this leaves it out.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -78,7 +81,7 @@ def wake(plan: dict[str, Any]) -> bool:
     pid = plan["pid"]
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline and plan["state"] != "T":
-        if read_start(pid) != plan["started"]:
+        if start_of_living(pid) != plan["started"]:
             return False
         state = read_thread_state(pid)
         if state == "T" or (state != "t" and has_pending_stop(pid)):
@@ -111,10 +114,10 @@ def repair(
 
     Args:
         memory: A descriptor of the target's memory, for reading and writing.
-        journal: Of the trace.
+        journal: The journal of the trace.
         who: Repairs.
         debugger: The GDB of the trace. What stands in the code is another's if that traces it.
-        restored: In how many places that was done before.
+        restored: The number of places where that was done before.
 
     """
     if not may_write(journal.plan["pid"], debugger):
@@ -122,7 +125,7 @@ def repair(
         return
     restored += restore(memory, journal.plan)
     continued = wake(journal.plan)
-    lives = read_start(journal.plan["pid"]) == journal.plan["started"]
+    lives = start_of_living(journal.plan["pid"]) == journal.plan["started"]
     left = sum(1 for _ in iter_changes(memory, journal.plan))
     journal.append(
         who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
@@ -135,7 +138,7 @@ def may_write(pid: int, debugger: int | None) -> bool:
 
 
 def read_tracer(pid: int) -> int:
-    """Return who traces a process; 0 for nobody, or if it has ended."""
+    """Return the PID of the tracer of a process; 0 if it has none, or has ended."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
             if line.startswith(b"TracerPid:"):

@@ -10,7 +10,7 @@ from typing import Any
 from gdbleak.elf.build_id import HEADER_SIZE, parse_build_id
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import controller_lives, iter_journals, journal_path
-from gdbleak.safety.repair import iter_changes, read_start, repair
+from gdbleak.safety.repair import iter_changes, repair, start_of_living
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory, read_status
 
@@ -28,7 +28,7 @@ def rescue(pid: int | None = None) -> list[Rescue]:
     """Repair the processes that journals name, or the one with a PID.
 
     Raises:
-        WriteError: the folder of journals is not to be trusted.
+        WriteError: the folder of journals cannot be trusted.
 
     """
     found = [
@@ -54,7 +54,7 @@ def _point_at(path: Path) -> Rescue:
 def _rescue(journal: Journal) -> Rescue:
     plan = journal.plan
     pid, name = plan["pid"], f"process {plan['pid']} ({plan['command']})"
-    if plan["started"] is None or read_start(pid) != plan["started"]:
+    if plan["started"] is None or start_of_living(pid) != plan["started"]:
         journal.path.unlink()
         return Rescue(f"{name} has ended: nothing to repair")
     if controller_lives(journal) and not journal.closed:

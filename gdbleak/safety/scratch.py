@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gdbleak.target.proc import Memory
+from gdbleak.readable import Readable
 
 SIZE = 2 + 2 * 16
 _AT_ENTRY = 9
@@ -35,12 +35,12 @@ class Scratch:
             "program": list(self.program),
         }
 
-    def is_intact(self, memory: Memory) -> bool:
+    def is_intact(self, memory: Readable) -> bool:
         """Whether what stood there stands there."""
         return memory.read(self.address, len(self.original)) == self.original
 
 
-def read_scratch(pid: int, memory: Memory) -> Scratch:
+def read_scratch(pid: int, memory: Readable) -> Scratch:
     """Return what stands where GDB would copy instructions to.
 
     Raises:

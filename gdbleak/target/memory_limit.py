@@ -1,4 +1,4 @@
-"""How much memory a process may use: what its control groups allow, or the machine has.
+"""The memory limit of a process: what its control groups allow, or the machine has.
 
 Sources: cgroups(7); Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux;
 proc(5) for mountinfo and meminfo.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.recording.memory_limit import MemoryLimit
 
 _NO_LIMIT = 1 << 60
-"""Version 1 writes a number as large as it can where there is none."""
+"""Version 1 of control groups writes a number as large as it can where there is no limit."""
 
 
 def find_limit(pid: int, proc: Path = Path("/proc")) -> MemoryLimit | None:

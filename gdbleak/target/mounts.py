@@ -1,4 +1,4 @@
-"""File systems that a program of some user serves: whoever opens a file there waits for it.
+"""File systems that a program of some user serves: opening a file there waits for that program.
 
 Source: proc(5) for mountinfo; Documentation/filesystems/fuse.rst of Linux for `user_id`.
 """
@@ -16,8 +16,8 @@ def find_stallers(pid: int, proc: Path = Path("/proc")) -> dict[str, int]:
     """Return the FUSE file systems that others than root serve, as root sees them.
 
     Returns:
-        Who serves it (the user's id), by its device as in /proc/PID/maps. Empty for who is not
-        root: the kernel keeps them from file systems of other users, unless root allows it.
+        The id of the user who serves it, by its device as in /proc/PID/maps. Empty if we are not
+        root: the kernel keeps others from such file systems, unless root allows it.
 
     """
     if os.geteuid() != 0:

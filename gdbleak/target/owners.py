@@ -1,4 +1,4 @@
-"""Whose a process or a file is, and how a program of ours runs as that user.
+"""The owner of a process or a file, and how a program of ours runs as that user.
 
 Sources: proc(5), capabilities(7).
 """
@@ -59,9 +59,9 @@ def _check(result: int) -> None:
 
 
 def owner_of_process(pid: int) -> Owner | None:
-    """Return whose a process is; None where we are not root, or it is root's, or has ended.
+    """Return the owner of a process; None if we are not root, or it is root's, or has ended.
 
-    What its files lead a program of ours to, that user can open without us: so nothing is gained.
+    What a program of ours opens as that user, the user could open without us: so nothing is gained.
     """
     if os.geteuid() != 0:
         return None
@@ -77,7 +77,7 @@ def owner_of_process(pid: int) -> Owner | None:
 
 
 def owner_of_file(path: str | Path) -> Owner | None:
-    """Return the same of a file, without groups."""
+    """Return the owner of a file, without groups."""
     if os.geteuid() != 0:
         return None
     try:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 _SIZES = ("RssAnon", "RssFile", "RssShmem", "VmStk", "VmSwap")
 """Fields of /proc/PID/status in kB."""
@@ -165,18 +164,15 @@ def memory_status(pid: int) -> dict[str, int]:
     A kernel before 4.5 does not tell anonymous memory from pages of files. Empty when it is gone.
     """
     try:
-        fields = read_status(pid)
+        return memory_of(read_status(pid))
     except (FileNotFoundError, ProcessLookupError):
         return {}
+
+
+def memory_of(fields: dict[str, str]) -> dict[str, int]:
+    """Return the same of the fields of /proc/PID/status; nothing where there are none."""
     sizes = {name: int(fields[name].split()[0]) << 10 for name in _SIZES if name in fields}
-    return {**sizes, "Threads": int(fields["Threads"])}
-
-
-class Readable(Protocol):
-    """The memory of a process, however it is read."""
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return up to `size` bytes; fewer, or none, where they cannot be read."""
+    return {**sizes, "Threads": int(fields["Threads"])} if fields else {}
 
 
 class Memory:
@@ -216,7 +212,7 @@ class Memory:
 def iter_ancestors(pid: int) -> Iterator[int]:
     """Yield a process's parent, its parent, and so on, as far as they can be seen.
 
-    With `hidepid` the processes of other users cannot; and none of them may be traced by us.
+    With `hidepid` the processes of other users cannot be seen; we may not trace them either.
     """
     while pid > 1:
         try:

@@ -7,7 +7,6 @@ import pwd
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -20,6 +19,7 @@ from gdbleak.errors import (
     ProcessUnusableError,
 )
 from gdbleak.host.files import open_regular
+from gdbleak.recording.head import TracedProcess
 from gdbleak.target.proc import Memory, iter_ancestors, possible_names, read_mappings, read_status
 from gdbleak.target.shared_memory import check_sharers
 
@@ -36,20 +36,15 @@ class Target:
     """Its PID as it knows it itself, in a container say; None when that is the same."""
     command: str
     exe: str | None
-    started: str
+    started: str | None
     threads: int
     state: str
 
-    def to_json(self) -> dict[str, Any]:
+    def describe(self) -> TracedProcess:
         """Return what a recording keeps of it."""
-        return {
-            "pid": self.pid,
-            "namespace_pid": self.namespace_pid,
-            "command": self.command,
-            "exe": self.exe,
-            "started": self.started,
-            "threads": self.threads,
-        }
+        return TracedProcess(
+            self.pid, self.command, self.exe, self.started, self.threads, self.namespace_pid
+        )
 
 
 def inspect(pid: int) -> Target:

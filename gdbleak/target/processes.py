@@ -1,4 +1,4 @@
-"""The processes of this host: which there are, and which one a name means."""
+"""The processes of this host, and which one a name means."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdbleak.target.proc import iter_ancestors
 
 
 class Candidate(NamedTuple):
-    """A process that a name may mean."""
+    """A process, with what tells it from others."""
 
     pid: int
     age_s: float
@@ -22,17 +22,31 @@ class Candidate(NamedTuple):
     """Its command line."""
 
 
-def find_processes(name: str) -> list[int]:
-    """Return the PIDs of the processes that have a name.
+class Found(NamedTuple):
+    """PIDs of processes, by what they are called: the name of the command or of the program."""
 
-    That is the name of the command or of the program; where no process has it, a part of that. This
-    process and those that have started it are not among them, nor are threads of the kernel.
+    exactly: list[int]
+    """Of those that have the name."""
+    partly: list[int]
+    """Of those whose name contains it."""
+
+
+def find_processes(name: str) -> Found:
+    """Return which processes have a name.
+
+    This process and those that have started it are not among them, and no threads of the kernel.
     """
     own = {os.getpid(), *iter_ancestors(os.getpid())}
-    others = (p for p in psutil.process_iter() if p.pid not in own and not _is_kernels(p))
-    named = {process.pid: _names(process) for process in others}
-    exactly = [pid for pid, names in named.items() if name in names]
-    return exactly or [pid for pid, names in named.items() if any(name in own for own in names)]
+    found = Found([], [])
+    for process in psutil.process_iter():
+        if process.pid in own or _is_kernels(process):
+            continue
+        names = _names(process)
+        if name in names:
+            found.exactly.append(process.pid)
+        elif any(name in longer for longer in names):
+            found.partly.append(process.pid)
+    return found
 
 
 def describe_process(pid: int) -> Candidate | None:

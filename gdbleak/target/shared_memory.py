@@ -2,8 +2,8 @@
 
 They are made by clone(2) with CLONE_VM and without CLONE_THREAD: a child of vfork until it runs
 another program, and what some sandboxes and language runtimes make. A breakpoint in shared memory
-is one for all of them, and kills those that GDB does not trace. So whoever shares the memory of a
-target has to be found before the attach.
+is one for all of them, and kills those that GDB does not trace. So every process that shares the
+memory of a target has to be found before the attach.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ PATIENCE_S = 1.0
 LOOK_S = 0.02
 _PAGE_BYTES = 4096
 _COMPARED_PAGES = 4096
-"""Of the smallest mappings, among which is the one in which the C library keeps a thread's id: a
-child of fork has another one there from its beginning."""
+"""How many pages are compared, in the smallest mappings: one of them is that in which the C library
+keeps a thread's id, and a child of fork has another id there from its beginning."""
+_COMPARISONS = 5
+"""How often a page has to differ: one that is written to may change, and change back, meanwhile."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,7 +90,7 @@ def find_sharers(pid: int) -> dict[int, Sharer]:
 def share_memory(pid: int, other: int) -> bool | None:
     """Whether two processes share their memory; None where the kernel does not tell.
 
-    It has no such call, it was forbidden in this container, or one of the two is not ours to see.
+    It has no such call, this container forbids it, or we may not look at one of the two.
     """
     arguments = map(ctypes.c_ulong, (pid, other, _KCMP_VM, 0, 0))
     result: int = _libc.syscall(ctypes.c_long(_SYS_KCMP), *arguments)
@@ -123,16 +125,21 @@ def _read_layout(pid: int) -> list[bytes]:
 
 
 def _have_same_memory(pid: int, other: int) -> bool:
-    """Whether no page was seen to differ that did not change meanwhile."""
+    """Whether every page that they may write to is the same."""
     try:
         with Memory(pid) as memory, Memory(other) as others:
-            for address in _iter_pages(pid):
-                before = memory.read(address, _PAGE_BYTES)
-                theirs = others.read(address, _PAGE_BYTES)
-                if before != theirs and before == memory.read(address, _PAGE_BYTES):
-                    return False
-    except OSError:  # one of them has ended, or is not ours to look at
+            return not any(_differs(memory, others, address) for address in _iter_pages(pid))
+    except OSError:  # one of them has ended, or we may not look at it
         return False
+
+
+def _differs(memory: Memory, others: Memory, address: int) -> bool:
+    """Whether a page was seen to differ each time, and did not change meanwhile."""
+    for _ in range(_COMPARISONS):
+        before = memory.read(address, _PAGE_BYTES)
+        theirs = others.read(address, _PAGE_BYTES)
+        if before == theirs or before != memory.read(address, _PAGE_BYTES):
+            return False
     return True
 
 

@@ -23,7 +23,12 @@ def count_of(count: int, noun: str) -> str:
     ('1 block', '2,000 blocks')
 
     """
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return f"{count:,} {plural(count, noun)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a noun as it stands behind a number."""
+    return noun if count == 1 else f"{noun}s"
 
 
 def format_bytes(count: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.report.model import Outlook, Site, Word
 from gdbleak.text.units import format_bytes
 

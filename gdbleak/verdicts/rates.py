@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gdbleak.recording.rate import Rate
+
 _SMALL = 0.03
 """Counting that takes no more of the time is not corrected for."""
 _COST, _COST_ERROR = 1.08, 0.2
@@ -49,23 +51,6 @@ class SetCount:
     together: Count
     alone: Count | None = None
     """The most called one alone, where counting costs enough to be worth measuring."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How often a process calls its allocator, as far as that is known."""
-
-    allocations_per_s: float
-    frees_per_s: float
-    at_least: bool = False
-    """It calls so often that counting cannot tell how often: these are lower bounds."""
-    reason: str | None = None
-    """Why nothing is known; the rates are then 0."""
-
-
-def unknown(reason: str) -> Rate:
-    """Return a rate that was not measured."""
-    return Rate(0, 0, reason=reason)
 
 
 def is_costly(count: Count, hit_s: float) -> bool:

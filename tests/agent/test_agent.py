@@ -17,19 +17,11 @@ import pytest
 from fake_gdb import FakeGdb, FakeThread
 from support.events import hits_of
 
+from gdbleak.recording.frames import HEAD, HIT, MAGIC, PHASE, encode_json
+from gdbleak.recording.head import VERSION
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import (
-    HEAD,
-    HIT,
-    MAGIC,
-    PHASE,
-    VERSION,
-    Recording,
-    Turn,
-    encode_json,
-    iter_frames,
-)
+from gdbleak.recording.reader import Recording, Turn, iter_frames
 
 IGNORED = (*(signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU, signal.SIGXFSZ),)
 """Signals that the agent keeps from ending GDB."""

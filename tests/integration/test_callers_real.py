@@ -85,7 +85,7 @@ def test_skip_leaves_the_stack_whole(cli, saved):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file or directory"), (b"\xff\n", "it is no UTF-8 text")],
+    [(None, "No such file or directory"), (b"\xff\n", "it is not UTF-8 text")],
     ids=["missing", "no text"],
 )
 def test_unreadable_skip_file(cli, saved, tmp_path, content, reason):

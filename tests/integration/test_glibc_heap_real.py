@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from bisect import bisect_right
 
@@ -11,7 +12,8 @@ from support.processes import data_of_libc
 from support.roots import HOST, LIBRARIES, flags_for
 
 from gdbleak.heap.freed import Heap
-from gdbleak.target.proc import Memory
+from gdbleak.heap.snapshot import PAGE_BYTES
+from gdbleak.target.proc import Memory, read_mappings
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -63,7 +65,7 @@ def test_every_free_block_is_found_and_no_other(start, tcache_count):
     free = {address for address, size in blocks.items() if not size}
     assert len(free) > 5000
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         found = heap.find_freed(blocks)
         assert heap.find_quickly(blocks) <= found <= free
         assert len(escaped(blocks, found, memory)) < 10
@@ -80,12 +82,25 @@ def test_every_free_block_is_found_and_no_other(start, tcache_count):
         assert len(escaped(later, found, memory)) < 10
 
 
+def test_the_main_arena_tells_how_much_is_mapped_for_it(start):
+    """The layout was chosen by what stands in the arena: its last fields are where it says."""
+    target, _ = start("still")
+    mapped = next(m for m in read_mappings(target.pid) if m.path == "[heap]")
+    with Memory(target.pid) as memory:
+        arena = Heap(memory.read, data_of_libc(target.pid)).main_arena
+        words = struct.unpack("<QQ", memory.read(arena.system_mem, 16))
+    size = mapped.end - mapped.start
+    assert words[0] == words[1]
+    assert size - PAGE_BYTES < words[0] <= size, "the break need not begin with a page"
+    assert arena.end == arena.system_mem + 16
+
+
 def test_without_the_data_of_libc_less_is_found_and_nothing_wrong(start):
     target, file = start("still")
     blocks = read_blocks(file)
     free = {address for address, size in blocks.items() if not size}
     with Memory(target.pid) as memory:
-        found = Heap(memory.read, None).find_freed(blocks)
+        found = Heap(memory, None).find_freed(blocks)
     assert found <= free
     assert len(found) > len(free) // 2
 
@@ -97,7 +112,7 @@ def test_what_stays_in_use_is_never_taken_for_free(start):
     reads = 0
     end = time.monotonic() + 10
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         while time.monotonic() < end:
             assert heap.find_freed(blocks) == set()
             assert heap.find_quickly(blocks) == set()
@@ -110,7 +125,7 @@ def test_a_process_that_has_ended_has_freed_nothing(start):
     target, file = start("still")
     blocks = read_blocks(file)
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         target.process.stdin.close()
         target.wait()
         assert heap.find_freed(blocks) == set()

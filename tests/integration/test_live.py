@@ -94,11 +94,11 @@ def test_keys(live, puppet):
 @pytest.mark.parametrize(
     ("end", "ended_by"),
     [
-        (lambda run: run.press("q"), "Ctrl-C"),
-        (lambda run: run.press("ctrl-c"), "Ctrl-C"),
-        (lambda run: run.press("ctrl-z"), "Ctrl-C"),
-        (lambda run: run.process.send_signal(signal.SIGTERM), "SIGTERM"),
-        (lambda run: run.process.send_signal(signal.SIGHUP), "SIGHUP"),
+        (lambda run: run.press("q"), "early by its user"),
+        (lambda run: run.press("ctrl-c"), "early by its user"),
+        (lambda run: run.press("ctrl-z"), "early by its user"),
+        (lambda run: run.process.send_signal(signal.SIGTERM), "by SIGTERM"),
+        (lambda run: run.process.send_signal(signal.SIGHUP), "by SIGHUP"),
     ],
     ids=["q", "ctrl-c", "ctrl-z", "term", "hup"],
 )
@@ -108,7 +108,7 @@ def test_it_ends_with_a_report(live, puppet, end, ended_by):
 
     assert live.finish() == 0
     live.assert_restored()
-    assert f"ended by {ended_by}" in live.output.decode()
+    assert f"ended {ended_by}" in live.output.decode()
     assert "target left as found: yes" in live.output.decode()
     assert puppet.ask("still there?") == "still there?"
 

@@ -70,7 +70,7 @@ def sizes_of_older_blocks(path):
 def replay(path, **options):
     """Return the books of a recording."""
     recording = Recording(str(path))
-    replay = Replay(recording.probes, recording.functions, lambda _: None, **options)
+    replay = Replay(recording.head.probes, recording.head.functions, lambda _: None, **options)
     for event in recording.iter_events():
         replay.feed(event)
     return replay.ledger
@@ -88,7 +88,7 @@ def test_blocks_that_keep_the_mark_of_a_cache_are_known(cli, build, start_target
     blocks = {b.address: b for b in replay(path).survivors if b.kind == HEAP}
     assert len(blocks) >= 12
     with Memory(target.pid) as memory:
-        heap = Heap(memory.read, data_of_libc(target.pid))
+        heap = Heap(memory, data_of_libc(target.pid))
         seen = heap.find_freed(blocks) | heap.find_quickly(blocks)
         assert {address for address in seen if blocks[address].mark not in heap.marks} == set()
 

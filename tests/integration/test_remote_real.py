@@ -170,4 +170,13 @@ def test_what_needs_a_hand_on_the_process_is_refused(cli, option):
     result = cli.run("trace", 1, "--remote", "127.0.0.1:1", option, 5)
 
     assert result.exit_code == 2
-    assert f"{option} is not to be had with --remote" in result.stderr
+    assert f"{option} does not work with --remote" in result.stderr
+
+
+def test_a_gdb_that_holds_too_much_ends_the_window(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    options = ("--remote", serve("--multi", "127.0.0.1:0").address, "--max-memory", "1M")
+    result = cli.run("trace", puppet.pid, *options, "--duration", 600, "--format", "json")
+
+    assert result.report["window"]["ended_by"] == "max-memory"
+    puppet.assert_as_found()

@@ -9,13 +9,20 @@ import pytest
 from support.crew import tracer_of
 from support.processes import wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
 def end_window(trace, pid):
     """End the window of a trace, and return once its target was released."""
     trace.send(signal.SIGINT)
     wait_until(lambda: tracer_of(pid) == 0, "the target was released")
+
+
+@pytest.fixture(autouse=True)
+def _assert_no_journal_stays(state):
+    """Whatever becomes of a process after its release, there is nothing to repair in it."""
+    yield
+    assert [*state.glob("*.journal")] == []
 
 
 def test_process_that_lives_has_run_on_for_a_second(cli, puppet):

@@ -10,7 +10,7 @@ import pytest
 from support.processes import state_of, status_of, wait_until
 
 import gdbleak
-from gdbleak.capture import watch
+from gdbleak.capture import observer
 from gdbleak.errors import ProcessUnusableError
 from gdbleak.target import shared_memory
 from gdbleak.target.shared_memory import Sharer, check_sharers, find_sharers
@@ -144,7 +144,7 @@ def test_one_that_dies_before_the_window_is_closed(target, monkeypatch):
         if not made:
             made.append(target.ask(f"share {int(signal.SIGCHLD)}"))
 
-    monkeypatch.setattr(watch, "share_memory", find_and_kill)
+    monkeypatch.setattr(observer, "share_memory", find_and_kill)
     report = gdbleak.trace(target.pid, 600, on_progress=make)
     assert (report.window.ended_by, report.verification.ok) == ("child-trapped", True)
 

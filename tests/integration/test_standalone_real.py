@@ -7,10 +7,15 @@ import os
 import re
 import shutil
 import signal
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from support.exactness import COUNTS, sum_by_line
+
+from gdbleak.recording.end import End, Verification
+from gdbleak.recording.frames import END, HEAD
+from gdbleak.recording.head import Head
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -42,6 +47,13 @@ def test_an_idle_process_is_released_when_the_time_is_up(box, build_target, star
     assert status == 0, said
     found = box.report()
     assert found["window"]["ended_by"] == "duration"
+    assert found["memory"]["rest"] == []
+    # What the controller writes and reads is described once; this file cannot import it.
+    for kind, described in ((HEAD, Head), (END, End)):
+        frame = box.read_json(kind)
+        assert frame.keys() == {each.name for each in fields(described)}
+        assert frame["memory"]["RssAnon"] > 0
+    assert frame["verification"].keys() == {each.name for each in fields(Verification)}
     assert found["verification"]["ok"] is True
     assert puppet.ask("leak 3") == "leaked"
 

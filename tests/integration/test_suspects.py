@@ -102,8 +102,10 @@ def named(build_target, start_target, home):
 def test_process_by_its_name(cli, named):
     pid = named("leakyserver-a")
     options = ("--duration", 0.2, "--format", "json")
-    assert cli.run("trace", "leakyserver-a", *options).report["target"]["pid"] == pid
-    assert cli.run("trace", "yserver", *options).report["target"]["pid"] == pid
+    result = cli.run("trace", "leakyserver-a", *options)
+    assert result.report["target"]["pid"] == pid
+    assert f"tracing process {pid} (" in result.stderr
+    assert "/leakyserver-a 1) for 0.2 s" in result.stderr
     assert "process" in cli.run("doctor", "leakyserver-a").stdout
 
 
@@ -115,6 +117,19 @@ def test_name_of_several(cli, named):
     assert {int(line.split()[0]) for line in table[2:]} == pids
     assert error == "gdbleak: 2 processes are called leakyserver-b"
     assert cure == f"  try: give the PID of one of them, such as `gdbleak trace {min(pids)}`"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_part_of_a_name(cli, named, count):
+    pids = {named(f"leakyserver-{count}{number}") for number in range(count)}
+    result = cli.run("trace", f"yserver-{count}")
+    assert (result.exit_code, result.stdout) == (3, "")
+    *table, error, cure = result.stderr.splitlines()
+    assert {int(line.split()[0]) for line in table[2:]} == pids
+    names = {1: "the name of one contains", 2: "longer names contain"}[count]
+    assert error == f"gdbleak: no process is called yserver-{count}, but {names} it"
+    example = f"such as `gdbleak trace {min(pids)}`"
+    assert cure == f"  try: give the PID or the whole name, {example}"
 
 
 def test_whole_name_before_a_part_of_one(cli, named):
@@ -142,4 +157,4 @@ def test_fail_on_a_verdict(cli, build_target, start_target, words, status):
 
 def test_fail_on_what_is_no_verdict(cli):
     result = cli.run("trace", 1, "--fail-on", "leek")
-    assert (result.exit_code, "'leek' is none of leak, " in result.stderr) == (2, True)
+    assert (result.exit_code, "'leek' is not one of leak, " in result.stderr) == (2, True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from gdbleak.recording.frames import MAGIC
+from gdbleak.recording.reader import iter_frames
 from support.cli import Cli
 from support.processes import Lines, wait_until
 
@@ -77,6 +80,17 @@ class Box:
         """Return the report that is made of its recording."""
         options = ("--sysroot", self.sysroot, "--older", 0, "--format", "json")
         return self._cli.run("report", self.recording, *options).report
+
+    def read_json(self, kind: int) -> dict[str, Any]:
+        """Return what the frame of a kind holds, HEAD or END."""
+        data = self.recording.read_bytes()
+        [text] = (
+            data[payload : payload + length]
+            for _, found, _, payload, length in iter_frames(data, len(MAGIC), len(data))
+            if found == kind
+        )
+        values: dict[str, Any] = json.loads(text)
+        return values
 
     def end(self) -> None:
         """End its GDB, if a test has failed to."""

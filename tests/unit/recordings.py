@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 
+from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE, encode_json
 from gdbleak.recording.functions import MALLOC_FAMILY
+from gdbleak.recording.head import VERSION
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import END, FRAME, HEAD, HIT, MAGIC, PHASE, VERSION, encode_json
 
 PROGRAM = Module("/srv/program", 0x10000, 0x20000, 0x10000, "aa", None, "its file was deleted")
 MALLOC, MALLOC_RET, FREE = range(3)

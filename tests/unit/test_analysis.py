@@ -8,10 +8,11 @@ from recordings import PROGRAM, free, malloc
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
+from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
-from gdbleak.report.model import Frame, MemoryInfo, Verification
+from gdbleak.report.model import Frame, MemoryInfo
 
 S = 10**9
 OPENED_NS, END_NS = 5 * S, 15 * S

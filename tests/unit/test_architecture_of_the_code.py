@@ -31,7 +31,7 @@ FLOORS = [
     "recording",
     "elf architectures",
     "host",
-    "text bounds effort",
+    "text bounds effort readable",
     "errors",
 ]
 """From the top; a module imports from its own package, and from floors below its own."""

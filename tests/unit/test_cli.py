@@ -16,9 +16,13 @@ from reports import LEFT_AS_FOUND, SAMPLES
 
 from gdbleak import __version__, cli
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.commands.output import check_writable, parse_size
+from gdbleak.capture.limits import Limits
+from gdbleak.commands.arguments import parse_size
+from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError
+from gdbleak.plan.selection import Selection
+from gdbleak.recording.end import EndedBy
 
 REPORT = SAMPLES["one-site"]
 GDBLEAK = [sys.executable, "-m", "gdbleak"]
@@ -26,9 +30,9 @@ GDBLEAK = [sys.executable, "-m", "gdbleak"]
 
 @pytest.fixture(autouse=True)
 def trace(monkeypatch):
-    """Return what stands in for `gdbleak.trace`."""
+    """Return what stands in for `gdbleak.api.record`."""
     trace = Mock(return_value=REPORT)
-    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    monkeypatch.setattr("gdbleak.commands.trace.record", trace)
     return trace
 
 
@@ -60,10 +64,7 @@ def refuse(capsys, trace, load):
 @pytest.mark.parametrize("arguments", [["trace", "123"], ["123"]])
 def test_a_pid_alone_means_trace(trace, arguments, capsys):
     assert cli.main(arguments) == 0
-    (pid, duration_s), keywords = trace.call_args
-    assert (pid, duration_s) == (123, 10.0)
-    defaults = {"max_events": None, "stack_bytes": 4096, "options": ReportOptions(), "save": None}
-    assert defaults.items() <= keywords.items()
+    assert trace.call_args.args[:-1] == (123, Limits(), Selection(), ReportOptions(), None)
     assert "fibonacci" in capsys.readouterr().out
 
 
@@ -72,15 +73,9 @@ def test_options_of_trace(trace, tmp_path):
     options = "--duration 2.5 --max-events 7 --stack-bytes 8k --min-size 4k --max-size 2M"
     options += f" --older 20 --sort count --max-frames 5 --save {save} -o {output}"
     assert cli.main(["trace", "123", *options.split()]) == 0
-    (pid, duration_s), keywords = trace.call_args
-    assert (pid, duration_s) == (123, 2.5)
-    wanted = {
-        "max_events": 7,
-        "stack_bytes": 8192,
-        "options": ReportOptions(4096, 2 << 20, 20.0, "count", 5),
-        "save": str(save),
-    }
-    assert wanted.items() <= keywords.items()
+    limits = Limits(2.5, max_events=7, stack_bytes=8192)
+    about = ReportOptions(4096, 2 << 20, 20.0, "count", 5)
+    assert trace.call_args.args[:-1] == (123, limits, Selection(), about, str(save))
     assert output.read_text().startswith("{")
 
 
@@ -201,9 +196,9 @@ WINDOW = REPORT.window
         (REPORT, 0),
         (SAMPLES["nothing-outstanding"], 0),
         (replace(REPORT, verification=replace(LEFT_AS_FOUND, text_intact=False, ok=False)), 1),
-        (replace(REPORT, window=replace(WINDOW, ended_by="debugger-died")), 1),
-        (replace(REPORT, window=replace(WINDOW, ended_by="target-exit")), 0),
-        (replace(REPORT, window=replace(WINDOW, ended_by="write-failed")), 5),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.DEBUGGER_DIED)), 1),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.TARGET_EXIT)), 0),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.WRITE_FAILED)), 5),
     ],
 )
 def test_exit_code(trace, capsys, report, exit_code):

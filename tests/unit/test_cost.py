@@ -8,7 +8,7 @@ import pytest
 
 from gdbleak.preflight import cost
 from gdbleak.preflight.cost import describe, load_of, stops_per_s
-from gdbleak.verdicts.rates import Rate, unknown
+from gdbleak.recording.rate import Rate, unknown
 
 
 def test_examples():

@@ -10,7 +10,7 @@ from reports import SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import RecordingError
 from gdbleak.renderers import make_renderer
-from gdbleak.renderers.diff import as_json, as_text
+from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import Change, compare
 from gdbleak.report.model import Estimate, Frame, Verdict
 from gdbleak.report.reader import read_report
@@ -129,6 +129,19 @@ def test_text():
     assert "2 are not shown: see --top" in as_text(COMPARISON, 1, None)
 
 
+@pytest.mark.parametrize(("which", "name"), [((0,), "first"), ((1,), "second"), ((), None)])
+def test_a_recording_that_is_cut_off(which, name):
+    cut_off = replace(WINDOW, complete=False)
+    made = [
+        replace(report(stack("f", 4)), window=cut_off if number in which else WINDOW)
+        for number in range(2)
+    ]
+    notes = [note for note in compare(*made).notes if "cut off" in note]
+    said = f"the {name} recording is cut off before its window ended: it shows too little"
+    assert notes == [said] * len(which)
+    assert (f"note: {said}\n" in as_text(compare(*made), 20, None)) == bool(which)
+
+
 def test_json():
     made = json.loads(as_json(COMPARISON))
     assert [difference["change"] for difference in made["differences"]] == ["new", "same", "gone"]
@@ -179,7 +192,7 @@ def test_what_is_no_report(text, said):
 def test_sites_must_be_whole():
     values = json.loads(write(report(stack("f", 4))))
     del values["sites"][0]["rank"]
-    with pytest.raises(RecordingError, match="damaged: KeyError"):
+    with pytest.raises(RecordingError, match="damaged: it lacks rank"):
         read_report(json.dumps(values), "x.json")
 
 
@@ -195,6 +208,6 @@ def test_fields_must_be_of_their_kind(name, value):
     values = json.loads(write(report(stack("f", 4))))
     values["sites"][0][name] = value
     with pytest.raises(
-        RecordingError, match=f"damaged: TypeError.*{name}|is no number|60 digits|61 digits"
+        RecordingError, match=f"damaged: {name} cannot be |is not a number|60 digits|61 digits"
     ):
         read_report(json.dumps(values), "x.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gdbleak.cli import make_parser
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -124,6 +124,18 @@ def test_what_is_wrong_with_a_host(host, capsys, name, value, mark, words):
     assert f"try: {finding.cure}" in text
 
 
+@pytest.mark.parametrize("name", ["file", "missing"])
+def test_a_folder_for_temporary_files_that_cannot_be_one(host, tmp_path, name):
+    (tmp_path / "file").touch()
+    host.setenv("TMPDIR", str(tmp_path / name))
+    findings = examine_host()
+    (finding,) = (finding for finding in findings if finding.mark != "ok")
+    assert (finding.mark, f"cannot write in {tmp_path / name}" in finding.text) == ("problem", True)
+    assert finding.cure == "set TMPDIR to a folder that exists and that you may write in"
+    gdb = "gdb 13.1 with Python 3.11 (/usr/bin/gdb), not tried: that needs a folder for temporary"
+    assert f"{gdb} files" in {finding.text for finding in findings}
+
+
 def test_process_that_can_be_traced(child, capsys):
     findings = examine_process(child.pid)
     assert [finding.mark for finding in findings] == ["ok"] * len(findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import re
 
@@ -35,6 +36,21 @@ def test_every_error_says_what_to_do(error):
     assert (str(raised), bool(raised.help_text.strip())) == ("cause", True)
     assert "\n" not in raised.help_text
     assert error("cause", "cure").help_text == "cure"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.ENOTDIR, "name a folder"),
+        (errno.EACCES, "name a folder"),
+        (errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_what_to_do_where_a_file_cannot_be_written(number, said):
+    raised = errors.WriteError("cannot write it")
+    raised.__cause__ = OSError(number, "reason")
+    assert said in raised.help_text
 
 
 def test_exit_codes_are_documented():

@@ -9,9 +9,10 @@ import recordings
 from recordings import PROGRAM, free, malloc
 
 from gdbleak.follow.event_lines import EventLines
+from gdbleak.recording.frames import MAGIC
 from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.reader import MAGIC, Freed, Recording, encode_freed
+from gdbleak.recording.reader import Freed, Recording, encode_freed
 
 S = 10**9
 
@@ -28,8 +29,10 @@ def tell(path, monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     recording = Recording(path)
-    growing = GrowingRecording(path, recording.probes, len(MAGIC))
-    lines = EventLines(recording.probes, recording.functions, ModuleMap([PROGRAM]), epoch_ns=0)
+    growing = GrowingRecording(path, recording.head.probes, len(MAGIC))
+    lines = EventLines(
+        recording.head.probes, recording.head.functions, ModuleMap([PROGRAM]), epoch_ns=0
+    )
 
     def tell(*frames):
         with open(path, "ab") as file:  # noqa: PTH123

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -112,7 +113,7 @@ class Glibc:
         return [chunk + 16 for chunk in self.chunks]
 
     def find_freed(self, blocks=None, data=(DATA, DATA + 0x3000)):
-        return Heap(self.image.read, data).find_freed(self.blocks if blocks is None else blocks)
+        return Heap(self.image, data).find_freed(self.blocks if blocks is None else blocks)
 
 
 def blocks_of(chunks):
@@ -218,15 +219,15 @@ def test_a_glance_sees_what_has_the_random_mark():
     glibc.image.put(DATA + 0x2008, KEY)
     glibc.put_in_tcache(free, HEAP + 16, *TCACHES["2.34"])
     glibc.image.put(glibc.chunks[50] + 16, glibc.chunks[6] + 16, KEY)  # linked to none of its kind
-    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    heap = Heap(glibc.image, (DATA, DATA + 0x3000))
     assert heap.find_quickly(glibc.blocks) == blocks_of(free)
     assert heap.find_quickly([]) == set()
-    assert Heap(glibc.image.read, None).find_quickly(glibc.blocks) == set()
+    assert Heap(glibc.image, None).find_quickly(glibc.blocks) == set()
 
 
 def test_a_glance_sees_what_top_has_taken_back(glibc):
     glibc.put_top(glibc.chunks[90])
-    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    heap = Heap(glibc.image, (DATA, DATA + 0x3000))
     assert heap.find_quickly(glibc.blocks) == blocks_of(glibc.chunks[90:])
 
 
@@ -283,7 +284,7 @@ def test_a_block_mapped_for_itself_in_two_versions(glibc):
         glibc.image.map(start, start + 0x2000)
         glibc.image.put(start + 8, size)
     blocks = [MAPPED + 16, MAPPED + 0x40010]
-    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    heap = Heap(glibc.image, (DATA, DATA + 0x3000))
     assert heap.find_freed(blocks) == set()
     for block in blocks:
         glibc.image.put(block - 8, 0xA5A5A5A5A5A5A5A5)
@@ -297,7 +298,7 @@ def test_a_process_that_has_ended_has_freed_nothing(glibc, data):
 
 
 def test_a_block_whose_memory_was_handed_out_in_another(glibc):
-    heap = Heap(glibc.image.read, (DATA, DATA + 0x3000))
+    heap = Heap(glibc.image, (DATA, DATA + 0x3000))
     glibc.image.put(glibc.chunks[20] + 8, 0xA5A5A5A5A5A5A5A5)
     assert heap.find_freed(glibc.blocks) == set(), "it never looked like a block of glibc"
     glibc.image.put(glibc.chunks[40] + 8, 0xA5A5A5A5A5A5A5A5)
@@ -337,7 +338,7 @@ def test_only_what_two_looks_agree_on_is_free(glibc):
             glibc.image.put(glibc.chunks[6] + 8, glibc.SIZE | 1)
         return glibc.image.read(address, size)
 
-    assert Heap(read, (DATA, DATA + 0x3000)).find_freed(glibc.blocks) == set()
+    assert Heap(SimpleNamespace(read=read), (DATA, DATA + 0x3000)).find_freed(glibc.blocks) == set()
     assert looks == 2
 
 
@@ -362,7 +363,7 @@ def test_a_link_that_its_program_wrote_between_two_reads(kind):
         glibc.image.put(taken + 16, true_link if reads % 3 else false_link)
         return glibc.image.read(address, size)
 
-    found = Heap(read, (DATA, DATA + 0x3000)).find_freed(glibc.blocks)
+    found = Heap(SimpleNamespace(read=read), (DATA, DATA + 0x3000)).find_freed(glibc.blocks)
     assert in_use + 16 not in found
 
 
@@ -414,7 +415,7 @@ def test_garbage_is_survived(changes, shortest, other):
         return glibc.image.read(address, size)[: max(shortest, size - address % 3)]
 
     blocks = [*glibc.blocks, other, -16, 1 << 70]
-    assert Heap(read, (DATA, DATA + 0x3000)).find_freed(blocks) <= set(blocks)
+    assert Heap(SimpleNamespace(read=read), (DATA, DATA + 0x3000)).find_freed(blocks) <= set(blocks)
 
 
 MAPS = """\
@@ -468,7 +469,7 @@ def test_lists_that_go_round_keep_nobody():
     blocks = put_circles(image)
     began_s = time.monotonic()
     with pytest.raises(EffortError):
-        Heap(image.read, (DATA, DATA + 0x3000)).find_freed(blocks)
+        Heap(image, (DATA, DATA + 0x3000)).find_freed(blocks)
     assert time.monotonic() - began_s < 2 * LOOK_S
 
 
@@ -478,5 +479,5 @@ def test_what_looks_like_many_empty_bins_keeps_nobody():
     for at in range(DATA + 0x1000, DATA + (1 << 20) - 16, 16):
         image.put(at, at - 16, at - 16)
     began_s = time.monotonic()
-    assert Heap(image.read, (DATA, DATA + (1 << 20))).main_arena is None
+    assert Heap(image, (DATA, DATA + (1 << 20))).main_arena is None
     assert time.monotonic() - began_s < 2 * LOOK_S + 0.5, "and the words are read"

@@ -14,7 +14,7 @@ from support.processes import Lines, state_of, wait_until
 
 from gdbleak.safety.forced_end import end_debugger
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import read_start, repair, restore
+from gdbleak.safety.repair import repair, restore, start_of_living
 
 PLAN = {
     "pid": 4_194_305,  # above the largest PID the kernel gives
@@ -107,7 +107,7 @@ def test_only_what_ran_before_is_continued(memory, make_journal, before, after):
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as cat:
         os.kill(cat.pid, signal.SIGSTOP)
         wait_until(lambda: state_of(cat.pid) == "T", "it had stopped")
-        journal = make_journal(pid=cat.pid, started=read_start(cat.pid), state=before)
+        journal = make_journal(pid=cat.pid, started=start_of_living(cat.pid), state=before)
         repair(memory, journal, "somebody")
 
         assert journal.events[0]["continued"] is (before == "S")
@@ -147,9 +147,9 @@ def test_damaged_journal(tmp_path, content):
 def test_zombie_has_no_start():
     with subprocess.Popen(["true"]) as process:
         wait_until(lambda: state_of(process.pid) == "Z", "it is a zombie")
-        assert read_start(process.pid) is None
-    assert read_start(process.pid) is None
-    assert read_start(os.getpid()) is not None
+        assert start_of_living(process.pid) is None
+    assert start_of_living(process.pid) is None
+    assert start_of_living(os.getpid()) is not None
 
 
 _STEP = """

@@ -12,7 +12,7 @@ from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, iter_journals, journal_folder, open_journal
-from gdbleak.safety.repair import read_start
+from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.scratch import Scratch
 from gdbleak.target.process import Target
 
@@ -44,7 +44,7 @@ def test_journal_holds_what_a_repair_needs(folder, target):
     assert [entry.name for entry in folder.iterdir()] == [f"{os.getpid()}.journal"]
     assert journal.path.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert journal.plan["started"] == read_start(os.getpid())
+    assert journal.plan["started"] == start_of_living(os.getpid())
     assert journal.plan["breakpoint"] == "cc"
     assert journal.plan["probes"] == [{"address": 0x1234, "original": "55", "function": "malloc"}]
     assert journal.plan["modules"][0]["build_id"] == "ab" * 20

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.target.memory_limit import find_limit
 
 MEMINFO = """\

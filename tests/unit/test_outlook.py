@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from reports import site
 
-from gdbleak.report.memory_limit import MemoryLimit
+from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.report.model import Estimate, Outlook, Verdict
 from gdbleak.verdicts.outlook import explain_rest, look_ahead
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gdbleak.capture.limits import Progress
 from gdbleak.commands.progress import ProgressLine
-from gdbleak.verdicts.rates import Rate, unknown
+from gdbleak.recording.rate import Rate, unknown
 
 PROGRESS = Progress(
     elapsed_s=2.51, duration_s=10, events=9, events_per_s=4123.4, outstanding=1234, stopped_s=0.52
@@ -18,15 +18,15 @@ PROGRESS = Progress(
 
 
 def test_said_once_where_there_is_no_terminal(capsys):
-    with ProgressLine(4711) as line:
+    with ProgressLine("process 4711 (sessiond)") as line:
         for _ in range(3):
             line.show(PROGRESS)
-    said = "gdbleak: tracing process 4711 for 10 s (Ctrl-C ends the window early)\n"
+    said = "gdbleak: tracing process 4711 (sessiond) for 10 s (Ctrl-C ends the window early)\n"
     assert capsys.readouterr() == ("", said)
 
 
 def test_nothing_is_said_of_a_trace_that_does_not_begin(capsys):
-    with ProgressLine(4711):
+    with ProgressLine("process 4711 (sessiond)"):
         pass
     assert capsys.readouterr() == ("", "")
 
@@ -47,8 +47,8 @@ def terminal(monkeypatch):
 
 
 def test_drawn_on_a_terminal(terminal):
-    with ProgressLine(4711) as line:
-        assert "attaching to process 4711" in terminal.getvalue()
+    with ProgressLine("process 4711 (sessiond)") as line:
+        assert "attaching to process 4711 (sessiond)" in terminal.getvalue()
         line.show(PROGRESS)
         drawn = terminal.getvalue()
     for words in ["2.5 of 10 s", "4,123 events/s", "1,234 outstanding", "stopped 0.5 s", "Ctrl-C"]:
@@ -56,12 +56,12 @@ def test_drawn_on_a_terminal(terminal):
 
 
 def test_cost_is_drawn(terminal):
-    with ProgressLine(4711) as line:
+    with ProgressLine("process 4711 (sessiond)") as line:
         line.announce(Rate(180_000, 180_000), usable_sizes=False, budget_percent=30)
         said = (
             "\n180,000 allocations/s: recording all would slow it about 82 times; sampling within"
         )
-        assert f"process 4711{said}" in terminal.getvalue()
+        assert f"process 4711 (sessiond){said}" in terminal.getvalue()
         line.show(replace(PROGRESS, samples=True))
         drawn = terminal.getvalue()
         assert "2.5 of 10 s  sampling  1,234 outstanding  stopped 0.5 s  (Ctrl-C ends)" in drawn
@@ -77,7 +77,7 @@ def test_cost_is_drawn(terminal):
     ],
 )
 def test_cost_is_said_where_it_is_high(capsys, rate, said):
-    with ProgressLine(4711) as line:
+    with ProgressLine("process 4711 (sessiond)") as line:
         line.announce(rate, usable_sizes=False, budget_percent=30)
     out, err = capsys.readouterr()
     assert (out, err[: len(said)], err.count("\n")) == ("", said, bool(said))
@@ -85,16 +85,16 @@ def test_cost_is_said_where_it_is_high(capsys, rate, said):
 
 def test_said_once_on_a_terminal_that_cannot_draw(terminal, monkeypatch, capsys):
     monkeypatch.setenv("TERM", "dumb")
-    with ProgressLine(4711) as line:
+    with ProgressLine("process 4711 (sessiond)") as line:
         line.show(PROGRESS)
         line.show(PROGRESS)
     assert terminal.getvalue() == ""
-    assert capsys.readouterr().err.count("tracing process 4711 for 10 s") == 1
+    assert capsys.readouterr().err.count("tracing process 4711 (sessiond) for 10 s") == 1
 
 
 def test_the_line_and_the_hidden_cursor_go_with_an_error(terminal):
     def trace():
-        with ProgressLine(4711) as line:
+        with ProgressLine("process 4711 (sessiond)") as line:
             line.show(PROGRESS)
             raise KeyboardInterrupt
 
@@ -111,7 +111,7 @@ def test_a_narrow_terminal_gets_one_line(monkeypatch):
         "gdbleak.commands.progress.Console",
         lambda **_: Console(file=screen, force_terminal=True, width=30, color_system=None),
     )
-    with ProgressLine(4711) as line:
+    with ProgressLine("process 4711 (sessiond)") as line:
         before = len(screen.getvalue())
         line.show(PROGRESS)
         assert "\n" not in screen.getvalue()[before:]

@@ -25,7 +25,7 @@ def own_proof():
             *(0, scratch.address, "malloc", Role.ENTRY, (), None),
             original=scratch.original[:1].hex(),
         )
-        yield proof.Proof(target, (probe,), scratch, memory)
+        yield proof.LocalProof(target, (probe,), scratch, memory)
 
 
 def test_ctrl_c_ends_the_wait_but_not_the_proof(own_proof, monkeypatch):

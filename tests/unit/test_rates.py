@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.verdicts.rates import Count, Rate, SetCount, estimate, is_costly, unknown
+from gdbleak.recording.rate import Rate, unknown
+from gdbleak.verdicts.rates import Count, SetCount, estimate, is_costly
 
 HIT_S = 2e-6
 PAIR = (True, False)

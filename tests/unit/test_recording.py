@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import struct
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -16,24 +18,14 @@ from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP
 from support.events import hits_of
 
 import gdbleak
-from gdbleak.api import write_head
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import FileError, RecordingError, WriteError
+from gdbleak.recording.end import End, EndedBy, Verification
+from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE, encode_json
+from gdbleak.recording.head import Head
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import (
-    END,
-    FRAME,
-    HEAD,
-    HIT,
-    MAGIC,
-    PHASE,
-    Hit,
-    Recording,
-    Resident,
-    encode_json,
-    encode_resident,
-)
-from gdbleak.report.model import Verification
+from gdbleak.recording.reader import Hit, Recording, Resident, encode_resident
+from gdbleak.recording.writer import begin_recording
 
 STACK = struct.pack("<QQ", 0x10123, 0)
 FRAMES = [
@@ -45,6 +37,7 @@ FRAMES = [
     recordings.end(),
 ]
 DATA = MAGIC + b"".join(FRAMES)
+HEAD_OF_DATA = Head.decode(json.loads(FRAMES[0][FRAME.size :]))
 NO_GDB = GdbProgram("/nonexistent/gdb", "13.1", "3.11")
 
 
@@ -74,11 +67,11 @@ def load(path):
 
 def test_round_trip(write):
     recording = Recording(write(DATA))
-    assert recording.head["target"]["pid"] == 4242
-    assert recording.probes == list(PROBES)
-    assert recording.modules_before == recording.modules_after == [recordings.PROGRAM]
+    assert recording.head.target.pid == 4242
+    assert recording.head.probes == PROBES
+    assert recording.head.modules == recording.end.modules == (recordings.PROGRAM,)
     assert recording.opened_ns == 1_000
-    assert recording.end["ended_by"] == "duration"
+    assert recording.end.ended_by is EndedBy.DURATION
     first = len(MAGIC) + len(FRAMES[0]) + len(FRAMES[1])
     second = first + len(FRAMES[2])
     assert list(hits_of(recording)) == [
@@ -116,7 +109,7 @@ def test_cut_at_every_byte(write):
         assert recording.end is None
         assert [hit[:2] for hit in hits_of(recording)] == hits[:whole]
         assert recording.opened_ns == (1_000 if size >= ends[1] else None)
-        assert (recording.modules_before, recording.modules_after) == ([recordings.PROGRAM], [])
+        assert recording.head.modules == (recordings.PROGRAM,)
 
 
 def test_report_of_a_recording_that_was_cut_off(write):
@@ -187,10 +180,32 @@ DAMAGE = {
 }
 
 
+PYTHONS_OWN = re.compile(
+    r"\w+Error\b|NoneType|\bobject is|codec|subscript|literal|unpack|\w+\(\)"
+    r"|is not a valid|Expecting"
+)
+
+
 @pytest.mark.parametrize("frames", DAMAGE.values(), ids=DAMAGE)
-def test_damage_is_a_recording_error(write, frames):
-    with pytest.raises(RecordingError):
+def test_damage_is_told_in_plain_words(write, frames):
+    with pytest.raises(RecordingError) as raised:
         load(write(MAGIC + frames))
+    assert not PYTHONS_OWN.search(str(raised.value))
+
+
+def test_what_is_to_be_done_about_damage(write):
+    with pytest.raises(RecordingError, match=" is damaged: stops cannot be 'many'") as raised:
+        load(write(MAGIC + DAMAGE["end's stops are a word"]))
+    assert raised.value.help_text == "copy it here again, or record anew with --save FILE"
+
+
+@pytest.mark.parametrize("junk", [b"x", FRAMES[1] * 3, bytes(5000), DATA], ids=len)
+def test_what_follows_the_end_is_ignored(write, junk):
+    whole, longer = load(write(DATA)), load(write(DATA + junk))
+    count = "1 byte" if len(junk) == 1 else f"{len(junk):,} bytes"
+    note = f"the file goes on for {count} after the end of the recording: they were not read"
+    assert longer.notes == (*whole.notes, note)
+    assert replace(longer, notes=whole.notes) == whole
 
 
 def test_recording_that_is_cut_short_while_it_is_read(write):
@@ -252,28 +267,39 @@ def test_head_is_private_and_takes_the_place_of_an_older_file(tmp_path):
     path = tmp_path / "recording"
     path.write_text("something else")
     path.chmod(0o644)
-    write_head(path, {"version": 1})
+    begin_recording(path, HEAD_OF_DATA)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.read_bytes() == MAGIC + encode_json(HEAD, {"version": 1})
+    assert path.read_bytes() == MAGIC + HEAD_OF_DATA.encode()
 
 
 def test_head_goes_through_no_link(tmp_path):
     other = tmp_path / "other"
     other.write_text("untouched")
     (tmp_path / "recording").symlink_to(other)
-    write_head(tmp_path / "recording", {})
+    begin_recording(tmp_path / "recording", HEAD_OF_DATA)
     assert other.read_text() == "untouched"
 
 
 def test_head_that_cannot_be_written(tmp_path):
     with pytest.raises(WriteError, match="No such file"):
-        write_head(tmp_path / "none" / "recording", {})
+        begin_recording(tmp_path / "none" / "recording", HEAD_OF_DATA)
 
 
-def test_json_frame():
-    frame = encode_json(END, {"a": 1})
-    assert FRAME.unpack(frame[:8]) == (END, 0, 0, len(frame) - 8)
-    assert json.loads(frame[8:]) == {"a": 1}
+def test_head_and_end_round_trip():
+    frame = HEAD_OF_DATA.encode()
+    assert FRAME.unpack(frame[: FRAME.size]) == (HEAD, 0, 0, len(frame) - FRAME.size)
+    assert Head.decode(json.loads(frame[FRAME.size :])) == HEAD_OF_DATA
+    end = End.decode(json.loads(FRAMES[-1][FRAME.size :]))
+    frame = end.encode()
+    assert FRAME.unpack(frame[: FRAME.size]) == (END, 0, 0, len(frame) - FRAME.size)
+    assert End.decode(json.loads(frame[FRAME.size :])) == end
+    assert len(end.encode(9999)) == FRAME.size + 9999
+    assert End.decode(json.loads(end.encode(9999)[FRAME.size :])) == end
+
+
+def test_reason_that_a_later_gdbleak_knows(write):
+    report = load(write(MAGIC + b"".join((*FRAMES[:-1], recordings.end(ended_by="boredom")))))
+    assert (report.window.ended_by, report.window.complete) == ("other", True)
 
 
 def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
@@ -296,8 +322,8 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
 def test_what_is_no_file_is_not_replaced(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with pytest.raises(WriteError, match="it is no file"):
-        write_head(fifo, {})
+    with pytest.raises(WriteError, match="not a regular file"):
+        begin_recording(fifo, HEAD_OF_DATA)
     assert fifo.is_fifo()
 
 

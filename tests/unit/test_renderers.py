@@ -20,9 +20,9 @@ import pytest
 from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import UsageError
-from gdbleak.recording.reader import EndedBy
+from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict, Verification
+from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -142,7 +142,7 @@ def test_more_sites_than_shown(form: str) -> None:
 @pytest.mark.parametrize("form", TEXTS)
 @pytest.mark.parametrize("ended_by", EndedBy)
 def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
-    ended = report(window=replace(WINDOW, ended_by=ended_by.value))
+    ended = report(window=replace(WINDOW, ended_by=ended_by))
     assert f"ended by {ended_by.value}" not in render(form, ended)
     assert f"| `{ended_by.value}` |" in (DOCS / "json-report.md").read_text()
 

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from gdbleak.safety.journals import journal_path
-from gdbleak.safety.repair import read_start
+from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.rescue import rescue
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory
@@ -31,7 +31,7 @@ def scratch_of(pid):
 def write_journal(pid, **changes):
     plan = {
         "pid": pid,
-        "started": read_start(pid),
+        "started": start_of_living(pid),
         "state": "S",
         "command": "program -x",
         "controller": GONE,
@@ -92,7 +92,7 @@ def test_process_runs_another_program(change):
 def test_trace_is_under_way():
     controller = os.getpid()
     path = write_journal(
-        os.getpid(), controller=controller, controller_started=read_start(controller)
+        os.getpid(), controller=controller, controller_started=start_of_living(controller)
     )
 
     [outcome] = rescue()

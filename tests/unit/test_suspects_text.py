@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from gdbleak.renderers.suspects import as_json, as_text
+from gdbleak.recording.memory_limit import MemoryLimit
+from gdbleak.renderers.lineup import as_json, as_text
 from gdbleak.report.lineup import Lineup, Suspect
-from gdbleak.report.memory_limit import MemoryLimit
 from gdbleak.report.runtimes import RUNTIMES
 from gdbleak.report.trend import Trend
-from gdbleak.survey.suspects import _judge_kernel
+from gdbleak.survey.search import _judge_kernel
 
 MIB = 1 << 20
 

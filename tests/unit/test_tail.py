@@ -9,8 +9,8 @@ import pytest
 from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP, free, head, hit, malloc, opened
 
 from gdbleak.capture.tail import Tail
+from gdbleak.recording.frames import MAGIC
 from gdbleak.recording.functions import MALLOC_FAMILY
-from gdbleak.recording.reader import MAGIC
 
 STACK = bytes(60_000)
 

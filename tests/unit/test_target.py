@@ -50,10 +50,8 @@ def test_what_is_said_of_a_process(child):
     assert found.exe == str(Path(f"/proc/{child.pid}/exe").readlink())
     age = datetime.now().astimezone() - datetime.fromisoformat(found.started)
     assert -2 < age.total_seconds() < 60
-    assert found.to_json() == {
-        key: getattr(found, key)
-        for key in ("pid", "namespace_pid", "command", "exe", "started", "threads")
-    }
+    described = vars(found.describe())
+    assert described == {key: getattr(found, key) for key in described}
 
 
 @pytest.mark.parametrize("pid", [4_194_305, 10**30])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from unittest.mock import Mock
 
 import pytest
 from reports import SAMPLES
@@ -18,15 +19,9 @@ from gdbleak.renderers.json import JsonRenderer
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """Return what a trace was asked for, with the length of its window."""
-    asked = {}
-
-    def trace(pid, duration_s, **options):
-        del pid
-        asked.update(options, duration_s=duration_s)
-        return SAMPLES["one-site"]
-
-    monkeypatch.setattr("gdbleak.commands.trace.trace", trace)
+    """Return what stands in for `gdbleak.api.record`."""
+    asked = Mock(return_value=SAMPLES["one-site"])
+    monkeypatch.setattr("gdbleak.commands.trace.record", asked)
     return asked
 
 
@@ -39,13 +34,14 @@ def asked(monkeypatch):
         ("--interval 5 --count 3 --duration 60", 15),
         ("--interval 5 --count 30 --duration 60", 60),
         ("--interval 5 --duration 20", 20),
+        ("--interval 5 --duration 5", 5),
         ("--events", 10),
         ("--events --duration 3", 3),
     ],
 )
 def test_length_of_the_window(asked, options, duration_s):
     assert cli.main(["123", *options.split()]) == 0
-    assert asked["duration_s"] == duration_s
+    assert asked.call_args.args[1].duration_s == duration_s
 
 
 @pytest.mark.parametrize(
@@ -61,7 +57,7 @@ def test_length_of_the_window(asked, options, duration_s):
 )
 def test_view(asked, options, view, tmp_path):
     assert cli.main(["123", *options.replace("FILE", str(tmp_path / "f")).split()]) == 0
-    assert asked["view"] == view
+    assert asked.call_args.args[-1].view == view
 
 
 @pytest.mark.parametrize(
@@ -76,6 +72,8 @@ def test_view(asked, options, view, tmp_path):
         ("--live", "needs a terminal"),
         ("--interval 0", "out of range"),
         ("--interval 1 --count 0", "out of range"),
+        ("--interval 5 --duration 1", "--interval 5 is longer than the window, 1 s"),
+        ("--interval 601", "--interval 601 is longer than the window, 600 s"),
     ],
 )
 def test_what_makes_no_sense(asked, options, words, capsys):
@@ -83,7 +81,7 @@ def test_what_makes_no_sense(asked, options, words, capsys):
     cause, cure = capsys.readouterr().err.splitlines()
     assert words in cause
     assert cure.startswith("  try: ")
-    assert asked == {}
+    asked.assert_not_called()
 
 
 @pytest.mark.parametrize("shape", SAMPLES)
@@ -97,7 +95,7 @@ def test_table_in_between(shape):
 
 def test_blocks_are_asked_for(asked):
     assert cli.main(["123", "-a"]) == 0
-    assert asked["options"].listed_blocks == 1000
+    assert asked.call_args.args[3].listed_blocks == 1000
 
 
 @pytest.fixture

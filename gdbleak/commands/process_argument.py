@@ -8,7 +8,7 @@ import sys
 from tabulate import tabulate
 
 from gdbleak.bounds import Bounds
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import within
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.target.processes import Candidate, describe_process, find_processes
 from gdbleak.text.lines import cut, printable
@@ -18,49 +18,65 @@ _COMMAND_WIDTH = 45
 
 
 def add_process_argument(parser: argparse.ArgumentParser, what: str, **options: str) -> None:
-    """Add the argument; `what` is said of the process."""
+    """Add the argument; `what` says what happens to the process."""
     parser.add_argument(
         "process",
         metavar="PID",
         type=_pid_or_name,
-        help=f"the process to {what}, or its name if that is unique",
+        help=f"PID of the process to {what}, or its name if only one process has it",
         **options,  # type: ignore[arg-type]
     )
 
 
 def choose_process(process: int | str, command: str) -> int:
-    """Return the PID of a process that was named; of several, all are listed.
+    """Return the PID of the process that was meant; if that is not sure, list what may be meant.
 
     Args:
         process: Its PID or name.
-        command: To type for one of several.
+        command: The command to type for one of several.
 
     Raises:
-        NoSuchProcessError: none has the name, or several have.
+        NoSuchProcessError: not exactly one process has the name.
 
     """
     if isinstance(process, int):
         return process
-    pids = find_processes(process)
-    if not pids:
+    found = find_processes(process)
+    candidates = [*filter(None, map(describe_process, found.exactly or found.partly))]
+    if not candidates:
         raise NoSuchProcessError(
             f"no process is called {process}", "list processes with `ps -eo pid,comm`"
         )
-    if len(pids) == 1:
-        return pids[0]
-    candidates = [candidate for candidate in map(describe_process, pids) if candidate]
+    if found.exactly and len(candidates) == 1:
+        return candidates[0].pid
     sys.stderr.write(_table(candidates))
+    example = f"`gdbleak {command} {candidates[0].pid}`"
+    if found.exactly:
+        raise NoSuchProcessError(
+            f"{len(candidates):,} processes are called {process}",
+            f"give the PID of one of them, such as {example}",
+        )
+    # Halting a process takes more than a part of its name, which others may have too.
+    names = "the name of one contains" if len(candidates) == 1 else "longer names contain"
     raise NoSuchProcessError(
-        f"{len(candidates)} processes are called {process}",
-        f"give the PID of one of them, such as `gdbleak {command} {pids[0]}`",
+        f"no process is called {process}, but {names} it",
+        f"give the PID or the whole name, such as {example}",
     )
+
+
+def describe_target(pid: int) -> str:
+    """Return how to speak of a process: by its PID and, if it can be read, its command."""
+    candidate = describe_process(pid)
+    if candidate is None:
+        return f"process {pid}"
+    return f"process {pid} ({printable(cut(candidate.command, _COMMAND_WIDTH))})"
 
 
 def _pid_or_name(text: str) -> int | str:
     if text.lstrip("-").isdecimal():
         return within(Bounds(1), int)(text)
     if not text.strip():
-        raise argparse.ArgumentTypeError("a process has a PID or a name")
+        raise argparse.ArgumentTypeError("give the PID or the name of a process")
     return text
 
 

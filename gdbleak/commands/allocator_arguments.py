@@ -13,8 +13,8 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--usable-sizes",
         action="store_true",
-        help="with glibc, take sizes from the blocks instead of the calls: one halt less for each "
-        "allocation, and sizes are rounded up",
+        help="with glibc, take sizes from the blocks instead of the calls: each allocation needs "
+        "one halt less, and sizes are rounded up",
     )
     group.add_argument(
         "--mappings",
@@ -56,7 +56,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def selection(options: argparse.Namespace) -> Selection:
-    """Return what is to be recorded.
+    """Return what should be recorded.
 
     Raises:
         UsageError: a function is described in a way that makes no sense.

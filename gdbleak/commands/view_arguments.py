@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 
 from gdbleak.bounds import Bounds
 from gdbleak.capture.limits import Limits
-from gdbleak.commands.output import within
+from gdbleak.commands.arguments import within
+from gdbleak.commands.output import choose_output
 from gdbleak.errors import UsageError
 from gdbleak.follow.events import Events
 from gdbleak.follow.live import Live
@@ -20,7 +20,7 @@ from gdbleak.renderers.interim import InterimRenderer
 from gdbleak.renderers.json import JsonRenderer
 
 LASTING_S = 600.0
-"""How long a window is that is watched, unless that was said: nobody has to wait for its end."""
+"""How long a window lasts by default when it is watched: its user sees enough before its end."""
 
 INTERVAL = Bounds(0.1, 86400)
 
@@ -55,7 +55,7 @@ def add_watching_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def duration_s(options: argparse.Namespace) -> float:
-    """Return how long the window may be: the shortest that was asked for."""
+    """Return how many seconds the window may last: the shortest time that was asked for."""
     asked = [] if options.duration is None else [options.duration]
     if options.count:
         asked.append(options.count * options.interval)
@@ -64,7 +64,7 @@ def duration_s(options: argparse.Namespace) -> float:
 
 
 def view(options: argparse.Namespace, pid: int) -> View | None:
-    """Return what shows the window on a process while it is open; None for nothing.
+    """Return what shows the window of a process while it is open; None if nothing does.
 
     Raises:
         UsageError: the options contradict each other.
@@ -76,6 +76,11 @@ def view(options: argparse.Namespace, pid: int) -> View | None:
     chosen = [name for name, value in ways.items() if value]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} are different ways to look", "choose one")
+    if options.interval and options.interval > duration_s(options):
+        raise UsageError(
+            f"--interval {options.interval:g} is longer than the window, {duration_s(options):g} s",
+            "choose a shorter --interval or a longer --duration: a table is written after each",
+        )
     if options.live:
         return _live(options, pid)
     if options.interval:
@@ -86,10 +91,10 @@ def view(options: argparse.Namespace, pid: int) -> View | None:
 
 
 def _live(options: argparse.Namespace, pid: int) -> Live:
-    """Return the full screen; it must be had before anything is attached to."""
+    """Return the full screen, after checking that it can be shown: nothing is attached yet."""
     advice = "use --interval S, which writes tables"
     if not sys.stdout.isatty():
-        raise UsageError("--live needs a terminal, and standard output is none", advice)
+        raise UsageError("--live needs a terminal, and standard output is not one", advice)
     if os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError("--live needs a terminal that can draw: TERM is dumb, or not set", advice)
     try:
@@ -112,7 +117,7 @@ def _events(options: argparse.Namespace) -> Events:
 
 
 def _check_format(options: argparse.Namespace, name: str, formats: tuple[str, ...]) -> None:
-    """Check that standard output is not to be two things at once."""
+    """Check that a report of this format does not go where text is written meanwhile."""
     if options.format and not options.output and options.format not in formats:
         raise UsageError(
             f"{name} writes text to standard output, where it would garble {options.format}",
@@ -121,9 +126,9 @@ def _check_format(options: argparse.Namespace, name: str, formats: tuple[str, ..
 
 
 def _tables(options: argparse.Namespace) -> Tables:
-    """Return the tables; JSON is written as such, one document after the other."""
+    """Return the tables; as JSON they are one document after the other."""
     _check_format(options, "--interval", ("table", "plain", "json"))
     if options.format == "json" and not options.output:
         return Tables(options.interval, JsonRenderer(), False)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return Tables(options.interval, InterimRenderer(options.top, width), True)
+    renderer = InterimRenderer(options.top, choose_output().width)
+    return Tables(options.interval, renderer, True)

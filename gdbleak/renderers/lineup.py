@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tabulate import tabulate
-
+from gdbleak.renderers.columns import NARROWEST, draw_columns, numbers, room_for_last, words
 from gdbleak.report.lineup import Lineup, Suspect
 from gdbleak.report.trend import ENOUGH
 from gdbleak.text.lines import cut, fold, printable
@@ -17,11 +16,14 @@ from gdbleak.text.units import format_bytes, format_seconds
 SCHEMA = "gdbleak.suspects/1"
 
 _BAR_COUNT = 12
-_HEADERS = ("#", "PID", "Private", "Per hour", "Steady", "Age", "Trend", "Command")
-_ALIGN = (*["right"] * 6, "left", "left")
+_COLUMNS = (
+    *numbers("#", "PID", "Private", "Per hour", "Steady", "Age"),
+    *words("Trend", "Command"),
+)
 _LONGEST = 120
 """So many characters of a command line: what stands in it may be secret, and is often long."""
-_NARROWEST = 80
+_SHORTEST = 12
+"""So many of them are shown, however narrow the terminal is."""
 _SOON_S = 90 * 86400.0
 """A limit that is reached later than this is not worth a line."""
 
@@ -54,7 +56,7 @@ def as_text(lineup: Lineup, top: int, width: int | None, ascii_only: bool) -> st
     shown = lineup.suspects[:top]
     lines = [_table(shown, width, ascii_only), ""] if shown else []
     said = _say(lineup, top)
-    lines += (fold(line, max(width, _NARROWEST), 2) for line in said) if width else said
+    lines += (fold(line, max(width, NARROWEST), 2) for line in said) if width else said
     text = "\n".join(lines) + "\n"
     return text.encode("ascii", "backslashreplace").decode() if ascii_only else text
 
@@ -74,15 +76,10 @@ def _table(suspects: Sequence[Suspect], width: int | None, ascii_only: bool) -> 
                 printable(cut(suspect.command, _LONGEST)),
             ]
         )
-    columns = [*zip(_HEADERS, *rows)][:-1]
-    room = max(width or 0, _NARROWEST) - sum(max(map(len, column)) + 2 for column in columns)
     if width:
-        rows = [[*cells, cut(command, max(room, 12))] for *cells, command in rows]
-    # The headers go in as rows: tabulate makes every column of a header two wider than it.
-    marks = ["-" * len(header) for header in _HEADERS]
-    return tabulate(
-        [_HEADERS, marks, *rows], tablefmt="plain", colalign=_ALIGN, disable_numparse=True
-    )
+        room = max(room_for_last(_COLUMNS, rows, max(width, NARROWEST)), _SHORTEST)
+        rows = [[*cells, cut(command, room)] for *cells, command in rows]
+    return draw_columns(_COLUMNS, rows)
 
 
 def _say(lineup: Lineup, top: int) -> Iterator[str]:

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
-from tabulate import tabulate
-
+from gdbleak.renderers.columns import NARROWEST, draw_columns, fold_last, numbers, words
 from gdbleak.renderers.content import describe_caller, heading, stack_lines
 from gdbleak.report.comparison import Change, Comparison, Difference
 from gdbleak.text.lines import fold
@@ -16,9 +15,12 @@ from gdbleak.text.units import format_bytes
 
 SCHEMA = "gdbleak.diff/1"
 
-_HEADERS = ("#", "", "Before", "After", "Change", "Verdict", "Caller")
-_ALIGN = ("right", "left", "right", "right", "right", "left", "left")
-_NARROWEST = 80
+_COLUMNS = (
+    *numbers("#"),
+    *words(""),
+    *numbers("Before", "After", "Change"),
+    *words("Verdict", "Caller"),
+)
 
 
 def as_json(comparison: Comparison) -> str:
@@ -52,7 +54,7 @@ def as_text(comparison: Comparison, top: int, width: int | None) -> str:
         width: Columns to fit into; None for lines as long as they come.
 
     """
-    room = max(width, _NARROWEST) if width else None
+    room = max(width, NARROWEST) if width else None
     lines = [fold(line, room, 8) if room else line for line in _say(comparison, top, room)]
     text = "\n".join(lines) + "\n"
     return text if width else text.encode("ascii", "backslashreplace").decode()
@@ -94,13 +96,8 @@ def _table(differences: Sequence[Difference], width: int | None) -> str:
         for number, difference in enumerate(differences, start=1)
     ]
     if width:
-        columns = [*zip(_HEADERS, *rows)][:-1]
-        room = width - sum(max(map(len, column)) + 2 for column in columns)
-        rows = [[*cells, fold(caller, room)] for *cells, caller in rows]
-    marks = ["-" * len(header) for header in _HEADERS]
-    return tabulate(
-        [_HEADERS, marks, *rows], tablefmt="plain", colalign=_ALIGN, disable_numparse=True
-    )
+        rows = fold_last(_COLUMNS, rows, width)
+    return draw_columns(_COLUMNS, rows)
 
 
 def _rate(bytes_per_s: float) -> str:
