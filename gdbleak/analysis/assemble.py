@@ -9,7 +9,8 @@ from gdbleak.analysis.estimates import Estimates, resident_sizes
 from gdbleak.analysis.notes import iter_notes
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.end import UNFINISHED
-from gdbleak.recording.reader import Recording, Resident
+from gdbleak.recording.events import Resident
+from gdbleak.recording.reader import Recording
 from gdbleak.report.history import PARTS, Span
 from gdbleak.report.model import (
     History,

@@ -14,8 +14,9 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.events import Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.reader import Hit, Recording, Resident, Turn
+from gdbleak.recording.reader import Recording
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
 from gdbleak.unwinding.known_stacks import CallStack
 from gdbleak.unwinding.stacks import Unwinder

@@ -34,8 +34,6 @@ from gdbleak.recording.functions import AllocatorFunction, MappingCall
 from gdbleak.recording.phases import Phase
 
 _UNMAP = MappingCall.UNMAP  # to look up a member of an enumeration takes long, for each event
-FAILED = (1 << 64) - 1
-"""What mmap, mremap and sbrk return then, and brk."""
 
 
 def ignore(*_: object) -> None:
@@ -167,7 +165,7 @@ class Ledger:
             return
         del self._calls[thread]
         if call.function.mapping is not None:
-            self._map(call, result, time_ns, thread, stack)
+            self.mappings.leave(call, result, time_ns, thread, stack)
             return
         if call.function.result is not None:
             result = 0 if result else stored
@@ -285,7 +283,6 @@ class Ledger:
             first = call.before if is_older else call.size
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
-                # one by one: to unpack a tuple would take half as long again
                 address,
                 first,
                 added,
@@ -316,23 +313,6 @@ class Ledger:
         block.size = size
         block.reallocations += 1
         self._resize(block, block.net_bytes - before, time_ns)
-
-    def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
-        # Of brk, this is an int: the upper half of the register says nothing.
-        if result in (FAILED, FAILED & 0xFFFFFFFF):
-            return
-        mapping = call.function.mapping
-        if mapping is MappingCall.MAP:
-            self.mappings.map(result, call.size, call.flags, time_ns, thread, stack)
-        elif mapping is MappingCall.REMAP:
-            self.mappings.remap(
-                call.pointer, call.length, result, call.size, time_ns, thread, stack
-            )
-        elif mapping is MappingCall.SET_BREAK:
-            self.mappings.set_break(call.size, time_ns, thread, stack)
-        else:
-            increment = call.size - (1 << 64 if call.size >> 63 else 0)
-            self.mappings.move_break(result, increment, time_ns, thread, stack)
 
     def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
         self.frees += 1

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from gdbleak.heap.chunk import is_size, usable_size
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.heap import Ledger, ignore
+from gdbleak.recording.events import Event, Freed, Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Event, Freed, Hit, Turn
 
 
 class _Places(NamedTuple):
