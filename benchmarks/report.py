@@ -21,8 +21,9 @@ from pathlib import Path
 from tabulate import tabulate
 from targets import Target, build
 
+from gdbleak.recording.events import iter_frames
 from gdbleak.recording.frames import HIT, MAGIC
-from gdbleak.recording.reader import Recording, iter_frames
+from gdbleak.recording.reader import Recording
 
 SECONDS = 5
 FRAME_BYTES = 8

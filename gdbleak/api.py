@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.passes import analyse
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.local import LocalBackend
@@ -260,5 +261,5 @@ def make_report(
         notes.append(_INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    report = Analysis(recording, modules, options, images or ImageCache()).make_report(resolve)
+    report = analyse(recording, modules, options, resolve, images)
     return replace(report, notes=(*report.notes, *notes))

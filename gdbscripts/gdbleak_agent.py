@@ -1,7 +1,7 @@
 """The part of gdbleak that runs inside GDB: sets the breakpoints of a plan and records their hits.
 
 Python 2.7 and 3.x, standard library only. In a hit it reads registers and raw stack and appends
-one frame to the recording (the format stands in gdbleak/recording/reader.py). It never raises,
+one frame to the recording (the format stands in gdbleak/recording/events.py). It never raises,
 prints or decides there; what goes wrong is counted, and told when the controller asks.
 
 `gdbleak-start FILE` begins a window, once the one before it has ended. FILE is a plan in JSON,

@@ -8,7 +8,7 @@ from functools import cached_property
 from gdbleak.elf.image import ElfImage
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import Recording
-from gdbleak.unwinding.stacks import CallStack
+from gdbleak.unwinding.known_stacks import CallStack
 
 
 class AllocatorMappings:

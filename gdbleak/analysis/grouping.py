@@ -11,7 +11,7 @@ from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import Block
 from gdbleak.report.model import Frame
 from gdbleak.text.units import format_bytes
-from gdbleak.unwinding.stacks import CallStack
+from gdbleak.unwinding.known_stacks import CallStack
 
 BY = ("stack", "function", "file", "module", "thread", "size")
 """What rows can be made by."""

@@ -35,8 +35,9 @@ class Tally:
     freed_ages: array[int] = field(default_factory=lambda: array("q"))
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
-    blocks: Series = field(default_factory=Series)
     births: Series = field(default_factory=Series)
+    deaths: Series = field(default_factory=Series)
+    """How many blocks of the window came, and went."""
     came: Came = field(default_factory=Came)
     resized: Series = field(default_factory=Series)
     """How much those have grown that were resized, and got half as old as the window."""
@@ -56,15 +57,16 @@ class Tally:
         """
         self.allocated_bytes += block.allocated_bytes
         self.allocated_count += 1
-        alive = block.freed_ns is None
-        age_ns = (block.freed_ns or self.span.end_ns) - block.born_ns
+        freed_ns = block.freed_ns
+        alive = freed_ns is None
+        age_ns = (freed_ns or self.span.end_ns) - block.born_ns
         if not block.is_older and not (block.is_last and alive):
             (self.alive_ages if alive else self.freed_ages).append(age_ns)
             self.size += block.size or block.allocated_bytes
         elif block.is_older and alive:
             self.older_count += 1
             self.older_bytes += block.net_bytes
-        if block.freed_ns is not None:
+        if not alive:
             self.freed_count += 1
         elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
             self.outstanding_bytes += block.net_bytes
@@ -77,20 +79,21 @@ class Tally:
 
     def _follow(self, block: Block, growth: Series | None) -> None:
         """Take in when the block came, grew and went."""
-        came = self.span.part(block.born_ns)
-        went = None if block.freed_ns is None else self.span.part(block.freed_ns)
+        span, size = self.span, self.bytes
+        went = None if block.freed_ns is None else span.part(block.freed_ns)
         if growth:
-            self.bytes.merge(growth)
-        if not block.is_older:
-            self.blocks.add(came, 1)
-            self.births.add(came, 1)
-            self.bytes.add(came, block.first_size)
+            size.merge(growth)
         if went is not None:
-            self.blocks.add(went, 0 if block.is_older else -1)
-            self.bytes.add(went, -block.net_bytes)
-        if block.kind == HEAP and not block.is_older:
-            if went is None or went == PARTS:
-                self.came.add(block.size, self.span.is_old(block.born_ns))
+            size.add(went, -block.net_bytes)
+        if block.is_older:
+            return
+        came = span.part(block.born_ns)
+        self.births.add(came, 1)
+        size.add(came, block.first_size)
+        if went is not None:
+            self.deaths.add(went, 1)
+        if block.kind == HEAP and (went is None or went == PARTS):
+            self.came.add(block.size, span.is_old(block.born_ns))
 
     def _add_resized(self, block: Block, growth: Series) -> None:
         self.resized.merge(growth)
@@ -116,8 +119,8 @@ class Tally:
         self.freed_ages += other.freed_ages
         self.alive_ages += other.alive_ages
         self.bytes.merge(other.bytes)
-        self.blocks.merge(other.blocks)
         self.births.merge(other.births)
+        self.deaths.merge(other.deaths)
         self.came.old.update(other.came.old)
         self.came.young.update(other.came.young)
         self.resized.merge(other.resized)
@@ -156,13 +159,14 @@ class Tally:
             births: How many blocks all sites together had allocated by the end of each part.
 
         """
+        came, went = self.births.totals(), self.deaths.totals()
         growth = None
         if self.resized_blocks:
             growth = Growth(self.resized_blocks, self.resizes, *self.largest, self.resized.totals())
         return Story(
             freed=self.freed_ages,
             alive=self.alive_ages,
-            blocks=self.blocks.totals(),
+            blocks=tuple(born - died for born, died in zip(came, went)),
             sizes=self.bytes.totals(),
             growth=growth,
             room=NO_ROOM if sampled else room,
@@ -170,5 +174,5 @@ class Tally:
             observed_ns=self.span.observed_ns,
             sampled=sampled,
             usual_share=usual_share,
-            others=tuple(every - own for every, own in zip(births, self.births.totals())),
+            others=tuple(every - own for every, own in zip(births, came)),
         )

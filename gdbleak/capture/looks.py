@@ -17,7 +17,7 @@ from gdbleak.effort import EffortError
 from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import Block
 from gdbleak.plan.allocators import Plan
-from gdbleak.recording.reader import Freed, encode_freed
+from gdbleak.recording.events import Freed, encode_freed
 from gdbleak.target.proc import find_data
 from gdbleak.target.source import Source
 

@@ -10,7 +10,7 @@ from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.readable import Readable
 from gdbleak.recording.end import EndedBy
-from gdbleak.recording.reader import Resident, encode_resident
+from gdbleak.recording.events import Resident, encode_resident
 from gdbleak.safety.guarding import Guarding
 from gdbleak.target.proc import resident_set
 from gdbleak.target.shared_memory import has_trapped, share_memory

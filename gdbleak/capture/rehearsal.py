@@ -20,9 +20,9 @@ from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.debugger.program import GdbProgram, find_another
 from gdbleak.errors import DebuggerFailedError, UnprovedError
 from gdbleak.plan.allocators import iter_changed
+from gdbleak.recording.events import Decoder, Hit, iter_frames
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.reader import Decoder, Hit, iter_frames
 from gdbleak.safety.scratch import Scratch, read_scratch
 from gdbleak.target.proc import Memory, list_threads, read_state, read_status
 

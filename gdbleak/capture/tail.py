@@ -8,10 +8,10 @@ from pathlib import Path
 from gdbleak.capture.budget import Calls, Slowness
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.events import Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.growing import Appended, GrowingRecording
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Hit, Turn
 
 
 class Tail:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from gdbleak.analysis.grouping import BY
-from gdbleak.analysis.passes import SORTS, ReportOptions
+from gdbleak.analysis.options import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.errors import FileError
 from gdbleak.renderers import FORMATS
+from gdbleak.report.model import Word
 from gdbleak.report.suppressions import Suppression
 from gdbleak.report.suppressions import parse as parse_suppressions
-from gdbleak.verdicts.rules import Word
 
 LISTED_BLOCKS = 1000
 """How many blocks of each call stack a report holds with --show-allocs."""
@@ -125,7 +125,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VERDICT",
         help="return 6 if a call stack has this verdict, such as `leak`; return 1 if none has it "
         "and the window did not end as asked; several with commas: "
-        f"{', '.join(word.value for word in Word)}",
+        f"{', '.join(Word)}",
     )
     group.add_argument(
         "-a",

@@ -13,8 +13,7 @@ from gdbleak.errors import UndecidedError, UsageError, WriteError
 from gdbleak.host.streams import discard_output
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
 from gdbleak.report.endings import find_doubt
-from gdbleak.report.model import Report
-from gdbleak.verdicts.rules import Word
+from gdbleak.report.model import Report, Word
 
 NOT_FOR_TERMINALS = ("pprof",)
 
@@ -93,7 +92,7 @@ class Output:
         doubt = find_doubt(report) if self._fail_on else None
         if doubt:
             reason, remedy = doubt
-            words = " or ".join(f"`{word.value}`" for word in self._fail_on)
+            words = " or ".join(f"`{word}`" for word in self._fail_on)
             raise UndecidedError(
                 f"{reason}: no call stack is {words} in its report, which does not mean that none"
                 " is",

@@ -138,7 +138,7 @@ class Trace:
                 raise UsageError("-o and --save name the same file", "choose two")
         report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)
-        if report.window.ended_by == EndedBy.WRITE_FAILED:
+        if report.window.ended_by is EndedBy.WRITE_FAILED:
             raise _explain_full()
         status = output.status(report)
         if report.window.ended_by in _FAILURES or report.verification.ok is False:

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.events import Event, Freed, Hit
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.reader import Event, Freed, Hit
 from gdbleak.renderers.content import describe
 from gdbleak.report.model import Frame
 from gdbleak.text.units import format_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gdbleak.analysis.passes import Analysis
+from gdbleak.analysis.passes import analyse
 from gdbleak.capture.limits import Progress
 from gdbleak.elf.cache import ImageCache
 from gdbleak.follow.names import Names
@@ -75,8 +75,8 @@ class Snapshots:
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
         began_s = time.process_time()
         modules = ModuleMap(self._subject.modules)
-        analysis = Analysis(recording, modules, self._subject.options, self._images)
-        report = analysis.make_report(self._names.resolve)
+        options = self._subject.options
+        report = analyse(recording, modules, options, self._names.resolve, self._images)
         self._spent_s += time.process_time() - began_s
         latest_s = elapsed_s // self._interval_s * self._interval_s
         self._due_s = max(self._due_s + self._interval_s, latest_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.recording.modules import Module

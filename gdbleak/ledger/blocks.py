@@ -45,7 +45,8 @@ class Block:
     """When it was freed, or found to have been freed unseen; None while outstanding."""
     thread: int
     stack: int
-    """Position in the recording of the return that handed it out first: its stack is there."""
+    """Position in the recording of the return that handed it out first: its raw stack is there.
+    Whoever is told of new blocks may put in place of it what the call stack is known by."""
     reallocations: int
     kind: str
     """HEAP, or how its memory was mapped."""

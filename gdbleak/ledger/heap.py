@@ -33,8 +33,7 @@ from gdbleak.ledger.mappings import MappingLedger
 from gdbleak.recording.functions import AllocatorFunction, MappingCall
 from gdbleak.recording.phases import Phase
 
-FAILED = (1 << 64) - 1
-"""What mmap, mremap and sbrk return then, and brk."""
+_UNMAP = MappingCall.UNMAP  # to look up a member of an enumeration takes long, for each event
 
 
 def ignore(*_: object) -> None:
@@ -49,6 +48,7 @@ class Ledger:
         retire: Callable[[Block], None],
         resize: Callable[[Block, int, int], None] = ignore,
         free_older: Callable[[int, int], None] = ignore,
+        admit: Callable[[Block], None] = ignore,
     ) -> None:
         """Begin the books.
 
@@ -56,9 +56,10 @@ class Ledger:
             retire: Is given every block of the window when it was freed.
             resize: Is given every block that was resized, by how many net bytes it grew, and when.
             free_older: Is given the size of each older block that was freed, or 0, and when.
+            admit: Is given every block of the window when the call that hands it out returns.
 
         """
-        self.mappings = MappingLedger(retire, resize)
+        self.mappings = MappingLedger(retire, resize, admit)
         self.allocations = 0
         """Blocks of the heap handed out in the window."""
         self.resizes = 0
@@ -77,10 +78,12 @@ class Ledger:
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
-        self._freeing: dict[int, Free] = {}
+        self._freeing: dict[int, tuple[int, AllocatorFunction, int, int]] = {}
+        """By thread, the fields of its latest `Free`."""
         self._retire = retire
         self._resize = resize
         self._free_older = free_older
+        self._admit = admit
         self._displaced: list[Block] = []
         """Blocks that were to be put back, and found others at their addresses."""
         self._admits = True
@@ -108,9 +111,10 @@ class Ledger:
 
         `usable` is the size of the block that `pointer` names, if that is known.
         """
-        escaped = self._escaped.pop(thread, None)
-        if escaped is not None:
-            self.unfinished_calls += stack_pointer > escaped
+        if self._escaped:
+            escaped = self._escaped.pop(thread, None)
+            if escaped is not None:
+                self.unfinished_calls += stack_pointer > escaped
         call = self._calls.get(thread)
         if call:
             nested = stack_pointer < call.stack_pointer
@@ -120,7 +124,7 @@ class Ledger:
                 return
             tail_call = stack_pointer == call.stack_pointer and function is not call.function
             self._abandon(thread, call, tail_call)
-        if function.mapping is MappingCall.UNMAP:
+        if function.mapping is _UNMAP:
             self.mappings.unmap(pointer, length, time_ns)
             return
         if function.is_internal:
@@ -128,15 +132,15 @@ class Ledger:
             return
         before = self._freeing.pop(thread, None)
         if not function.allocates:
-            free = Free(allocator, function, stack_pointer, pointer)
-            self._freeing[thread] = free
-            if pointer in self._alive or not (before and before.calls(free)):
-                self._free(pointer, usable, time_ns)
+            free = self._freeing[thread] = allocator, function, stack_pointer, pointer
+            block = self._alive.pop(pointer, None)
+            if block or (pointer and not (before and Free(*before).calls(Free(*free)))):
+                self._end(block, usable, time_ns)
             return
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
         self._calls[thread] = Call(
-            *(stack_pointer, function, pointer, size, length, flags, block, usable)
+            stack_pointer, function, pointer, size, length, flags, block, usable
         )
 
     def leave(
@@ -161,7 +165,7 @@ class Ledger:
             return
         del self._calls[thread]
         if call.function.mapping is not None:
-            self._map(call, result, time_ns, thread, stack)
+            self.mappings.leave(call, result, time_ns, thread, stack)
             return
         if call.function.result is not None:
             result = 0 if result else stored
@@ -279,9 +283,21 @@ class Ledger:
             first = call.before if is_older else call.size
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
-                *(address, first, added, first, time_ns, None, thread, stack),
-                *(0, HEAP, is_older, False, mark),
+                address,
+                first,
+                added,
+                first,
+                time_ns,
+                None,
+                thread,
+                stack,
+                0,
+                HEAP,
+                is_older,
+                False,
+                mark,
             )
+            self._admit(block)
             if is_older:
                 self._set_size(block, call.size, time_ns)
             self.allocations += 1
@@ -297,27 +313,6 @@ class Ledger:
         block.size = size
         block.reallocations += 1
         self._resize(block, block.net_bytes - before, time_ns)
-
-    def _map(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
-        # Of brk, this is an int: the upper half of the register says nothing.
-        if result in (FAILED, FAILED & 0xFFFFFFFF):
-            return
-        mapping = call.function.mapping
-        if mapping is MappingCall.MAP:
-            self.mappings.map(result, call.size, call.flags, time_ns, thread, stack)
-        elif mapping is MappingCall.REMAP:
-            self.mappings.remap(
-                call.pointer, call.length, result, call.size, time_ns, thread, stack
-            )
-        elif mapping is MappingCall.SET_BREAK:
-            self.mappings.set_break(call.size, time_ns, thread, stack)
-        else:
-            increment = call.size - (1 << 64 if call.size >> 63 else 0)
-            self.mappings.move_break(result, increment, time_ns, thread, stack)
-
-    def _free(self, pointer: int, usable: int, time_ns: int) -> None:
-        if pointer:
-            self._end(self._alive.pop(pointer, None), usable, time_ns)
 
     def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
         self.frees += 1

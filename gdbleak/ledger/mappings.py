@@ -12,9 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gdbleak.ledger.blocks import FILE_MAPPING, MAPPING, Block
+from gdbleak.ledger.calls import Call
+from gdbleak.recording.functions import MappingCall
 
 PAGE_BYTES = 4096
 MAP_ANONYMOUS = 0x20
+FAILED = (1 << 64) - 1
+"""What a call returns that has failed."""
 
 
 class _Piece(NamedTuple):
@@ -29,9 +33,12 @@ class MappingLedger:
     """The books of the mappings that were made in one window."""
 
     def __init__(
-        self, retire: Callable[[Block], None], resize: Callable[[Block, int, int], None]
+        self,
+        retire: Callable[[Block], None],
+        resize: Callable[[Block, int, int], None],
+        admit: Callable[[Block], None],
     ) -> None:
-        """Begin the books; `retire` and `resize` are as for `Ledger`.
+        """Begin the books; `retire`, `resize` and `admit` are as for `Ledger`.
 
         A mapping is retired when all of it has gone.
         """
@@ -39,6 +46,7 @@ class MappingLedger:
         """Whether new mappings are recorded."""
         self._retire = retire
         self._resize = resize
+        self._admit = admit
         self._pieces: list[_Piece] = []
         self._starts: list[int] = []
         self._break: int | None = None
@@ -47,6 +55,22 @@ class MappingLedger:
     def survivors(self) -> list[Block]:
         """The mappings of the window of which something is left."""
         return [*{id(piece.block): piece.block for piece in self._pieces}.values()]
+
+    def leave(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
+        """Record the return of a call that maps."""
+        # Of brk, this is an int: the upper half of the register says nothing.
+        if result in (FAILED, FAILED & 0xFFFFFFFF):
+            return
+        mapping = call.function.mapping
+        if mapping is MappingCall.MAP:
+            self.map(result, call.size, call.flags, time_ns, thread, stack)
+        elif mapping is MappingCall.REMAP:
+            self.remap(call.pointer, call.length, result, call.size, time_ns, thread, stack)
+        elif mapping is MappingCall.SET_BREAK:
+            self.set_break(call.size, time_ns, thread, stack)
+        else:
+            increment = call.size - (1 << 64 if call.size >> 63 else 0)
+            self.move_break(result, increment, time_ns, thread, stack)
 
     def map(
         self, start: int, length: int, flags: int, time_ns: int, thread: int, stack: int
@@ -126,6 +150,7 @@ class MappingLedger:
         block = Block(
             start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False, 0
         )
+        self._admit(block)
         self._insert(_Piece(start, end, block))
 
     def _find(self, address: int) -> _Piece | None:

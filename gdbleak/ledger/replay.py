@@ -1,34 +1,40 @@
-"""From the events of a recording to the calls a ledger keeps books of. Pure."""
+"""From the events of a recording to the calls a ledger keeps books of. Pure.
+
+This runs for every event of a recording: what a breakpoint means is worked out once, before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import prod
 from typing import NamedTuple
 
 from gdbleak.heap.chunk import is_size, usable_size
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.heap import Ledger, ignore
+from gdbleak.recording.events import Event, Freed, Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Event, Freed, Hit, Turn
 
 
-class _Call(NamedTuple):
+class _Places(NamedTuple):
     """Where among the registers of a call its arguments are; 0, the stack pointer's, for none."""
 
     pointer: int
-    sizes: tuple[int, ...]
+    size: int
+    factors: tuple[int, ...]
+    """What the size is multiplied by."""
     length: int
     flags: int
 
 
-def _place(function: AllocatorFunction) -> _Call:
+def _place(function: AllocatorFunction) -> _Places:
     places: dict[int | None, int] = {n: at for at, n in enumerate(function.arguments, 1)}
-    return _Call(
+    sizes = [places[number] for number in function.sizes] or [0]
+    return _Places(
         places.get(function.pointer, 0),
-        tuple(places[number] for number in function.sizes),
+        sizes[0],
+        tuple(sizes[1:]),
         places.get(function.length, 0),
         places.get(function.flags, 0),
     )
@@ -44,32 +50,34 @@ class Replay:
         retire: Callable[[Block], None],
         resize: Callable[[Block, int, int], None] = ignore,
         free_older: Callable[[int, int], None] = ignore,
+        admit: Callable[[Block], None] = ignore,
     ) -> None:
         """Begin.
 
         Args:
             probes: Of the recording.
             functions: What their functions mean.
-            retire: See `Ledger`, as for the next two.
-            resize: Likewise.
-            free_older: Likewise.
+            retire: See `Ledger`, as for the next three.
+            resize: Given every block that was resized.
+            free_older: Given the size of every older block that was freed.
+            admit: Given every block that was handed out.
 
         """
         by_name = {function.name: function for function in functions}
-        self.ledger = Ledger(retire, resize, free_older)
+        self.ledger = Ledger(retire, resize, free_older, admit)
         self.events = 0
         """Calls and returns."""
         self._latest: dict[int, Hit] = {}
         self._probes = [(p, by_name[p.function]) for p in probes]
-        self._calls = [_place(function) for _, function in self._probes]
+        self._places = [_place(function) for _, function in self._probes]
         self._phase = Phase.ALL
-        self._are_in = self._find_those_in()
+        self._takers = self._find_takers()
         self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
 
     def feed(self, event: Event) -> None:
         """Record what was read next."""
         if isinstance(event, Hit):
-            self._feed_hit(event)
+            self.feed_hit(event)
         elif isinstance(event, Turn):
             self._turn(event)
         elif isinstance(event, Freed):
@@ -77,16 +85,28 @@ class Replay:
 
     def _turn(self, turn: Turn) -> None:
         phase = self._phase = turn.phase
-        self._are_in = self._find_those_in()
+        self._takers = self._find_takers()
         if phase is Phase.NONE:
             self._latest.clear()
         self.ledger.turn(phase, turn.time_ns)
 
-    def _find_those_in(self) -> list[bool]:
-        """Return of each breakpoint whether it is in now."""
-        return [self._phase in probe.phases for probe, _ in self._probes]
+    def _find_takers(self) -> list[Callable[[Hit], None] | None]:
+        """Return what takes the hits of each breakpoint that is in now."""
+        return [
+            self._find_taker(probe, function) if self._phase in probe.phases else None
+            for probe, function in self._probes
+        ]
 
-    def _feed_hit(self, hit: Hit) -> None:
+    def _find_taker(self, probe: Probe, function: AllocatorFunction) -> Callable[[Hit], None]:
+        if probe.role is Role.ESCAPE:
+            return self._escape
+        if probe.role is Role.ENTRY:
+            return self._enter
+        if function.is_internal:
+            return self._leave_internal
+        return self._leave if probe.size_offset is None else self._leave_sized
+
+    def feed_hit(self, hit: Hit) -> None:
         """Record one hit.
 
         GDB reports a hit again when a signal or a fork interrupts its step over the breakpoint.
@@ -94,59 +114,62 @@ class Replay:
         and between two frees of an address a call that handed it out again, in another thread
         perhaps.
         """
+        _, number, _, thread, registers, _, _ = hit
+        take = self._takers[number]
         # While breakpoints are put in or taken out, some are in before or after the others.
-        if not self._are_in[hit.probe]:
+        if take is None:
             return
-        probe, function = self._probes[hit.probe]
-        latest = self._latest.get(hit.thread)
-        if latest and latest.probe == hit.probe and latest.registers == hit.registers:
-            if function.allocates or hit.registers[-1] not in self.ledger.outstanding:
+        latest = self._latest.get(thread)
+        if latest and latest.probe == number and latest.registers == registers:
+            if self._probes[number][1].allocates or registers[-1] not in self.ledger.outstanding:
                 return
-        self._latest[hit.thread] = hit
+        self._latest[thread] = hit
         self.events += 1
-        if probe.role is Role.RETURN:
-            self._leave(probe, function, hit)
-        elif probe.role is Role.ESCAPE:
-            self.ledger.escape(hit.thread, hit.registers[0])
-        else:
-            self._enter(probe, function, hit)
+        take(hit)
 
-    def _enter(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
-        registers, stored = hit.registers, hit.stored
-        pointer, sizes, length, flags = self._calls[hit.probe]
+    def _enter(self, hit: Hit) -> None:
+        _, number, time_ns, thread, registers, stored, _ = hit
+        probe, function = self._probes[number]
+        pointer, size_at, factors, length, flags = self._places[number]
+        size = registers[size_at] if size_at else 0
+        for factor in factors:
+            size *= registers[factor]
         self.ledger.enter(
             probe.allocator,
             function,
-            hit.time_ns,
-            hit.thread,
+            time_ns,
+            thread,
             registers[0],
             registers[pointer] if pointer else 0,
-            prod([registers[size] for size in sizes]) if sizes else 0,
+            size,
             registers[length] if length else 0,
             registers[flags] if flags else 0,
             usable_size(stored) if stored and is_size(stored) else 0,
         )
 
-    def _leave(self, probe: Probe, function: AllocatorFunction, hit: Hit) -> None:
-        stack_pointer, result = hit.registers[:2]
-        if function.is_internal:
-            self.ledger.leave_internal(hit.thread, stack_pointer)
-        elif probe.size_offset is None:
-            self.ledger.leave(
-                *(hit.time_ns, hit.thread, stack_pointer, result, hit.stored, hit.position)
-            )
-        elif self._announced and self._phase is Phase.ALL:
-            self.ledger.leave(
-                *(hit.time_ns, hit.thread, stack_pointer, result, 0, hit.position, hit.mark)
-            )
+    def _escape(self, hit: Hit) -> None:
+        self.ledger.escape(hit.thread, hit.registers[0])
+
+    def _leave_internal(self, hit: Hit) -> None:
+        self.ledger.leave_internal(hit.thread, hit.registers[0])
+
+    def _leave(self, hit: Hit) -> None:
+        position, _, time_ns, thread, registers, stored, _ = hit
+        self.ledger.leave(time_ns, thread, registers[0], registers[1], stored, position)
+
+    def _leave_sized(self, hit: Hit) -> None:
+        """Record the return of a function whose size stands before the block."""
+        position, number, time_ns, thread, registers, stored, mark = hit
+        if self._announced and self._phase is Phase.ALL:
+            self.ledger.leave(time_ns, thread, registers[0], registers[1], 0, position, mark)
         else:
             self.ledger.return_unannounced(
-                function,
-                hit.time_ns,
-                hit.thread,
-                stack_pointer,
-                result,
-                usable_size(hit.stored),
-                hit.position,
-                hit.mark,
+                self._probes[number][1],
+                time_ns,
+                thread,
+                registers[0],
+                registers[1],
+                usable_size(stored),
+                position,
+                mark,
             )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from typing import Any
 
 from gdbleak.recording.frames import END, encode_json
 from gdbleak.recording.modules import Module
 from gdbleak.recording.outside_values import fill
+from gdbleak.text.choices import Choice
 
 
-class EndedBy(str, Enum):
+class EndedBy(Choice):
     """Why a window ended."""
 
     DURATION = "duration"

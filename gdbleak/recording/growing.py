@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gdbleak.recording.events import Decoder, Event, Hit, iter_frames
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Decoder, Event, Hit, iter_frames
 
 CHUNK_BYTES = 1 << 18
 """As much is read at once, or as much more as the next frame takes."""

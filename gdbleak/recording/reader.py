@@ -1,37 +1,24 @@
-"""The file between the agent and the controller; what is saved, reopened and rendered again.
+"""A recording read again: the file between the agent and the controller.
 
-The frames of a recording (docs/recording-format.md):
-
-- HEAD, first: JSON, everything known before the attach. Written by the controller.
-- PHASE: u64 time from which the breakpoints of a phase are in, whose number stands in `probe`. The
-  first one is the time at which the target ran again. Written by the agent.
-- HIT: u64 time, u64 thread, the registers the probe asks for as u64, u64 stored values (where the
-  probe stores some: the size of a block and what follows it, or what the result argument points to,
-  or 0), then raw stack from the stack pointer upwards (returns only). Written by the agent.
-- FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
-  u64 address, u64 time of birth. Written by the controller.
-- MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
-- END, last: JSON, how the window ended and what was proved. Written by the controller.
-
-Times are nanoseconds of one monotonic clock. A file that stops anywhere is read up to its last
-whole frame.
+The first frame is HEAD, JSON: everything known before the attach. Events follow (see events.py).
+The last is END, JSON: how the window ended and what was proved. A file that stops anywhere is read
+up to its last whole frame; docs/recording-format.md describes all of it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Union
+from itertools import islice
 
 from gdbleak.errors import RecordingError
 from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.recording.end import End
-from gdbleak.recording.frames import END, FRAME, FREED, HEAD, HIT, MAGIC, MEMORY, PHASE
+from gdbleak.recording.events import Decoder, Event, iter_frames, read_time
+from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE
 from gdbleak.recording.head import READABLE, Head
 from gdbleak.recording.outside_values import describe_damage, read_object
-from gdbleak.recording.phases import Phase
-from gdbleak.recording.probes import Probe
 from gdbleak.text.lines import cut
 from gdbleak.text.units import count_of
 
@@ -40,120 +27,6 @@ CHUNK_BYTES = 1 << 18
 
 MAX_FRAME_BYTES = 16 << 20
 """The largest frames are HEAD and END: some hundred bytes for each module and probe."""
-
-_U64 = struct.Struct("<Q")
-_RESIDENT = struct.Struct("<QQ")
-
-
-class Hit(NamedTuple):
-    """A breakpoint that was hit."""
-
-    position: int
-    """Of its frame in the file."""
-    probe: int
-    time_ns: int
-    thread: int
-    registers: tuple[int, ...]
-    stored: int
-    mark: int = 0
-    """The second word of the block that is returned; 0 where it is not recorded."""
-
-
-class Turn(NamedTuple):
-    """Other breakpoints are in from now on."""
-
-    time_ns: int
-    phase: Phase
-
-
-class Freed(NamedTuple):
-    """Blocks that were found to be free, though nobody was seen to free them."""
-
-    time_ns: int
-    blocks: tuple[tuple[int, int], ...]
-    """Address, and time of birth, of each."""
-
-
-class Resident(NamedTuple):
-    """How large the resident set was."""
-
-    time_ns: int
-    size: int
-
-
-Event = Union[Hit, Turn, Freed, Resident]
-
-
-class Decoder:
-    """Decodes the payload of frames by the plan in the head."""
-
-    def __init__(self, probes: Sequence[Probe]) -> None:
-        self._structs = [
-            struct.Struct(f"<QQ{len(probe.registers) + probe.stores}Q") for probe in probes
-        ]
-        self._unpacks = [layout.unpack_from for layout in self._structs]
-        self._behind = [2 + len(probe.registers) for probe in probes]
-        """Where in what is unpacked the registers end."""
-
-    def decode(
-        self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
-    ) -> Event | None:
-        """Decode a frame that `iter_frames` has found; None for HEAD and END."""
-        if kind == HIT:
-            return self.decode_hit(data, position, probe, payload)
-        if kind == PHASE:
-            (time_ns,) = _U64.unpack_from(data, payload)
-            return Turn(time_ns, Phase(probe))
-        if kind == FREED:
-            time_ns, *words = struct.unpack_from(f"<{length // 8}Q", data, payload)
-            return Freed(time_ns, tuple(zip(words[::2], words[1::2])))
-        if kind == MEMORY:
-            return Resident(*_RESIDENT.unpack_from(data, payload))
-        return None
-
-    def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
-        """Decode the hit whose frame begins at `position` and whose payload at `payload`."""
-        values = self.values(data, probe, payload)
-        end = self._behind[probe]
-        words = len(values) - end
-        stored = values[end] if words else 0
-        mark = values[end + 2] if words > 2 else 0
-        return Hit(position, probe, values[0], values[1], values[2:end], stored, mark)
-
-    def values(self, data: Any, probe: int, payload: int) -> tuple[int, ...]:
-        """Return time and thread of a hit, its registers, and the words that it holds beside."""
-        return self._unpacks[probe](data, payload)
-
-    def stack_offset(self, probe: int) -> int:
-        """Where in a hit's payload the raw stack begins."""
-        return self._structs[probe].size
-
-
-def encode_freed(freed: Freed) -> bytes:
-    """Return a FREED frame."""
-    words = [freed.time_ns, *(word for block in freed.blocks for word in block)]
-    return FRAME.pack(FREED, 0, 0, 8 * len(words)) + struct.pack(f"<{len(words)}Q", *words)
-
-
-def encode_resident(resident: Resident) -> bytes:
-    """Return a MEMORY frame."""
-    return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
-
-
-def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (position, kind, probe, payload position, payload length) of each whole frame.
-
-    The frame that is called END is the last one, whatever follows it.
-    """
-    while position + FRAME.size <= end:
-        kind, _, probe, length = FRAME.unpack_from(data, position)
-        payload = position + FRAME.size
-        if not HEAD <= kind <= MEMORY or payload + length > end:
-            return
-        yield position, kind, probe, payload, length
-        if kind == END:
-            return
-        position = payload + length
 
 
 class Recording:
@@ -203,6 +76,17 @@ class Recording:
         self.head = Head.decode(values)
         self._decoder = Decoder(self.head.probes)
         self._first = len(MAGIC) + FRAME.size + length
+        self._stacks = [
+            (
+                probe.registers,
+                struct.Struct(f"<16x{len(probe.registers)}Q").unpack_from,
+                self._decoder.stack_offset(number),
+            )
+            for number, probe in enumerate(self.head.probes)
+        ]
+        """Names of a hit's registers, what unpacks them, and where behind them the stack begins."""
+        self._chunk = b"", 0, 0
+        """The part of the file that was read last, where it begins, and where its frames end."""
         self._hit_bytes = FRAME.size
         """How long the frame of a hit may be, as far as has been seen."""
 
@@ -213,14 +97,14 @@ class Recording:
         self.last_ns = 0
         """When the last event was."""
         for data, _, frames in self._iter_chunks(self._first):
-            for _, kind, _, payload, length in frames:
+            for _, kind, _, payload, length in [frame for frame in frames if frame[1] != HIT]:
                 if kind == END:
                     self.end = End.decode(read_object(data[payload : payload + length]))
                 elif kind == PHASE and self.opened_ns is None:
-                    (self.opened_ns,) = _U64.unpack_from(data, payload)
-            timed = [payload for _, kind, _, payload, _ in frames if kind not in (HEAD, END)]
-            if timed:
-                (self.last_ns,) = _U64.unpack_from(data, timed[-1])
+                    self.opened_ns = read_time(data, payload)
+            timed = (frame for frame in reversed(frames) if frame[1] not in (HEAD, END))
+            for _, _, _, payload, _ in islice(timed, 1):
+                self.last_ns = read_time(data, payload)
 
     @property
     def notes(self) -> list[str]:
@@ -234,6 +118,7 @@ class Recording:
         """Yield what was recorded, in order."""
         decode, decode_hit = self._decoder.decode, self._decoder.decode_hit
         for data, start, frames in self._iter_chunks(self._first):
+            self._chunk = data, start, sum(frames[-1][-2:])
             for begin, kind, probe, payload, length in frames:
                 if kind == HIT:
                     yield decode_hit(data, start + begin, probe, payload)
@@ -252,19 +137,31 @@ class Recording:
         return ", ".join(head.allocators[number] for number in used or (0,))
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
-        """Return the raw stack of the hit at `position`, and its registers by name."""
+        """Return the raw stack of the hit at `position`, and its registers by name.
+
+        It takes least time right after the hit was read.
+        """
+        data, start, end = self._chunk
+        begin = position - start
+        if not 0 <= begin < end:
+            data, begin = self._read_frame(position), 0
+        _, _, probe, length = FRAME.unpack_from(data, begin)
+        payload = begin + FRAME.size
+        names, unpack, stack = self._stacks[probe]
+        registers = dict(zip(names, unpack(data, payload)))
+        return memoryview(data)[payload + stack : payload + length], registers
+
+    def _read_frame(self, position: int) -> bytes:
+        """Return a frame that was whole when it was found."""
         data = self._read(position, self._hit_bytes)
         if len(data) < FRAME.size:
             raise RecordingError(f"{self.path} was cut off while it was read")
-        _, _, probe, length = FRAME.unpack_from(data)
+        _, _, _, length = FRAME.unpack_from(data)
         end = FRAME.size + length
         if len(data) < end:
             self._hit_bytes = max(self._hit_bytes, end)  # the next one may be as long
             data = self._read(position, end)
-        names = self.head.probes[probe].registers
-        values = self._decoder.values(data, probe, FRAME.size)
-        stack = memoryview(data)[FRAME.size + self._decoder.stack_offset(probe) : end]
-        return stack, dict(zip(names, values[2:]))
+        return data
 
     def _iter_chunks(
         self, position: int

@@ -27,7 +27,7 @@ from gdbleak.renderers.content import (
 )
 from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.renderers.summary import summary
-from gdbleak.report.model import Frame, Report, Site
+from gdbleak.report.model import Frame, Report, Site, Word
 from gdbleak.text.lines import cut, printable
 from gdbleak.text.units import format_bytes, format_seconds, plural
 
@@ -84,9 +84,9 @@ def _left_out(report: Report) -> str:
 def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
     """Yield what stands at the top of the page: a number or word, and what it means."""
     words = [site.verdict.word for site in report.leaking if site.verdict]
-    for word in ("leak", "growing", "leak?"):
+    for word in (Word.LEAK, Word.GROWING, Word.SUSPECT):
         count = words.count(word)
-        if count or word == "leak":
+        if count or word is Word.LEAK:
             yield f"{count:,}", f"{plural(count, 'call stack')} called {word}"
     size = sum(site.amounts.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""

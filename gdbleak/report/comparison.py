@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from math import sqrt
 from posixpath import basename
 
-from gdbleak.report.model import Frame, Report, Site
+from gdbleak.report.model import Frame, Report, Site, Word
+from gdbleak.text.choices import Choice
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
@@ -21,7 +21,7 @@ NOTABLE = 1.2
 """A rate that is not this many times the other is not called different."""
 
 
-class Change(str, Enum):
+class Change(Choice):
     """What became of a call stack; the most urgent first."""
 
     NEW = "new"
@@ -41,7 +41,7 @@ class Side:
     low_per_s: float = 0.0
     high_per_s: float = 0.0
     """With a confidence of 95 %, the rate lies between these two."""
-    word: str | None = None
+    word: Word | None = None
     """The verdict on the largest of them."""
 
 

@@ -90,9 +90,9 @@ _MUCH_LOST = 0.01
 """Of all events. A few are lost wherever threads are cancelled, or jump out of a call."""
 
 
-def describe(ended_by: str) -> str:
+def describe(ended_by: EndedBy) -> str:
     """Return in words how a window ended."""
-    return ENDINGS[EndedBy(ended_by)].words
+    return ENDINGS[ended_by].words
 
 
 def find_doubt(report: Report) -> tuple[str, str] | None:
@@ -100,7 +100,7 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
     window = report.window
     if not window.complete:
         return "the recording is cut off before its window ended", "trace again"
-    ending = ENDINGS[EndedBy(window.ended_by)]
+    ending = ENDINGS[window.ended_by]
     if ending.remedy:
         return f"the window {ending.words}", ending.remedy
     if report.verification.ok is False:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 PARTS = 32
@@ -25,12 +26,12 @@ class Span:
     end_ns: int
     """When the tail ended: when the window did, without one."""
 
-    @property
+    @cached_property
     def window_ns(self) -> int:
         """Length of the window."""
         return self.closed_ns - self.opened_ns
 
-    @property
+    @cached_property
     def observed_ns(self) -> int:
         """Length of the window and its tail."""
         return self.end_ns - self.opened_ns
@@ -48,7 +49,12 @@ class Span:
         """
         if time_ns > self.closed_ns:
             return PARTS
-        return min(max(time_ns - self.opened_ns, 0) * PARTS // max(self.window_ns, 1), PARTS - 1)
+        after_ns = time_ns - self.opened_ns
+        if after_ns <= 0:
+            return 0
+        # The very end of the window belongs to its last part.
+        part = after_ns * PARTS // self.window_ns
+        return part if part < PARTS else PARTS - 1
 
     def times_s(self) -> tuple[float, ...]:
         """Return when the parts end, in seconds since the window began."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbleak.recording.end import Verification
+from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.text.choices import Choice
 
 SCHEMA = "gdbleak.report/1"
 
@@ -56,12 +57,23 @@ class OutstandingBlock:
     """Who allocated it."""
 
 
+class Word(Choice):
+    """What a site is called; docs/verdicts.md defines each."""
+
+    LEAK = "leak"
+    SUSPECT = "leak?"
+    GROWING = "growing"
+    CACHE = "cache?"
+    TURNOVER = "turnover?"
+    CHURN = "churn"
+    FEW = "too few"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a site deserves to be called, and why."""
 
-    word: str
-    """One of `gdbleak.verdicts.rules.Word`."""
+    word: Word
     evidence: str
     """A clause that says what the word rests on."""
     lasting: float | None = None
@@ -155,8 +167,7 @@ class WindowInfo:
     started: str
     """ISO 8601 with its offset from UTC."""
     duration_s: float
-    ended_by: str
-    """One of `gdbleak.recording.end.EndedBy`."""
+    ended_by: EndedBy
     complete: bool
     """False when the recording is cut off: it ends before the window did."""
     events: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
-from gdbleak.recording.end import Verification
+from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.recording.outside_values import check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
@@ -26,6 +26,7 @@ from gdbleak.report.model import (
     TargetInfo,
     Verdict,
     WindowInfo,
+    Word,
 )
 from gdbleak.text.lines import cut
 
@@ -65,6 +66,7 @@ def read_report(text: str, path: str) -> Report:
 
 def _read(values: dict[str, Any]) -> Report:
     window = dict(values["window"])
+    window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
     history = {name: tuple(series) for name, series in values.get("history", {}).items()}
@@ -94,11 +96,15 @@ def _read_site(values: dict[str, Any]) -> Site:
         "frames": frames,
         "caller": caller if frames else None,
         "estimate": _make(Estimate, values.get("estimate")),
-        "verdict": _make(Verdict, values.get("verdict")),
+        "verdict": _read_verdict(values.get("verdict")),
         "history": tuple(values.get("history", ())),
         "blocks": tuple(map(_read_block, values.get("blocks", ()))),
     }
     return fill(Site, {**values, **read})
+
+
+def _read_verdict(values: dict[str, Any] | None) -> Verdict | None:
+    return None if values is None else fill(Verdict, {**values, "word": Word(values["word"])})
 
 
 def _read_block(values: dict[str, Any]) -> OutstandingBlock:

@@ -20,19 +20,14 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.unwinding.dwarf_expressions import WORD_MASK, UnknownValueError
 from gdbleak.unwinding.frame_recovery import StackMemory, apply_rules, recover_caller
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
+from gdbleak.unwinding.known_stacks import CallStack, KnownStacks
 from gdbleak.unwinding.sources import UnwindSources
 
 _WORD = Struct("<Q")
 
 
-@dataclass(frozen=True)
-class CallStack:
-    """From where a function was called, from where its caller was, and so on."""
-
-    addresses: tuple[int, ...]
-    """Return addresses, innermost first."""
-    truncated: bool
-    """Whether the stack goes on beyond what could be unwound."""
+_REGISTER = -1
+"""In place of an offset: the frame pointer is still in its register."""
 
 
 class Unwinder:
@@ -57,6 +52,9 @@ class Unwinder:
         self._sources = UnwindSources(modules, open_image, convention)
         self._max_frames = max_frames
         self._steps: dict[int, _Step | None] = {}
+        self._known = KnownStacks()
+        numbers = convention.numbers
+        self._frame_pointer = next(n for n in numbers if numbers[n] == convention.frame_pointer)
 
     def unwind(
         self, stack: bytes | memoryview, stack_pointer: int, registers: Mapping[str, int]
@@ -69,12 +67,22 @@ class Unwinder:
             registers: Those that were recorded, by name.
 
         """
+        frame_pointer = registers.get(self._frame_pointer, 0)
+        call_stack = self._known.find(stack, stack_pointer, frame_pointer)
+        if call_stack is not None:
+            return call_stack
         addresses: list[int] = []
+        trail = _Trail([])
         try:
-            self._walk(stack, stack_pointer, registers, addresses)
+            self._walk(stack, stack_pointer, registers, addresses, trail)
+            call_stack = CallStack(tuple(addresses), truncated=False)
         except (UnknownValueError, ElfError):
-            return CallStack(tuple(addresses), truncated=True)
-        return CallStack(tuple(addresses), truncated=False)
+            call_stack = CallStack(tuple(addresses), truncated=True)
+        if trail.is_whole:
+            needed = frame_pointer if _REGISTER in trail.offsets else None
+            offsets = (offset for offset in trail.offsets if offset != _REGISTER)
+            self._known.add(stack, stack_pointer, needed, offsets, call_stack)
+        return call_stack
 
     def _walk(
         self,
@@ -82,6 +90,7 @@ class Unwinder:
         stack_pointer: int,
         registers: Mapping[str, int],
         addresses: list[int],
+        trail: _Trail,
     ) -> None:
         """Append return addresses until the stack ends; raise where it cannot be followed."""
         convention = self._convention
@@ -95,8 +104,10 @@ class Unwinder:
             address, sp = known.get(convention.return_address, 0) & self._address_mask, 0
         else:
             address, sp = memory.read(stack_pointer, WORD_BYTES), WORD_BYTES
+            trail.is_whole = True
         fp = known.get(frame_pointer, 0) - stack_pointer
-        size = len(stack)
+        size, fp_at, go_by = len(stack), _REGISTER, trail.offsets.append
+        go_by(0)
         steps, is_return_address = self._steps, self._sources.is_return_address
         read_word = _WORD.unpack_from
         while address:
@@ -106,15 +117,20 @@ class Unwinder:
             step = None if interrupted else steps.get(address)
             if step is not None:
                 from_fp, cfa_offset, fp_offset, saved, inferred = step
-                base = fp if from_fp else sp
+                base = sp
+                if from_fp:
+                    base = fp
+                    go_by(fp_at)
                 cfa = base + cfa_offset
                 if sp <= base and cfa <= size:
                     caller = read_word(stack, cfa - WORD_BYTES)[0]
                     if not inferred or is_return_address(caller):
+                        go_by(cfa - WORD_BYTES)
                         if saved:
                             spills.append((cfa, saved))
                         if fp_offset:
-                            fp = read_word(stack, cfa + fp_offset)[0] - stack_pointer
+                            fp_at = cfa + fp_offset
+                            fp = read_word(stack, fp_at)[0] - stack_pointer
                         address = caller
                         sp = cfa
                         continue
@@ -123,6 +139,8 @@ class Unwinder:
             row = self._find_row(address, interrupted)
             if row.ends_stack if row else not interrupted and self._sources.is_first(address):
                 return
+            # Only where the slice ends before the CFA is it the same for the same words.
+            trail.is_whole &= step is not None and sp <= base and not step.inferred
             if not interrupted:  # a call preserves nothing else
                 known = {n: value for n, value in known.items() if n in convention.callee_saved}
             for cfa, saved in spills:
@@ -136,6 +154,7 @@ class Unwinder:
             else:
                 known = self._infer_caller(known, memory, interrupted)
                 interrupted = False
+            trail.is_whole = False
             address = known[convention.return_address] & self._address_mask
             sp = known[convention.stack_pointer] - stack_pointer
             fp = known.get(frame_pointer, 0) - stack_pointer
@@ -177,6 +196,16 @@ class Unwinder:
             if frame_is_above and self._sources.is_return_address(found):
                 return caller
         raise UnknownValueError(f"nothing leads from {address:#x} to its caller")
+
+
+@dataclass
+class _Trail:
+    """What an unwinding went by."""
+
+    offsets: list[int]
+    """Of words in the slice, or `_REGISTER`."""
+    is_whole: bool = False
+    """Nothing else made a difference."""
 
 
 class _Step(NamedTuple):

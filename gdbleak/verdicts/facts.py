@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from math import comb, exp, lgamma, log, sqrt
 from statistics import median
 
 from gdbleak.report.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.text.units import format_seconds
-from gdbleak.verdicts.survival import Share, estimate_survival
+from gdbleak.verdicts.survival import Share, ascending, estimate_survival
 from gdbleak.verdicts.turnover import Room
 
 FEW = 3
@@ -136,7 +137,8 @@ class Facts:
     @property
     def usual_life(self) -> str:
         """How long those that were freed lived at most, but for one in a hundred."""
-        return format_seconds(sorted(self.story.freed)[int(self.freed * 0.99)] / 1e9)
+        last = next(islice(ascending(self.story.freed), int(self.freed * 0.99), None))
+        return format_seconds(last / 1e9)
 
     @property
     def outlives(self) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gdbleak.recording.memory_limit import MemoryLimit
-from gdbleak.report.model import Outlook, Site
+from gdbleak.report.model import Outlook, Site, Word
 from gdbleak.text.units import format_bytes
-from gdbleak.verdicts.rules import Word
 
 _GROWING = {
     False: (Word.LEAK, Word.GROWING),

@@ -6,11 +6,10 @@ The rules are told in docs/verdicts.md; the numbers in them stand here and in `f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from math import sqrt
 
 from gdbleak.report.history import PARTS, QUARTER
-from gdbleak.report.model import Verdict
+from gdbleak.report.model import Verdict, Word
 from gdbleak.text.units import count_of, format_bytes, format_count, format_factor, format_seconds
 from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
 
@@ -21,21 +20,9 @@ LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
 
 
-class Word(str, Enum):
-    """What a site is called; docs/verdicts.md defines each."""
-
-    LEAK = "leak"
-    SUSPECT = "leak?"
-    GROWING = "growing"
-    CACHE = "cache?"
-    TURNOVER = "turnover?"
-    CHURN = "churn"
-    FEW = "too few"
-
-
 def urgency(verdict: Verdict | None) -> int:
     """Return a number that is the smaller the sooner somebody should look at the site."""
-    return _URGENCY[Word(verdict.word)] if verdict else len(_URGENCY)
+    return _URGENCY[verdict.word] if verdict else len(_URGENCY)
 
 
 _URGENCY = {
@@ -56,8 +43,8 @@ def judge(story: Story) -> Verdict:
     share, age_ns = facts.lasting
     net_share = 1 - story.room.share
     if share is None:
-        return Verdict(word.value, evidence, net_share=net_share)
-    return Verdict(word.value, evidence, *share, age_s=age_ns / 1e9, net_share=net_share)
+        return Verdict(word, evidence, net_share=net_share)
+    return Verdict(word, evidence, *share, age_s=age_ns / 1e9, net_share=net_share)
 
 
 def _find(facts: Facts) -> Iterator[tuple[Word, str]]:

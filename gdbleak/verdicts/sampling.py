@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 from gdbleak.ledger.blocks import LAST_SHARE
+from gdbleak.recording.events import Turn
 from gdbleak.recording.rate import Rate
-from gdbleak.recording.reader import Turn
 from gdbleak.report.model import Estimate, Sampling
 from gdbleak.verdicts.survival import survival
 

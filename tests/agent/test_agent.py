@@ -18,10 +18,11 @@ import recordings
 from fake_gdb import FakeGdb, FakeThread
 from support.events import hits_of
 
+from gdbleak.recording.events import Turn, iter_frames
 from gdbleak.recording.frames import HEAD, HIT, MAGIC, PHASE
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Recording, Turn, iter_frames
+from gdbleak.recording.reader import Recording
 
 IGNORED = (*(signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXCPU, signal.SIGXFSZ),)
 """Signals that the agent keeps from ending GDB."""

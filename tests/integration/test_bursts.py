@@ -8,7 +8,8 @@ import pytest
 from support.processes import wait_until
 
 import gdbleak
-from gdbleak.recording.reader import Recording, Turn
+from gdbleak.recording.events import Turn
+from gdbleak.recording.reader import Recording
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 

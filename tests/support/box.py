@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from gdbleak.recording.events import iter_frames
 from gdbleak.recording.frames import MAGIC
-from gdbleak.recording.reader import iter_frames
 from support.cli import Cli
 from support.processes import Lines, wait_until
 

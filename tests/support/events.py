@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gdbleak.recording.reader import Hit, Recording
+from gdbleak.recording.events import Hit
+from gdbleak.recording.reader import Recording
 
 
 def hits_of(recording: Recording) -> list[Hit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbleak.recording.end import Verification
+from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.report.model import (
     Estimate,
     Frame,
@@ -38,7 +38,7 @@ TARGET = TargetInfo(
 WINDOW = WindowInfo(
     started="2024-05-01T09:00:00+02:00",
     duration_s=10.0,
-    ended_by="duration",
+    ended_by=EndedBy.DURATION,
     complete=True,
     events=4123,
     allocations=2100,
@@ -223,7 +223,7 @@ def _hostile() -> Report:
         site(2, (huge,)),
         site(3, (deep, huge)),
         target=replace(TARGET, command=HOSTILE, exe=HOSTILE, allocator=HOSTILE),
-        window=replace(WINDOW, ended_by=HOSTILE),
+        window=replace(WINDOW, ended_by=EndedBy.OTHER),
         notes=(HOSTILE,),
     )
 
@@ -231,7 +231,9 @@ def _hostile() -> Report:
 def _incomplete() -> Report:
     return report(
         site(),
-        window=replace(WINDOW, ended_by="unknown", complete=False, missed_frees=3, lost_events=12),
+        window=replace(
+            WINDOW, ended_by=EndedBy.UNKNOWN, complete=False, missed_frees=3, lost_events=12
+        ),
         memory=replace(MEMORY, rss_after=20_000_000),
         verification=Verification(
             tracer_pid=77, state_before="S", state_after="t", text_intact=False, ok=False
@@ -245,7 +247,7 @@ def _nothing_known() -> Report:
         site(1, (Frame(0x7F00_0000_0001),), oldest_s=None),
         target=replace(TARGET, exe=None, started=None),
         window=replace(
-            WINDOW, ended_by="target-exit", stops=None, stopped_s=None, longest_pause_ms=None
+            WINDOW, ended_by=EndedBy.TARGET_EXIT, stops=None, stopped_s=None, longest_pause_ms=None
         ),
         memory=MemoryInfo(rss_before=None, rss_after=None, explained_bytes=None),
         verification=NO_PROOF,
@@ -317,7 +319,9 @@ SAMPLES = {
     "hostile": _hostile(),
     "incomplete": _incomplete(),
     "cut-off": report(
-        site(), window=replace(WINDOW, ended_by="unknown", complete=False), verification=NO_PROOF
+        site(),
+        window=replace(WINDOW, ended_by=EndedBy.UNKNOWN, complete=False),
+        verification=NO_PROOF,
     ),
     "nothing-known": _nothing_known(),
 }

@@ -6,7 +6,8 @@ import pytest
 import recordings
 from recordings import PROGRAM, free, malloc
 
-from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.passes import analyse
 from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
@@ -33,7 +34,7 @@ def make_report(tmp_path):
         first = [head or recordings.head(), recordings.opened(OPENED_NS)]
         path = recordings.write(tmp_path / "recording", *first, *frames, *last)
         options = options or ReportOptions(older_ms=0)
-        return Analysis(Recording(path), ModuleMap(modules), options).make_report(resolve)
+        return analyse(Recording(path), ModuleMap(modules), options, resolve)
 
     return make_report
 
@@ -274,5 +275,5 @@ def test_process_that_ended_before_its_window_was_open(tmp_path):
     path = recordings.write(
         tmp_path / "recording", recordings.head(), recordings.end(end_ns=END_NS, ended_by="x")
     )
-    report = Analysis(Recording(path), ModuleMap([]), ReportOptions()).make_report(resolve)
+    report = analyse(Recording(path), ModuleMap([]), ReportOptions(), resolve)
     assert (report.window.duration_s, report.sites) == (0.0, ())

@@ -7,7 +7,7 @@ import os
 import pytest
 
 import gdbleak
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.errors import UsageError

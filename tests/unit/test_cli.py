@@ -15,13 +15,14 @@ import pytest
 from reports import LEFT_AS_FOUND, SAMPLES
 
 from gdbleak import __version__, cli
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.limits import Limits
 from gdbleak.commands.arguments import parse_size
 from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError
 from gdbleak.plan.selection import Selection
+from gdbleak.recording.end import EndedBy
 
 REPORT = SAMPLES["one-site"]
 GDBLEAK = [sys.executable, "-m", "gdbleak"]
@@ -195,9 +196,9 @@ WINDOW = REPORT.window
         (REPORT, 0),
         (SAMPLES["nothing-outstanding"], 0),
         (replace(REPORT, verification=replace(LEFT_AS_FOUND, text_intact=False, ok=False)), 1),
-        (replace(REPORT, window=replace(WINDOW, ended_by="debugger-died")), 1),
-        (replace(REPORT, window=replace(WINDOW, ended_by="target-exit")), 0),
-        (replace(REPORT, window=replace(WINDOW, ended_by="write-failed")), 5),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.DEBUGGER_DIED)), 1),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.TARGET_EXIT)), 0),
+        (replace(REPORT, window=replace(WINDOW, ended_by=EndedBy.WRITE_FAILED)), 5),
     ],
 )
 def test_exit_code(trace, capsys, report, exit_code):

@@ -9,10 +9,11 @@ import recordings
 from recordings import PROGRAM, free, malloc
 
 from gdbleak.follow.event_lines import EventLines
+from gdbleak.recording.events import Freed, encode_freed
 from gdbleak.recording.frames import MAGIC
 from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.reader import Freed, Recording, encode_freed
+from gdbleak.recording.reader import Recording
 
 S = 10**9
 

@@ -45,7 +45,7 @@ def load(monkeypatch):
 @pytest.mark.parametrize("command", ["trace", "report"])
 @pytest.mark.parametrize("ended_by", EndedBy)
 def test_only_an_end_that_was_asked_for_lets_fail_on_pass(request, capsys, command, ended_by):
-    ended = replace(REPORT, window=replace(WINDOW, ended_by=ended_by.value))
+    ended = replace(REPORT, window=replace(WINDOW, ended_by=ended_by))
     request.getfixturevalue("trace" if command == "trace" else "load").return_value = ended
     exit_code = cli.main([command, "123", "--fail-on", "cache?"])
     said = capsys.readouterr()
@@ -65,18 +65,21 @@ def test_only_an_end_that_was_asked_for_lets_fail_on_pass(request, capsys, comma
 @pytest.mark.parametrize("ended_by", EndedBy)
 def test_verdict_that_was_found_counts_however_the_window_ended(load, ended_by):
     sampled = SAMPLES["sampled"]
-    load.return_value = replace(sampled, window=replace(sampled.window, ended_by=ended_by.value))
+    load.return_value = replace(sampled, window=replace(sampled.window, ended_by=ended_by))
     assert cli.main(["report", "123", "--fail-on", "cache?,leak?"]) == FOUND
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ended_by": "later"}, "the window ended for a reason that only a later gdbleak knows: "),
+        (
+            {"ended_by": EndedBy("later")},
+            "the window ended for a reason that only a later gdbleak knows: ",
+        ),
         ({"complete": False}, "the recording is cut off before its window ended: "),
         ({"lost_events": 1200}, "1,200 events were lost: "),
         (
-            {"ended_by": "target-exit", "duration_s": 0.0},
+            {"ended_by": EndedBy.TARGET_EXIT, "duration_s": 0.0},
             "the process ended before its window was open: ",
         ),
     ],

@@ -6,7 +6,8 @@ import pytest
 import recordings
 from recordings import free, malloc
 
-from gdbleak.analysis.passes import Analysis, ReportOptions
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.passes import analyse
 from gdbleak.errors import UsageError
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.reader import Recording
@@ -37,9 +38,10 @@ def make_report(tmp_path, **options):
         *EVENTS,
         recordings.end(end_ns=15 * S),
     )
-    chosen = ReportOptions(older_ms=0, sort="bytes", **options)
-    analysis = Analysis(Recording(path), ModuleMap([]), chosen)
-    return analysis.make_report(lambda addresses: {a: (FRAMES[a],) for a in addresses})
+    options = ReportOptions(older_ms=0, sort="bytes", **options)
+    return analyse(
+        Recording(path), ModuleMap([]), options, lambda found: {a: (FRAMES[a],) for a in found}
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
 from gdbleak.errors import WriteError
 from gdbleak.ledger.blocks import HEAP, Block
-from gdbleak.recording.reader import Freed, Recording
+from gdbleak.recording.events import Freed
+from gdbleak.recording.reader import Recording
 
 MARK = 0xFEED_FACE_CAFE_BEEF
 BLOCK_BYTES = 64

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.ledger.blocks import FILE_MAPPING, MAPPING
+from gdbleak.ledger.heap import ignore
 from gdbleak.ledger.mappings import MAP_ANONYMOUS, PAGE_BYTES, MappingLedger
 
 A = 0x10000
@@ -21,7 +22,7 @@ class Books(MappingLedger):
     def __init__(self):
         self._gone = []
         self._calls = 0
-        super().__init__(self._gone.append, lambda *_: None)
+        super().__init__(self._gone.append, ignore, ignore)
 
     @property
     def blocks(self):

@@ -22,14 +22,15 @@ from support.fuzz import scaled
 from test_hostile_files import read_all
 
 from gdbleak.analysis.grouping import BY
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.api import make_report
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import GdbleakError
+from gdbleak.recording.events import Freed, Resident, encode_freed, encode_resident
 from gdbleak.recording.frames import FRAME, MAGIC
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.reader import Freed, Recording, Resident, encode_freed, encode_resident
+from gdbleak.recording.reader import Recording
 from gdbleak.renderers import FORMATS, make_renderer
 from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare

@@ -22,10 +22,11 @@ import gdbleak
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import FileError, RecordingError, WriteError
 from gdbleak.recording.end import End, EndedBy, Verification
+from gdbleak.recording.events import Hit, Resident, encode_resident
 from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE, encode_json
 from gdbleak.recording.head import Head
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Hit, Recording, Resident, encode_resident
+from gdbleak.recording.reader import Recording
 from gdbleak.recording.writer import begin_recording
 
 STACK = struct.pack("<QQ", 0x10123, 0)

@@ -142,7 +142,7 @@ def test_more_sites_than_shown(form: str) -> None:
 @pytest.mark.parametrize("form", TEXTS)
 @pytest.mark.parametrize("ended_by", EndedBy)
 def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
-    ended = report(window=replace(WINDOW, ended_by=ended_by.value))
+    ended = report(window=replace(WINDOW, ended_by=ended_by))
     assert f"ended by {ended_by.value}" not in render(form, ended)
     assert f"| `{ended_by.value}` |" in (DOCS / "json-report.md").read_text()
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.events import Freed, Hit, Turn
 from gdbleak.recording.functions import MALLOC_FAMILY, THREAD_END
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.recording.reader import Freed, Hit, Turn
 
 A, B, SP = 0xA0, 0xB0, 0x7000
 

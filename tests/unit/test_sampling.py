@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gdbleak.recording.events import Turn
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate, unknown
-from gdbleak.recording.reader import Turn
 from gdbleak.report.model import Sampling
 from gdbleak.verdicts.sampling import Sample, choose_scale, estimate, measure_sampling
 from gdbleak.verdicts.survival import survival

@@ -9,7 +9,7 @@ from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import Span
 from gdbleak.report.model import Estimate
-from gdbleak.unwinding.stacks import CallStack
+from gdbleak.unwinding.known_stacks import CallStack
 
 S = 10**9
 SPAN = Span(0, 20 * S, 20 * S)

@@ -9,7 +9,7 @@ import pytest
 import recordings
 from recordings import malloc
 
-from gdbleak.analysis.passes import ReportOptions
+from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.limits import Progress
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.follow.snapshots import FREE_S, SHARE, Snapshots

@@ -21,7 +21,8 @@ from gdbleak.errors import ElfError
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
-from gdbleak.unwinding.stacks import CallStack, Unwinder
+from gdbleak.unwinding.known_stacks import CallStack
+from gdbleak.unwinding.stacks import Unwinder
 
 RBX = REGISTER_NUMBERS["rbx"]
 RDI = REGISTER_NUMBERS["rdi"]
@@ -150,6 +151,33 @@ def test_as_many_frames_as_wanted_are_complete(capture: Capture) -> None:
     unwinder = Unwinder(capture.modules, open_image, len(capture.known))
     expected = CallStack(capture.known, truncated=False)
     assert [unwind(unwinder, capture), unwind(unwinder, capture)] == [expected, expected]
+
+
+def test_known_stack_is_not_walked_again(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time rows are looked up, the second time it is seen what the walk goes by."""
+    unwinder = Unwinder(capture.modules, open_image, 1)
+    found = [unwind(unwinder, capture) for _ in range(2)]
+    monkeypatch.setattr(Unwinder, "_walk", None)
+    assert [unwind(unwinder, capture)] * 2 == found
+
+
+@given(st.data())
+def test_known_stacks_are_told_from_others(capture: Capture, data: st.DataObject) -> None:
+    known = st.sampled_from(capture.known)
+    near = st.integers(-64, 4096).map(lambda offset: (capture.rsp + offset) % 2**64)
+    size = 8 * data.draw(st.integers(1, 256))
+    max_frames = data.draw(st.integers(1, 32))
+    warm = Unwinder(capture.modules, open_image, max_frames)
+    for _ in range(2):
+        unwind(warm, capture, size)
+    stack = bytearray(capture.stack[:size])
+    for _ in range(data.draw(st.integers(0, 2))):
+        word = data.draw(known | near | st.integers(0, 2**64 - 1))
+        struct.pack_into("<Q", stack, 8 * data.draw(st.integers(0, size // 8 - 1)), word)
+    registers = {"rbp": data.draw(st.just(capture.rbp) | near)}
+    cold = Unwinder(capture.modules, open_image, max_frames)
+    expected = cold.unwind(stack, capture.rsp, registers)
+    assert [warm.unwind(stack, capture.rsp, registers) for _ in range(3)] == [expected] * 3
 
 
 @given(st.data())

@@ -9,8 +9,8 @@ import pytest
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
-from gdbleak.report.model import Verdict
-from gdbleak.verdicts.rules import Word, judge, urgency
+from gdbleak.report.model import Verdict, Word
+from gdbleak.verdicts.rules import judge, urgency
 from gdbleak.verdicts.turnover import NO_ROOM, UNKNOWN, Turnover, size_class
 
 S = 10**9

@@ -1,0 +1,180 @@
+"""From the events of a recording to what was added up for each call stack. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gdbleak.analysis.allocator_mappings import AllocatorMappings
+from gdbleak.analysis.grouping import Key, part_of
+from gdbleak.analysis.images import Images
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.analysis.tally import Tally
+from gdbleak.elf.cache import ImageCache
+from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.ledger.heap import Ledger, ignore
+from gdbleak.ledger.replay import Replay
+from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.events import Hit, Resident, Turn
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.reader import Recording
+from gdbleak.report.history import PARTS, QUARTER, Series, Span
+from gdbleak.unwinding.known_stacks import CallStack
+from gdbleak.unwinding.stacks import Unwinder
+from gdbleak.verdicts.turnover import UNKNOWN, size_class
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What the events of a recording come to."""
+
+    span: Span
+    events: int
+    """Calls and returns."""
+    ledger: Ledger
+    """Closed."""
+    tallies: Mapping[Key, Tally]
+    """Of each call stack whose blocks the report is about."""
+    older_frees: Mapping[int, Sequence[int]]
+    """Older blocks that were freed in each quarter of the window, by the class of their size."""
+    called: frozenset[int]
+    """The probes that were hit, by number."""
+    turns: tuple[Turn, ...]
+    resident: tuple[Resident, ...]
+    notes: tuple[str, ...]
+    """Sentences about modules that could not be unwound through."""
+
+
+def collect(
+    recording: Recording, modules: ModuleMap, options: ReportOptions, cache: ImageCache
+) -> Collected:
+    """Replay a recording, and add up its blocks by call stack.
+
+    Args:
+        recording: Read once from its first event to its last.
+        modules: What the process had mapped, with the files to unwind through.
+        options: Which blocks count.
+        cache: Keeps the files that earlier stages have read.
+
+    """
+    span = find_span(recording)
+    images = Images(cache)
+    adder = _Adder(recording, modules, images, options, span)
+    replay = Replay(
+        recording.head.probes,
+        recording.head.functions,
+        adder.add,
+        adder.resize,
+        adder.free_older,
+        ignore if adder.leaves_out else adder.admit,
+    )
+    called: set[int] = set()
+    turns = []
+    resident = []
+    for event in recording.iter_events():
+        if isinstance(event, Hit):
+            called.add(event.probe)
+            replay.feed_hit(event)
+            continue
+        replay.feed(event)
+        if isinstance(event, Turn):
+            turns.append(event)
+        elif isinstance(event, Resident):
+            resident.append(event)
+    ledger = replay.ledger
+    ledger.close()
+    for block in ledger.survivors:
+        adder.add(block)
+    return Collected(
+        span=span,
+        events=replay.events,
+        ledger=ledger,
+        tallies=adder.tallies,
+        older_frees=adder.older_frees,
+        called=frozenset(called),
+        turns=tuple(turns),
+        resident=tuple(resident),
+        notes=tuple(images.notes),
+    )
+
+
+def find_span(recording: Recording) -> Span:
+    """Return when the window was opened and closed, and its tail ended."""
+    end_ns = (recording.end or UNFINISHED).end_ns or recording.last_ns
+    # Without a beginning there was no window: the process ended while it was attached to.
+    opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
+    end_ns = max(end_ns, opened_ns)
+    closed_ns = end_ns
+    if recording.head.tail_s:
+        closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
+    return Span(opened_ns, closed_ns, end_ns)
+
+
+class _Adder:
+    """Adds blocks up as the ledger retires them, so that those that are freed need not be kept."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        modules: ModuleMap,
+        images: Images,
+        options: ReportOptions,
+        span: Span,
+    ) -> None:
+        self.tallies: dict[Key, Tally] = {}
+        self.older_frees: dict[int, list[int]] = {}
+        self._growth: dict[int, Series] = {}
+        """Of the blocks that were resized and not added yet, by their identity."""
+        self._stacks: list[CallStack] = []
+        self._numbers: dict[CallStack, int] = {}
+        """What blocks know their call stacks by."""
+        self._by_number: dict[tuple[int, str, str], Tally] = {}
+        self._recording = recording
+        self._min_size, self._max_size = options.min_size, options.max_size
+        self.leaves_out = self._min_size > 0 or self._max_size is not None
+        """Blocks of some sizes do not count: so no stack is unwound before that is known."""
+        self._older_ns = options.older_ms * 1e6
+        self._by = options.by
+        self._span = span
+        self._unwinder = Unwinder(modules, images.open, options.max_frames)
+        self._own_mappings = AllocatorMappings(recording, modules, images.open)
+
+    def admit(self, block: Block) -> None:
+        """Unwind the stack of a new block: it takes least time right after it was read."""
+        stack, registers = self._recording.stack(block.stack)
+        call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
+        number = self._numbers.get(call_stack)
+        if number is None:
+            number = self._numbers[call_stack] = len(self._stacks)
+            self._stacks.append(call_stack)
+        block.stack = number
+
+    def resize(self, block: Block, by: int, time_ns: int) -> None:
+        """Keep by how much a block grew until it is known whether it counts."""
+        self._growth.setdefault(id(block), Series()).add(self._span.part(time_ns), by)
+
+    def free_older(self, size: int, time_ns: int) -> None:
+        """Count a free of a block from before the window."""
+        part = self._span.part(time_ns)
+        if part < PARTS:
+            kind = size_class(size) if size else UNKNOWN
+            self.older_frees.setdefault(kind, [0] * 4)[part // QUARTER] += 1
+
+    def add(self, block: Block) -> None:
+        """Add a block to its call stack, if the report is about blocks of its size."""
+        growth = self._growth.pop(id(block), None) if self._growth else None
+        if self.leaves_out:
+            if block.size < self._min_size:
+                return
+            if self._max_size is not None and block.size > self._max_size:
+                return
+            self.admit(block)
+        if block.kind != HEAP and self._own_mappings.include(self._stacks[block.stack]):
+            return
+        part = part_of(block, self._by) if self._by != "stack" else ""
+        tally = self._by_number.get((block.stack, block.kind, part))
+        if tally is None:
+            tally = Tally(self._span)
+            self._by_number[block.stack, block.kind, part] = tally
+            self.tallies[Key(self._stacks[block.stack], block.kind, part)] = tally
+        tally.add(block, growth, self._older_ns)

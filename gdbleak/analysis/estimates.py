@@ -1,0 +1,54 @@
+"""What a window that was recorded in bursts stands for, site by site. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gdbleak.analysis.collect import Collected
+from gdbleak.analysis.grouping import Key
+from gdbleak.analysis.tally import Tally
+from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.reader import Recording
+from gdbleak.report.model import Estimate, Sampling
+from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What was sampled, and what that makes of each site."""
+
+    sampling: Sampling | None = None
+    """None when everything was recorded."""
+    of_sites: Mapping[Key, Estimate] = field(default_factory=dict)
+    """Empty when everything was recorded."""
+
+
+def estimate_sites(
+    recording: Recording, collected: Collected, tallies: Mapping[Key, Tally]
+) -> Estimates:
+    """Return what a recorded block stands for, and what that makes of each site.
+
+    What counts is blocks that get old: a quarter of the time, so that most of them had that time.
+    """
+    span, ledger = collected.span, collected.ledger
+    rate = recording.head.rate
+    calls = ledger.allocations + ledger.resizes
+    sampling = measure_sampling(collected.turns, span.closed_ns, calls, rate)
+    if sampling is None:
+        return Estimates()
+    age_ns = span.observed_ns / 4
+    samples = {key: tally.sample() for key, tally in tallies.items()}
+    before, after = resident_sizes(recording)
+    growth = None if before is None or after is None else max(after - before, 0)
+    sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
+    duration_s = span.window_ns / 1e9
+    return Estimates(
+        sampling,
+        {key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()},
+    )
+
+
+def resident_sizes(recording: Recording) -> tuple[int | None, int | None]:
+    """Return the bytes of the resident set before and after the window; None where not read."""
+    return recording.head.rss_before, (recording.end or UNFINISHED).rss_after

@@ -1,0 +1,46 @@
+"""What the reader of a report must know about how it came about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gdbleak.analysis.collect import Collected
+from gdbleak.ledger.heap import Ledger
+from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, EndedBy
+from gdbleak.recording.phases import Phase
+from gdbleak.recording.reader import Recording
+
+_WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
+"""Windows that end so leave no list of modules, and nobody expects one."""
+
+
+def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
+    """Yield sentences about what could not be known, and what became of the process."""
+    yield from recording.head.notes
+    yield from collected.notes
+    ledger, end = collected.ledger, recording.end or UNFINISHED
+    if ledger.usable_sizes:
+        yield _explain_sizes(ledger)
+    if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:
+        yield (
+            "nobody was let see what the process had mapped at the end: of libraries that were"
+            " loaded in the window nothing is known"
+        )
+    if end.stop_signal and end.verification.state_after == "T":
+        yield (
+            f"the process is stopped by a {end.stop_signal} that somebody sent it in the"
+            " window; SIGCONT continues it"
+        )
+    closed_ns = collected.span.closed_ns
+    if any(turn.phase is Phase.NONE and turn.time_ns >= closed_ns for turn in collected.turns):
+        yield "in the tail, frees were recorded in bursts only, to keep to --budget"
+
+
+def _explain_sizes(ledger: Ledger) -> str:
+    """Return the sentence about sizes that were read from before the blocks."""
+    if ledger.usable_sizes == ledger.allocations:
+        return "sizes are those that glibc reserved for blocks, not those asked for"
+    return (
+        f"the sizes of {ledger.usable_sizes:,} blocks are those that glibc reserved for them, not"
+        " those asked for"
+    )
