@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from gdbleak.capture.limits import Limits
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.debugger.program import find_gdb
 from gdbleak.errors import GdbleakError
-from gdbleak.host.folders import private_folder
+from gdbleak.host.folders import find_temporary_folder, private_folder
 from gdbleak.host.leash import Leash
 from gdbleak.host.process_limits import check_processor_time, raised_limits
 from gdbleak.plan.allocators import count_escapes, find_allocators, plan_probes
@@ -60,7 +59,7 @@ def examine_host() -> list[Finding]:
         check_processor_time(Limits.duration_s)
     except GdbleakError as error:
         findings.append(_problem(error))
-    folder = tempfile.gettempdir()
+    folder = find_temporary_folder()
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
         findings.append(
