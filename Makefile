@@ -2,7 +2,7 @@ BIN := .venv/bin
 # Most tests wait for most of their time.
 PYTEST = $(BIN)/pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c \
-	glibc_heap_real
+	glibc_heap_real exactness
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -115,7 +115,7 @@ def assert_survives(target, folder, death, moment, delay_s):
     lasting = death not in ("reader gone", "full pipe") and moment != "end of the window"
     trace = Trace(target, folder, 600 if lasting else 0.5, death == "terminal closed")
     try:
-        wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment)
+        wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment, 60)
         time.sleep(delay_s)
         died = time.monotonic()
         DEATHS[death](trace)
@@ -165,7 +165,7 @@ def assert_cleared_away(target, folder, has_come, late_s):
     folder.mkdir()
     trace = Trace(target, folder, 0.2, terminal=False)
     try:
-        wait_until(lambda: trace.process.poll() is not None or has_come(trace), "the moment came")
+        wait_until(lambda: trace.process.poll() is not None or has_come(trace), "it came", 60)
         time.sleep(late_s)
         trace.process.kill()
         print(*(path.name for path in folder.glob("gdbleak-*/*")))  # noqa: T201 - for -rP

@@ -98,7 +98,7 @@ def test_the_main_arena_tells_how_much_is_mapped_for_it(start):
     target, _ = start("still")
     mapped = next(m for m in read_mappings(target.pid) if m.path == "[heap]")
     with Memory(target.pid) as memory:
-        arena = Heap(memory.read, data_of_libc(target.pid)).main_arena
+        arena = Heap(memory, data_of_libc(target.pid)).main_arena
         words = struct.unpack("<QQ", memory.read(arena.system_mem, 16))
     size = mapped.end - mapped.start
     assert words[0] == words[1]

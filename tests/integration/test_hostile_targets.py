@@ -18,6 +18,8 @@ from support.processes import Target, status_of, wait_until
 NOBODY = 65534
 BEYOND_S = 10
 """So long may a trace take beside its window."""
+BUSY_HOST_S = 10
+"""How much longer it may take when other tests have the processors."""
 MOST_BYTES = 512 << 20
 """As much may any process of it hold."""
 
@@ -81,7 +83,7 @@ def look(cli, target, command, *options):
     """Run a command on a target, in the time that it may take."""
     began_s = time.monotonic()
     result = cli.run(command, target.pid, *options)
-    assert time.monotonic() - began_s < BEYOND_S + 1
+    assert time.monotonic() - began_s < BEYOND_S + BUSY_HOST_S
     return result
 
 
@@ -94,7 +96,7 @@ def assert_traced(cli, target, command="leak 5"):
     assert target.ask(command) == "done"
     running.send(signal.SIGINT)
     report = running.finish().report
-    assert time.monotonic() - began_s < BEYOND_S + 1
+    assert time.monotonic() - began_s < BEYOND_S + BUSY_HOST_S
     assert report["verification"]["ok"] is True
     return report
 

@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from gdbleak.renderers import make_renderer
-from gdbleak.report.model import Frame, Verdict
+from gdbleak.report.model import Frame, Verdict, Word
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -97,7 +97,7 @@ def test_searching(open_page):
 
 
 def test_stack_opens_with_its_evidence(open_page):
-    leak = site(verdict=Verdict("leak", "0 of 9 freed, up to 9 s old"))
+    leak = site(verdict=Verdict(Word.LEAK, "0 of 9 freed, up to 9 s old"))
     browser = open_page(report(leak))
     frames = browser.find_element(By.CSS_SELECTOR, "details ol")
     assert not frames.is_displayed()

@@ -74,6 +74,7 @@ def test_no_program_or_library_stays_open_until_a_collection(worker):
         links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
     finally:
         gc.enable()
+    assert report.target.exe
     read = (report.target.exe, ".debug", ".so")
     assert not [link for link in links if link.endswith(read) or ".so." in link]
     assert_ends_well(worker)

@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 NO_TABLES = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 DEBUG_FRAME = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]

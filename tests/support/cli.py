@@ -70,9 +70,9 @@ class Running:
         """Send what a terminal sends: SIGINT to gdbleak and to everything it has started."""
         os.killpg(self.pid, signal.SIGINT)
 
-    def finish(self) -> Result:
+    def finish(self, deadline_s: float = 60) -> Result:
         """Return the result, once the command has ended; nothing may be left in its TMPDIR."""
-        stderr = self._lines.rest()
+        stderr = self._lines.rest(deadline_s)
         exit_code = self._process.wait(60)
         self._stdout.seek(0)
         stdout = self._stdout.read().decode()

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gdbleak.effort import Effort
-from gdbleak.elf import cache
 from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
@@ -105,7 +104,7 @@ def test_no_more_than_some_are_kept(images, build_target, tmp_path, monkeypatch)
 
 
 def test_files_that_may_be_open_at_all_are_not_used_up(monkeypatch):
-    monkeypatch.setattr(cache.resource, "getrlimit", lambda _: (64, 64))
+    monkeypatch.setattr("gdbleak.elf.cache.resource.getrlimit", lambda _: (64, 64))
     assert ImageCache()._most == 16
 
 

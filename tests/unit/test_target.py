@@ -48,6 +48,7 @@ def test_what_is_said_of_a_process(child):
     found = inspect(child.pid)
     assert (found.pid, found.command, found.threads, found.state) == (child.pid, "cat -", 1, "S")
     assert found.exe == str(Path(f"/proc/{child.pid}/exe").readlink())
+    assert found.started
     age = datetime.now().astimezone() - datetime.fromisoformat(found.started)
     assert -2 < age.total_seconds() < 60
     described = vars(found.describe())
