@@ -42,7 +42,7 @@ from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.tcache import is_cached, random_words, read_cache
 
 Read = Callable[[int, int], bytes]
-"""Returns the bytes from an address on, fewer where unmapped memory begins: Memory.read."""
+"""Returns the bytes at an address, fewer where unmapped memory begins: Memory.read."""
 
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 _BATCH = 4096
@@ -177,7 +177,7 @@ class _Look:
         return freed | self._find_listed(blocks - freed, chunks)
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
-        """Return those that are free by the words before, in and behind them."""
+        """Return those that are free by what stands before, in and behind them."""
         memory = Snapshot(self._read, self._effort)
         memory.fetch(block + SIZE_OFFSET for block in blocks)
         sizes = [(block, memory.word(block + SIZE_OFFSET)) for block in blocks]
