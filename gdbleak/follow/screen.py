@@ -13,7 +13,7 @@ from gdbleak.renderers.content import describe_caller, stack_lines
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import printable
 from gdbleak.text.sparkline import draw_bars
-from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds
+from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds, plural
 
 HELP = "q end  p pause  sort v verdict b bytes n blocks g growth o oldest  enter stack"
 
@@ -117,7 +117,8 @@ class Screen:
         yield title
         state = (
             f"{format_seconds(progress.elapsed_s)} of {format_seconds(progress.duration_s)}"
-            f"   {format_count(progress.outstanding)} blocks outstanding"
+            f"   {format_count(progress.outstanding)}"
+            f" {plural(progress.outstanding, 'block')} outstanding"
         )
         if report:
             rss, before = report.memory.rss_after, report.memory.rss_before

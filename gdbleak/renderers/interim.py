@@ -24,7 +24,7 @@ class InterimRenderer:
         lines = [
             f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"
             f" {count_of(len(leaking), 'call stack')};"
-            f" {window.events:,} events, stopped {format_seconds(window.stopped_s or 0)}",
+            f" {count_of(window.events, 'event')}, stopped {format_seconds(window.stopped_s or 0)}",
             "",
         ]
         if leaking:
