@@ -38,9 +38,7 @@ def start_redis(home, start_server):
     words = [*map(str, options), "--slowlog-log-slower-than", "-1"]
 
     def start(**environment):
-        return start_server(
-            program, *words, env={**os.environ, **environment}
-        )
+        return start_server(program, *words, env={**os.environ, **environment})
 
     return start
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.architectures import X86_64_FRAMES, FrameConvention
@@ -152,7 +152,6 @@ def test_as_many_frames_as_wanted_are_complete(capture: Capture) -> None:
     assert [unwind(unwinder, capture), unwind(unwinder, capture)] == [expected, expected]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_random_stacks_end(capture: Capture, data: st.DataObject) -> None:
     known = st.sampled_from(capture.known)
