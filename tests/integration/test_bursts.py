@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support.events import count_turns
 from support.processes import wait_until
 
 import gdbleak
+from gdbleak.recording.reader import Recording, Turn
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -87,7 +87,11 @@ def test_children_started_between_bursts_never_meet_a_breakpoint(
     saved = tmp_path.with_suffix(".gdbleak")
     trace = cli.start_trace(target.pid, "--budget", 3, "--save", saved)
 
-    wait_until(lambda: count_turns(saved) > 100, "breakpoints have come and gone", deadline_s=120)
+    def turns():
+        events = Recording(str(saved)).iter_events()
+        return sum(isinstance(event, Turn) for event in events)
+
+    wait_until(lambda: turns() > 100, "breakpoints have come and gone", deadline_s=120)
     trace.send(signal.SIGINT)
     report = trace.finish().report
     started, failed = numbers(target.ask(""))
