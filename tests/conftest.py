@@ -6,6 +6,7 @@ Whatever a test does, its targets must stand as they stood before, and nothing m
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,15 @@ def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     def build(source: str, *flags: str | Path, name: str = "") -> Path:
         name = name or Path(source).stem
         words = repr((source, *map(str, flags), name))
-        built = folder / hashlib.sha256(words.encode()).hexdigest()[:16]
-        if not built.exists():
-            unfinished = Path(tempfile.mkdtemp(dir=folder))
-            compiler = "c++" if source.endswith(".cpp") else "cc"
-            command = [compiler, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
-            output = unfinished / name
-            subprocess.run([*command, "-o", output, TARGETS / source, *flags], check=True)
-            with suppress(OSError):  # another process was faster
-                unfinished.rename(built)
-        return built / name
+        output = folder / hashlib.sha256(words.encode()).hexdigest()[:16] / name
+        output.parent.mkdir(exist_ok=True)
+        with output.with_name("lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not output.exists():
+                compiler = "c++" if source.endswith(".cpp") else "cc"
+                command = [compiler, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+                subprocess.run([*command, "-o", output, TARGETS / source, *flags], check=True)
+        return output
 
     return build
 

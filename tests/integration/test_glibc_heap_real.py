@@ -27,12 +27,6 @@ def patience(monkeypatch):
     monkeypatch.setattr("gdbleak.heap.freed.LOOK_S", 60)
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """Let a look take as long as a busy host makes it: how long it may take is tested elsewhere."""
-    monkeypatch.setattr("gdbleak.heap.freed.LOOK_S", 60)
-
-
 @pytest.fixture(params=LIBRARIES)
 def start(request, build_target, start_target, home):
     """Return a function that starts targets/heap.c: its target and the file that it writes."""
