@@ -12,7 +12,7 @@ from gdbleak.unwinding.known_stacks import CallStack
 
 
 class AllocatorMappings:
-    """Tells them by who called."""
+    """Tells the mappings of allocators from those of the program, by who called."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class AllocatorMappings:
         self._open_image = open_image
 
     def include(self, stack: CallStack) -> bool:
-        """Whether an allocator made a mapping, for its own use, in no call that is recorded."""
+        """Whether an allocator made a mapping for its own use, outside every recorded call."""
         module = self._modules.find(stack.addresses[0] - 1) if stack.addresses else None
         if module is not None and module.path in self._allocators:
             return True
@@ -33,9 +33,10 @@ class AllocatorMappings:
 
     @cached_property
     def _frees(self) -> list[range]:
-        """Where the code of functions is that free: nobody waits for their returns.
+        """Where the code of the functions that free is.
 
-        A thread whose first call is a `free` has glibc make an arena, of 64 MiB, in it.
+        Their returns are not recorded, so a mapping they make lies in no call. One there is: when
+        the first call of a thread is a `free`, glibc makes an arena of 64 MiB in it.
         """
         functions = {function.name: function for function in self._recording.head.functions}
         found = []
@@ -52,7 +53,7 @@ class AllocatorMappings:
 
     @cached_property
     def _allocators(self) -> set[str]:
-        """Paths of allocators that are neither the program nor the C library."""
+        """Paths of libraries that hold an allocator, but for the program and the C library."""
         head = self._recording.head
         functions = {function.name: function for function in head.functions}
         allocators: set[str] = set()

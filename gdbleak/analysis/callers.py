@@ -1,7 +1,7 @@
-"""Which frame of a stack a person would name: the first that did not just allocate for another.
+"""Which frame of a call stack a person would name: the first that allocates for itself. Pure.
 
-That is a matter of names. The tables here list where nobody looks for a leak; the user can add to
-them. They never take a frame out of a stack.
+Wrappers allocate for whoever calls them, and are told by their names. The tables here list them,
+and the user can add to them. They never take a frame out of a call stack.
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ _LIBRARIES = """
 
 
 class Wrappers:
-    """The frames that are not named as callers: the tables', and those that globs ask for.
+    """The frames that are not named as callers: those of the tables, and those that globs match.
 
-    A glob of `more` is for the bare name or for the whole one, as it stands in the JSON report.
+    A glob of `more` may match the bare name, or the whole one as it stands in the JSON report.
     """
 
     def __init__(self, more: Iterable[str] = ()) -> None:
@@ -143,7 +143,10 @@ class Wrappers:
 
 
 def find_caller(frames: Iterable[Frame], wrappers: Wrappers) -> Frame | None:
-    """Return the innermost frame that is no wrapper; the innermost if all are; None of none."""
+    """Return the innermost frame that is not a wrapper; the innermost if all are wrappers.
+
+    Without frames, that is None.
+    """
     frames = list(frames)
     return next((frame for frame in frames if not wrappers.hold(frame)), (*frames, None)[0])
 

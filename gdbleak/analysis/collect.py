@@ -121,14 +121,14 @@ class _Adder:
         options: ReportOptions,
         span: Span,
     ) -> None:
-        self.tallies: dict[Key, Tally] = {}
         self.older_frees: dict[int, list[int]] = {}
         self._growth: dict[int, Series] = {}
         """Of the blocks that were resized and not added yet, by their identity."""
         self._stacks: list[CallStack] = []
         self._numbers: dict[CallStack, int] = {}
         """What blocks know their call stacks by."""
-        self._by_number: dict[tuple[int, str, str], Tally] = {}
+        self._tallies: dict[tuple[int, str, str], Tally] = {}
+        """By number of the call stack, kind and part: see `Key`."""
         self._recording = recording
         self._min_size, self._max_size = options.min_size, options.max_size
         self.leaves_out = self._min_size > 0 or self._max_size is not None
@@ -138,6 +138,14 @@ class _Adder:
         self._span = span
         self._unwinder = Unwinder(modules, images.open, options.max_frames)
         self._own_mappings = AllocatorMappings(recording, modules, images.open)
+
+    @property
+    def tallies(self) -> dict[Key, Tally]:
+        """What was added up for each call stack, in the order of their first blocks."""
+        return {
+            Key(self._stacks[number], kind, part): tally
+            for (number, kind, part), tally in self._tallies.items()
+        }
 
     def admit(self, block: Block) -> None:
         """Unwind the stack of a new block: it takes least time right after it was read."""
@@ -172,9 +180,8 @@ class _Adder:
         if block.kind != HEAP and self._own_mappings.include(self._stacks[block.stack]):
             return
         part = part_of(block, self._by) if self._by != "stack" else ""
-        tally = self._by_number.get((block.stack, block.kind, part))
+        key = block.stack, block.kind, part
+        tally = self._tallies.get(key)
         if tally is None:
-            tally = Tally(self._span)
-            self._by_number[block.stack, block.kind, part] = tally
-            self.tallies[Key(self._stacks[block.stack], block.kind, part)] = tally
+            tally = self._tallies[key] = Tally(self._span)
         tally.add(block, growth, self._older_ns)

@@ -1,4 +1,4 @@
-"""Which blocks make a row of a report: those of a call stack, or of what several share. Pure."""
+"""Which blocks make a row of a report: those of one call stack, or of several alike. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Key(NamedTuple):
     stack: CallStack
     kind: str
     part: str = ""
-    """Of the call stack, where its blocks are told apart by themselves."""
+    """Which blocks of the call stack, where a row is made of a thread's, or of those of a size."""
 
 
 def part_of(block: Block, by: str) -> str:
@@ -54,7 +54,7 @@ def regroup(
     """Add up call stacks that share something.
 
     Args:
-        tallies: Of each call stack.
+        tallies: What was added up for each call stack.
         by: What makes a row, one of `BY`.
         frames_of: The frames at each return address.
         wrappers: Which frames are not named as callers.

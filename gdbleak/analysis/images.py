@@ -1,4 +1,4 @@
-"""The files of a process's modules, and what is to be said of those that cannot be read. Pure."""
+"""The ELF files of a process's modules, and a note for each that cannot be read. Pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
-"""Windows that end so leave no list of modules, and nobody expects one."""
+"""After a window that ended like this, nobody expects a list of the modules."""
 
 
 def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
@@ -23,17 +23,20 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
         yield _explain_sizes(ledger)
     if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:
         yield (
-            "nobody was let see what the process had mapped at the end: of libraries that were"
-            " loaded in the window nothing is known"
+            "what the process had mapped at the end could not be read: call stacks are cut at"
+            " libraries that were loaded in the window; trace again to see through them"
         )
     if end.stop_signal and end.verification.state_after == "T":
         yield (
-            f"the process is stopped by a {end.stop_signal} that somebody sent it in the"
-            " window; SIGCONT continues it"
+            f"the process is stopped: somebody sent it {end.stop_signal} in the window;"
+            f" `kill -CONT {recording.head.target.pid}` continues it"
         )
     closed_ns = collected.span.closed_ns
     if any(turn.phase is Phase.NONE and turn.time_ns >= closed_ns for turn in collected.turns):
-        yield "in the tail, frees were recorded in bursts only, to keep to --budget"
+        yield (
+            "in the tail, frees were recorded in bursts only, to keep to --budget; with a larger"
+            " one, more of them are seen"
+        )
 
 
 def _explain_sizes(ledger: Ledger) -> str:

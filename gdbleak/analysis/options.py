@@ -18,15 +18,17 @@ class ReportOptions:
     """Which blocks a report is about, and in which order it lists their stacks."""
 
     min_size: int = bounded(0, 0)
-    """Only blocks of at least so many requested bytes."""
+    """Only blocks of at least so many bytes count."""
     max_size: int | None = bounded(None, 0)
+    """Only blocks of at most so many bytes count; None for all."""
     older_ms: float = bounded(500.0, 0)
     """Only blocks at least this old at the end of the window count as outstanding."""
     sort: str = "verdict"
     """By `verdict`, and for equal ones by outstanding bytes; or by these `bytes`, or `count`."""
     max_frames: int = bounded(64, 1)
+    """A call stack is cut after so many return addresses."""
     skip: tuple[str, ...] = ()
-    """Functions that are not named as callers, beside the usual ones; `*` is anything."""
+    """More functions that are not named as callers; `*` stands for anything."""
     by: str = "stack"
     """What makes a site, one of `gdbleak.analysis.grouping.BY`."""
     suppressions: tuple[Suppression, ...] = ()
@@ -48,6 +50,6 @@ class ReportOptions:
                 "swap them, or leave one out",
             )
         if self.by not in BY:
-            raise UsageError(f"by, {self.by!r}, is none of {', '.join(BY)}")
+            raise UsageError(f"by={self.by!r} is not one of {', '.join(BY)}")
         if self.sort not in SORTS:
-            raise UsageError(f"sort, {self.sort!r}, is none of {', '.join(SORTS)}")
+            raise UsageError(f"sort={self.sort!r} is not one of {', '.join(SORTS)}")

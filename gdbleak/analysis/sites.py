@@ -1,4 +1,4 @@
-"""From what was added up for each call stack to the sites of a report. Pure."""
+"""The sites of a report, from what was added up for each call stack. Pure."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gdbleak.verdicts.rules import judge, urgency
 from gdbleak.verdicts.turnover import Turnover
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
-
+"""Returns the frames at each of some return addresses, an inlined function first."""
 
 ENOUGH_SITES = 5
-"""Of fewer sites, nobody can say what is usual: one that leaks would count too much."""
+"""Among fewer sites nobody can say what is usual: one that leaks would count too much."""
 
 
 @dataclass(frozen=True)
 class SiteMaker:
-    """Makes sites, in an order."""
+    """Makes the sites of one report, in the order that was asked for."""
 
     sort: str
     """By `verdict` first, and by outstanding `bytes` or `count`."""
@@ -35,7 +35,9 @@ class SiteMaker:
     labels: Mapping[Key, str]
     """What groups of call stacks are called."""
     duration_s: float
+    """Length of the window."""
     end_ns: int
+    """When the window and its tail ended, on the recording's clock."""
     older_frees: Mapping[int, Sequence[int]]
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
@@ -47,8 +49,8 @@ class SiteMaker:
         """Return a site for each call stack, ranked from 1.
 
         Args:
-            tallies: What was added up for each.
-            estimates: Of each, where the window was recorded in bursts.
+            tallies: What was added up for each call stack.
+            estimates: What that stands for, where the window was recorded in bursts; else empty.
 
         """
 
@@ -72,7 +74,7 @@ class SiteMaker:
     ) -> dict[Key, Verdict]:
         turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
         shares = [tally.share_that_gets_old for tally in tallies.values()] if estimates else []
-        # What keeps most of its blocks does so because it keeps them.
+        # A site that keeps most of its blocks means to: it does not tell what a sample misses.
         known = [share for share in shares if share is not None and share < 0.5]
         usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
         births = Series()

@@ -1,4 +1,4 @@
-"""What is added up for one site, a block at a time. Pure."""
+"""What is added up for one call stack, a block at a time. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gdbleak.verdicts.sampling import Sample
 from gdbleak.verdicts.turnover import NO_ROOM, Came, Room
 
 ENOUGH = 10
-"""Of fewer blocks, a share says nothing."""
+"""A share of fewer blocks says nothing."""
 
 
 @dataclass
 class Tally:
-    """What is added up for a call stack."""
+    """What is added up for a call stack: sizes in bytes, times and ages in nanoseconds."""
 
     span: Span
     outstanding_bytes: int = 0
@@ -31,7 +31,7 @@ class Tally:
     older_bytes: int = 0
     older_count: int = 0
     size: int = 0
-    """Of all blocks, together."""
+    """Bytes of all blocks of the window together."""
     freed_ages: array[int] = field(default_factory=lambda: array("q"))
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
@@ -50,8 +50,8 @@ class Tally:
         """Add a block.
 
         Args:
-            block: One of the site.
-            growth: By how much it grew when, of one that was resized.
+            block: A block that the call stack allocated.
+            growth: When it grew by how much; None if it was never resized.
             older_ns: How old a block has to be to count as outstanding.
 
         """
@@ -78,7 +78,7 @@ class Tally:
             self._add_resized(block, growth)
 
     def _follow(self, block: Block, growth: Series | None) -> None:
-        """Take in when the block came, grew and went."""
+        """Add when the block came, grew and went."""
         span, size = self.span, self.bytes
         went = None if block.freed_ns is None else span.part(block.freed_ns)
         if growth:
@@ -141,7 +141,7 @@ class Tally:
 
     @property
     def share_that_gets_old(self) -> float | None:
-        """Which share of the blocks is old at the end; None where there are few."""
+        """Which share of the blocks is old at the end; None where they are too few to tell."""
         count = len(self.freed_ages) + len(self.alive_ages)
         if count < ENOUGH:
             return None
@@ -155,7 +155,7 @@ class Tally:
         Args:
             room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
-            usual_share: Of other sites, the share of blocks that get old.
+            usual_share: Which share of the blocks of other sites gets old.
             births: How many blocks all sites together had allocated by the end of each part.
 
         """

@@ -18,7 +18,7 @@ from gdbleak.recording.probes import Probe, Role
 
 
 class _Places(NamedTuple):
-    """Where among the registers of a call its arguments are; 0, the stack pointer's, for none."""
+    """Where among the registers of a call its arguments are; 0 for one that it does not take."""
 
     pointer: int
     size: int
@@ -55,8 +55,8 @@ class Replay:
         """Begin.
 
         Args:
-            probes: Of the recording.
-            functions: What their functions mean.
+            probes: The breakpoints of the recording, by number.
+            functions: What a call of their functions means.
             retire: See `Ledger`, as for the next three.
             resize: Given every block that was resized.
             free_older: Given the size of every older block that was freed.

@@ -141,13 +141,16 @@ def _notes(before: Report, after: Report) -> Iterable[str]:
         yield f"these are reports of different programs, {programs[0]} and {programs[1]}"
     durations = [report.window.duration_s for report in (before, after)]
     if max(durations) > 3 * min(durations):
-        yield "one window is more than three times as long: it sees more of what lives for long"
+        yield (
+            "one window is more than three times as long as the other: it sees more of what lives"
+            " for long; compare windows of the same length"
+        )
     sampled = [report.window.sampling is not None for report in (before, after)]
     if any(sampled):
         which = "both windows were" if all(sampled) else "one of the windows was"
-        yield f"{which} recorded in bursts: rates are estimates, and far from sure"
+        yield f"{which} recorded in bursts: rates are estimates; with --budget 100 they are counted"
     for name, report in (("first", before), ("second", after)):
         if not report.window.complete:
             yield f"the {name} recording is cut off before its window ended: it shows too little"
         if not any(frame.function for site in report.sites for frame in site.frames):
-            yield f"the {name} report names no function: call stacks may not be known again"
+            yield f"the {name} report names no function: its call stacks may not match the others"

@@ -29,7 +29,7 @@ RUNTIMES = (
     ),
     Runtime(
         "Go",
-        "memory of C code only (cgo); Go's own allocator is none of malloc's: use pprof",
+        "memory of C code only (cgo); Go's own allocator does not use malloc: take pprof",
         r"(?!)",
         r"(?!)",
     ),

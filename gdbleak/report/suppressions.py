@@ -52,7 +52,7 @@ def parse(lines: Iterable[str], path: str) -> tuple[Suppression, ...]:
             continue
         if not line.startswith(_KIND) or line == _KIND:
             raise UsageError(
-                f"line {number} of {path} is no suppression: {line}",
+                f"line {number} of {path} is not a suppression: {line}",
                 "write lines such as `leak:function_name`",
             )
         found.append(Suppression(line[len(_KIND) :].strip()))

@@ -32,7 +32,7 @@ class Trend(NamedTuple):
 
 
 def find_trend(points: Sequence[tuple[float, float]]) -> Trend:
-    """Return the trend of points, each a time and a value; that of one point is none.
+    """Return the trend of points, each a time and a value; one point has a slope of 0.
 
     One jump, and a value that goes up and down, make no slope.
 

@@ -1,4 +1,4 @@
-"""What the rules of verdicts ask about a site. Pure."""
+"""What the rules of verdicts ask about a site; ages and times are in nanoseconds. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from gdbleak.verdicts.survival import Share, ascending, estimate_survival
 from gdbleak.verdicts.turnover import Room
 
 FEW = 3
-"""Fewer old blocks say nothing; less than twice as many are a suspicion."""
+"""Fewer old blocks say nothing; fewer than twice as many are no more than a suspicion."""
 
 MANY = 1000
-"""After so many others, even two blocks that are old are a suspicion."""
+"""Where so many others were freed early, even two old blocks are a suspicion."""
 
 FREED_LATE = 0.1
-"""Of a leak's blocks that get old, at most this share is freed."""
+"""At most this share of the old blocks of a leak is freed."""
 
 ENOUGH = 50
-"""So many blocks of others tell how busy the process is."""
+"""So many blocks of other sites tell how busy the process is."""
 
 LIKELY = 0.05
 """What is likelier than this may well be chance."""
@@ -40,8 +40,9 @@ class Growth:
     blocks: int
     resizes: int
     first_size: int
-    """Of the one that grew most."""
+    """What the one that grew most had at first, in bytes."""
     size: int
+    """What it had in the end."""
     bytes_by_part: tuple[int, ...]
     """By how much all of them were larger at the end of each part of the window."""
 
@@ -53,11 +54,11 @@ class Story:
     freed: Sequence[int]
     """Ages at which blocks were freed."""
     alive: Sequence[int]
-    """Ages at the end of those that were not."""
+    """Ages at the end of the blocks that were not freed."""
     blocks: tuple[int, ...]
     """How many there were at the end of each part of the window."""
     sizes: tuple[int, ...]
-    """How many bytes these had."""
+    """How many bytes they had, in all."""
     growth: Growth | None
     room: Room
     """How much of what has come older blocks of the same sizes have made room for."""
@@ -65,11 +66,11 @@ class Story:
     """How many blocks other sites had allocated by the end of each part of the window."""
     window_ns: int
     observed_ns: int
-    """With the tail."""
+    """Length of the window and its tail."""
     sampled: bool
-    """It was recorded in bursts: what came and went in between is not known."""
+    """The window was recorded in bursts: what came and went in between is not known."""
     usual_share: float = 0.0
-    """In a sample, which share of the blocks of other sites get old: the free of some is missed."""
+    """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
 
 
 class Facts:
@@ -84,7 +85,10 @@ class Facts:
 
     @cached_property
     def lasting(self) -> tuple[Share | None, float]:
-        """Which share of blocks gets how old: half of the time, if enough are that old."""
+        """Which share of the blocks gets old, and how old that is; None without blocks.
+
+        It is half of the time, or a quarter where few blocks are as old.
+        """
         story = self.story
         if not (self.freed or self.alive):
             return None, 0.0
@@ -95,7 +99,7 @@ class Facts:
 
     @property
     def birth_ns(self) -> float:
-        """For how long blocks could be born that are old now."""
+        """How long the part of the window is in which a block had to be born to be old now."""
         return min(self.story.window_ns, self.story.observed_ns - self.old_ns)
 
     @cached_property
@@ -136,7 +140,7 @@ class Facts:
 
     @property
     def usual_life(self) -> str:
-        """How long those that were freed lived at most, but for one in a hundred."""
+        """How long the blocks that were freed lived at most, one in a hundred left out."""
         last = next(islice(ascending(self.story.freed), int(self.freed * 0.99), None))
         return format_seconds(last / 1e9)
 
@@ -147,9 +151,9 @@ class Facts:
 
     @property
     def flow(self) -> list[float]:
-        """How many more blocks came than went in each quarter, older ones of their size included.
+        """How many more blocks came than went in each quarter.
 
-        These may be others' blocks: the site is given its share of them.
+        Among those that went are older blocks of the same sizes: the site's share of them.
         """
         return [self.quarter(n) - self.story.room.quarters[n] for n in range(4)]
 
@@ -166,7 +170,7 @@ class Facts:
 
     @property
     def stands_out(self) -> bool:
-        """Whether more of its blocks get old than of other sites', and not by chance."""
+        """Whether more of its blocks get old than is usual at other sites, and not by chance."""
         return (
             _chance_of_more(len(self.old), self.story.usual_share * (self.alive + self.freed))
             < LIKELY

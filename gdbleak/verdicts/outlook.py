@@ -12,7 +12,7 @@ _GROWING = {
     False: (Word.LEAK, Word.GROWING),
     True: (Word.LEAK, Word.GROWING, Word.SUSPECT),
 }
-"""Which verdicts count; of a sample, nothing surer than a suspicion is said."""
+"""Which verdicts count, in a window that was sampled or not: a sample allows suspicions only."""
 
 _NOTABLE = 0.05
 """A smaller share of the growth is not worth a sentence."""
@@ -80,7 +80,7 @@ def explain_rest(
     if rest > notable and estimated:
         said.append(
             f"{format_bytes(rest)} are not accounted for: the sample may stand for more than is"
-            " estimated, or they are no outstanding blocks at all"
+            " estimated, or other memory has grown"
         )
     elif rest > notable:
         said.append(

@@ -1,6 +1,6 @@
-"""What a site deserves to be called, by what became of its blocks. Pure.
+"""The verdict on a site, by what became of its blocks. Pure.
 
-The rules are told in docs/verdicts.md; the numbers in them stand here and in `facts`.
+docs/verdicts.md tells the rules; the numbers in them stand here and in `facts`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gdbleak.text.units import count_of, format_bytes, format_count, format_fact
 from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
 
 REPLACED = 0.6, 0.2
-"""From the first share on, blocks take the place of older ones; below the second, they pile up."""
+"""From the first share on, new blocks replace older ones; below the second, they pile up."""
 
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
@@ -189,7 +189,7 @@ def _describe_few(facts: Facts) -> str:
     count = facts.alive
     blocks = count_of(count, "block")
     if not count:
-        return "none was watched for long enough"
+        return "no block was watched for long enough"
     if facts.freed and facts.old:
         return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
     if count >= FEW and not facts.old:
@@ -207,7 +207,7 @@ def _when(facts: Facts) -> str:
 
 
 def _percent(share: float) -> str:
-    """Return a share with as many digits as tell it from none and from all."""
+    """Return a share in percent, with as many digits as tell it from 0 and from 100."""
     percent = 100 * share
     for digits in (0, 1, 2, 3):
         text = f"{percent:.{digits}f}"

@@ -1,4 +1,4 @@
-"""From what was recorded in bursts to what happened in the whole window. Pure.
+"""What happened in a whole window, by what was recorded of it in bursts. Pure.
 
 A burst is slow motion: a thread that allocates all the time gets done in it what it usually does
 in a moment, while what a clock brings about goes on at its own pace. So a recorded block stands for
@@ -38,7 +38,7 @@ class Sample:
     """Of a block, on average."""
     older_count: int
     older_bytes: int
-    """Blocks that existed before they were recorded: these stand for nobody but themselves."""
+    """Blocks that existed before they were recorded: these stand for no others."""
 
     def remaining(self, age_ns: float) -> float:
         """Return how many of the recorded blocks reach an age."""
@@ -50,7 +50,7 @@ def measure_sampling(turns: Iterable[Turn], end_ns: int, calls: int, rate: Rate)
     """Return what share of a window was recorded; None when all of it was.
 
     Args:
-        turns: What breakpoints were in, from when on.
+        turns: Which breakpoints were in from when on.
         end_ns: When the window ended, its tail aside.
         calls: How many calls that allocate were recorded.
         rate: How many there are in a second when nobody slows the target, if that is known.
@@ -89,13 +89,13 @@ def choose_scale(
     growth: int | None,
     rate: Rate,
 ) -> Sampling:
-    """Return the same, with what a recorded block is taken to stand for.
+    """Return how a window was sampled, with what a recorded block is taken to stand for.
 
-    What the resident set grew by bounds it too: the rate before the window may have been too low.
+    The growth of the resident set bounds that, too: the rate before the window may have been low.
 
     Args:
-        sampling: Of the window.
-        samples: Of its sites.
+        sampling: What `measure_sampling` found.
+        samples: What was recorded of each site.
         age_ns: The age that blocks have to reach to count.
         growth: Bytes by which the resident set grew; None when that is not known.
         rate: How often the process allocates.

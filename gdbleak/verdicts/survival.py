@@ -66,7 +66,9 @@ def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
 
 
 def estimate_survival(freed: Sequence[int], alive: Sequence[int], age: float) -> Share:
-    """Return the same with its interval; between 0 and 1 where nothing was observed.
+    """Return which share of blocks reaches an age, and its interval.
+
+    Where nothing was observed, that is from 0 to 1.
 
     >>> [round(share, 3) for share in estimate_survival([], [9] * 100, age=3)]
     [1.0, 0.964, 1.0]

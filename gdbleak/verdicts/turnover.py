@@ -56,7 +56,7 @@ class Room(NamedTuple):
     share: float
     """Of those that got old: what lives only for a while makes room for its like."""
     at_least: float
-    """The same, less what chance may have added to it."""
+    """The share, less what chance may have added to it."""
     suffices: bool
     """Whether chance explains the rest."""
     quarters: tuple[float, ...]
@@ -88,12 +88,17 @@ class Turnover:
             self._came.young.update(site.young)
         everything = sum(self._came.old.values()) + sum(self._came.young.values())
         self._freed = freed
-        # One of unknown size may have been of any.
+        # A block of unknown size may have been of any class.
         unknown = freed.get(UNKNOWN, (0,) * 4)
         self._anywhere = [count / everything if everything else 0.0 for count in unknown]
 
     def room(self, site: Came) -> Room:
-        """Return how much of what has come to a site older blocks have made room for."""
+        """Return how much of what has come to a site older blocks have made room for.
+
+        Args:
+            site: What has come to it; one of those that were compared.
+
+        """
         total = sum(site.old.values())
         if not total:
             return NO_ROOM

@@ -92,7 +92,7 @@ def test_group_is_judged_as_a_whole(tmp_path):
 
 
 def test_unknown_grouping():
-    with pytest.raises(UsageError, match="by, 'colour', is none of stack, "):
+    with pytest.raises(UsageError, match="by='colour' is not one of stack, "):
         ReportOptions(by="colour")
 
 
@@ -136,5 +136,5 @@ def test_pattern(tmp_path, pattern, matches):
 
 @pytest.mark.parametrize("line", ["leak:", "race:f", "parse", "leak parse"])
 def test_line_that_makes_no_sense(line):
-    with pytest.raises(UsageError, match="line 2 of file is no suppression"):
+    with pytest.raises(UsageError, match="line 2 of file is not a suppression"):
         parse(["# comment", line], "file")
