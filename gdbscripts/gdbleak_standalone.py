@@ -51,7 +51,7 @@ def number(name, default):
     except ValueError:
         value = 0
     if value <= 0:
-        fail("%s is no positive number: %s" % (name, text), "unset it, or give another")
+        fail("%s is not a positive number: %s" % (name, text), "unset it, or give another")
     return value
 
 
@@ -317,7 +317,7 @@ def record():
     if recorder.write_error is not None:
         fail("could not write on: %s" % recorder.write_error, "set GDBLEAK_OUT to another disk")
     if proof["ok"] is False:
-        fail("the process was not shown to be as it was: %s" % proof, "look at /proc/%d" % pid)
+        fail("could not prove that the process is as before: %s" % proof, "look at /proc/%d" % pid)
 
 
 def main():

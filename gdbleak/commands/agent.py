@@ -29,7 +29,7 @@ class Agent:
             "--standalone",
             action="store_true",
             required=True,
-            help="the one form there is: a file that needs nothing beside it",
+            help="write one file that needs nothing beside it (required)",
         )
         parser.add_argument(
             "--sysroot",

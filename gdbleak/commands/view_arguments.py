@@ -75,7 +75,7 @@ def view(options: argparse.Namespace, pid: int) -> View | None:
     ways = {"--live": options.live, "--interval": options.interval, "--events": options.events}
     chosen = [name for name, value in ways.items() if value]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} are different ways to look", "choose one")
+        raise UsageError(f"{' and '.join(chosen)} exclude each other", "choose one")
     if options.interval and options.interval > duration_s(options):
         raise UsageError(
             f"--interval {options.interval:g} is longer than the window, {duration_s(options):g} s",

@@ -164,7 +164,7 @@ def _run(path: str) -> tuple[str, str]:
             assert process.stdout is not None
             process.stdout.close()
     if endless:
-        return output, "prints words without end"
+        return output, "prints without end"
     if status is None:
         return output, f"does not answer within {_PROBE_TIMEOUT_S} s"
     if status < 0:

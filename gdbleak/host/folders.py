@@ -34,7 +34,7 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
         mode = Path(around).stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise WriteError(
-                f"everybody may replace files in {around}",
+                f"other users may replace files in {around}",
                 f"`chmod +t {around}`, or set TMPDIR to a folder of your own",
             )
     except OSError as error:

@@ -198,7 +198,7 @@ class _Search:
             )
         if not self._found:
             raise AllocatorError(
-                "no malloc found: the program is static and stripped of its symbols, or has none",
+                "no malloc found: the program is static and stripped, or does not use malloc",
                 "install its debug symbols, or see docs/limits.md",
             )
         return tuple(allocator for _, allocator in sorted(self._found, key=lambda found: found[0]))

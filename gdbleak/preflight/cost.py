@@ -46,7 +46,7 @@ def describe(
     if rate.reason is not None:
         return f"not measured: {rate.reason}"
     if not stops_per_s(rate):
-        return "no allocations while it was measured"
+        return "no allocations in the pilot"
     load = load_of(rate, usable_sizes, stop_s)
     about = "more than" if rate.at_least else "about"
     if load >= 1:

@@ -143,7 +143,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             Finding(
                 f"{'its allocator is' if number == 0 else 'also watched:'} {allocator.name}"
                 f" ({allocator.module.path}): {len(probes)} probes"
-                + (f", {escapes} ways out that are not seen to return" if escapes else "")
+                + (f", {escapes} exits that cannot be recorded" if escapes else "")
             )
         )
     findings += [Finding(note) for note in plan.notes]

@@ -55,7 +55,7 @@ class Recording:
         if not self._size:
             raise RecordingError(f"{path} is empty")
         if self._read(0, len(MAGIC)) != MAGIC:
-            raise RecordingError(f"{path} is no recording of gdbleak")
+            raise RecordingError(f"{path} is not a recording of gdbleak")
         with reading(path):
             self._read_head()
             self._read_end()

@@ -254,7 +254,7 @@ class RemoteProcess(Source):
         machine = X86_64.elf_machine_number.to_bytes(2, "little")
         if header[:4] == b"\x7fELF" and (header[4:5], header[18:20]) != (b"\x02", machine):
             raise ProcessUnusableError(
-                f"process {self.pid} at {self.address} is no x86-64 program",
+                f"process {self.pid} at {self.address} is not an x86-64 program",
                 "gdbleak traces x86-64 programs only; see docs/limits.md",
             )
 

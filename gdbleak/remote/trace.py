@@ -36,7 +36,7 @@ from gdbleak.target.process import isoformat
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
-    " and nothing bounds how long it is slowed but --duration and --max-events"
+    " and only --duration and --max-events limit how long it is slowed"
 )
 
 

@@ -108,8 +108,7 @@ def _describe(rank: int, suspect: Suspect) -> Iterator[str]:
     if suspect.limit and suspect.reached_in_s is not None and suspect.reached_in_s < _SOON_S:
         yield (
             f"#{rank} reaches the {format_bytes(suspect.limit.limit_bytes)} of its"
-            f" {suspect.limit.of} in about {format_seconds(suspect.reached_in_s)}, if it goes on"
-            " like this"
+            f" {suspect.limit.of} in about {format_seconds(suspect.reached_in_s)}, at this rate"
         )
     if suspect.container:
         yield f"#{rank} runs in the container {printable(suspect.container)}"

@@ -53,7 +53,9 @@ def _recording(window: WindowInfo) -> list[Line]:
     if window.children:
         facts.append(_fact("children", f"{window.children:,} started by the target, not traced"))
     if window.missed_frees:
-        missed = f"{window.missed_frees:,} (an address came again without a free being seen)"
+        missed = (
+            f"{window.missed_frees:,} (an address was handed out again although no free was seen)"
+        )
         facts.append(_fact("missed frees", missed, alarm=window.sampling is None))
     if window.found_free:
         facts.append(_fact("found free", f"{window.found_free:,} (seen in memory between bursts)"))
@@ -80,9 +82,10 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
         ),
         _fact(
             "estimates",
-            f"numbers with ~; a recorded block stands for {format_factor(sampling.scale_low)} to"
-            f" {format_factor(sampling.scale_high)} others, and {format_factor(sampling.scale)} is"
-            " what the growth of the resident set allows (docs/budget.md)",
+            f"numbers with ~; each recorded block counts as {format_factor(sampling.scale)}, which"
+            " fits the growth of the resident set (possible:"
+            f" {format_factor(sampling.scale_low)} to {format_factor(sampling.scale_high)};"
+            " docs/budget.md)",
         ),
     ]
 
@@ -137,8 +140,8 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
     return [
         _fact(
             "outlook",
-            f"{rate}; reaches the {limit} in about {when}, if it goes on like this and nothing"
-            " else there grows or shrinks",
+            f"{rate}; at this rate it reaches the {limit} in about {when}, unless other"
+            " processes grow or shrink",
         )
     ]
 
@@ -160,7 +163,7 @@ def _proof(report: Report) -> Line:
     label, proof = "target left as found", report.verification
     if proof.ok is None:
         if proof.state_after is not None:
-            return _fact(label, "released: nobody traces it; its code could not be read again")
+            return _fact(label, "released: nobody traces it; its code could not be checked")
         reason = "the process has ended" if report.window.complete else "the recording is cut off"
         return _fact(label, f"unknown: {reason}")
     if proof.ok:
@@ -174,5 +177,5 @@ def _proof(report: Report) -> Line:
     if proof.state_after in ("T", "t"):
         differences.append("it is stopped")
     if proof.text_intact is False:
-        differences.append("its code is not as it was")
+        differences.append("its code differs from its file")
     return _fact(label, f"no: {', '.join(differences) or 'it could not be checked'}", alarm=True)

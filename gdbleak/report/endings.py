@@ -28,7 +28,7 @@ ENDINGS = {
         "trace again with a larger --max-memory, or with fewer --stack-bytes",
     ),
     EndedBy.BUDGET: Ending(
-        "ended because the breakpoints could not be taken out for a while",
+        "ended because the breakpoints could not be taken out between bursts",
         "trace again with --budget 100, which leaves them in",
     ),
     # By Ctrl-C, by `q` on the full screen, or as nobody reads its tables any more.
@@ -59,11 +59,11 @@ ENDINGS = {
         "trace again, or with another gdb in GDBLEAK_GDB",
     ),
     EndedBy.STARVED: Ending(
-        "ended because gdbleak was stopped, or did not get to run",
+        "ended because gdbleak was stopped, or got no processor",
         "trace again when this host has less to do",
     ),
     EndedBy.DISARMED: Ending(
-        "ended because GDB took its breakpoints out, for a process that shares the memory",
+        "ended because GDB took its breakpoints out: another process shares the memory",
         "trace again when the process has no child of vfork that lives for long",
     ),
     EndedBy.CHILD_TRAPPED: Ending(

@@ -38,7 +38,7 @@ class Suspect:
 
     @property
     def reached_in_s(self) -> float | None:
-        """When it reaches its limit if it goes on like this."""
+        """When it reaches its limit at this rate."""
         if not self.grows or self.limit is None:
             return None
         return self.limit.left_bytes / self.trend.slope

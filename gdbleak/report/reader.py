@@ -55,7 +55,7 @@ def read_report(text: str, path: str) -> Report:
     if schema != SCHEMA:
         said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
         raise RecordingError(
-            f"{path} is no JSON report that this gdbleak reads: {said}",
+            f"{path} is not a JSON report that this gdbleak can read: {said}",
             "give a file written with --save, or with -o FILE.json",
         )
     try:

@@ -45,7 +45,7 @@ def rescue(pid: int | None = None) -> list[Rescue]:
 
 def _point_at(path: Path) -> Rescue:
     return Rescue(
-        f"{path} is damaged and says nothing of what to repair: look at the process with"
+        f"{path} is damaged and does not say what to repair: look at the process with"
         f" `gdbleak doctor {path.stem}`, then remove the file",
         ok=False,
     )
@@ -90,7 +90,7 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     repair(memory, journal, "rescue")
     done = journal.events[-1]
     said = [f"restored {done['restored']} of {found} places in its code"] if found else []
-    said += ["continued it, for it had been left stopped"] if done["continued"] else []
+    said += ["continued it: it had been left stopped"] if done["continued"] else []
     if not done["closed"]:
         return Rescue(f"{name}: {', '.join(said)}; the others could not be written", ok=False)
     journal.path.unlink()

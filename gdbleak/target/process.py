@@ -96,7 +96,8 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
         )
     if pid == os.getpid() or pid in iter_ancestors(os.getpid()):
         raise ProcessUnusableError(
-            f"process {pid} ({name}) is gdbleak itself or waits for it, and would freeze with it",
+            f"process {pid} ({name}) is gdbleak or one of its parents; to trace it would freeze"
+            " gdbleak too",
             "trace it from a shell that is not its child, for example in a second terminal",
         )
     if state in "ZX":
@@ -134,7 +135,7 @@ def _check_architecture(pid: int, status: dict[str, str]) -> None:
         )
     if header[18:20] != X86_64.elf_machine_number.to_bytes(2, "little"):
         raise ProcessUnusableError(
-            f"process {pid} ({status['Name']}) is no x86-64 program",
+            f"process {pid} ({status['Name']}) is not an x86-64 program",
             "gdbleak traces x86-64 programs only; see docs/limits.md",
         )
 
@@ -174,7 +175,7 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
     scope = YAMA.read_text().strip() if YAMA.exists() else "0"
     if owner != os.geteuid() and has_cap_sys_ptrace() and scope != "3":
         # /proc/PID/mem is a file of the owner, and so is the right to send signals.
-        cause += f": it belongs to user {_user(owner)}, for which CAP_SYS_PTRACE alone will not do"
+        cause += f": it belongs to user {_user(owner)}, and CAP_SYS_PTRACE alone is not enough"
         cure = "run as root or as that user, or with CAP_DAC_OVERRIDE and CAP_KILL too"
     elif os.geteuid() != 0 and owner != os.geteuid():
         cause += f": it belongs to user {_user(owner)}"

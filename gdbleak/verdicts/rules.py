@@ -56,7 +56,7 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
     if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
-        yield Word.SUSPECT, f"{_describe_few(facts)}, which lived within {facts.usual_life}"
+        yield Word.SUSPECT, f"{_describe_few(facts)}, which were freed within {facts.usual_life}"
     yield from _judge_flow(facts)
     if facts.freed and not (facts.old and facts.never_freed):
         yield Word.CHURN, _describe_freed(facts)
@@ -85,7 +85,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     if _is_replaced(story):
         yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
     if story.room.suffices and story.room.share >= REPLACED[0]:
-        yield Word.FEW, f"{kept}; older blocks of this size were freed, about as many"
+        yield Word.FEW, f"{kept}; about as many older blocks of this size were freed"
     if facts.falls:
         yield Word.CHURN, "many are freed at once, now and then"
     if story.room.share >= REPLACED[1]:
@@ -93,7 +93,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         share = round(100 * story.room.share)
         yield word, f"{kept}; +{rate}/s; older blocks of this size made room for {share} % of them"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
-        yield Word.SUSPECT, f"{kept}; {len(facts.old):,} blocks are few"
+        yield Word.SUSPECT, f"{kept}; only {count_of(len(facts.old), 'block')}"
     yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
 
 
@@ -191,7 +191,7 @@ def _describe_few(facts: Facts) -> str:
     if not count:
         return "no block was watched for long enough"
     if facts.freed and facts.old:
-        return f"{len(facts.old):,} of {facts.freed + count:,} are older than the others get"
+        return f"{len(facts.old):,} of {facts.freed + count:,} outlived the others"
     if count >= FEW and not facts.old:
         return f"{blocks}, none older than {format_seconds(facts.old_ns / 1e9)}"
     return blocks

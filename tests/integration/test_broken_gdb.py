@@ -43,7 +43,7 @@ BROKEN = {
 SILENT = {
     "hangs": ("echo wait; exec sleep 600", "does not answer within", "printed: wait"),
     "hangs in a child": ("sleep 600", "does not answer within"),
-    "endless words": ("exec yes no", "prints words without end", "printed: no"),
+    "endless words": ("exec yes no", "prints without end", "printed: no"),
 }
 
 # GDBs of which only the machine interface is broken. What they do with a line of it:

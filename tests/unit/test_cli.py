@@ -182,7 +182,7 @@ def test_error_is_two_lines_whatever_it_holds(trace, capsys):
 
 
 def test_no_recording(load, capsys):
-    load.side_effect = RecordingError("x is no recording of gdbleak")
+    load.side_effect = RecordingError("x is not a recording of gdbleak")
     assert cli.main(["report", "x"]) == 5
     assert "--save" in capsys.readouterr().err
 

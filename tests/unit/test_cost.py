@@ -28,7 +28,7 @@ def test_stops(usable_sizes, stops, load):
 @pytest.mark.parametrize(
     ("rate", "budget", "expected"),
     [
-        (Rate(0, 0), 30, "no allocations while it was measured"),
+        (Rate(0, 0), 30, "no allocations in the pilot"),
         (Rate(2.345, 2), 30, "2.3 allocations/s: {} halt it for about 0.1 % of the time"),
         (Rate(0, 1000), 30, "0 allocations/s: {} halt it for about 15 % of the time"),
         (Rate(1234, 1234), 100, "1,200 allocations/s: {} halt it for about 56 % of the time"),

@@ -125,8 +125,8 @@ def test_report_of_a_recording_that_was_cut_off(write):
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"\x7fELF\2\1\1", "no recording"),
-        (b"gdbleak2" + DATA[8:], "no recording"),
+        (b"\x7fELF\2\1\1", "not a recording"),
+        (b"gdbleak2" + DATA[8:], "not a recording"),
         (MAGIC, "cut off before its first event"),
         (MAGIC + FRAMES[1], "cut off before its first event"),
         (MAGIC + recordings.head(version=1), "version 1"),
@@ -167,7 +167,7 @@ DAMAGE = {
     "end's time is past all numbers": FRAMES[0] + FRAMES[1] + recordings.end(end_ns=10**400),
     "end's proof is a list": FRAMES[0] + recordings.end(verification=[1]),
     "end's stops are a word": FRAMES[0] + recordings.end(stops="many"),
-    "end's stopped time is no number": FRAMES[0] + recordings.end(stopped_s=float("nan")),
+    "end's stopped time is not a number": FRAMES[0] + recordings.end(stopped_s=float("nan")),
     "end's pause is without end": FRAMES[0] + recordings.end(longest_pause_ms=float("inf")),
     "end's proof has no letter": FRAMES[0]
     + recordings.end(

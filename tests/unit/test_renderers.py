@@ -153,7 +153,7 @@ def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
         ("one-site", "yes; seen to run on for 1.0 s"),
         (
             "incomplete",
-            "no: process 77 traces it, it is stopped, its code is not as it was",
+            "no: process 77 traces it, it is stopped, its code differs from its file",
         ),
         ("nothing-known", "unknown: the process has ended"),
         ("cut-off", "unknown: the recording is cut off"),

@@ -52,7 +52,7 @@ def test_it_fits(width):
 def test_what_it_says():
     text = as_text(LINEUP, 10, None, ascii_only=True)
     assert text.isascii()
-    assert "#1 reaches the 512 MiB of its control group in about 256 s, if it goes on" in text
+    assert "#1 reaches the 512 MiB of its control group in about 256 s, at this rate" in text
     assert "#1 runs in the container 3f2a1b0c9d8e\n" in text
     assert "#2 is Java: gdbleak sees native memory only" in text
     assert "#3" not in text.partition("Command")[2]

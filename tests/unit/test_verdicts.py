@@ -147,7 +147,7 @@ def test_evidence():
     assert evidence("two") == "2 blocks"
     assert evidence("from the middle on").endswith("/s from 6.0 s on")
     assert evidence("two among thousands") == (
-        "2 of 4,003 are older than the others get, which lived within 1.0 ms"
+        "2 of 4,003 outlived the others, which were freed within 1.0 ms"
     )
 
 
