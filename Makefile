@@ -1,5 +1,8 @@
 BIN := .venv/bin
-TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c
+# Most tests wait for most of their time.
+PYTEST = $(BIN)/pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c \
+	glibc_heap_real exactness
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,18 +30,20 @@ venv: .venv/for-check ## Make .venv with everything a developer needs
 demo: .venv/for-demo ## Trace a leaking program, then its fixed twin
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
-test: .venv/for-test ## Run the tests
-	$(BIN)/pytest -n 2 --dist loadfile tests/integration # they mostly wait
-	$(BIN)/pytest tests/agent tests/unit
+test: .venv/for-test ## Run the tests that matter most, in five minutes on two processors
+	$(PYTEST) --hypothesis-profile=quick -m 'not slow'
+
+test-all: .venv/for-test .venv/for-real gdbs ## Run all tests there are, in fifteen minutes
+	$(PYTEST) tests
 
 test-real: .venv/for-real ## Trace servers and interpreters of the distribution
-	$(BIN)/pytest tests/real
+	$(PYTEST) tests/real
 
 gdbs: .venv/for-gdbs ## Bring GDBs, C libraries and Pythons of other versions into .gdbs
 	.ci/gdbs .gdbs
 
 test-gdbs: gdbs ## Trace with each of them
-	$(BIN)/pytest -n 4 tests/gdbs # they mostly wait
+	$(PYTEST) tests/gdbs
 
 torture: .venv/for-test ## Run the long versions of the tests of safety, and measure the odds
 	GDBLEAK_TORTURE=25 $(BIN)/pytest -rP $(TORTURES:%=tests/integration/test_%.py) \
@@ -52,6 +57,7 @@ check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/vermin --quiet --no-tips -t=3.9- gdbleak
 	$(BIN)/vermin --quiet --no-tips -t=2.7- -t=3.4- gdbscripts
 
@@ -62,4 +68,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .gdbs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-real gdbs test-gdbs torture bench check wheel clean
+.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture bench check wheel clean

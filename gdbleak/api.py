@@ -22,6 +22,7 @@ from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
@@ -129,9 +130,9 @@ def record(
     check_journal(pid)
     target = inspect(pid)
     check_halt(pid, target.threads, limits.max_pause_ms)
-    with private_folder() as folder, LiveProcess(pid) as source:
+    with private_folder() as folder, ImageCache() as images, LiveProcess(pid, images) as source:
         modules = source.read_modules()
-        allocators = find_allocators(modules, source.read_search_order(), selection)
+        allocators = find_allocators(modules, source.read_search_order(), selection, images)
         plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
@@ -174,13 +175,17 @@ def record(
                 window.run(interruption)
             finished = Recording(str(recording))
             is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-            report = _report_on(finished, options, None if is_hurried else gdb, owner)
+            report = _report_on(finished, images, options, None if is_hurried else gdb, owner)
             verification = window.conclude(waits=_INTERRUPTED not in report.notes)
             return replace(report, verification=verification)
 
 
 def _report_on(
-    recording: Recording, options: ReportOptions, gdb: GdbProgram | None, owner: Owner | None
+    recording: Recording,
+    images: ImageCache,
+    options: ReportOptions,
+    gdb: GdbProgram | None,
+    owner: Owner | None,
 ) -> Report:
     """Make the report of a window that is over; Ctrl-C makes it one without names.
 
@@ -189,9 +194,9 @@ def _report_on(
 
     """
     try:
-        return make_report(recording, lambda module: module, options, gdb, owner, True)
+        return make_report(recording, lambda module: module, options, gdb, owner, True, images)
     except KeyboardInterrupt:
-        return make_report(recording, lambda module: module, options, None)
+        return make_report(recording, lambda module: module, options, None, images=images)
 
 
 def load(
@@ -216,8 +221,12 @@ def load(
 
     """
     root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
-    find_file = partial(find_again, sysroot=root.rstrip("/"), effort=Effort())
-    return make_report(Recording(os.fspath(path)), find_file, options, find_gdb())
+    with ImageCache() as images:
+        root = root.rstrip("/")
+        find_file = partial(find_again, sysroot=root, effort=Effort(), images=images)
+        return make_report(
+            Recording(os.fspath(path)), find_file, options, find_gdb(), images=images
+        )
 
 
 def make_report(
@@ -227,6 +236,7 @@ def make_report(
     gdb: GdbProgram | None,
     owner: Owner | None = None,
     interruptible: bool = False,
+    images: ImageCache | None = None,
 ) -> Report:
     """Make a report; without a GDB, which takes the longest, it has no names.
 
@@ -251,5 +261,5 @@ def make_report(
         notes.append(_INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    report = analyse(recording, modules, options, resolve)
+    report = analyse(recording, modules, options, resolve, images)
     return replace(report, notes=(*report.notes, *notes))

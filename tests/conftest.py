@@ -6,6 +6,9 @@ Whatever a test does, its targets must stand as they stood before, and nothing m
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -19,12 +22,28 @@ import psutil
 import pytest
 from support.box import Box
 from support.cli import Cli
+from support.fuzz import register_profiles
 from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
 from support.servers import Server
+from support.stuck import Stuck
+from support.workers import Dealer
 
 TARGETS = Path(__file__).parent / "targets"
 _PR_SET_CHILD_SUBREAPER = 36
+
+register_profiles()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones: one of these at the end would keep nobody but itself busy."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer | None:
+    """Deal out the tests as suits them, unless `--dist` asks for something else."""
+    return Dealer(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,21 +68,26 @@ def living_descendants() -> list[psutil.Process]:
 
 @pytest.fixture(scope="session")
 def build_target(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return a function that compiles a program of tests/targets, each only once."""
-    folder = tmp_path_factory.mktemp("targets")
-    built: dict[tuple[str, ...], Path] = {}
+    """Return a function that compiles a program of tests/targets, each only once.
+
+    The processes of `pytest -n` share what they compile.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "targets"
+    folder.mkdir(exist_ok=True)
 
     def build(source: str, *flags: str | Path, name: str = "") -> Path:
         name = name or Path(source).stem
-        key = (source, *map(str, flags), name)
-        if key not in built:
-            output = folder / str(len(built)) / name
-            output.parent.mkdir()
-            compiler = "c++" if source.endswith(".cpp") else "cc"
-            command = [compiler, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
-            subprocess.run([*command, "-o", output, TARGETS / source, *flags], check=True)
-            built[key] = output
-        return built[key]
+        words = repr((source, *map(str, flags), name))
+        output = folder / hashlib.sha256(words.encode()).hexdigest()[:16] / name
+        output.parent.mkdir(exist_ok=True)
+        with output.with_name("lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not output.exists():
+                compiler = "c++" if source.endswith(".cpp") else "cc"
+                command = [compiler, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+                subprocess.run([*command, "-o", output, TARGETS / source, *flags], check=True)
+        return output
 
     return build
 
@@ -108,6 +132,21 @@ def start_target(targets: list[Target]) -> Callable[..., Target]:
 def puppet(build_target: Callable[..., Path], start_target: Callable[..., Target]) -> Target:
     """Return a program that allocates when it is told to, and sleeps meanwhile."""
     return start_target(build_target("puppet.c"))
+
+
+@pytest.fixture
+def vforks(build_target: Callable[..., Path], start_target: Callable[..., Target]) -> Target:
+    """Return a program whose threads wait in the kernel when they are told to."""
+    return start_target(build_target("vforks.c"))
+
+
+@pytest.fixture
+def stuck(vforks: Target, home: Path) -> Iterator[Stuck]:
+    """Return what lets a thread of that program wait."""
+    (home / "mount").mkdir()
+    stuck = Stuck(vforks, home / "mount")
+    yield stuck
+    stuck.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from gdbleak.analysis.grouping import Key, part_of
 from gdbleak.analysis.images import Images
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.tally import Tally
+from gdbleak.elf.cache import ImageCache
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
@@ -44,17 +45,20 @@ class Collected:
     """Sentences about modules that could not be unwound through."""
 
 
-def collect(recording: Recording, modules: ModuleMap, options: ReportOptions) -> Collected:
+def collect(
+    recording: Recording, modules: ModuleMap, options: ReportOptions, cache: ImageCache
+) -> Collected:
     """Replay a recording, and add up its blocks by call stack.
 
     Args:
         recording: Read once from its first event to its last.
         modules: What the process had mapped, with the files to unwind through.
         options: Which blocks count.
+        cache: Keeps the files that earlier stages have read.
 
     """
     span = find_span(recording)
-    images = Images()
+    images = Images(cache)
     adder = _Adder(recording, modules, images, options, span)
     replay = Replay(
         recording.head.probes,

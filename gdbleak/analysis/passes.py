@@ -9,6 +9,7 @@ from gdbleak.analysis.estimates import estimate_sites
 from gdbleak.analysis.grouping import regroup
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.sites import Resolver, SiteMaker
+from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.reader import Recording, reading
 from gdbleak.report.model import Report
@@ -16,7 +17,11 @@ from gdbleak.report.suppressions import suppress
 
 
 def analyse(
-    recording: Recording, modules: ModuleMap, options: ReportOptions, resolve: Resolver
+    recording: Recording,
+    modules: ModuleMap,
+    options: ReportOptions,
+    resolve: Resolver,
+    images: ImageCache | None = None,
 ) -> Report:
     """Return the report of a recording.
 
@@ -25,13 +30,14 @@ def analyse(
         modules: What the process had mapped, with the files to unwind through.
         options: What the report is about.
         resolve: Turns return addresses into frames.
+        images: Keeps the files that earlier stages have read.
 
     Raises:
         RecordingError: the recording is damaged.
 
     """
     with reading(recording.path):
-        collected = collect(recording, modules, options)
+        collected = collect(recording, modules, options, images or ImageCache())
         frames_of = resolve({at for key in collected.tallies for at in key.stack.addresses})
         wrappers = Wrappers(options.skip)
         tallies, labels = regroup(collected.tallies, options.by, frames_of, wrappers)

@@ -1,4 +1,4 @@
-"""What unwinding needs to know of x86-64: its registers, and how its calls look.
+"""x86-64 for the unwinder: its registers, and how its calls look.
 
 Register numbers: System V ABI, AMD64 supplement, figure "DWARF Register Number Mapping"; who
 saves them: the same, 3.2.1; encodings: Intel's manual, volume 2, 2.1 and CALL.
@@ -25,8 +25,8 @@ CALLEE_SAVED = frozenset(
 )
 
 _MAX_CALL_BYTES = 7
-# call rel32, or lea disp32(%rip). What they refer to is looked at without being taken: the next
-# one may begin in it.
+# call rel32, or lea disp32(%rip). The displacement is looked at and not consumed, because the next
+# match may begin in it.
 _REFERENCE = re.compile(rb"(?:\xe8|[\x48\x4c]\x8d[\x05\r\x15\x1d%\x2d\x35=])(?=(.{4}))", re.DOTALL)
 
 
@@ -50,9 +50,9 @@ def ends_in_call(code: bytes) -> bool:
 
 
 def iter_referred(code: bytes) -> Iterator[int]:
-    """Yield which places in `code` it calls or takes the address of, as offsets.
+    """Yield the offsets in `code` that its instructions call or take the address of.
 
-    A byte that only looks like one of these hardly ever refers to the code by chance.
+    Bytes that only look like such an instruction hardly ever refer to the code.
     """
     for match in _REFERENCE.finditer(code):
         target = match.end() + 4 + int.from_bytes(match.group(1), "little", signed=True)
@@ -61,7 +61,7 @@ def iter_referred(code: bytes) -> Iterator[int]:
 
 
 def _size_of_indirect_call(operand: bytes) -> int:
-    """Size of `ff /2` with the operand that begins with these bytes; 0 for another instruction."""
+    """Return the size of `ff /2` with the operand that begins so; 0 for another instruction."""
     mod, operation, rm = operand[0] >> 6, operand[0] >> 3 & 7, operand[0] & 7
     if operation != 2:
         return 0

@@ -51,21 +51,22 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=within(Bounds(1), int),
         default=10,
         metavar="N",
-        help="show the N largest call stacks; json and csv hold all (default: 10)",
+        help="show the N largest call stacks; json and csv hold all (default: %(default)s)",
     )
     group.add_argument(
         "--sort",
         choices=SORTS,
         default=ReportOptions.sort,
         help="order by verdict, leaks first, and then by outstanding bytes; or by bytes, or number "
-        "of blocks, alone (default: verdict)",
+        "of blocks, alone (default: %(default)s)",
     )
     group.add_argument(
         "--older",
         type=within(bounds_of(ReportOptions, "older_ms"), float),
         default=ReportOptions.older_ms,
         metavar="MS",
-        help="only blocks at least MS milliseconds old at the end are outstanding (default: 500)",
+        help="only blocks at least MS milliseconds old at the end are outstanding "
+        "(default: %(default)g)",
     )
     group.add_argument(
         "--min-size",
@@ -85,7 +86,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=within(bounds_of(ReportOptions, "max_frames"), int),
         default=ReportOptions.max_frames,
         metavar="N",
-        help="unwind at most N frames of a stack (default: 64)",
+        help="unwind at most N frames of a stack (default: %(default)s)",
     )
     group.add_argument(
         "--skip",
@@ -108,7 +109,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         choices=BY,
         default=ReportOptions.by,
         help="what makes a row: a call stack; the function, line or module of callers; a thread; "
-        "or a range of sizes (default: stack)",
+        "or a range of sizes (default: %(default)s)",
     )
     group.add_argument(
         "--suppress",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tabulate import tabulate
-
 from gdbleak.bounds import Bounds
 from gdbleak.commands.arguments import within
 from gdbleak.errors import NoSuchProcessError
+from gdbleak.renderers.columns import draw_table, numbers, words
 from gdbleak.target.processes import Candidate, describe_process, find_processes
 from gdbleak.text.lines import cut, printable
 from gdbleak.text.units import format_bytes, format_seconds
@@ -82,9 +81,13 @@ def _pid_or_name(text: str) -> int | str:
 
 def _table(candidates: list[Candidate]) -> str:
     rows = [
-        [pid, format_seconds(age_s), format_bytes(rss), printable(cut(command, _COMMAND_WIDTH))]
+        [
+            str(pid),
+            format_seconds(age_s),
+            format_bytes(rss),
+            printable(cut(command, _COMMAND_WIDTH)),
+        ]
         for pid, age_s, rss, command in candidates
     ]
-    align = ("right", "right", "right", "left")
-    headers = ["PID", "Age", "Resident", "Command"]
-    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True) + "\n"
+    columns = (*numbers("PID", "Age", "Resident"), *words("Command"))
+    return draw_table(columns, rows, "simple") + "\n"

@@ -1,1 +1,1 @@
-"""GDB: the program, its machine interface, and the one that reads symbols."""
+"""GDB: which program, a running one by its machine interface, and one that reads symbols."""

@@ -1,7 +1,7 @@
-"""A GDB under our control, through its machine interface.
+"""A running GDB, through its machine interface.
 
-`records` parses the lines; reading is our own: a reply is known by its token, a dead GDB by the
-end of its output, and nothing ever waits for quiet.
+`records` parses the lines. A reply is known by its token, and a dead GDB by the end of its output;
+nothing waits until GDB is quiet.
 Source of the protocol: GDB manual, "GDB/MI Output Syntax".
 """
 
@@ -13,34 +13,34 @@ import os
 import re
 import selectors
 import signal
-import struct
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gdbleak.debugger.blank_program import write_blank_program
 from gdbleak.debugger.program import SAFE_OPTIONS, GdbProgram, safe_environment
 from gdbleak.debugger.records import parse
 from gdbleak.errors import DebuggerFailedError
 
-# Beside the options for safety. No symbols and no libraries are read, so that the pause of the
-# target does not depend on their size. Asynchronous, so that GDB listens while the target runs and
-# can be told to detach without an interrupt, which would be a SIGINT to the target. Displaced
-# stepping, GDB's default, stays on: without it GDB halts every other thread at each breakpoint,
-# and each time their epoll_wait comes back with EINTR.
+# These come beside the options for safety. No symbols and no libraries are read, so that the pause
+# of the target does not depend on their size. GDB works asynchronously: it listens while the target
+# runs, and can be told to detach without an interrupt, which would be a SIGINT to the target.
+# Displaced stepping, GDB's default, stays on: without it GDB halts every other thread at each
+# breakpoint, and each time their epoll_wait comes back with EINTR.
 _OPTIONS = (
     "--readnever",
     *("-iex", "set auto-solib-add off"),
     *("-iex", "set exec-file-mismatch off"),
     *("-iex", "set mi-async on"),
-    # With more threads its end takes longer, and the guard waits for that.
+    # With more threads GDB takes longer to end, and the guard waits for that.
     *("-iex", "maint set worker-threads 0"),
     *("-iex", "set displaced-stepping auto"),
-    # "All" leaves out SIGINT, and SIGTRAP. That must not pass: our breakpoints are made of it.
+    # "all" leaves out SIGINT and SIGTRAP. SIGTRAP must not pass: our breakpoints are made of it.
     *("-ex", "handle all nostop noprint pass"),
     *("-ex", "handle SIGINT nostop noprint pass"),
-    # A SIGSTOP is how GDB halts threads; passed on, its own would leave the target stopped.
+    # GDB halts threads by SIGSTOP; if it passed, it would leave the target stopped.
     *("-ex", "handle SIGSTOP nostop noprint nopass"),
     # The signals of job control are the target's own; they take effect at the detach.
     *("-ex", "handle SIGTSTP SIGTTIN SIGTTOU nostop print pass"),
@@ -49,12 +49,10 @@ _OPTIONS = (
 
 END_TIMEOUT_S = 10.0
 PIPE_BYTES = 1 << 20
-"""How much GDB can say before somebody reads it: of some 10,000 threads that start."""
+"""How much GDB can write before we read it: the start of some 10,000 threads."""
 _F_SETPIPE_SZ = 1031  # fcntl(2), since Linux 2.6.35; Python names it since 3.10
 
-_DT_DEBUG = 21
-
-# GDB tells of these in words alone.
+# GDB tells of these only in words for people.
 _JOB_CONTROL = re.compile(r" received signal (SIGTSTP|SIGTTIN|SIGTTOU),")
 _CHILD = re.compile(r"\[Detaching after (v?)fork from child (?:process (\d+))?")
 _PYTHON_ERROR = re.compile(r"\w+(Error|Exception)\b")
@@ -69,10 +67,7 @@ class DebuggerSilentError(DebuggerFailedError):
 
 
 class Debugger:
-    """A running GDB.
-
-    Everything but the constructor may raise DebuggerDiedError, once GDB has ended.
-    """
+    """A running GDB. Every method may raise DebuggerDiedError once GDB has ended."""
 
     def __init__(
         self,
@@ -89,28 +84,28 @@ class Debugger:
             script: Absolute path of a Python file for GDB to load, or None.
             folder: A private folder that stays until GDB has ended, its current one.
             machine: `e_machine` of the target.
-            life: A descriptor for GDB to hold open as long as it lives, or None.
+            life: A descriptor that GDB holds open as long as it lives, or None.
 
         """
-        # Given as the program, an empty one keeps GDB from reading the symbols of the real one in
-        # the moment of the attach; as the root of the target's files, an empty folder keeps it
-        # from reading the C library, which `auto-solib-add off` does not.
-        _write_blank_program(folder / "blank", machine)
+        # A blank program keeps GDB from reading the symbols of the real one during the attach. An
+        # empty folder as the root of the target's files keeps it from reading the C library, which
+        # `auto-solib-add off` does not.
+        write_blank_program(folder / "blank", machine)
         (folder / "empty").mkdir()
         self.events: list[dict[str, Any]] = []
-        """Asynchronous records that nobody has taken yet."""
+        """Asynchronous records, as long as nobody has taken them."""
         self.children = 0
-        """How many processes the target has started, which GDB lets go."""
+        """How many processes the target has started; GDB lets them go."""
         self.forked: list[int] = []
-        """The PIDs of those that were not made by vfork and that nobody has taken yet."""
+        """The PIDs of those not made by vfork, as long as nobody has taken them."""
         self.stop_signal: str | None = None
-        """The last signal of job control that somebody has sent to the target."""
+        """The last signal of job control that was sent to the target, by name."""
         self.is_halted = False
-        """Whether GDB has reported that the target was halted, and not that it runs again."""
+        """Whether the target is halted, by what GDB has reported last."""
         self.complaint = ""
-        """The last error of Python that GDB has told of, such as one of the script."""
+        """The last error of Python that GDB has printed, such as one in the script."""
         self.halted_by: str | None = None
-        """The signal that has halted it last, if it was one."""
+        """The signal that has halted it last, by name; None if something else has."""
         self._token = 0
         self._results: dict[int | None, dict[str, Any]] = {}
         self._console: list[str] = []
@@ -132,14 +127,14 @@ class Debugger:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        """Process id of GDB; of a script that has started it, until that is noticed."""
+        """Process id of GDB, or of the script that has started it until that is noticed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input = self._process.stdin
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
-        with suppress(OSError):  # more than an unprivileged user may have, or an old kernel has
-            # GDB tells of each thread that starts, and must not wait for us to read it.
+        with suppress(OSError):  # it may be more than this user may have, or this kernel knows
+            # GDB writes a line for each thread that starts, and must not wait until we read it.
             fcntl.fcntl(self._output, _F_SETPIPE_SZ, PIPE_BYTES)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
@@ -149,10 +144,10 @@ class Debugger:
         return self._output.fileno()
 
     def execute(self, command: str, timeout_s: float) -> tuple[dict[str, Any], str]:
-        """Run a machine-interface command.
+        """Run a machine-interface command, and wait for its answer.
 
         Returns:
-            Its result record, and the console output that preceded it.
+            Its result record, and the console output before that.
 
         Raises:
             DebuggerFailedError: GDB refused it, or did not answer in time.
@@ -171,18 +166,18 @@ class Debugger:
             self._read(deadline - time.monotonic())
 
     def ask(self, command: str) -> int:
-        """Send a machine-interface command, and return by which token to ask for its answer."""
+        """Send a machine-interface command; return the token of its answer, for `answer`."""
         self._token += 1
         self._console.clear()
         self._send(f"{self._token}{command}\n")
         return self._token
 
     def tell(self, command: str) -> None:
-        """Send a machine-interface command whose answer nobody waits for."""
+        """Send a machine-interface command, and do not ask for its answer."""
         self._send(f"{command}\n")
 
     def answer(self, token: int) -> tuple[dict[str, Any], str] | None:
-        """Return what `execute` would, or None as long as there is no answer.
+        """Return what `execute` returns, or None as long as GDB has not answered.
 
         Raises:
             DebuggerFailedError: GDB refused the command.
@@ -201,18 +196,18 @@ class Debugger:
         return self.execute(f"-interpreter-exec console {json.dumps(command)}", timeout_s)[1]
 
     def poll(self, timeout_s: float = 0) -> None:
-        """Take in what GDB has said, or says next; return when it says nothing for so long."""
+        """Take in what GDB has written; if there is nothing, wait for so long."""
         self._read(timeout_s)
 
     def forget(self) -> None:
-        """Forget what there was to say of another target."""
+        """Forget what GDB has told of the target before."""
         self.events.clear()
         self.children = 0
         self.forked.clear()
         self.stop_signal = None
 
     def wait_until_halted(self, timeout_s: float) -> None:
-        """Wait until GDB has reported that the target was halted, or has ended.
+        """Wait until GDB has reported that the target is halted, or has ended.
 
         Raises:
             DebuggerFailedError: it did not in time.
@@ -223,16 +218,16 @@ class Debugger:
             self.wait(max(deadline - time.monotonic(), 0))
 
     def wake(self) -> None:
-        """Continue GDB, in case somebody has stopped it."""
+        """Continue GDB, in case it was stopped by a signal."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, timeout_s: float) -> None:
-        """Take in what GDB says next.
+        """Take in what GDB writes next.
 
         Raises:
-            DebuggerFailedError: it says nothing in time.
+            DebuggerFailedError: it writes nothing in time.
 
         """
         if not self._selector.select(timeout_s):
@@ -242,15 +237,15 @@ class Debugger:
         self._read(0)
 
     def end(self) -> None:
-        """End a GDB that does not obey; at a SIGTERM it would not detach either."""
+        """Kill a GDB that does not obey; at a SIGTERM it would not detach either."""
         if self._process.poll() is None:
-            # With its whole session: the program may be a script that has started GDB.
+            # Its whole session, because the program may be a script that has started GDB.
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
-        """End it and let go of its pipes, once or again."""
+        """Kill it and close its pipes, once or again."""
         self.end()
         self._selector.close()
         self._input.close()
@@ -260,7 +255,7 @@ class Debugger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End GDB, which has no target any more."""
+        """Let GDB exit, which has no target any more."""
         try:
             with suppress(DebuggerDiedError):  # which is what is wanted
                 self._send("-gdb-exit\n")
@@ -299,7 +294,7 @@ class Debugger:
             self._console.append(words)
         elif _PYTHON_ERROR.match(words):
             self.complaint = words.strip()
-        # Which of the two it tells in has changed between versions.
+        # Which of the two streams this comes on differs between versions.
         child = _CHILD.match(words)
         self.children += bool(child)
         if child and child[2] and not child[1]:
@@ -312,33 +307,3 @@ class Debugger:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         return DebuggerDiedError(f"gdb (process {self.pid}) {how}")
-
-
-def _write_blank_program(path: Path, machine: int) -> None:
-    """Write an ELF program of nothing but a dynamic section that says "no list of libraries".
-
-    There GDB looks first for the dynamic linker's list (DT_DEBUG), and then does without it: it
-    would read each of its entries in the moment of the attach, and look for each library's file.
-    The section lies where no process has memory, because GDB prefers the memory to the file.
-    Layout: System V ABI, chapters 4 and 5.
-    """
-    address, names = 1 << 62, b"\0.dynamic\0.shstrtab\0"
-    dynamic = struct.pack("<4Q", _DT_DEBUG, 0, 0, 0)
-    head, segment, section = 64, 56, 64
-    at_dynamic = head + segment
-    at_names = at_dynamic + len(dynamic)
-    size = at_names + len(names)
-    path.write_bytes(
-        b"\x7fELF\x02\x01\x01"
-        + bytes(9)
-        + struct.pack("<HHIQQQI", 2, machine, 1, address, head, size, 0)
-        + struct.pack("<HHHHHH", head, segment, 1, section, 3, 2)
-        + struct.pack("<IIQQQQQQ", 1, 5, 0, address, address, size, size, 4096)
-        + dynamic
-        + names
-        + bytes(section)
-        + struct.pack(
-            "<IIQQQQIIQQ", 1, 6, 2, address + at_dynamic, at_dynamic, len(dynamic), 0, 0, 8, 16
-        )
-        + struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at_names, len(names), 0, 0, 1, 0)
-    )

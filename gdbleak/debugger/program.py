@@ -1,4 +1,4 @@
-"""The GDB of this host: where it is, and how every GDB of ours is started."""
+"""The GDB of this host: where it is, and with which options every GDB is started."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gdbleak.text.lines import cut
 SAFE_OPTIONS: tuple[str, ...] = (
     "-nx",
     "-q",
-    # Files of the target may bring scripts along: OBJFILE-gdb.py, .debug_gdb_scripts, .gdbinit.
+    # Files of the target may bring scripts: OBJFILE-gdb.py, .debug_gdb_scripts, .gdbinit.
     *("-iex", "set auto-load off"),
     *("-iex", "set auto-load safe-path /dev/null"),
-    # Since GDB 12; older ones print an error and go on, and `safe_environment` does it for them.
+    # Since GDB 12; older ones print an error and go on, and `safe_environment` switches it off.
     *("-iex", "set debuginfod enabled off"),
     *("-iex", "set confirm off"),
     *("-iex", "set pagination off"),
@@ -39,18 +39,18 @@ SAFE_OPTIONS: tuple[str, ...] = (
     # The C locale of `safe_environment` would make it ASCII.
     *("-iex", "set host-charset UTF-8"),
 )
-"""Options of every GDB of ours: settings that must stand before a file is loaded."""
+"""Options of every GDB: settings that must be made before a file is loaded."""
 
 _PROBE = "python import json, sys; print(json.dumps([gdb.VERSION, '%d.%d' % sys.version_info[:2]]))"
 _PROBE_TIMEOUT_S = 15
 _PROBE_BYTES = 1 << 16
 _QUOTED = 160
-"""How much of what a broken GDB has printed is quoted at most."""
+"""How many characters of what a broken GDB has printed are quoted."""
 _INSTALL = (
     "install one with `apt-get install gdb`, `yum install gdb` or `pip install 'gdbleak[gdb]'`"
 )
 _NOISE = ("warning: ", "Undefined set ", "Undefined maint")
-"""What a GDB says that lacks one of our settings."""
+"""How lines begin that a GDB prints which lacks one of our settings."""
 _TELLING = re.compile(r"(?i)error\b|cannot|not supported")
 _POINT_IT = "set it to the path of a gdb with Python"
 _POINT = _POINT_IT.replace(" it ", " GDBLEAK_GDB ")
@@ -69,10 +69,10 @@ class GdbProgram:
 def find_gdb() -> GdbProgram:
     """Return the GDB that `$GDBLEAK_GDB` names, else that on PATH, else that beside this Python.
 
-    Where `pip` has put one beside this Python, that need not be on PATH.
+    `pip` may have put one beside this Python, in a folder that is not on PATH.
 
     Raises:
-        DebuggerMissingError: there is none, it does not run, or it was built without Python.
+        DebuggerMissingError: there is no GDB, it does not run, or it was built without Python.
 
     """
     wanted = os.environ.get("GDBLEAK_GDB")
@@ -81,7 +81,7 @@ def find_gdb() -> GdbProgram:
         if wanted:
             raise _misnamed(wanted)
         raise DebuggerMissingError(
-            "there is no gdb on this host's PATH, nor beside gdbleak's Python",
+            "there is no gdb on this host's PATH or beside gdbleak's Python",
             f"{_INSTALL}, or {_POINT}",
         )
     path = str(Path(found).absolute())
@@ -89,7 +89,7 @@ def find_gdb() -> GdbProgram:
     for line in output.splitlines():
         try:
             version, python = json.loads(line)
-        except (ValueError, TypeError):  # words of another kind
+        except (ValueError, TypeError):  # a line of another kind
             continue
         if isinstance(version, str) and isinstance(python, str):
             return GdbProgram(path, version, python)
@@ -97,7 +97,7 @@ def find_gdb() -> GdbProgram:
 
 
 def _misnamed(wanted: str) -> DebuggerMissingError:
-    """Say what is wrong with a GDBLEAK_GDB that leads to nothing that can be run."""
+    """Return an error that tells why GDBLEAK_GDB does not name a program."""
     path = Path(wanted)
     if path.is_dir():
         reason = "which is a folder"
@@ -115,7 +115,7 @@ def _misnamed(wanted: str) -> DebuggerMissingError:
 
 
 def find_another(path: str) -> str | None:
-    """Return the path of a gdb of this host that is not that one, if there is one."""
+    """Return the path of another gdb of this host, or None."""
     for other in _iter_programs():
         with suppress(OSError):  # one of the two has just been removed
             if not Path(other).samefile(path):
@@ -124,7 +124,7 @@ def find_another(path: str) -> str | None:
 
 
 def _iter_programs() -> Iterator[str]:
-    """Yield the programs called gdb: those on PATH, then the one that pip has installed for us."""
+    """Yield the paths of programs called gdb: those on PATH, then the one that pip installs."""
     for folder in (*os.get_exec_path(), sysconfig.get_path("scripts")):
         found = shutil.which("gdb", path=folder)
         if found:
@@ -132,7 +132,7 @@ def _iter_programs() -> Iterator[str]:
 
 
 def _run(path: str) -> tuple[str, str]:
-    """Return what a GDB prints that is asked for its version, and how it has ended.
+    """Ask a GDB for its version; return what it prints, and how it ended.
 
     Raises:
         DebuggerMissingError: it does not run.
@@ -173,7 +173,7 @@ def _run(path: str) -> tuple[str, str]:
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[str, bool]:
-    """Return what a process prints until a time, and whether that is more than may be."""
+    """Return what a process prints until a time, and whether that is too much."""
     assert process.stdout is not None
     output = b""
     while len(output) < _PROBE_BYTES:
@@ -188,7 +188,7 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[str, bool]
 
 
 def _failed(path: str, output: str, end: str) -> DebuggerMissingError:
-    """Say what is wrong with a GDB that has not told its version."""
+    """Return an error that tells why a GDB did not print its version."""
     line = _quote(output.replace(f"{path}: ", ""))
     if not line or "exit status" not in end:
         return DebuggerMissingError(
@@ -210,7 +210,7 @@ def _advise(path: str, install: str = _INSTALL) -> str:
 
 
 def _quote(output: str) -> str:
-    """Return the first line that tells a person something: of a traceback that is the last."""
+    """Return the first line that tells a person something; of a traceback, the last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if any(line.startswith("Traceback (") for line in lines):
         lines.reverse()
@@ -234,11 +234,11 @@ def _explain(path: str, error: OSError) -> str:
 
 
 def safe_environment() -> dict[str, str]:
-    """Return the environment every GDB of ours is started in: no debuginfod, English messages.
+    """Return the environment of every GDB: no debuginfod, English messages.
 
-    GDB 10 and 11 know debuginfod, but only this variable switches it off. The variables of Python
-    are meant for another Python than the one inside GDB, and packages in the home folder are not
-    meant for GDB at all: that may be another user's, under sudo.
+    In GDB 10 and 11, only a variable switches debuginfod off. Variables of Python are left out,
+    because they are meant for another Python than the one inside GDB. So are packages in the home
+    folder, which under sudo may be another user's.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     ours = {"DEBUGINFOD_URLS": "", "LC_ALL": "C"}

@@ -12,12 +12,12 @@ _NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}]')
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """Return a line as a record; what is none is output, as the words of a script are."""
+    """Return a line as a record; any other line, such as one that a script prints, is `output`."""
     text = line.decode(errors="replace")
     brackets = _NO_BRACKETS.sub("", text)
     while (inner := brackets.replace("[]", "").replace("{}", "")) != brackets:
         brackets = inner
-    if not brackets:  # on half a list the parser does not end
+    if not brackets:  # the parser never ends on half a list
         with suppress(ValueError, TypeError, IndexError):
             return dict(gdbmiparser.parse_response(text))
     return {"type": "output", "message": None, "payload": text}

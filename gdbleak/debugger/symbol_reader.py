@@ -1,9 +1,10 @@
-"""A run of the GDB that reads symbols: as whom, of what, and until when.
+"""One run of the GDB that reads symbols: as which user, of which files, and for how long.
 
 A file may lead GDB to others: by .gnu_debuglink, by .gnu_debugaltlink, by the names of split debug
-information. What these are, nobody can know beforehand. So where the process is another user's, GDB
-runs as that user, who can open all that without us. It gets descriptors, no paths that may have
-changed meanwhile. And it is ended when it stands still, as at a FIFO, or works for too long.
+information. They cannot be known beforehand. So where the process is another user's, GDB runs as
+that user, who could open them anyway. It gets descriptors instead of paths, because another file
+may have taken a path meanwhile. GDB is ended when it stands still, as at a FIFO, or works for too
+long.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,11 @@ from gdbleak.recording.outside_values import read_json
 from gdbleak.target.owners import Owner
 
 STILL_S = 3.0
-"""A GDB that has done nothing for so long waits for what never comes."""
+"""A GDB that has done nothing for so long waits for something that never comes."""
 LOOK_S = 0.05
 
 WORK_S, BYTES_A_S = 8.0, 4 << 20
-"""Seconds of the processor for a run, and for how many bytes of its files one more is allowed."""
+"""Seconds of the processor for a run, and how many bytes of its files allow one more."""
 MEMORY_BYTES, MEMORY_A_BYTE = 512 << 20, 8
 """How much memory GDB may hold, and how much more for each byte of its files."""
 
@@ -43,94 +44,90 @@ _SCRIPT = (
     "python import os; os.utime('answer.json', (0, 0));"
     " exec(compile(open('symbols.py').read(), 'symbols.py', 'exec'))"
 )
-"""By names in the current folder, for its owner may not enter those around it. That it has begun
-shows by the time of the answer."""
+"""It uses names in the current folder, because its user may not enter the folders around it. The
+time of the answer tells that it has begun."""
 
 _ANSWER_BYTES = 64 << 20
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
 Question = list[tuple[str, list[int]]]
-"""Of each file, its path and link-time addresses in it."""
+"""For each file, its path and link-time addresses in it."""
 Answers = list[dict[str, Any]]
+"""For each file, what `gdbscripts/gdbleak_symbols.py` writes."""
+Process = subprocess.Popen[bytes]
 
 
-def run(
-    gdb: GdbProgram,
-    question: Question,
-    timeout_s: float,
-    owner: Owner | None,
-    debug_files: Sequence[str],
-    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
-) -> tuple[Answers, str]:
-    """Run GDB once.
+@dataclass(frozen=True)
+class SymbolReader:
+    """What one GDB is asked, and within which bounds it works."""
 
-    Args:
-        gdb: The program.
-        question: What it is asked.
-        timeout_s: When it is ended, whatever it does.
-        owner: As whom it runs; None for ourselves.
-        debug_files: What else it will read, as far as that is known.
-        start: Calls the function that starts it, or returns None where nothing is to be started.
+    gdb: GdbProgram
+    question: Question
+    timeout_s: float
+    """When it is ended, whatever it does."""
+    debug_files: Sequence[str]
+    """Paths of what else it will read, as far as that is known."""
+    start: Callable[[Callable[[], Process]], Process | None]
+    """Calls the function that starts GDB, or returns None where nothing is to be started."""
 
-    Returns:
-        The answers that it got to, and why there is no further one.
+    def run(self, owner: Owner | None) -> tuple[Answers, str]:
+        """Run GDB once.
 
-    """
-    try:
-        if owner is None:
-            return _run_once(gdb, question, timeout_s, owner, debug_files, start)
-        # Nobody else may enter the folder of root's own GDB, as a rule. That one is run with
-        # root's right to read, and no other.
-        for attempt in (owner, replace(owner, reads_all=True)):
-            with suppress(PermissionError, subprocess.SubprocessError):
-                return _run_once(gdb, question, timeout_s, attempt, debug_files, start)
-    except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
-        return [], f"GDB could not be run: {error}"
-    return [], (
-        f"user {owner.user}, who may choose what they lead to, cannot run {gdb.path};"
-        " install gdb where every user can"
-    )
+        Args:
+            owner: The user that it runs as; None for ourselves.
 
+        Returns:
+            The answers that it gave, and why there are not more.
 
-def _run_once(
-    gdb: GdbProgram,
-    question: Question,
-    timeout_s: float,
-    owner: Owner | None,
-    debug_files: Sequence[str],
-    start: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes] | None],
-) -> tuple[Answers, str]:
-    """Run GDB as one user; as `run`.
-
-    Raises:
-        PermissionError: that user cannot run it.
-        SubprocessError: we cannot become that user.
-        OSError, WriteError: nobody could run it at the moment.
-
-    """
-    with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
-        files = [_open(path, stack) for path, _ in question]
-        answer = _prepare(folder, question, files, owner, stack)
-        made_ns = os.fstat(answer).st_mtime_ns
-        process = start(partial(_start, gdb, folder, files, owner, leash))
-        if process is None:
-            return [], "cancelled"
-        read: list[int | str] = [*(file for file in files if file is not None), *debug_files]
-        sizes = sum(map(_room, read))
+        """
         try:
-            _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
-            failure = _watch(process, timeout_s, WORK_S + sizes / BYTES_A_S)
-        finally:
-            leash.end(process)
-        if owner and os.fstat(answer).st_mtime_ns == made_ns:
-            raise PermissionError(f"user {owner.user} has not run a script in {gdb.path}")
-        names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
-        return [*_iter_answers(answer, names)], failure
+            if owner is None:
+                return self._run_as(owner)
+            # A GDB that belongs to root often lies where other users may not enter. It is run again
+            # with the right of root to read, and with no other right.
+            for attempt in (owner, replace(owner, reads_all=True)):
+                with suppress(PermissionError, subprocess.SubprocessError):
+                    return self._run_as(attempt)
+        except (OSError, WriteError) as error:  # no room for the folder, or GDB is gone
+            return [], f"GDB could not be run: {error}"
+        return [], (
+            f"user {owner.user}, who may choose what they lead to, cannot run {self.gdb.path};"
+            " install gdb where every user can"
+        )
+
+    def _run_as(self, owner: Owner | None) -> tuple[Answers, str]:
+        """Run GDB as one user.
+
+        Raises:
+            PermissionError: that user cannot run it.
+            SubprocessError: we cannot become that user.
+            OSError, WriteError: no user could run it at the moment.
+
+        """
+        question = self.question
+        with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
+            files = [_open(path, stack) for path, _ in question]
+            answer = _prepare(folder, question, files, owner, stack)
+            made_ns = os.fstat(answer).st_mtime_ns
+            process = self.start(partial(_start, self.gdb, folder, files, owner, leash))
+            if process is None:
+                return [], "cancelled"
+            read: list[int | str] = [file for file in files if file is not None]
+            sizes = sum(map(_room, [*read, *self.debug_files]))
+            try:
+                _limit_memory(process.pid, MEMORY_BYTES + MEMORY_A_BYTE * sizes)
+                failure = _watch(process, self.timeout_s, WORK_S + sizes / BYTES_A_S)
+            finally:
+                leash.end(process)
+            if owner and os.fstat(answer).st_mtime_ns == made_ns:
+                raise PermissionError(f"user {owner.user} has not run a script in {self.gdb.path}")
+            names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
+            return [*_iter_answers(answer, names)], failure
 
 
 def _open(path: str, stack: ExitStack) -> int | None:
-    """Return a descriptor of a file, so that nobody can put another into its place."""
+    """Return a descriptor of a file, whose place another file cannot take; None without it."""
     try:
         file = open_regular(path)
     except OSError:
@@ -146,7 +143,7 @@ def _prepare(
     owner: Owner | None,
     stack: ExitStack,
 ) -> int:
-    """Write what GDB reads in its folder; return a descriptor of what it will write."""
+    """Write what GDB reads into its folder; return a descriptor of the file it will write."""
     request = [
         {"file": path if file is None else f"/proc/self/fd/{file}", "addresses": addresses}
         for file, (path, addresses) in zip(files, question)
@@ -155,7 +152,7 @@ def _prepare(
     shutil.copyfile(script_path("gdbleak_symbols.py"), folder / "symbols.py")
     answer = os.open(folder / "answer.json", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
     stack.callback(os.close, answer)
-    if owner:  # it may write to that file, and put nothing into its place
+    if owner:  # that user may write to the file, and not put another in its place
         os.fchmod(answer, 0o600)
         os.fchown(answer, owner.user, owner.group)
         for name in ("request.json", "symbols.py"):
@@ -166,7 +163,7 @@ def _prepare(
 
 def _start(
     gdb: GdbProgram, folder: Path, files: Sequence[int | None], owner: Owner | None, leash: Leash
-) -> subprocess.Popen[bytes]:
+) -> Process:
     environment = safe_environment()
     if owner:
         kept = {name: environment[name] for name in _KEPT_VARIABLES if name in environment}
@@ -184,7 +181,7 @@ def _start(
 
 
 def _room(file: int | str) -> int:
-    """Return how many bytes of a file there really are: one may be all holes."""
+    """Return how many bytes of a file are on the disk: it may be all holes."""
     try:
         found = os.stat(file)  # noqa: PTH116 - it may be a descriptor
     except OSError:
@@ -193,15 +190,15 @@ def _room(file: int | str) -> int:
 
 
 def _limit_memory(pid: int, size: int) -> None:
-    """Bound the memory that a process writes to, which is all of it since Linux 4.7."""
+    """Bound the memory that a process may write to: since Linux 4.7 all of it counts."""
     try:
         resource.prlimit(pid, resource.RLIMIT_DATA, (size, size))
     except (OSError, ValueError):  # it has ended, or a lower limit holds already
         return
 
 
-def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) -> str:
-    """Wait for the end of GDB, or for a reason to end it; return why there is no more."""
+def _watch(process: Process, timeout_s: float, work_s: float) -> str:
+    """Wait until GDB ends, or must be ended; return why there are not more answers."""
     began_s = changed_s = time.monotonic()
     before: tuple[str, ...] = ()
     while process.poll() is None:
@@ -216,7 +213,7 @@ def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) ->
         if now_s - began_s > timeout_s:
             return f"GDB had not read them after {round(timeout_s, 1):g} s"
         if now_s - changed_s > STILL_S:
-            return "GDB waited for something that did not come, as for who writes to a FIFO"
+            return "GDB waited for something that did not come, such as data from a FIFO"
         if worked_s > work_s:
             return f"GDB had not read them after {work_s:.0f} s of work"
     status = process.returncode
@@ -227,7 +224,7 @@ def _watch(process: subprocess.Popen[bytes], timeout_s: float, work_s: float) ->
 def _progress(pid: int) -> tuple[tuple[str, ...], float]:
     """Return counts that grow with all that a process does, and for how long it has worked.
 
-    GDB may be a script that has started the real one, whose counts are among them.
+    GDB may be a script that has started the real one, so the counts of children are added.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -240,7 +237,7 @@ def _progress(pid: int) -> tuple[tuple[str, ...], float]:
     except OSError:  # the kernel does not count it, or it is another user's
         read = ""
     worked_s = (int(fields[11]) + int(fields[12])) / _TICKS_A_S
-    # Who is ready to run does not wait for anybody, but for a processor.
+    # A process that is ready to run waits only for a processor, and does not stand still.
     waited = str(time.monotonic()) if fields[0] == "R" else ""
     done = (*fields[7:13], read, waited)
     for child in children:
@@ -250,7 +247,7 @@ def _progress(pid: int) -> tuple[tuple[str, ...], float]:
 
 
 def _iter_answers(answer: int, names: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what the script wrote; a line it had no time or room to finish ends that."""
+    """Yield what the script wrote, up to a line that it could not finish."""
     data = os.pread(answer, min(os.fstat(answer).st_size, _ANSWER_BYTES), 0)
     for line in data.splitlines():
         try:
@@ -267,7 +264,7 @@ def _iter_answers(answer: int, names: dict[str, str]) -> Iterator[dict[str, Any]
 
 
 def _is_answer(found: Any) -> bool:
-    """Whether it is one: whose process GDB runs as may write what it likes."""
+    """Return whether this is an answer: the user that GDB runs as may write anything."""
     if not isinstance(found, dict):
         return False
     if not all(isinstance(found.get(key, ""), (str, type(None))) for key in ("error", "problem")):

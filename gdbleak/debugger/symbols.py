@@ -1,10 +1,9 @@
-"""Addresses to functions, by a GDB that has no process: the target was released before."""
+"""Names of functions, by a GDB without a process; the target has been released before."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from gdbleak.debugger.program import GdbProgram
-from gdbleak.debugger.symbol_reader import Question, run
+from gdbleak.debugger.symbol_reader import Process, Question, SymbolReader
 from gdbleak.elf.image import DEBUG_FILES
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.report.model import Frame
@@ -22,10 +21,10 @@ from gdbleak.target.owners import Owner, owner_of_file
 from gdbleak.text.rust_names import unescape
 
 TIMEOUT_S = 120
-"""For all modules of one `resolve` together."""
+"""How long one `resolve` may take, for all modules together."""
 
 FAILURES = 3
-"""After as many modules over which GDB has ended or stood still, the others have no names."""
+"""After so many modules over which GDB has died or stood still, the others stay without names."""
 
 _Request = tuple[Module, list[Frame]]
 _Answer = dict[str, Any]
@@ -38,28 +37,28 @@ def locate(address: int, modules: ModuleMap) -> Frame:
 
 
 class Symbolizer:
-    """Names the functions at return addresses; `notes` says in sentences where it could not."""
+    """Names the functions at return addresses; `notes` has a sentence where it could not."""
 
     def __init__(self, gdb: GdbProgram, modules: ModuleMap, owner: Owner | None = None) -> None:
         """Prepare.
 
         Args:
-            gdb: Who reads the symbols.
-            modules: Where functions are.
-            owner: Whose process it is, where that is another's than ours; else GDB runs as whoever
-                owns a file.
+            gdb: The program that reads symbols.
+            modules: The modules of the process.
+            owner: The user of the process, if not ours; without it, GDB runs as the owner of each
+                file.
 
         """
         self._owner = owner
         self.notes: list[str] = []
         self._gdb = gdb
         self._modules = modules
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._lock = Lock()
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Have a `resolve` in another thread end at once, and every later one."""
+        """Make a `resolve` in another thread, and every later one, end at once."""
         with self._lock:
             self._cancelled = True
             if self._process and self._process.returncode is None:
@@ -83,7 +82,8 @@ class Symbolizer:
 
         failed: dict[str, list[str]] = defaultdict(list)
         incomplete: dict[str, list[str]] = defaultdict(list)
-        # The program lies below its libraries and takes longest: should time run out, it is last.
+        # The program, which lies below its libraries and takes longest, comes last: time may run
+        # out.
         by_address = sorted(wanted.items(), key=lambda item: item[0].start, reverse=True)
         for (module, frames), answer in self._ask(by_address):
             if "error" in answer:
@@ -114,9 +114,9 @@ class Symbolizer:
     def _ask_as(
         self, owner: Owner | None, requests: Sequence[_Request], deadline: float
     ) -> Iterator[tuple[_Request, _Answer]]:
-        """Pair requests with answers; behind a module that kills GDB, start a new one.
+        """Pair requests with answers; after a module that kills GDB, start a new one.
 
-        Of those that do, only a few are tried.
+        After some such modules the others are not tried.
         """
         failures = 0
         failure = _timed_out()
@@ -132,19 +132,18 @@ class Symbolizer:
     def _run_gdb(
         self, requests: Sequence[_Request], left_s: float, owner: Owner | None
     ) -> tuple[list[_Answer], str]:
-        """Run GDB once; return the answers it got to, and why there is no further one."""
+        """Run GDB once; return the answers that it gave, and why there are not more."""
         question: Question = []
         for module, frames in requests:
             assert module.file
-            # A return address is behind the call, and may belong to the next line already.
+            # A return address is behind the call, and may already belong to the next line.
             addresses = [frame.address - 1 - module.bias for frame in frames]
             question.append((module.file, addresses))
         debug_files = [path for module, _ in requests if (path := _debug_file(module))]
-        return run(self._gdb, question, left_s, owner, debug_files, self._start)
+        reader = SymbolReader(self._gdb, question, left_s, debug_files, self._start)
+        return reader.run(owner)
 
-    def _start(
-        self, start: Callable[[], subprocess.Popen[bytes]]
-    ) -> subprocess.Popen[bytes] | None:
+    def _start(self, start: Callable[[], Process]) -> Process | None:
         with self._lock:
             if not self._cancelled:
                 self._process = start()
@@ -152,7 +151,7 @@ class Symbolizer:
 
 
 def _debug_file(module: Module) -> str | None:
-    """Return where the separate debug file of a module is installed, if it is."""
+    """Return where the separate debug file of a module would be installed, if it has a build-id."""
     build_id = module.build_id or ""
     return str(DEBUG_FILES / build_id[:2] / f"{build_id[2:]}.debug") if build_id else None
 

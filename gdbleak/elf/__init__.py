@@ -1,1 +1,1 @@
-"""What stands in an ELF file, read with care: its maker may have meant harm. Pure."""
+"""ELF files, read with care: whoever made one may have meant harm. Pure."""

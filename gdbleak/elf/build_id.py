@@ -1,4 +1,4 @@
-"""The build-id that the linker has written into an ELF file. Pure.
+"""The build-id, by which the linker has named an ELF file. Pure.
 
 Layout: System V ABI, chapter 5, "Note Section".
 """
@@ -12,14 +12,16 @@ HEADER_SIZE = 4096
 
 _PT_NOTE, _NT_GNU_BUILD_ID = 4, 3
 _MAX_BYTES = 64
-"""Linkers write 8 to 20; a longer one is no name of a file."""
+"""Linkers write 8 to 20."""
 
 
 def parse_build_id(header: bytes, read: Callable[[int, int], bytes]) -> str | None:
-    """Return the GNU build-id of a 64-bit little-endian ELF file, or of its image in memory.
+    """Return the GNU build-id, in hexadecimal, of a 64-bit little-endian ELF file.
+
+    The image of a file in memory will do. None without a build-id, or for another kind of file.
 
     Args:
-        header: The beginning of the file.
+        header: The first bytes of the file; program headers behind them are not looked at.
         read: Returns the bytes at a file offset, given offset and size.
 
     """

@@ -1,4 +1,4 @@
-"""Functions of an ELF file by name and by address, read without a Python object for each symbol.
+"""The functions of an ELF file by name and by address, without a Python object for each symbol.
 
 Layout: System V ABI, chapter 4, "Symbol Table"; `Elf64_Sym` is name, info, other, section, value,
 size.
@@ -32,7 +32,7 @@ class FunctionSymbol:
     address: int
     size: int
     is_indirect: bool = False
-    """True when the address is of a resolver, which returns the function's (STT_GNU_IFUNC)."""
+    """The address is that of a resolver, which returns the function's (STT_GNU_IFUNC)."""
 
 
 class FunctionTable:
@@ -42,9 +42,9 @@ class FunctionTable:
         """Take a symbol table and its string table.
 
         Args:
-            symbols: What the symbol table holds.
-            strings: What the string table holds.
-            spend: Called with how many steps, and how many bytes of memory, are needed; it raises
+            symbols: The symbol table.
+            strings: Its string table.
+            spend: Called with the number of steps and of bytes in memory that are needed; it raises
                 where that is too much.
 
         """
@@ -53,13 +53,13 @@ class FunctionTable:
         self._spend = spend
 
     def name_of(self, number: int) -> str:
-        """Return the name of a symbol by its number; empty where there is none."""
+        """Return the name of a symbol by its number; empty for a number that the table lacks."""
         symbol = self._symbols.read(number * _SYMBOL.size, 4)
         name = self._strings.read(int.from_bytes(symbol, "little"), _LONGEST_NAME)
         return name.partition(b"\0")[0].decode(errors="replace")
 
     def find(self, names: Iterable[str]) -> dict[str, FunctionSymbol]:
-        """Return those of the functions that the table defines, by name."""
+        """Return by name those functions among `names` that the table defines."""
         wanted = dict(self._iter_offsets(names))
         found: dict[str, FunctionSymbol] = {}
         if not wanted:
@@ -78,9 +78,9 @@ class FunctionTable:
             yield from _SYMBOL.iter_unpack(chunk[: len(chunk) // _SYMBOL.size * _SYMBOL.size])
 
     def find_extent(self, address: int) -> range | None:
-        """Return the addresses of the function that spans one.
+        """Return the addresses of the function that one address is in.
 
-        Where the table does not say how long a function is, it goes up to the next.
+        A function whose size the table does not tell goes up to the next.
         """
         starts, sizes = self._extents
         index = bisect_right(starts, address) - 1

@@ -1,6 +1,6 @@
 """A line for every allocation and every free. Pure.
 
-The ledger says what a call has done: what is written here is what a report counts.
+The ledger decides what a call has done, so the lines show what a report counts.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class EventLines:
         """Begin.
 
         Args:
-            probes: Of the recording.
-            functions: Of the recording.
-            modules: Of the target.
-            epoch_ns: When the clock of the recording was 0, since 1970.
+            probes: Probes of the recording.
+            functions: Functions of the recording.
+            modules: Modules of the target.
+            epoch_ns: When the clock of the recording was 0, in nanoseconds since 1970.
 
         """
         self._probes = [*probes]
@@ -49,11 +49,11 @@ class EventLines:
         self._replay = Replay(self._probes, functions, self._retired.append)
 
     def feed(self, event: Event, caller: int) -> Iterator[str]:
-        """Yield the lines of an event; most entries and returns of calls have none of their own.
+        """Yield the lines of an event; most entries and returns have none.
 
         Args:
             event: What was recorded next.
-            caller: To where it returns, if it is a return.
+            caller: The return address, if it is a return.
 
         """
         self._retired.clear()
@@ -101,7 +101,7 @@ class EventLines:
     def _freed(
         self, time_ns: int, thread: int | str, name: str, address: int, block: Block | None
     ) -> str:
-        """Return the line of a free; None is a block from before the window."""
+        """Return the line of a free; `block` is None if it is older than the window."""
         size = str(block.size) if block else "-"
         age = format_seconds((time_ns - block.born_ns) / 1e9) if block else "older"
         return self._line(time_ns, thread, name, size, address, age)

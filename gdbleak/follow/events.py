@@ -19,7 +19,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Events:
-    """Writes a line for each; a reader that is slow reads them after the window."""
+    """Writes a line for each event; a slow reader gets the last ones after the window."""
 
     patience_s: float | None = None
 
@@ -36,7 +36,7 @@ class Events:
         with GrowingRecording(recording.path, recording.head.probes, len(MAGIC)) as growing:
             sys.stdout.write(f"{HEADER}\n")
             while not lifeline.ended:
-                # What comes behind that may be more than --max-events admits.
+                # What follows may be more than --max-events admits.
                 _write(lines, growing, lifeline.latest.recorded_bytes)
                 lifeline.wait(POLL_S)
             _write(lines, growing, None)

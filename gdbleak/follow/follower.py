@@ -1,4 +1,4 @@
-"""The process that looks on, as the one sees it whose window it is."""
+"""The process that shows an open window, seen from the process that has the window."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _TERMINAL_SIGNALS = {
     *(signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP),
     *(signal.SIGTTIN, signal.SIGTTOU),
 }
-"""What a terminal sends to both processes, or to one that is in its background.
+"""What a terminal sends to both processes, or to one in its background.
 
-All of it is for the window to heed; the one that looks on learns of the end by its lifeline."""
+Only the window heeds them; the process that shows it learns of the end by its lifeline."""
 
 
 class Follower:
@@ -59,8 +59,8 @@ class Follower:
             view: What to run.
             subject: What to show.
             folder: A private folder that stays until it has ended.
-            on_report: Called, in a thread of its own, with each report that the view pickles;
-                None for one that writes to standard output.
+            on_report: Called in a thread of its own with each report that the view pickles;
+                None for a view that writes to standard output.
 
         Raises:
             WriteError: there is no room in the folder.
@@ -68,7 +68,7 @@ class Follower:
         """
         self._view = view
         self.is_cut_off = False
-        """Whether Ctrl-C came while what it had to show was waited for."""
+        """Whether Ctrl-C came while it was waited for at the end."""
         scratch = folder / "follow"
         try:
             scratch.mkdir()
@@ -101,7 +101,7 @@ class Follower:
         self._relay = Relay(self._process.stdout, on_report) if on_report else None
 
     def tell(self, progress: Progress) -> None:
-        """Say where the window stands; where nobody looks on any more, end it as Ctrl-C does."""
+        """Tell how far the window is; if the view has ended, end the window as Ctrl-C does."""
         try:
             os.write(self._lifeline.fileno(), encode(progress))
         except BlockingIOError:  # it is busy
@@ -119,7 +119,7 @@ class Follower:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Say that the window has ended, and wait until everything is shown; Ctrl-C cuts it off."""
+        """Tell that the window has ended, and wait until all is shown, or until Ctrl-C."""
         self._lifeline.close()
         try:
             self._wait()
@@ -138,7 +138,7 @@ class Follower:
             try:
                 self._process.wait(POLL_S)
             except subprocess.TimeoutExpired:
-                # One that was stopped would never end.
+                # A stopped process would never end.
                 if time.monotonic() > give_up_s or read_state(self._process.pid) == "T":
                     self._kill()
             else:

@@ -1,4 +1,4 @@
-"""The pipe by which a window says where it stands; its end is the end of the window."""
+"""The pipe by which a window tells how far it is; the pipe ends when the window does."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from gdbleak.capture.limits import Progress
 
 
 def encode(progress: Progress) -> bytes:
-    """Return the line that says where a window stands; short enough for a pipe to take it whole."""
+    """Return the line that tells how far a window is; a pipe takes it whole or not at all."""
     return json.dumps(asdict(progress)).encode() + b"\n"
 
 
 class Lifeline:
-    """The reading end."""
+    """The end of the pipe that is read."""
 
     def __init__(self, file: int) -> None:
         self.latest: Progress | None = None
-        """What was said last; None before the window was open."""
+        """What was told last; None before the window was open."""
         self.ended = False
         self._file = file
         self._rest = b""
 
     def wait(self, timeout_s: float, other: int | None = None) -> bool:
-        """Wait until something is said, and take it in.
+        """Wait until something is told, and read it.
 
         Args:
-            timeout_s: For how long.
-            other: Another file, to wait until that can be read.
+            timeout_s: How long to wait.
+            other: A file descriptor; the wait also ends when it can be read.
 
         Returns:
             Whether the other file can be read.

@@ -23,15 +23,15 @@ from gdbleak.report.model import Report
 from gdbleak.target.proc import read_state
 
 REFRESH_S = 1.0
-"""How often there is a new report at most."""
+"""There is a new report at most once in this time."""
 TICK_S = 0.2
-"""How often the screen is drawn at least: its size may have changed."""
+"""The screen is drawn at least once in this time: its size may have changed."""
 SILENCE_S = 0.5
-"""A window that says nothing for so long may have been stopped."""
+"""A window that tells nothing for so long may have been stopped."""
 
 
 class Reports:
-    """The latest report, made in a thread of its own: meanwhile keys are heeded."""
+    """The latest report, made in a thread of its own, so that keys are heeded meanwhile."""
 
     def __init__(self, subject: Subject) -> None:
         subject = replace(subject, options=replace(subject.options, sort="verdict"))
@@ -40,7 +40,7 @@ class Reports:
         self._thread: Thread | None = None
         self.latest: Report | None = None
         self.problem = ""
-        """Why there is none, or no later one."""
+        """Why there is no report, or no newer one."""
 
     def refresh(self, progress: Progress) -> None:
         """Have a report made, if it is time for one."""
@@ -67,7 +67,7 @@ class Live:
     pid: int
     budget_percent: float
     sort: str
-    """How the screen is sorted in the beginning, one of `gdbleak.follow.screen.SORTS`."""
+    """How the screen is sorted at first; a value of `gdbleak.follow.screen.SORTS`."""
     modes: Modes
     """How the terminal was set before."""
     color: bool
@@ -119,7 +119,7 @@ class Live:
                 self._draw(screen, report, progress, terminal)
 
     def _yield_terminal(self, terminal: Terminal, silent_s: float) -> None:
-        """Leave the terminal to others while the process whose window it is stands stopped."""
+        """Leave the terminal to others while the process that has the window is stopped."""
         if not terminal.is_entered:
             if silent_s < SILENCE_S and terminal.is_ours:
                 terminal.enter()

@@ -1,4 +1,4 @@
-"""What the process that looks on does: run the view that `Follower` has pickled."""
+"""The process that shows an open window: it runs the view that `Follower` has pickled."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gdbleak.follow.view import Subject, View
 from gdbleak.host.streams import standard_output
 
 NICENESS = 10
-"""The target and those who trace it come first."""
+"""The target and the processes that trace it come first."""
 
 
 def main(path: str) -> None:
-    """Run the view that a file holds; its end is the end of the window."""
+    """Run the view that a file holds, until the window ends."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     os.nice(NICENESS)
     view: View
     subject: Subject
     try:
         pickled = Path(path).read_bytes()
-    except FileNotFoundError:  # gdbleak was interrupted meanwhile, and has cleared up
+    except FileNotFoundError:  # gdbleak was interrupted meanwhile, and has cleaned up
         return
     view, subject = pickle.loads(pickled)
     try:

@@ -12,13 +12,13 @@ from gdbleak.report.model import Frame
 
 
 class Names:
-    """What is known of return addresses; for a large program, reading symbols takes seconds."""
+    """Names of return addresses; reading the symbols of a large program takes seconds."""
 
     def __init__(self, subject: Subject, waits: bool) -> None:
         """Begin.
 
         Args:
-            subject: Whose addresses they are.
+            subject: The window whose addresses they are.
             waits: Whether to wait for names, or to do without those that are not known yet.
 
         """

@@ -44,7 +44,7 @@ class Relay:
         self._thread.start()
 
     def finish(self, quietly: bool) -> None:
-        """Wait until the last report was handed on; raise what that has raised."""
+        """Wait until the last report was handed on; raise what its receiver has raised."""
         self._thread.join()
         if self._error and not quietly:
             raise self._error
@@ -57,5 +57,5 @@ class Relay:
             except EOFError:
                 pass
             except Exception as error:
-                # The pipe is closed then, which ends the one that writes to it, and the window.
+                # Closing the pipe ends the process that writes to it, and so the window.
                 self._error = error

@@ -1,4 +1,4 @@
-"""The screen of a window that is open: what stands on it, and what keys do to that."""
+"""The screen of an open window: what stands on it, and what keys change."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from gdbleak.renderers.content import describe_caller, stack_lines
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import printable
 from gdbleak.text.sparkline import draw_bars
-from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds
+from gdbleak.text.units import format_bytes, format_count, format_percent, format_seconds, plural
 
 HELP = "q end  p pause  sort v verdict b bytes n blocks g growth o oldest  enter stack"
 
 SORTS = {"v": "verdict", "b": "bytes", "n": "blocks", "g": "growth", "o": "oldest"}
 _HEADERS = ("Bytes", "Blocks", "Growth/s", "Oldest", "Verdict", "Trend")
 _LEFT_OUT = ("Oldest", "Trend", "Blocks", "Verdict")
-"""What a narrow terminal has no room for, in this order."""
+"""Columns that are left out on a narrow terminal, in this order."""
 _CALLER_WIDTH = 24
-"""Characters of a caller that there has to be room for beside all of them."""
+"""How many characters of a caller there has to be room for."""
 _BAR_COUNT = 8
 _MOST = 200
 """How many rows one can scroll through."""
 _LATE_S = 3.0
-"""From which age on it is said how old the report is."""
+"""The age from which on the screen says how old its report is."""
 _VERDICT_STYLES = {"leak": "red", "leak?": "red", "growing": "yellow"}
 
 _Key = tuple[str, tuple[int, ...]]
 
 
 def identify(site: Site) -> _Key:
-    """Return what a site is known by from one report to the next.
+    """Return what identifies a site from one report to the next.
 
-    Inlined functions are not among its frames before its symbols were read.
+    Inlined functions do not count: they are only known once symbols were read.
     """
     return site.kind, tuple(frame.address for frame in site.frames if not frame.inlined)
 
@@ -77,7 +77,7 @@ class Screen:
     """First row of the table that is shown."""
 
     def press(self, key: str, report: Report | None) -> None:
-        """Do what a key asks for; those that mean nothing do nothing."""
+        """Do what a key asks for; keys without a meaning do nothing."""
         if key in SORTS:
             self.sort = SORTS[key]
         elif key == "p":
@@ -93,7 +93,7 @@ class Screen:
     def draw(
         self, report: Report | None, progress: Progress | None, width: int, height: int
     ) -> list[Text]:
-        """Return the lines of the screen, none wider and not more than there is room for."""
+        """Return the lines of the screen, within its width and height in characters."""
         head = [*self._head(report, progress), Text()]
         room = max(height - len(head) - 1, 0)
         body = list(self._body(report, width, room)) if report else []
@@ -104,7 +104,7 @@ class Screen:
         return lines
 
     def _head(self, report: Report | None, progress: Progress | None) -> Iterator[Text]:
-        """Yield what is watched, how it stands, and what that costs."""
+        """Yield what is watched, how far the window is, and what it costs."""
         if not progress:
             yield Text(f"attaching to process {self.pid}", "bold")
             return
@@ -117,7 +117,8 @@ class Screen:
         yield title
         state = (
             f"{format_seconds(progress.elapsed_s)} of {format_seconds(progress.duration_s)}"
-            f"   {format_count(progress.outstanding)} blocks outstanding"
+            f"   {format_count(progress.outstanding)}"
+            f" {plural(progress.outstanding, 'block')} outstanding"
         )
         if report:
             rss, before = report.memory.rss_after, report.memory.rss_before
@@ -220,5 +221,5 @@ class Screen:
         return sites[:_MOST]
 
     def _index(self, keys: Sequence[_Key]) -> int:
-        """Return where the selected row is; the first one, when it has gone."""
+        """Return the index of the selected row; that of the first one if it is gone."""
         return keys.index(self._selected) if self._selected in keys else 0

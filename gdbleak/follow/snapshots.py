@@ -1,4 +1,4 @@
-"""Reports of a window that is still open, each made as that of a finished one is."""
+"""Reports of an open window, each made as the report of a finished one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 
 from gdbleak.analysis.passes import analyse
 from gdbleak.capture.limits import Progress
+from gdbleak.elf.cache import ImageCache
 from gdbleak.follow.names import Names
 from gdbleak.follow.view import Subject
 from gdbleak.recording.end import UNFINISHED, End, EndedBy, Verification
@@ -15,38 +16,39 @@ from gdbleak.report.model import Report
 from gdbleak.target.proc import memory_status, resident_set
 
 SHARE, FREE_S = 0.2, 1.0
-"""Of a processor's time, how much snapshots take, beside one second in all: each reads the
-recording from its start."""
+"""Share of a processor that snapshots may take, and seconds beyond that: each reads the recording
+from its start."""
 
 
 class Snapshots:
-    """Makes reports, none before its time has come."""
+    """Makes reports, one for each interval."""
 
     def __init__(self, subject: Subject, interval_s: float, names: Names) -> None:
         """Begin.
 
         Args:
             subject: What the reports are about.
-            interval_s: How often there is to be one.
-            names: Of its functions.
+            interval_s: Seconds between two of them.
+            names: Names of its functions.
 
         """
         self._subject = subject
         self._interval_s = interval_s
         self._names = names
+        self._images = ImageCache()
         self._due_s = interval_s
         self._spent_s = 0.0
 
     def is_due(self, elapsed_s: float) -> bool:
-        """Whether it is time for a report; of those that were missed, one is made up for."""
+        """Whether it is time for a report; several that were missed are made up for by one."""
         return elapsed_s >= self._due_s and self._spent_s <= FREE_S + SHARE * elapsed_s
 
     def take(self, progress: Progress) -> Report:
-        """Return a report of the window up to where it stands.
+        """Return a report of the window so far.
 
         Raises:
             RecordingError: the recording cannot be read.
-            WriteError: there is no room for what GDB reads.
+            WriteError: there is no room for the file that GDB reads.
 
         """
         recording = Recording(self._subject.path, progress.recorded_bytes)
@@ -64,7 +66,7 @@ class Snapshots:
         return self._report(recording, progress.elapsed_s)
 
     def take_last(self) -> Report | None:
-        """Return the report of a window that has ended, if it has lasted until one was due."""
+        """Return the report of a window that has ended; None if none was due by then."""
         recording = Recording(self._subject.path)
         end_ns = (recording.end or UNFINISHED).end_ns or 0
         elapsed_s = (end_ns - (recording.opened_ns or 0)) / 1e9
@@ -73,7 +75,8 @@ class Snapshots:
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
         began_s = time.process_time()
         modules = ModuleMap(self._subject.modules)
-        report = analyse(recording, modules, self._subject.options, self._names.resolve)
+        options = self._subject.options
+        report = analyse(recording, modules, options, self._names.resolve, self._images)
         self._spent_s += time.process_time() - began_s
         latest_s = elapsed_s // self._interval_s * self._interval_s
         self._due_s = max(self._due_s + self._interval_s, latest_s)

@@ -18,7 +18,7 @@ POLL_S = 0.5
 
 
 def iter_reports(subject: Subject, lifeline: Lifeline, interval_s: float) -> Iterator[Report]:
-    """Yield a report at each interval of a window, those that fall on its end included."""
+    """Yield a report at each interval of a window, also one that falls on its end."""
     snapshots = Snapshots(subject, interval_s, Names(subject, waits=True))
     while not lifeline.ended:
         lifeline.wait(POLL_S)
@@ -32,7 +32,7 @@ def iter_reports(subject: Subject, lifeline: Lifeline, interval_s: float) -> Ite
 
 @dataclass(frozen=True)
 class Tables:
-    """Writes reports, each at once and whole, behind a line that says when it was made."""
+    """Writes each report as it is made, after a line that says when that was."""
 
     interval_s: float
     renderer: Renderer

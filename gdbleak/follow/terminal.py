@@ -1,7 +1,8 @@
 """A terminal for a full screen: never waited for, and always given back as it was.
 
-It is opened anew, so that not to wait for it holds for nobody else who writes to it. Sources:
-termios(3), console_codes(4), and XTerm Control Sequences for the alternate screen.
+It is opened anew: that it does not block then holds for this file alone, and not for others who
+write to the terminal. Sources: termios(3), console_codes(4), and XTerm Control Sequences for the
+alternate screen.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Terminal:
         """Open it; nothing is changed.
 
         Raises:
-            OSError: there is none.
+            OSError: this process has no terminal.
 
         """
         self.file = os.open(PATH, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -53,7 +54,7 @@ class Terminal:
 
     @property
     def is_ours(self) -> bool:
-        """Whether our job is the one in its foreground."""
+        """Whether our job is in its foreground."""
         return os.tcgetpgrp(self.file) == os.getpgrp()
 
     @property
@@ -66,7 +67,7 @@ class Terminal:
         return termios.tcgetattr(self.file)
 
     def enter(self) -> None:
-        """Change to the full screen, and have keys come as they are pressed, without an echo."""
+        """Change to the full screen; keys are read as they are pressed, and not echoed."""
         self._modes = self.read_modes()
         modes = self.read_modes()
         modes[3] &= ~(termios.ICANON | termios.ECHO)
@@ -81,11 +82,11 @@ class Terminal:
             self.restore(modes)
 
     def restore(self, modes: Modes) -> None:
-        """Set it as it was, and leave the full screen, whoever has entered it."""
+        """Set its modes as they were, and leave the full screen, which another process may show."""
         with suppress(termios.error, OSError):  # it has been closed
-            if self.is_ours:  # the shell that has put us aside has set its own
+            if self.is_ours:  # a shell that has put us aside has set its own
                 termios.tcsetattr(self.file, termios.TCSANOW, modes)
-            # What was not taken yet may end in the midst of an escape sequence.
+            # What was written so far may end in the middle of an escape sequence.
             self._pending = self._pending and b"\x18" + _HOME.encode()
             self._write(_LEAVE)
             give_up_s = time.monotonic() + LEAVE_TIMEOUT_S
@@ -94,7 +95,7 @@ class Terminal:
                 self._write("")
 
     def show(self, lines: list[str]) -> None:
-        """Draw a screen, unless the one before has not been taken yet."""
+        """Draw a screen, unless the one before was not taken yet."""
         self._write("")
         if not self._pending:
             text = "\r\n".join(_CLEAR_LINE + line for line in lines)
@@ -121,7 +122,7 @@ class Terminal:
         os.close(self.file)
 
     def _write(self, text: str) -> None:
-        """Write as much as it takes now, of this and of what it did not take before."""
+        """Write as much as the terminal takes now, of what is left from before and of this."""
         self._pending += text.encode("utf-8", "replace")
         with suppress(BlockingIOError):
             while self._pending:

@@ -1,4 +1,4 @@
-"""What a process that looks on is given, and what it has to do."""
+"""What the process that shows a window is given, and what it has to do."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from gdbleak.target.owners import Owner
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at."""
+    """The window that is shown."""
 
     path: str
-    """Of the recording that grows."""
+    """Path of its recording, which still grows."""
     modules: tuple[Module, ...]
     options: ReportOptions
     gdb: GdbProgram
     owner: Owner | None = None
-    """Whose process it is, where that is another's than ours."""
+    """The owner of the target; None if it is our own process."""
 
 
 class View(Protocol):
-    """A way to look at a window while it is open; it is pickled, to be run elsewhere."""
+    """A way to show a window while it is open; it is pickled and run in another process."""
 
     @property
     def patience_s(self) -> float | None:
-        """How long after the window it may go on; None for as long as its reader takes."""
+        """How many seconds it may go on after the window; None for as long as its reader takes."""
 
     def run(self, subject: Subject, lifeline: Lifeline) -> None:
-        """Show it until the lifeline says that the window has ended, or end it by returning."""
+        """Show the window until the lifeline says that it has ended; returning earlier ends it."""
 
     def clean_up(self) -> None:
-        """Undo, in the process whose window it is, what it may have left when it was killed."""
+        """Undo, in the process that has the window, what a killed view may have left."""

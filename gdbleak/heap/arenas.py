@@ -4,8 +4,8 @@ Source: malloc/malloc.c and malloc/arena.c, glibc 2.17 to 2.43; the layouts are 
 `gdbleak.heap.layouts`. In a stripped library `main_arena` has no symbol, but an empty bin points
 at itself, twice, and the arenas form a ring.
 
-The process runs on meanwhile: nothing is believed that only one word says, and every loop over
-what it says has a limit.
+The process runs on meanwhile: nothing is believed that only one word says, and every loop that
+follows its words has a limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 
 _ARENAS_LIMIT = 4096
 _EMPTY_LIMIT = 1000
-"""An arena has 127 bins, and hardly anything else looks like one that is empty."""
+"""How many words that look like empty bins are tried: an arena has 127, others are rare."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Arena:
 
     @property
     def bins(self) -> range:
-        """What the links of the first and last chunk of each bin point to, as to a chunk."""
+        """The heads of its bins: their first and last chunks link to these addresses."""
         first = self.address + self.layout.bins - FORWARD
         return range(first, first + 16 * BINS, 16)
 
     @property
     def fast_bins(self) -> range:
-        """The heads of its fast bins, if it has any."""
+        """The heads of its fast bins; empty if it has none."""
         if self.layout.fast_bins is None:
             return range(0)
         first = self.address + self.layout.fast_bins
@@ -68,12 +68,19 @@ class Arena:
 
     @property
     def end(self) -> int:
-        """What is behind it."""
+        """The address behind it."""
         return self.address + self.layout.size
 
 
 def find_arenas(memory: Snapshot, words: Sequence[int], start: int) -> list[Arena]:
-    """Return the arenas, the main one first, or nothing if it is not among `words` from `start`."""
+    """Return the arenas, the main one first; nothing if the main one is not found.
+
+    Args:
+        memory: The memory of the process.
+        words: The writable data of libc, as 64-bit words.
+        start: The address of the first word.
+
+    """
     empty_bins = [
         start + 8 * index
         for index, word in enumerate(words[:-1])
@@ -89,9 +96,9 @@ def find_arenas(memory: Snapshot, words: Sequence[int], start: int) -> list[Aren
 
 
 def arenas_of_heap(memory: Snapshot, address: int) -> list[Arena]:
-    """Return all arenas, told by the heap around the address of a block that is not in the main.
+    """Return all arenas, found from a block of any but the main one; nothing if there are none.
 
-    Return nothing where no such heap is: most bins of its arena have to look like empty bins.
+    The heap around the block names its arena, of which most bins have to look empty.
     """
     place = memory.word((address & -HEAP_BYTES) + HEAP_ARENA)
     if place % 8:
@@ -102,12 +109,12 @@ def arenas_of_heap(memory: Snapshot, address: int) -> list[Arena]:
 
 
 def _looks_idle(memory: Snapshot, arena: Arena) -> bool:
-    """Whether most bins are empty, as they always are."""
+    """Whether most bins look empty, as most bins of an arena always are."""
     return sum(memory.word(head + FORWARD) == head for head in arena.bins) > BINS // 2
 
 
 def _find_ring(memory: Snapshot, tried: Iterable[Arena]) -> list[Arena]:
-    """Return the ring that one of these begins, by the first layout that it agrees with.
+    """Return the ring of arenas that begins with one of these, by the first layout that fits.
 
     Two layouts differ only behind `next`: where one has `system_mem`, the other counts threads.
     Where neither says that the arena has memory, the last one is taken.
@@ -134,7 +141,7 @@ def _follow_ring(memory: Snapshot, first: Arena) -> list[Arena]:
 
 
 def find_top(memory: Snapshot, arena: Arena) -> tuple[int, int] | None:
-    """Return start and end of what lies behind the last block of an arena."""
+    """Return start and end of the memory behind the last block of an arena; None if unclear."""
     top = memory.word(arena.top)
     size = 0 if top % 16 else memory.word(top + SIZE)
     end = top + (size & ~FLAGS)
@@ -142,15 +149,15 @@ def find_top(memory: Snapshot, arena: Arena) -> tuple[int, int] | None:
         return None
     heap = top & -HEAP_BYTES
     if memory.word(heap + HEAP_ARENA) == arena.address:
-        # What a heap has given back stays mapped, and no more of it than was used once.
+        # Memory that a heap has given back stays mapped, as far as it was used once.
         end = max(end, heap + min(memory.word(heap + HEAP_MOST_USED), HEAP_BYTES))
     return top, end
 
 
 def iter_first_blocks(memory: Snapshot, arenas: list[Arena]) -> Iterator[int]:
-    """Yield the first block of every arena: the tcache of the thread that it was made for.
+    """Yield the first block of every arena: the tcache of the thread that the arena was made for.
 
-    That of the main arena is found as long as nobody else moved the break.
+    The first block of the main arena is only found if no other code has moved the break.
     """
     for arena in arenas:
         if memory.word((arena.address & -HEAP_BYTES) + HEAP_ARENA) == arena.address:

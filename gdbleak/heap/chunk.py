@@ -1,29 +1,31 @@
-"""What stands before a block of glibc's malloc. Pure.
+"""Chunks of glibc's malloc: what stands before, in and behind a block. Pure.
 
 Source: the comment on `struct malloc_chunk` in glibc's malloc/malloc.c. The word before a block is
-the size of its chunk, with flags in the lowest three bits. A block is its chunk less the two words
-before it, and, unless it was mapped for itself, plus the first word of the next chunk.
+the size of its chunk, with flags in the lowest three bits. A block is its chunk without the two
+words before the block and, unless it has a mapping of its own, with the first word of the next.
 """
 
 from __future__ import annotations
 
 SIZE_OFFSET = -8
-"""Where the word is, from the block."""
+"""Where the size is, in bytes from the block."""
 
 BLOCK = 16
-"""Where the block begins, from the start of the chunk; so are the next ones."""
+"""Where the block begins, in bytes from its chunk."""
 
 SIZE = 8
-"""The word that `SIZE_OFFSET` means."""
+"""Where the size is, in bytes from the chunk."""
 
 FORWARD, BACKWARD = 16, 24
-"""The links of a chunk in a bin: to the next one, and to the one before (`fd`, `bk`)."""
+"""Where the links of a chunk in a bin are, in bytes from it: to the next one, and to the one before
+(`fd`, `bk`)."""
 
 MARK_OFFSET = 8
-"""Where a block in the cache of a thread has its mark: see `gdbleak.heap.tcache`."""
+"""Where a block in the cache of a thread has its mark, in bytes from it: see
+`gdbleak.heap.tcache`."""
 
 HEAD_WORDS = 3
-"""How many words from `SIZE_OFFSET` on tell whether a block is free: the mark is the third."""
+"""How many words, from `SIZE_OFFSET` on, tell whether a block is free: the third is the mark."""
 
 PREV_INUSE = 1
 IS_MMAPPED = 2
@@ -31,11 +33,11 @@ NON_MAIN_ARENA = 4
 FLAGS = 7
 SMALLEST_CHUNK = 32
 LARGEST_CHUNK = 1 << 40
-"""No chunk is as large, but the words of a program are."""
+"""All chunks are smaller, and most other words of a program are not."""
 
 
 def usable_size(word: int) -> int:
-    """Return how many bytes of a block may be used, by the word before it.
+    """Return how many bytes of a block its program may use, by the word before it.
 
     >>> usable_size(0x71)
     104

@@ -1,8 +1,8 @@
 """Which blocks of glibc's malloc are free, told from the memory of a process that runs. Pure.
 
-Whoever is said to be free is free: several words say so, which cannot all be as they are while the
-block is in use, and say so again when they are read again. Who is not said to be free may be free
-all the same. A block that was freed and whose address was handed out again is in use.
+A block that is reported free is free: several words say so that cannot all have these values while
+it is in use, and they say so again when they are read again. A block that is not reported may be
+free all the same. A block that was freed and whose address was handed out again is in use.
 
 The states of a free block, and what tells them:
 
@@ -10,8 +10,8 @@ The states of a free block, and what tells them:
 - behind the last block of its arena: `gdbleak.heap.arenas.find_top`;
 - in the cache of a thread: `gdbleak.heap.tcache`;
 - in memory that is no longer mapped;
-- within a block that was handed out since: the word before it, which was the size of a chunk when
-  it was looked at before, no longer is one.
+- within a block that was handed out since: the word before it was the size of a chunk at an earlier
+  look, and is not now.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ from gdbleak.readable import Readable
 
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 _BATCH = 4096
-"""So many blocks are looked at with one snapshot, which takes up to two pages for each."""
+"""How many blocks share a snapshot, which takes up to two pages for each."""
 _DATA_LIMIT = 1 << 20
 _HEAPS_LIMIT = 16
 _CACHES_LIMIT = 256
 _CHUNKS_LIMIT = 20_000
-"""So many chunks on lists are looked at, of either kind: more take longer than they are worth."""
+"""How many chunks on lists of either kind are looked at: more take too long."""
 LOOK_STEPS, LOOK_S = 2_000_000, 0.8
-"""What one look at the heap may take."""
+"""How many steps and seconds one look at the heap may take."""
 _WEAK_LOOKS = 8
-"""How often one sees a list of which nothing but its links says that its blocks are free.
+"""How often a list is read whose blocks only its links tell to be free.
 
-Somebody may take a block from the list, write to it what looks like a link and put it back, again
-and again. To be misled, every look has to fall in between.
+A program may take a block from the list, write something like a link to it and put it back, again
+and again. To be misled, every one of these looks has to fall in between.
 """
 
 
 def _effort() -> Effort:
-    """Return what one call may take: while it lasts, nobody heeds Ctrl-C."""
+    """Return what one call may take: Ctrl-C is not heeded while it lasts."""
     return Effort(LOOK_STEPS, seconds=LOOK_S)
 
 
 class Heap:
     """The heap of one process.
 
-    `data` is where the writable data of libc lies (`find_data`). Without it the main arena is
-    found only if another arena leads to it, and little of the tcaches.
+    `data` is the range of addresses of libc's writable data (`find_data`). Without it, the main
+    arena is only found if another arena leads to it, and few tcaches are found.
     """
 
     def __init__(self, source: Readable, data: tuple[int, int] | None) -> None:
@@ -79,9 +79,9 @@ class Heap:
 
     @cached_property
     def marks(self) -> set[int]:
-        """What stands in the second word of each block in the cache of a thread, since glibc 2.34.
+        """Words that may mark blocks in the cache of a thread, since glibc 2.34: see `tcache`.
 
-        Empty where there is no such mark, or it is not known. There may be other words among them.
+        Empty if there is no such mark, or it is unknown. Words that mark nothing may be among them.
         """
         return random_words(_read_words(self._source, self._data))
 
@@ -96,13 +96,13 @@ class Heap:
             return None
 
     def find_quickly(self, blocks: Collection[int]) -> set[int]:
-        """Return which of these blocks lie in the cache of a thread, or behind all that is in use.
+        """Return which of these blocks lie in the cache of a thread, or behind the last one in use.
 
         That takes little longer than reading a word of each. It finds blocks that were freed just
-        now; most of them are handed out again in another moment.
+        now; most of them are handed out again a moment later.
 
         Raises:
-            EffortError: it would keep us for too long.
+            EffortError: it would take too long.
 
         """
         effort = _effort()
@@ -123,10 +123,10 @@ class Heap:
     def find_freed(self, blocks: Iterable[int]) -> set[int]:
         """Return which of these blocks are free, by their addresses as malloc returned them.
 
-        Of blocks of another allocator it tells only that their memory is no longer mapped.
+        Blocks of another allocator are only found if their memory is not mapped any more.
 
         Raises:
-            EffortError: what stands in the heap would keep us for too long.
+            EffortError: it would take too long to follow the lists of the heap.
 
         """
         effort = _effort()
@@ -167,7 +167,7 @@ class _Look:
         """Start and end of the memory in which blocks were found."""
 
     def find_freed(self, blocks: set[int], chunks: set[Range] | None = None) -> set[int]:
-        """Return those of the blocks that are free; of chunks in bins only `chunks`, if given."""
+        """Return which blocks are free; if `chunks` are given, no other chunks in bins count."""
         ordered = sorted(blocks)
         freed: set[int] = set()
         for first in range(0, len(ordered), _BATCH):
@@ -175,7 +175,7 @@ class _Look:
         return freed | self._find_listed(blocks - freed, chunks)
 
     def _find_marked(self, blocks: list[int]) -> set[int]:
-        """Return those that are free by what stands before, in and behind them."""
+        """Return those that are free by the words before, in and behind them."""
         memory = Snapshot(self._source, self._effort)
         memory.fetch(block + SIZE_OFFSET for block in blocks)
         sizes = [(block, memory.word(block + SIZE_OFFSET)) for block in blocks]
@@ -193,12 +193,12 @@ class _Look:
             elif found := self._find_chunk(memory, block, size):
                 self.free.add(found)
                 freed.add(block)
-        # Of a process that has ended nothing can be read.
+        # Nothing can be read of a process that has ended: that does not make its blocks free.
         anchor = self._start or next((at for at in blocks if at not in unreadable), 0)
         return freed | unreadable if self._source.read(anchor, 8) else set()
 
     def _find_chunk(self, memory: Snapshot, block: int, size: int) -> Range | None:
-        """Return the free chunk that a block is, or is the last part of; note the others."""
+        """Return the free chunk that ends with this block; note a block that looks in use."""
         start, end = block - BLOCK, block - BLOCK + (size & ~FLAGS)
         behind = memory.word(end + SIZE)
         if not behind & PREV_INUSE:
@@ -216,7 +216,7 @@ class _Look:
         return None
 
     def _find_listed(self, blocks: set[int], chunks: set[Range] | None) -> set[int]:
-        """Return those that lie in what the arenas and the caches of threads hold free."""
+        """Return those that lie in free memory of the arenas and of the caches of threads."""
         if not blocks:
             return set()
         memory = Snapshot(self._source, self._effort)
@@ -242,7 +242,7 @@ class _Look:
         return freed
 
     def _find_linked(self, memory: Snapshot, arenas: list[Arena]) -> tuple[set[Range], set[Range]]:
-        """Return the chunks on lists that are linked one way: those of sound and of weak links."""
+        """Return the chunks on singly linked lists: those of sound links, and of weak ones."""
         fast: list[SingleList] = []
         left = _CHUNKS_LIMIT
         for arena in arenas:
@@ -277,7 +277,10 @@ class _Look:
 
 
 def _is_mapped_for_itself(memory: Snapshot, block: int, size: int) -> bool:
-    """Until 2.42 a chunk reaches to the end of its mapping, since 2.43 two words are behind it."""
+    """Whether a block has a mapping of its own.
+
+    Until 2.42 its chunk reaches to the end of the mapping; since 2.43 two words are behind it.
+    """
     chunk = block - BLOCK
     before = memory.word(chunk) & -16  # the lowest bit tells of huge pages
     rest = (before + (size & ~FLAGS)) % PAGE_BYTES

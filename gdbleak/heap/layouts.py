@@ -3,8 +3,8 @@
 Sources: `struct malloc_state` and `tcache_perthread_struct` in malloc/malloc.c, and `heap_info` in
 malloc/arena.c, glibc 2.17 to 2.43. x86-64 and aarch64 have the same.
 
-Which row holds is tried against the data and never looked up by a version: distributions take over
-what is newer. The 2.17 of RHEL 7 has the arena of 2.23, the 2.28 of RHEL 8 the tcache of 2.30.
+Rows are tried in turn against the data, never chosen by a version: distributions backport. The
+2.17 of RHEL 7 has the arena of 2.23, the 2.28 of RHEL 8 has the tcache of 2.30.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ArenaLayout:
     """A `struct malloc_state`: offsets of its fields in bytes, under the names they have there."""
 
     versions: str
-    """In which glibc has it, as its own releases do."""
+    """Releases of glibc itself that have it."""
     fast_bins: int | None
     """None where an arena has none."""
     top: int
@@ -37,7 +37,7 @@ class ArenaLayout:
     next: int
     system_mem: int
     size: int
-    """Of the whole, in bytes."""
+    """Size of the whole struct."""
 
 
 ARENAS = (
@@ -54,12 +54,12 @@ class CacheLayout:
     """A `struct tcache_perthread_struct`: numbers, one for each bin, and then pointers."""
 
     versions: str
-    """In which glibc has it, as its own releases do."""
+    """Releases of glibc itself that have it."""
     chunk_bytes: int
-    """Size of the chunk that it stands in, by which it is known."""
+    """Size of the chunk that it stands in: by this it is recognised."""
     bins: int
     number_bytes: int
-    """Of each number."""
+    """Size of each number."""
     counts_blocks: bool
     """Whether the numbers say how many blocks a bin holds; else how many more it has room for."""
 
@@ -76,7 +76,7 @@ CACHES = (
 )
 
 SMALL_CACHE_BINS = 64
-"""How many bins of a cache hold blocks of one size each; those behind them, of a range of sizes."""
+"""How many bins of a cache hold blocks of one size; each of those behind holds a range of sizes."""
 
 
 def cache_layout(chunk_bytes: int) -> CacheLayout | None:

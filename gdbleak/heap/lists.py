@@ -1,9 +1,9 @@
 """The lists of free chunks of glibc's malloc. Pure.
 
 Source: "Internal data structures" and `_int_free` in malloc/malloc.c, glibc 2.17 to 2.43. The bins
-are rings, linked both ways, of chunks that the next chunk knows to be free. The fast bins and
-the tcaches are linked one way, of chunks that look as if they were in use; since 2.32 a link is
-mixed with its own address (PROTECT_PTR). Since 2.43 there are no fast bins.
+are doubly linked rings of chunks that are marked free in the next chunk. Fast bins and tcaches are
+singly linked lists of chunks that look as if they were in use; since 2.32 their links are mixed
+with their own addresses (PROTECT_PTR). Since 2.43 there are no fast bins.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from gdbleak.heap.chunk import (
 from gdbleak.heap.snapshot import Snapshot
 
 Range = tuple[int, int]
-"""Addresses, the last of which is the first that is not meant."""
+"""Start, and the first address behind."""
 
 
 def is_binned(memory: Snapshot, chunk: int, size: int) -> bool:
     """Return whether a chunk of this size lies in a bin.
 
-    The size at its start, that at its end, the flag behind it and both neighbours have to say so.
+    The sizes at its start and end, the flag behind it and both neighbours have to say so.
     """
     word = memory.word
     if (
@@ -52,7 +52,7 @@ def is_binned(memory: Snapshot, chunk: int, size: int) -> bool:
 
 
 def iter_binned(memory: Snapshot, arena: Arena) -> Iterator[Range]:
-    """Yield start and end of the chunks in the bins of an arena; without end if they go round."""
+    """Yield start and end of the chunks in the bins of an arena; for ever if a bin is a cycle."""
     for head in arena.bins:
         chunk = memory.word(head + FORWARD)
         while chunk != head:
@@ -65,12 +65,12 @@ def iter_binned(memory: Snapshot, arena: Arena) -> Iterator[Range]:
 
 
 class SingleList(NamedTuple):
-    """Blocks linked one way, all of chunks of one size."""
+    """A singly linked list of blocks, all of chunks of one size."""
 
     size: int
     blocks: list[int]
     ends: bool
-    """Whether the last of them says that it is the last."""
+    """Whether the last one links to nothing."""
     protected: bool
     """Whether its links are mixed with their addresses."""
 
@@ -86,9 +86,15 @@ def chunk_bytes(memory: Snapshot, block: int) -> int:
 
 
 def follow(memory: Snapshot, block: int, size: int, link_offset: int, limit: int) -> SingleList:
-    """Return the list that begins with a block, of chunks of one size, as far as it holds good.
+    """Return the list that begins with a block, as far as its chunks have the right size.
 
-    A link names a place this far before a block: 16 bytes in fast bins, none in tcaches.
+    Args:
+        memory: The memory of the process.
+        block: The first block.
+        size: The size of each chunk.
+        link_offset: How far before a block its links point to: 16 bytes in fast bins, 0 in tcaches.
+        limit: How many blocks to return.
+
     """
     plain = _follow(memory, block, size, link_offset, limit, protected=False)
     if plain.ends:
@@ -111,7 +117,7 @@ def _follow(
 
 
 def iter_fast_bins(memory: Snapshot, arena: Arena, limit: int) -> Iterator[SingleList]:
-    """Yield the list of every fast bin of an arena that is not empty, each as far as `limit`."""
+    """Yield the list of every fast bin of an arena that is not empty, up to `limit` blocks each."""
     for number, head in enumerate(arena.fast_bins):
         chunk = memory.word(head)
         if chunk:

@@ -1,6 +1,6 @@
-"""The memory of a running process as it was read: page by page, and each page once. Pure.
+"""The memory of a running process as it was read: page by page, each page once. Pure.
 
-Two pages are of two moments, so what they say together may never have been true at once.
+Two pages are read at two moments: what they say together may never have been true at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ PAGE_BYTES = 4096
 _RUN_BYTES = 1 << 20
 _MAX_PAGES = 32 << 10
 _GAP_BYTES = 4 * PAGE_BYTES
-"""Reading this much for nothing takes no longer than another read."""
+"""Pages this close are read together: another read takes longer than the bytes between them."""
 
 
 class Snapshot:
     """Words of memory.
 
-    Whoever follows what they say spends from an effort; every method raises EffortError when that
-    is used up.
+    Following the words spends from an effort; every method raises EffortError when that is used up.
     """
 
     def __init__(self, source: Readable, effort: Effort | None = None) -> None:
@@ -48,7 +47,7 @@ class Snapshot:
         return len(self._pages[address >> 12]) > (address & PAGE_BYTES - 1) >> 3
 
     def fetch(self, addresses: Iterable[int]) -> None:
-        """Read the pages of many addresses, neighbours in one read."""
+        """Read the pages of many addresses; neighbours are read together."""
         pages = sorted({address >> 12 for address in addresses} - self._pages.keys())
         first = 0
         for index, page in enumerate(pages, 1):
@@ -75,6 +74,6 @@ class Snapshot:
                 offset = (page - start) * PAGE_BYTES >> 3
                 if offset < len(words):
                     self._pages[page] = words[offset : offset + (PAGE_BYTES >> 3)]
-                else:  # behind a page that cannot be read there may be others that can
+                else:  # pages behind one that cannot be read may be readable
                     rest.append(page)
             pages = rest

@@ -1,10 +1,10 @@
-"""The caches that threads keep of freed blocks, in glibc's malloc since 2.26. Pure.
+"""The caches of freed blocks that threads keep in glibc's malloc since 2.26. Pure.
 
 Source: `tcache_perthread_struct`, `tcache_entry`, `tcache_get` and `tcache_key` in malloc/malloc.c,
-glibc 2.26 to 2.43. A block in a cache links to the next with its first word. Its second word is its
-mark: since 2.29 the address of the cache, since 2.34 a random number that stands in libc's data
-and is taken off before a block is handed out. Until 2.28 there is no mark. Since 2.42 a cache says
-how many blocks it has room for, not how many it holds: what lies in it is told by the mark alone.
+glibc 2.26 to 2.43. The first word of a block in a cache links to the next block. The second word is
+its mark: since 2.29 the address of the cache, since 2.34 a random number that stands in libc's data
+and is removed before a block is handed out. Until 2.28 there is no mark. Since 2.42 a cache counts
+the blocks that it has room for, not those that it holds: only the mark tells what lies in it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Cache:
     ranges: set[Range]
     """Start and end of the chunks."""
     marked: bool
-    """False: only links say that they are free, which the same words of a program could say."""
+    """False if only links say that they are free: a program may write the same words."""
 
 
 def random_words(words: Iterable[int]) -> set[int]:
-    """Return those that may be the mark of glibc 2.34: no address and no small number."""
+    """Return those that may be the mark of glibc 2.34: neither an address nor a small number."""
     return {word for word in words if word in _RANDOM}
 
 
 def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
-    """Return whether a block that has a random mark is linked as in a cache."""
+    """Return whether a block with a random mark is linked as in a cache."""
     size = chunk_bytes(memory, block)
     following = memory.word(block) ^ block >> 12
     return size <= _LARGEST_CHUNK and (
@@ -51,9 +51,9 @@ def is_cached(memory: Snapshot, block: int, mark: int) -> bool:
 
 
 def read_cache(memory: Snapshot, address: int) -> Cache | None:
-    """Return what lies in the cache at an address; None if it does not look like one.
+    """Return what lies in the cache at an address; None if there is no cache that counts blocks.
 
-    Of a list all blocks count or none: there are as many as the cache says, all marked alike.
+    The blocks of a list only count if there are as many as the cache says, all with the same mark.
     """
     layout = cache_layout(0 if address % 16 else chunk_bytes(memory, address))
     if layout is None or not layout.counts_blocks:

@@ -98,12 +98,23 @@ class FileBytes:
 
     def __init__(self, file: int) -> None:
         """Take over a descriptor."""
-        self.descriptor = self._file = file
+        self._file = file
         self._size = os.fstat(file).st_size
         self._blocks: dict[int, bytes] = {}
 
     def __del__(self) -> None:
-        os.close(self._file)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, once or again; what has not been read yet cannot be read any more."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    @property
+    def descriptor(self) -> int:
+        """Of the open file; -1 once it is closed."""
+        return self._file
 
     def __len__(self) -> int:
         return self._size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
     # `gettempdir` alone would silently take another folder when that of TMPDIR is full.
     around = os.environ.get("TMPDIR")
     try:
-        around = around or tempfile.gettempdir()
+        around = around or find_temporary_folder()
         mode = Path(around).stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             raise WriteError(
@@ -49,6 +50,19 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_temporary_folder() -> str:
+    """Return the folder for temporary files; a Ctrl-C meanwhile waits.
+
+    To try a folder, Python writes a file into it, which would stay if it were interrupted.
+    """
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        return tempfile.gettempdir()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _explain(around: str | None, error: OSError) -> WriteError:

@@ -1,1 +1,1 @@
-"""Which functions are recorded, and where their breakpoints go."""
+"""The plan of a window: which functions are recorded, and where their breakpoints go."""

@@ -1,4 +1,4 @@
-"""What an allocator is called, with its version where its file tells that."""
+"""Names of allocators, with the version where the file tells it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _SIGNATURES = (
     ("jemalloc", re.compile(rb"\0(\d{1,9}\.\d{1,9}\.\d{1,9})-\d{1,9}-g[0-9a-f]{40}\0")),
     ("tcmalloc (gperftools)", re.compile(rb"\0gperftools (\d[.\d]{0,20})\0")),
 )
-# What musl's loader prints: "musl libc (x86_64)\nVersion %s\n"; the version stands behind it. Two
-# patterns in a row, for one that spans both is tried anew at whatever looks like its beginning.
+# musl's loader prints "musl libc (x86_64)\nVersion %s\n", and the version stands behind that. These
+# are two patterns, because one for both would be tried at everything that looks like its beginning.
 _MUSL = re.compile(rb"\0musl libc \((.{0,64000})", re.DOTALL)
 _VERSION_OF_MUSL = re.compile(rb"\0(\d{1,9}\.\d{1,9}\.\d{1,9})\0")
 _CODE_OF_MI_VERSION = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xb8(..)\0\0\xc3", re.DOTALL)
@@ -23,7 +23,7 @@ _SYMBOLS = (
     ("__libc_malloc_impl", "musl"),
     ("__libc_memalign", "glibc"),
 )
-"""By what a program that an allocator was linked into shows which one it is."""
+"""Symbols that tell which allocator was linked into a program."""
 
 
 def name_allocator(image: ElfImage, fallback: str) -> str:
@@ -31,7 +31,7 @@ def name_allocator(image: ElfImage, fallback: str) -> str:
 
     Args:
         image: The file that the allocator is in.
-        fallback: What to call it when its file does not tell: the file's name.
+        fallback: The name of the file, for an allocator that is not known.
 
     """
     for name, signature in _SIGNATURES:
@@ -51,7 +51,7 @@ def name_allocator(image: ElfImage, fallback: str) -> str:
 
 
 def _read_mimalloc_version(image: ElfImage, address: int) -> str:
-    """Return the version that `mi_version` returns: 209 is 2.0.9. Source: mimalloc.h."""
+    """Return the version that `mi_version` returns, where 209 is 2.0.9. Source: mimalloc.h."""
     match = _CODE_OF_MI_VERSION.match(image.read(address, 10))
     if match is None:
         return ""

@@ -1,4 +1,4 @@
-"""Which allocators a process can call, and the probe plan for them."""
+"""The allocators that a process can call, and the plan of the probes for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from gdbleak.architectures import X86_64, Architecture
 from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocator_names import name_allocator
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.readable import Readable
 from gdbleak.recording.functions import (
@@ -31,18 +32,18 @@ _LIBC = re.compile(r"libc[.-]")
 
 @dataclass(frozen=True)
 class Allocator:
-    """Functions of one module that hand out and take back memory."""
+    """The functions of one module that hand out and take back memory."""
 
     name: str
-    """For example `glibc 2.36`; the file's name when it does not tell what it is."""
+    """For example `glibc 2.36`; the name of the file for one that is not known."""
     module: Module
     image: ElfImage
     functions: tuple[AllocatorFunction, ...]
-    """What to look for in it."""
+    """Those to look for in it."""
 
     @property
     def is_glibc(self) -> bool:
-        """Whether its blocks have glibc's chunk headers."""
+        """Whether its blocks have the chunk headers of glibc."""
         return self.name.startswith("glibc")
 
 
@@ -60,14 +61,14 @@ class Plan:
     """Where to set breakpoints in a process."""
 
     allocators: tuple[Allocator, ...]
-    """The one that its calls of `malloc` are bound to is the first."""
+    """The first is the one that the calls of `malloc` are bound to."""
     probes: tuple[Probe, ...]
     notes: tuple[str, ...]
     """Sentences about what is not recorded."""
 
     @property
     def functions(self) -> tuple[AllocatorFunction, ...]:
-        """What the functions of the probes mean."""
+        """The functions that have probes."""
         used = {probe.function for probe in self.probes}
         known = {function.name: function for function in INTERNAL_FUNCTIONS}
         for allocator in self.allocators:
@@ -77,7 +78,7 @@ class Plan:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Where the functions of the probes begin, also those that have no probe there."""
+        """Where these functions begin, also those without a probe there."""
         entries: dict[int, Entry] = {}
         for number, allocator in enumerate(self.allocators):
             used = {probe.function for probe in self.probes if probe.allocator == number}
@@ -93,35 +94,38 @@ def find_allocators(
     modules: ModuleMap,
     search_order: Mapping[int, int] | None = None,
     selection: Selection = Selection(),  # noqa: B008 - frozen
+    images: ImageCache | None = None,
 ) -> tuple[Allocator, ...]:
     """Return the allocators of a process, the one that its calls are bound to first.
 
     The dynamic linker binds a program's calls to the first definition in the order program,
-    preloaded libraries, needed libraries. Others may be called too: by a library that was loaded
-    with RTLD_DEEPBIND, through a prefix, by the first one itself. The loader's own malloc is never
-    bound to.
+    preloaded libraries, needed libraries. Other allocators may be called too: by a library that was
+    loaded with RTLD_DEEPBIND, through a prefix, by the first allocator itself. Calls are never
+    bound to the malloc of the dynamic loader.
 
     Args:
-        modules: Of the process.
-        search_order: Places by the address of the dynamic section; where it says nothing, the C
-            library comes last, and the rest by address.
+        modules: The modules of the process.
+        search_order: Places in the order, by the address of the dynamic section. Modules without a
+            place follow by address, the C library last.
         selection: What to look for beside the known names, and where.
+        images: Keeps the files; those of the allocators can be read until it is closed.
 
     Raises:
-        AllocatorError: no module defines malloc, or something else that was asked for.
+        AllocatorError: no module defines malloc, or a function that was asked for.
 
     """
-    search = _Search(search_order or {}, selection)
+    search = _Search(search_order or {}, selection, images or ImageCache())
     for module in modules:
         search.examine(module)
     return search.finish()
 
 
 class _Search:
-    """What was found in the modules so far."""
+    """The allocators that were found in the modules so far."""
 
-    def __init__(self, order: Mapping[int, int], selection: Selection) -> None:
+    def __init__(self, order: Mapping[int, int], selection: Selection, images: ImageCache) -> None:
         self._order = order
+        self._images = images
         self._custom = selection.functions
         wanted = tuple(map(prefixed, selection.prefixes))
         self._families = (*wanted, *FAMILIES)
@@ -145,7 +149,8 @@ class _Search:
             self._unreadable.append(f"{module.path}: {module.unreadable}")
         elif not _LOADER.match(module.name):
             try:
-                self._look_into(module, ElfImage(module.file, self._effort.share()))
+                image = self._images.open(module.file, self._effort.share())
+                self._look_into(module, image)
             except ElfError as error:
                 self._unreadable.append(str(error))
 
@@ -170,10 +175,10 @@ class _Search:
         )
 
     def finish(self) -> tuple[Allocator, ...]:
-        """Return what was found, in order.
+        """Return the allocators, in order.
 
         Raises:
-            AllocatorError: nothing was, or not all that was asked for.
+            AllocatorError: there is none, or something that was asked for is missing.
 
         """
         for name in sorted(self._missing_objects):
@@ -188,7 +193,7 @@ class _Search:
             )
         if not self._found and self._unreadable:
             raise AllocatorError(
-                f"no malloc found; what could not be read is {'; '.join(self._unreadable)}",
+                f"no malloc found; these modules could not be read: {'; '.join(self._unreadable)}",
                 "run as root, or restart the process",
             )
         if not self._found:
@@ -205,7 +210,7 @@ def plan_probes(
     architecture: Architecture = X86_64,
     usable_sizes: bool = False,
 ) -> Plan:
-    """Return the breakpoints for allocators, after proving that their code is as in its files.
+    """Return the probes for allocators, once their code in memory is proved equal to their files.
 
     Raises:
         AllocatorError: the first of them cannot be recorded.
@@ -217,7 +222,7 @@ def plan_probes(
     notes: list[str] = []
     for allocator in allocators:
         try:
-            part = make_plan(
+            part = place_probes(
                 allocator.functions,
                 allocator.module,
                 allocator.image,
@@ -243,7 +248,7 @@ def plan_probes(
 
 
 def iter_changed(probes: Iterable[Probe], memory: Readable) -> Iterator[Probe]:
-    """Yield the probes at whose address the memory differs from the ELF file."""
+    """Yield the probes at whose address memory differs from the ELF file."""
     for probe in probes:
         original = bytes.fromhex(probe.original)
         if memory.read(probe.address, len(original)) not in (original, b""):
@@ -251,5 +256,5 @@ def iter_changed(probes: Iterable[Probe], memory: Readable) -> Iterator[Probe]:
 
 
 def count_escapes(probes: Iterable[Probe]) -> int:
-    """Return by how many instructions a function is left for somewhere unknown."""
+    """Return how many probes are at instructions that leave a function for an unknown place."""
     return sum(probe.role is Role.ESCAPE for probe in probes)

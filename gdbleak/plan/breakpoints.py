@@ -1,11 +1,13 @@
 """Where to set breakpoints, computed before anything is attached.
 
-Entries come from the symbol tables, ways out from the code: see `code_walk`.
+Entries come from the symbol tables, ways out from the code: see `unwinding/code_walk.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import count
+from typing import NamedTuple
 
 from gdbleak.architectures import Architecture
 from gdbleak.elf.image import ElfImage
@@ -16,17 +18,27 @@ from gdbleak.recording.functions import MALLOC_FAMILY, OPERATORS, SIZED_FREES, A
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import phases_of
 from gdbleak.recording.probes import Probe, Role
-from gdbleak.unwinding.code_walk import CodeWalk
+from gdbleak.unwinding.code_walk import CodeWalk, WaysOut
 
 _RARE = ("pvalloc", "valloc", "memalign", "reallocarray", "aligned_alloc")
 """Functions that hardly any program calls, the rarest first; a prefix may stand before them."""
 
 
 _PASSING = OPERATORS + SIZED_FREES
-"""What has no probes where it does nothing but call what has."""
+"""Functions that need no probes where they do nothing but call a function that has some."""
 
 
-def make_plan(
+class _Exit(NamedTuple):
+    """What happens at an instruction by which functions are left."""
+
+    function: AllocatorFunction
+    """The first of them."""
+    role: Role
+    result: tuple[str, ...]
+    """The register that holds the result, if one does."""
+
+
+def place_probes(
     functions: Iterable[AllocatorFunction],
     module: Module,
     image: ElfImage,
@@ -36,23 +48,66 @@ def make_plan(
     size_offset: int | None = None,
     usable_sizes: bool = False,
 ) -> tuple[Probe, ...]:
-    """Plan the breakpoints for those of `functions` that a module defines.
+    """Return the probes of those of `functions` that a module defines.
 
     Args:
         functions: What to look for, the usual name of an alias first.
         module: Where the allocator is mapped.
         image: The module's ELF file.
-        architecture: Of the target.
-        allocator: Number to give to the probes.
+        architecture: The target's.
+        allocator: Number that the probes carry.
         first_id: Id of the first probe.
         size_offset: Where the size of a block stands, from the block; None where it is not known.
         usable_sizes: Leave out the probes that tell nothing but a size that is known without.
 
     Raises:
-        AllocatorError: what is called is not known before the program runs.
+        AllocatorError: which function is called will be known only when the program runs.
+        ElfError: the file is damaged, or walks through it take too long.
 
     """
-    by_name = {function.name: function for function in functions}
+    entries = _find_entries({function.name: function for function in functions}, module, image)
+    walk = CodeWalk(image, architecture)
+    entries = {
+        address: function
+        for address, function in entries.items()
+        if function not in _PASSING or not walk.passes_on(address, entries)
+    }
+    is_sized = size_offset is not None
+    sized = {f for f in entries.values() if is_sized and _is_plain(f)}
+    exits: dict[int, _Exit] = {}
+    jumped_to: dict[bool, set[int]] = {True: set(), False: set()}
+    for entry, function in entries.items():
+        if function.allocates:
+            ways = walk.find_ways_out(entry, entries)
+            jumped_to[function in sized] |= ways.jumped_to
+            for address, found in _iter_exits(function, ways, architecture):
+                exits.setdefault(address, found)
+
+    internal: dict[int, AllocatorFunction] = {}
+    if is_sized:
+        internal = find_own_functions(
+            image, architecture, walk, entries, jumped_to[True], jumped_to[False]
+        )
+    for entry, function in internal.items():
+        found = _Exit(function, Role.RETURN, (architecture.result_register,))
+        for address in walk.find_own_exits(entry):
+            exits.setdefault(address, found)
+
+    maker = _ProbeMaker(module, image, architecture, allocator, first_id, size_offset, sized)
+    return (
+        *(
+            maker.make_entry(address, function)
+            for address, function in {**entries, **internal}.items()
+            if not (usable_sizes and function in sized)
+        ),
+        *(maker.make_exit(address, found) for address, found in exits.items()),
+    )
+
+
+def _find_entries(
+    by_name: Mapping[str, AllocatorFunction], module: Module, image: ElfImage
+) -> dict[int, AllocatorFunction]:
+    """Return the functions that a file defines, by link-time address, each once."""
     entries: dict[int, AllocatorFunction] = {}
     defined = image.find_functions(by_name)
     for name, function in by_name.items():
@@ -64,84 +119,90 @@ def make_plan(
                     "see docs/limits.md for the allocators that can be traced",
                 )
             entries[symbol.address] = function
-    walk = CodeWalk(image, architecture)
-    entries = {
-        address: function
-        for address, function in entries.items()
-        if function not in _PASSING or not walk.passes_on(address, entries)
-    }
-    arguments = architecture.argument_registers
-    sized = {f.name for f in entries.values() if size_offset is not None and _is_plain(f)}
-    exits: dict[int, tuple[str, Role, tuple[str, ...]]] = {}
-    plain: set[int] = set()
-    others: set[int] = set()
-    for entry, function in entries.items():
-        if not function.allocates:
-            continue
-        ways = walk.find_ways_out(entry, entries)
-        (plain if function.name in sized else others).update(ways.jumped_to)
-        for addresses, role, result in (
-            (ways.returns, Role.RETURN, (architecture.result_register,)),
-            (ways.returns_of_first_argument, Role.RETURN, arguments[:1]),
-            (ways.escapes, Role.ESCAPE, ()),
-        ):
-            for address in sorted(addresses):
-                exits.setdefault(address, (function.name, role, result))
+    return entries
 
-    internal: dict[int, AllocatorFunction] = {}
-    if size_offset is not None:
-        internal = find_own_functions(image, architecture, walk, entries, plain, others)
-    for entry, function in internal.items():
-        by_name[function.name] = function
-        for address in walk.find_own_exits(entry):
-            found = (function.name, Role.RETURN, (architecture.result_register,))
-            exits.setdefault(address, found)
 
-    plan: list[Probe] = []
+def _iter_exits(
+    function: AllocatorFunction, ways: WaysOut, architecture: Architecture
+) -> Iterator[tuple[int, _Exit]]:
+    """Yield the link-time address of each way out of a function, and what it is."""
+    for addresses, role, result in (
+        (ways.returns, Role.RETURN, (architecture.result_register,)),
+        (ways.returns_of_first_argument, Role.RETURN, architecture.argument_registers[:1]),
+        (ways.escapes, Role.ESCAPE, ()),
+    ):
+        for address in sorted(addresses):
+            yield address, _Exit(function, role, result)
 
-    def add(
+
+class _ProbeMaker:
+    """Makes the probes of one module, with ids that count up."""
+
+    def __init__(
+        self,
+        module: Module,
+        image: ElfImage,
+        architecture: Architecture,
+        allocator: int,
+        first_id: int,
+        size_offset: int | None,
+        sized: Collection[AllocatorFunction],
+    ) -> None:
+        """Take what the probes have in common; `sized` return blocks whose size can be read."""
+        self._module = module
+        self._image = image
+        self._architecture = architecture
+        self._allocator = allocator
+        self._ids = count(first_id)
+        self._size_offset = size_offset
+        self._sized = sized
+
+    def make_entry(self, address: int, function: AllocatorFunction) -> Probe:
+        """Return the probe where a function begins."""
+        arguments = self._architecture.argument_registers
+        registers = tuple(arguments[number] for number in function.arguments)
+        out = None if function.result is None else arguments[function.result]
+        takes_block = function in MALLOC_FAMILY and function.pointer == 0
+        offset = self._size_offset if takes_block else None
+        return self._make(address, function, Role.ENTRY, registers, out, offset)
+
+    def make_exit(self, address: int, found: _Exit) -> Probe:
+        """Return the probe where functions are left."""
+        function, role, result = found
+        is_return = role is Role.RETURN
+        unwinding = self._architecture.unwind_registers if is_return else ()
+        offset = self._size_offset if is_return and function in self._sized else None
+        return self._make(address, function, role, (*result, *unwinding), None, offset)
+
+    def _make(
+        self,
         address: int,
         function: AllocatorFunction,
         role: Role,
         registers: tuple[str, ...],
-        out: str | None = None,
-        offset: int | None = None,
-    ) -> None:
-        plan.append(
-            Probe(
-                id=first_id + len(plan),
-                address=address + module.bias,
-                function=function.name,
-                role=role,
-                registers=(architecture.stack_pointer, *registers),
-                out_register=out,
-                original=image.read(address, len(architecture.breakpoint)).hex(),
-                allocator=allocator,
-                size_offset=offset,
-                size_words=HEAD_WORDS if offset is not None and role is Role.RETURN else 1,
-                phases=phases_of(function, role is Role.ENTRY and function.name in sized),
-            )
+        out: str | None,
+        offset: int | None,
+    ) -> Probe:
+        architecture = self._architecture
+        return Probe(
+            id=next(self._ids),
+            address=address + self._module.bias,
+            function=function.name,
+            role=role,
+            registers=(architecture.stack_pointer, *registers),
+            out_register=out,
+            original=self._image.read(address, len(architecture.breakpoint)).hex(),
+            allocator=self._allocator,
+            size_offset=offset,
+            size_words=HEAD_WORDS if offset is not None and role is Role.RETURN else 1,
+            phases=phases_of(function, role is Role.ENTRY and function in self._sized),
         )
-
-    for address, function in {**entries, **internal}.items():
-        if usable_sizes and function.name in sized:
-            continue
-        registers = tuple(arguments[number] for number in function.arguments)
-        out = None if function.result is None else arguments[function.result]
-        takes_block = function in MALLOC_FAMILY and function.pointer == 0
-        known = size_offset if takes_block else None
-        add(address, function, Role.ENTRY, registers, out, known)
-    for address, (name, role, result) in exits.items():
-        unwinding = architecture.unwind_registers if role is Role.RETURN else ()
-        known = size_offset if role is Role.RETURN and name in sized else None
-        add(address, by_name[name], role, (*result, *unwinding), offset=known)
-    return tuple(plan)
 
 
 def find_sentinel(probes: Iterable[Probe]) -> Probe | None:
-    """Return a probe whose breakpoint costs nothing when it is in all the time.
+    """Return a probe whose breakpoint can stay in all the time, because it is hardly ever hit.
 
-    None if each of them belongs to a function that may be called often.
+    None if each probe belongs to a function that may be called often.
     """
     entries = [probe for probe in probes if probe.role is Role.ENTRY]
     for name in _RARE:
@@ -152,6 +213,6 @@ def find_sentinel(probes: Iterable[Probe]) -> Probe | None:
 
 
 def _is_plain(function: AllocatorFunction) -> bool:
-    """Whether a function returns a block, and takes nothing but its size."""
+    """Return whether a function returns a block, and takes nothing but its size."""
     others = (function.pointer, function.result, function.mapping)
     return function.allocates and others == (None, None, None)

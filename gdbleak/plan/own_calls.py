@@ -1,12 +1,12 @@
-"""Where glibc calls its own allocator for what is no block of the program. Pure.
+"""The functions of glibc that call its allocator for glibc itself, not for the program. Pure.
 
 Source: `tcache_thread_shutdown` and `tcache_init` in malloc/malloc.c, glibc 2.26 to 2.43. Until
 2.42 a thread that ends gives each block of its cache to `free` a second time, and then the cache.
 Since 2.42 the cache is allocated by what `malloc` itself ends in.
 
-These functions have no symbols in the library, but nobody else calls `free` there without its
-linkage table, so that a program can put its own in place of it, and nobody else calls what
-`malloc` and `calloc` jump to.
+These functions have no symbols in the library. They are known by what they call. Everything else in
+glibc calls `free` through the linkage table, so that a program can put its own there; and nothing
+else calls the code that `malloc` and `calloc` jump to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SYMBOLS = (
     *("tcache_thread_shutdown", "__malloc_arena_thread_freeres"),
     *("arena_thread_freeres", "tcache_thread_freeres"),
 )
-"""What the end of a thread is called in a static program: since 2.26 it was at times inlined."""
+"""Names of the end of a thread in a static program; some versions since 2.26 inline it."""
 
 
 def find_own_functions(
@@ -39,11 +39,11 @@ def find_own_functions(
 
     Args:
         image: The C library, or a program that it was linked into.
-        architecture: Of the file.
-        walk: Through its code.
+        architecture: The architecture of the file.
+        walk: The walk through its code.
         entries: Link-time addresses of the functions that are recorded.
-        jumped_to: Where the jumps lead of those among them that take nothing but a size.
-        others: Where the jumps of all others that allocate lead.
+        jumped_to: Where the jumps of those functions lead that take nothing but a size.
+        others: Where the jumps of the other functions lead that allocate.
 
     """
     targets = {
@@ -59,7 +59,7 @@ def find_own_functions(
         elif target in targets:
             calling_targets.add(walk.find_extent(address).start)
     calling_free.difference_update(entries, targets, others)
-    if image.soname != LIBRARY:  # there everybody may call it
+    if image.soname != LIBRARY:  # in a program, any function may call it
         named = image.find_functions(_SYMBOLS).values()
         calling_free.intersection_update(symbol.address for symbol in named)
     found = dict.fromkeys(calling_targets.difference(entries, targets, others), CACHE_START)

@@ -1,4 +1,4 @@
-"""Which functions to record, beside the allocators that are known by name. Pure.
+"""What the user asked to record, beside the allocators that are known by name. Pure.
 
 >>> parse_function("pool_get:size=2", allocates=True)
 AllocatorFunction(name='pool_get', sizes=(1,), pointer=None, result=None)
@@ -12,7 +12,7 @@ from gdbleak.errors import UsageError
 from gdbleak.recording.functions import AllocatorFunction
 
 MAX_ARGUMENTS = 6
-"""As many are passed in registers; the others would have to be looked for on the stack."""
+"""So many are passed in registers; later ones are on the stack, where they are not read."""
 
 _KEYS = {True: ("size", "count", "ptr", "result"), False: ("ptr",)}
 _EXAMPLES = {
@@ -28,23 +28,24 @@ class Selection:
     functions: tuple[AllocatorFunction, ...] = ()
     """Allocators of the program's own, by the names in its symbol table."""
     prefixes: tuple[str, ...] = ()
-    """What the names of an allocator's functions begin with: `my_` for `my_malloc` and so on."""
+    """Prefixes of the names of an allocator's functions: `my_` for `my_malloc` and so on."""
     objects: tuple[str, ...] = ()
-    """Paths or file names of the modules to look in; all of them when there is none."""
+    """Paths or file names of the modules to look in; empty for all of them."""
     usable_sizes: bool = False
-    """Read a block's size from before the block, where that is known how: one halt less a call."""
+    """Read sizes from before the blocks where the layout is known: one halt less for each call."""
     mappings: bool = False
-    """Also the mappings that the program makes itself."""
+    """Record the mappings that the program makes itself, too."""
 
 
 def parse_function(text: str, *, allocates: bool) -> AllocatorFunction:
     """Parse a function and the meaning of its arguments, which are numbered from 1.
 
-    `size` is the requested size and `count` what to multiply it with, `ptr` the block to free or to
-    resize, and `result` says where the new block is stored; without that it is returned.
+    `size` is the requested size, `count` a number to multiply it by, `ptr` the block to free or to
+    resize, and `result` the address at which the new block is stored. Without `result` the function
+    returns the block.
 
     Raises:
-        UsageError: the text makes no sense.
+        UsageError: the text cannot be parsed; the message quotes it.
 
     """
     name, _, rest = text.partition(":")
@@ -55,7 +56,8 @@ def parse_function(text: str, *, allocates: bool) -> AllocatorFunction:
             raise UsageError(f"{text!r}: {key!r} is not expected there", _EXAMPLES[allocates])
         if not number.isdecimal() or not 1 <= int(number) <= MAX_ARGUMENTS:
             raise UsageError(
-                f"{text!r}: {key} is no argument from 1 to {MAX_ARGUMENTS}", _EXAMPLES[allocates]
+                f"{text!r}: {key} has to be a number from 1 to {MAX_ARGUMENTS}",
+                _EXAMPLES[allocates],
             )
         arguments[key] = int(number) - 1
     if not name or ("size" if allocates else "ptr") not in arguments:

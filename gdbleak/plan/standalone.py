@@ -1,4 +1,4 @@
-"""The agent as one file that records by hand, with the places of breakpoints by build-id."""
+"""The agent as one file for recording by hand; it has the probes of allocators by build-id."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.debugger.program import script_path
-from gdbleak.elf.image import ElfImage
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import AllocatorError, ElfError, FileError
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.plan.allocators import Allocator, find_allocators
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import INTERNAL_FUNCTIONS
 from gdbleak.recording.head import VERSION
 from gdbleak.recording.modules import Module, ModuleMap
@@ -25,25 +26,26 @@ _AGENTS_END = "\n\nmain()\n"
 
 
 def make_standalone(sysroot: str | None) -> str:
-    """Return the text of a script for GDB that needs nothing beside it.
+    """Return the text of a script for GDB that needs no other file.
 
     Args:
-        sysroot: Folder with copies of the target's files; without it the libraries of this host
-            are taken for the target's.
+        sysroot: Folder with copies of the target's files; None if the target uses the libraries of
+            this host.
 
     Raises:
         FileError: the folder cannot be read.
-        AllocatorError: no file there is an allocator whose breakpoints can be planned.
+        AllocatorError: no file there has an allocator whose breakpoints can be planned.
 
     """
-    modules = ModuleMap(_iter_modules(sysroot))
-    try:
-        plans = [_plan(allocator) for allocator in find_allocators(modules)]
-    except AllocatorError as error:
-        raise AllocatorError(
-            f"{sysroot or 'this host'}: {error}",
-            "copy the files of the process there that /proc/PID/maps names, its C library too",
-        ) from error
+    with ImageCache() as images:
+        modules = ModuleMap(_iter_modules(sysroot, images))
+        try:
+            plans = [_describe(found) for found in find_allocators(modules, images=images)]
+        except AllocatorError as error:
+            raise AllocatorError(
+                f"{sysroot or 'this host'}: {error}",
+                "copy the files of the process there that /proc/PID/maps names, its C library too",
+            ) from error
     constants = f"ALLOCATORS = json.loads({json.dumps(plans)!r})  # noqa: E501\n"
     constants += f"BREAKPOINT = {X86_64.breakpoint.hex()!r}\n"
     constants += f"VERSION = {VERSION}\n"
@@ -63,18 +65,18 @@ def _path(name: str) -> Path:
 
 
 def _read(name: str) -> str:
-    """Return a script without its docstring, and without what it imports of the others."""
+    """Return a script without its docstring and its imports of the other scripts."""
     text = _path(name).read_text().split('"""', 2)[2]
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(_IMPORT)) + "\n\n"
 
 
-def _iter_modules(sysroot: str | None) -> Iterator[Module]:
-    """Yield each ELF file once, as if it were mapped where it is linked to."""
+def _iter_modules(sysroot: str | None, images: ImageCache) -> Iterator[Module]:
+    """Yield each ELF file once, as if it were mapped at its link-time address."""
     seen: set[str] = set()
     for number, (path, file) in enumerate(_iter_files(sysroot)):
         try:
-            build_id = ElfImage(file).build_id
+            build_id = images.open(file, Effort()).build_id
         except ElfError:  # a folder of copies may hold other files
             continue
         if build_id is not None and build_id not in seen:
@@ -83,20 +85,20 @@ def _iter_modules(sysroot: str | None) -> Iterator[Module]:
 
 
 def _iter_files(sysroot: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the path of each file as the target knows it, and as this host does."""
+    """Yield the path of each file on the target, and on this host."""
     if sysroot is None:
         paths = {m.path for m in read_mappings(os.getpid()) if m.executable and m.inode}
         yield from ((path, path) for path in sorted(paths))
         return
     if not Path(sysroot).is_dir():
-        raise FileError(f"{sysroot} is no folder", "give the folder that holds the copies")
+        raise FileError(f"{sysroot} is not a folder", "give the folder that holds the copies")
     for file in sorted(Path(sysroot).rglob("*")):
         if file.is_file():
             yield f"/{file.relative_to(sysroot)}", str(file)
 
 
-def _plan(allocator: Allocator) -> dict[str, Any]:
-    probes = make_plan(
+def _describe(allocator: Allocator) -> dict[str, Any]:
+    probes = place_probes(
         allocator.functions,
         allocator.module,
         allocator.image,

@@ -12,6 +12,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.debugger.program import find_gdb
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.leash import Leash
@@ -22,7 +23,6 @@ from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
 from gdbleak.target.live import LiveProcess
-from gdbleak.target.modules import looking_at
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
 
 ROOM_BYTES = 256 << 20
@@ -126,10 +126,10 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
             _examine_threads(target),
         ]
-        with looking_at(pid), LiveProcess(pid) as process:
+        with ImageCache() as images, LiveProcess(pid, images) as process:
             modules = process.read_modules()
             plan = plan_probes(
-                find_allocators(modules, process.read_search_order(), selection),
+                find_allocators(modules, process.read_search_order(), selection, images),
                 process,
                 usable_sizes=selection.usable_sizes,
             )

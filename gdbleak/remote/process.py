@@ -13,7 +13,8 @@ from typing import Any
 
 from gdbleak.architectures import X86_64
 from gdbleak.debugger.interface import Debugger
-from gdbleak.elf.image import ElfImage
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import (
     AlreadyTracedError,
     AttachError,
@@ -42,18 +43,20 @@ _SETTINGS = (
 class RemoteProcess(Source):
     """A process that a gdbserver can see."""
 
-    def __init__(self, debugger: Debugger, folder: Path, address: str) -> None:
+    def __init__(self, debugger: Debugger, folder: Path, address: str, images: ImageCache) -> None:
         """Connect to a gdbserver.
 
         Args:
             debugger: A GDB without a process.
             folder: Its private folder.
             address: HOST:PORT.
+            images: Keeps copies of its ELF files for those who read them later.
 
         Raises:
             AttachError: there is no gdbserver.
 
         """
+        self._images = images
         self.address = address
         self._files = 0
         self.connect(debugger, folder)
@@ -237,7 +240,7 @@ class RemoteProcess(Source):
             try:
                 file = str(self.fetch(path))
                 self._check_architecture(file)
-                image = ElfImage(file)
+                image = self._images.open(file, Effort())
             except (DebuggerFailedError, ElfError) as error:
                 yield Module(path, first.start, end, first.start, None, None, str(error))
                 continue

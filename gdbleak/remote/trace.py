@@ -18,6 +18,7 @@ from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.window import Window
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UnprovedError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
@@ -68,16 +69,16 @@ def trace_remote(
     """
     check_processor_time(limits.duration_s)
     gdb = find_gdb()
-    with private_folder() as folder, Interruption() as interruption:
+    with private_folder() as folder, Interruption() as interruption, ImageCache() as images:
         _prove(gdb, folder / "proof")
         machine = X86_64.elf_machine_number
         with Debugger(gdb, None, folder, machine) as debugger:
-            process = RemoteProcess(debugger, folder, address)
+            process = RemoteProcess(debugger, folder, address, images)
             process.choose(pid)
             target = process.inspect()
             modules = process.read_modules()
             plan = plan_probes(
-                find_allocators(modules, None, selection),
+                find_allocators(modules, None, selection, images),
                 process,
                 usable_sizes=selection.usable_sizes,
             )
@@ -108,7 +109,9 @@ def trace_remote(
             with Window(target.pid, plan, recording, limits, backend, None, on_progress) as window:
                 window.run(interruption)
                 window.conclude()
-        return make_report(Recording(os.fspath(recording)), lambda module: module, options, gdb)
+        return make_report(
+            Recording(os.fspath(recording)), lambda module: module, options, gdb, images=images
+        )
 
 
 def _prove(gdb: GdbProgram, folder: Path) -> None:

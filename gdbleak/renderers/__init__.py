@@ -1,6 +1,6 @@
-"""Reports as text, or bytes. A format is one module here and one line in `FORMATS`.
+"""Reports as text or bytes. A format is one module here and one line in `FORMATS`.
 
-No renderer opens files or prints; what a renderer can be told stands in its constructor.
+A renderer neither opens files nor prints; its options are the arguments of its constructor.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from gdbleak.report.model import Report
 
 
 class Renderer(Protocol):
-    """What turns a report into text."""
+    """Turns a report into text."""
 
     def render(self, report: Report) -> str:
-        """Return the whole output, its last newline included."""
+        """Return the whole output, with its last newline."""
         ...
 
 
 class BinaryRenderer(Protocol):
-    """What turns a report into a file that is no text."""
+    """Turns a report into a file that is not text."""
 
     def render(self, report: Report) -> bytes:
         """Return the whole file."""
@@ -38,12 +38,12 @@ class BinaryRenderer(Protocol):
 
 
 class Options(NamedTuple):
-    """What a user can ask of formats; each takes what it has a use for."""
+    """What a user can ask of formats; each uses what applies to it."""
 
     top: int
-    """How many sites the formats for people show; those for programs hold every one."""
+    """How many sites the formats for people show; those for programs hold all."""
     width: int | None
-    """Columns to fit into; None where there is no terminal to fit into."""
+    """Characters of a line of the terminal; None if lines may have any length."""
     color: bool
 
 

@@ -1,4 +1,4 @@
-"""Charts as SVG: how a report's numbers changed in the course of its window."""
+"""Charts as SVG: how the numbers of a report changed in its window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINES = 4
 
 
 def draw_trend(sizes: Sequence[int]) -> str:
-    """Return a small chart without a scale; nothing for no series."""
+    """Return a small chart without a scale; empty for an empty series."""
     if not sizes:
         return ""
     low, high = min(0, *sizes), max(1, *sizes)

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from gdbleak.text.lines import fold
 
 NARROWEST = 80
-"""Columns of the narrowest terminal that tables fit into: numbers are never cut."""
+"""How many characters wide tables for a terminal are at least: numbers are never cut."""
 
 _GAP = 2
 
@@ -42,9 +42,9 @@ def room_for_last(columns: Sequence[Column], rows: Iterable[Sequence[str]], widt
     """Return how many characters the other columns leave to the last one, 0 or less for none.
 
     Args:
-        columns: All of them.
-        rows: A cell for each column.
-        width: Of the whole table, in characters.
+        columns: All columns.
+        rows: Rows with a cell for each column.
+        width: Width of the whole table, in characters.
 
     """
     others = [*zip(headers_of(columns), *rows)][:-1]
@@ -76,10 +76,10 @@ def draw_table(
     """Return a table in one of tabulate's formats.
 
     Args:
-        columns: All of them.
-        rows: A cell for each column; one that looks like a number stays as it is.
+        columns: All columns.
+        rows: Rows with a cell for each column; cells are never reformatted as numbers.
         form: Name of the format.
-        headers: Instead of those of the columns.
+        headers: Used instead of those of the columns.
 
     """
     return tabulate(

@@ -46,12 +46,12 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_text(comparison: Comparison, top: int, width: int | None) -> str:
-    """Return a table of what has changed, the stacks of what is new or faster, and the doubts.
+    """Return a table of what has changed, notes, and the stacks of what is new or faster.
 
     Args:
         comparison: What to show.
         top: How many call stacks to list.
-        width: Columns to fit into; None for lines as long as they come.
+        width: Characters of a line of the terminal; None if lines may have any length.
 
     """
     room = max(width, NARROWEST) if width else None

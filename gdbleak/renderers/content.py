@@ -1,4 +1,4 @@
-"""What the formats for people show, as plain strings: each of them only lays it out.
+"""What the formats for people show, as plain strings; each format only lays them out.
 
 Everything that comes from the target leaves here shortened and escaped.
 """
@@ -21,15 +21,15 @@ COLUMNS = (
     *numbers("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s"),
     *words("Verdict", "Caller"),
 )
-"""Of the table of sites."""
+"""Columns of the table of sites."""
 
 _LIMIT = 200
-"""Characters of any name; what is in the middle of a longer one is cut out."""
+"""How many characters of a name are shown; the middle of a longer one is cut out."""
 _BLOCKS = 20
-"""How many blocks of a site are shown at most."""
+"""How many blocks of a site are shown."""
 _FUNCTION_IN_CELL = 60
 _FUNCTION_IN_STACK = 100
-"""Characters from which on the name of a function loses arguments."""
+"""How many characters the name of a function may have before its arguments are left out."""
 
 
 def heading(report: Report) -> Line:
@@ -66,7 +66,7 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
 def describe(frame: Frame, gap: str = " ", show: Callable[[str], str] = printable) -> str:
     """Return `function file:line (module)`, or `module+offset` without a symbol.
 
-    The gap stands behind the function; `show` makes every other name fit to be shown.
+    `gap` stands behind the function; `show` makes the names safe to show.
     """
     module = show(basename(frame.module or ""))
     if not frame.function:
@@ -101,7 +101,7 @@ def _numbers(site: Site) -> list[str]:
 
 
 def describe_caller(site: Site) -> str:
-    """Return whose blocks they are, in one line."""
+    """Return which caller or group the blocks of a site belong to, in one line."""
     return _prefix(site) + (_show(site.group) if site.group else _name_caller(site))
 
 
@@ -118,7 +118,7 @@ def _name_caller(site: Site) -> str:
 
 
 def nothing_outstanding(report: Report) -> str:
-    """Return why a report names no call stack."""
+    """Return why a report shows no call stack."""
     if not (report.window.allocations or report.sites):
         return "Nothing was allocated in the window."
     return (
@@ -157,7 +157,7 @@ def stack_lines(site: Site) -> Iterator[Line]:
 
 
 def _blocks(site: Site) -> Iterator[Line]:
-    """Yield the blocks that were asked for, and how many there are beside them."""
+    """Yield the oldest blocks, if they were asked for, and how many there are beside them."""
     shown = site.blocks[:_BLOCKS]
     if not shown:
         return

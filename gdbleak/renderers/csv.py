@@ -37,7 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class CsvRenderer:
-    """Writes every site of the report, names whole."""
+    """Writes every site of the report, with whole names."""
 
     def render(self, report: Report) -> str:
         """Return the report as text."""

@@ -1,4 +1,4 @@
-"""Where a stack repeats itself: recursion, of one function or of a few that call each other."""
+"""Where a stack repeats itself: recursion of one function, or of a few that call each other."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _LONGEST = 16
-"""Frames of a cycle that is looked for; inlining makes a cycle of a few functions longer."""
+"""How many frames a cycle may have; inlining makes a cycle of a few functions longer."""
 _FEWEST_TIMES = 3
 
 
 class Cycle(NamedTuple):
-    """Frames that occur several times, one right behind the other."""
+    """Frames that occur several times in a row."""
 
     start: int
     length: int
@@ -29,7 +29,7 @@ class Cycle(NamedTuple):
 
 
 def find_cycles(frames: Sequence[str]) -> Iterator[Cycle]:
-    """Yield the cycles in a stack in their order; no two overlap.
+    """Yield the cycles in a stack, in order; they do not overlap.
 
     >>> list(find_cycles("xababababy"))
     [Cycle(start=1, length=2, times=4)]

@@ -1,7 +1,7 @@
-"""Folded stacks, as flamegraph.pl and inferno read them: a line for each, and outstanding bytes.
+"""Folded stacks, as flamegraph.pl and inferno read them: a line for each, with its bytes.
 
-Source: the comment at the head of flamegraph.pl. Frames are parted by semicolons, the outermost
-first; the number is what stands behind the last space.
+Source: the comment at the head of flamegraph.pl. Frames are separated by semicolons, the outermost
+first; the number of outstanding bytes comes after the last space.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The report as one page that needs nothing else: no network, and no script to be read.
+"""The report as one page that needs no network, and no script in order to be read.
 
-Everything that comes from the target is escaped; the script takes it as data, never as code, and a
-policy in the page forbids every script and style but its own two.
+Everything that comes from the target is escaped. The script takes it as data, never as code, and a
+policy in the page forbids all scripts and styles except its own two.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from gdbleak.text.units import format_bytes, format_seconds, plural
 
 _FOLDER = Path(__file__).parent / "page"
 _MOST = 1000
-"""So many call stacks a page holds: a browser has to stay quick."""
+"""How many call stacks a page holds: more would slow a browser."""
 _LONGEST = 500
-"""So many characters of a name."""
+"""How many characters of a name it holds."""
 _DEEPEST = 200
-"""So many frames of each are in the flame graph."""
+"""How many frames of a stack it shows."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _left_out(report: Report) -> str:
 
 
 def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
-    """Yield what is to be seen first: a number or word, and what it is of."""
+    """Yield what stands at the top of the page: a number or word, and what it means."""
     words = [site.verdict.word for site in report.leaking if site.verdict]
     for word in (Word.LEAK, Word.GROWING, Word.SUSPECT):
         count = words.count(word)
@@ -101,7 +101,7 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
 
 
 def _describe_held(report: Report) -> str:
-    """Return what the chart shows: of a sample, nobody knows more than what was recorded."""
+    """Return what the chart shows: in a sampled window only what was recorded is known."""
     return "outstanding, as recorded in bursts" if report.window.sampling else "outstanding"
 
 
@@ -169,7 +169,7 @@ def _summary(report: Report) -> str:
 
 
 def _data(report: Report) -> str:
-    """Return what the flame graph is made of, as JSON that cannot end its element."""
+    """Return the data of the flame graph, as JSON that cannot end its HTML element."""
     numbers: dict[str, int] = {}
     stacks: list[dict[str, object]] = []
     for frames, weights in iter_stacks(report):

@@ -1,4 +1,4 @@
-"""The table of a report alone, of a window that goes on."""
+"""Only the table of a report, for a window that is still open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gdbleak.text.units import count_of, format_bytes, format_seconds
 
 @dataclass(frozen=True)
 class InterimRenderer:
-    """Writes what is outstanding so far, as plain text; the stacks come with the last report."""
+    """Writes what is outstanding so far, as plain text; stacks come with the final report."""
 
     top: int
     width: int | None = None
@@ -24,7 +24,7 @@ class InterimRenderer:
         lines = [
             f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"
             f" {count_of(len(leaking), 'call stack')};"
-            f" {window.events:,} events, stopped {format_seconds(window.stopped_s or 0)}",
+            f" {count_of(window.events, 'event')}, stopped {format_seconds(window.stopped_s or 0)}",
             "",
         ]
         if leaking:

@@ -10,7 +10,7 @@ from gdbleak.report.model import SCHEMA, Frame, Report, Site
 
 @dataclass(frozen=True)
 class JsonRenderer:
-    """Writes everything the report holds, names whole; ASCII, so safe to print."""
+    """Writes everything that the report holds, with whole names; in ASCII, so safe to print."""
 
     def render(self, report: Report) -> str:
         """Return the report as text."""

@@ -11,7 +11,7 @@ from gdbleak.report.lineup import Lineup, Suspect
 from gdbleak.report.trend import ENOUGH
 from gdbleak.text.lines import cut, fold, printable
 from gdbleak.text.sparkline import ASCII_BARS, BARS, draw_bars
-from gdbleak.text.units import format_bytes, format_seconds
+from gdbleak.text.units import count_of, format_bytes, format_seconds
 
 SCHEMA = "gdbleak.suspects/1"
 
@@ -21,11 +21,11 @@ _COLUMNS = (
     *words("Trend", "Command"),
 )
 _LONGEST = 120
-"""So many characters of a command line: what stands in it may be secret, and is often long."""
+"""How many characters of a command line are shown: it may be long, and hold secrets."""
 _SHORTEST = 12
-"""So many of them are shown, however narrow the terminal is."""
+"""How many of them are shown however narrow the terminal is."""
 _SOON_S = 90 * 86400.0
-"""A limit that is reached later than this is not worth a line."""
+"""Limits that are reached later than this are not mentioned."""
 
 
 def as_json(lineup: Lineup) -> str:
@@ -44,13 +44,13 @@ def as_json(lineup: Lineup) -> str:
 
 
 def as_text(lineup: Lineup, top: int, width: int | None, ascii_only: bool) -> str:
-    """Return a table, and what there is to say of it.
+    """Return a table, and sentences about what it shows.
 
     Args:
         lineup: What was found.
         top: How many processes to list.
-        width: Columns to fit into; None for lines as long as they come.
-        ascii_only: Write nothing but ASCII.
+        width: Characters of a line of the terminal; None if lines may have any length.
+        ascii_only: Whether to write only ASCII.
 
     """
     shown = lineup.suspects[:top]
@@ -89,7 +89,8 @@ def _say(lineup: Lineup, top: int) -> Iterator[str]:
     if len(lineup.suspects) > top:
         yield f"{len(lineup.suspects) - top:,} more grow: see --top {len(lineup.suspects)}"
     if lineup.looks < ENOUGH:
-        yield f"Only {lineup.looks} looks: nobody can say how steadily anything grows. Look longer."
+        looks = count_of(lineup.looks, "look")
+        yield f"Only {looks}: too few to say how steadily anything grows. Look longer."
     if not growing:
         yield "No process grows steadily. A slow leak needs longer: try --duration 600."
     yield from lineup.kernel

@@ -11,7 +11,7 @@ from gdbleak.report.model import Report
 
 @dataclass(frozen=True)
 class MarkdownRenderer:
-    """Puts all that comes from the target into code: no name becomes a link, a tag or a mention."""
+    """Writes names of the target as code: none becomes a link, a tag or a mention."""
 
     top: int
 
@@ -29,8 +29,8 @@ class MarkdownRenderer:
 
 
 def _code(text: str) -> str:
-    """Return a code span that can stand in a table: a backtick would end it, a pipe the cell.
+    """Return a code span for a cell of a table: a backtick would end the span, a pipe the cell.
 
-    A backslash before a pipe would undo the pipe's own, so it is spelled out too.
+    A backslash before a pipe would cancel the one that escapes the pipe, so it is spelled out too.
     """
     return "`" + text.replace("`", r"\x60").replace("\\|", r"\x5c|").replace("|", r"\|") + "`"

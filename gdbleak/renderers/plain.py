@@ -13,7 +13,7 @@ from gdbleak.text.lines import Line, fold
 
 @dataclass(frozen=True)
 class PlainRenderer:
-    """Lays the report out in `width` columns; without one, a line stays a line for grep."""
+    """Lays the report out for a width in characters; without one, lines stay whole for grep."""
 
     top: int
     width: int | None = None
@@ -28,7 +28,7 @@ class PlainRenderer:
         return "\n".join(lines) + "\n"
 
     def table(self, sites: Iterable[Site]) -> str:
-        """Return the table of sites, without an end of its last line."""
+        """Return the table of sites, without a newline at its end."""
         cells = [list(map(_ascii, row)) for row in rows(sites)]
         if self.width:
             cells = fold_last(COLUMNS, cells, self.width)

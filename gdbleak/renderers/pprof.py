@@ -1,7 +1,7 @@
-"""A profile for pprof: what is in use, and what was allocated, in bytes and in blocks.
+"""A profile for pprof: what is in use and what was allocated, in bytes and in blocks.
 
-Source: proto/profile.proto of github.com/google/pprof; the numbers of fields stand there. The names
-of the values are those of Go's heap profiles, which pprof knows.
+Source: proto/profile.proto of github.com/google/pprof, which gives the numbers of fields. The
+values have the names of those of Go's heap profiles, which pprof knows.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class PprofRenderer:
     """Writes every site, as a gzipped message."""
 
     def render(self, report: Report) -> bytes:
-        """Return the report as bytes: the same ones for the same report."""
+        """Return the report as bytes; the same report gives the same bytes."""
         return gzip.compress(_Profile().encode(report), mtime=0)
 
 
 @dataclass
 class _Profile:
-    """Tables of what a profile refers to by number; each begins with 1, and strings with ''."""
+    """Tables of what a profile refers to by number; they begin with 1, strings with 0."""
 
     strings: dict[str, int] = field(default_factory=lambda: {"": 0})
     mappings: dict[str, int] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def _group(frames: Sequence[Frame]) -> list[tuple[Frame, ...]]:
 
 
 def _nanoseconds(started: str) -> int:
-    """Return when a window began, since 1970; 0 where a report does not tell that."""
+    """Return when a window began, in nanoseconds since 1970; 0 if the report does not say."""
     try:
         return round(datetime.fromisoformat(started).timestamp() * 1e9)
     except (ArithmeticError, ValueError):

@@ -1,7 +1,7 @@
-"""As much of protocol buffers as it takes to write one.
+"""The part of protocol buffers that is needed to write a message.
 
-Source: https://protobuf.dev/programming-guides/encoding/. A field is a key (its number and the way
-it is written) and a value: a varint, or a length and as many bytes.
+Source: https://protobuf.dev/programming-guides/encoding/. A field is a key (its number and how it
+is encoded) and a value: a varint, or a length and that many bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _VARINT, _BYTES = 0, 2
 
 
 def varint(number: int) -> bytes:
-    """Return a number of at most 64 bits, seven in a byte, the lowest first.
+    """Return a number of at most 64 bits, seven bits in a byte, the lowest first.
 
     >>> varint(300).hex()
     'ac02'
@@ -28,15 +28,15 @@ def varint(number: int) -> bytes:
 
 
 def integer(field: int, number: int) -> bytes:
-    """Return a field that is a number; zero is not written."""
+    """Return a field that holds a number; none for zero, which is the default."""
     return varint(field << 3 | _VARINT) + varint(number) if number else b""
 
 
 def content(field: int, data: bytes) -> bytes:
-    """Return a field that is text, bytes or another message."""
+    """Return a field that holds text, bytes or another message."""
     return varint(field << 3 | _BYTES) + varint(len(data)) + data
 
 
 def packed(field: int, numbers: Iterable[int]) -> bytes:
-    """Return a field that is a list of numbers."""
+    """Return a field that holds a list of numbers."""
     return content(field, b"".join(map(varint, numbers)))

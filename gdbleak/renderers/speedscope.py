@@ -1,4 +1,4 @@
-"""A profile for speedscope, with outstanding and with allocated bytes.
+"""A profile for speedscope: outstanding and allocated bytes.
 
 Source: the JSON schema of the format, https://www.speedscope.app/file-format-schema.json.
 """
@@ -16,7 +16,7 @@ from gdbleak.report.model import Frame, Report
 
 @dataclass(frozen=True)
 class SpeedscopeRenderer:
-    """Writes every site, as a sample of a profile that is measured in bytes."""
+    """Writes every site as a sample of a profile whose unit is bytes."""
 
     def render(self, report: Report) -> str:
         """Return the report as text."""

@@ -1,4 +1,4 @@
-"""What the formats for tools that draw stacks have in common."""
+"""What the formats for tools that draw stacks share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Weights(NamedTuple):
 
 
 def weigh(site: Site) -> Weights:
-    """Return what a site weighs; what stays is estimated where the window was sampled."""
+    """Return what a site weighs; outstanding amounts are estimates if the window was sampled."""
     values = site.amounts
     return Weights(
         values.outstanding_bytes,
@@ -33,8 +33,8 @@ def weigh(site: Site) -> Weights:
 def iter_stacks(report: Report) -> Iterator[tuple[tuple[Frame, ...], Weights]]:
     """Yield the frames, outermost first, and the weight of each site.
 
-    A site that has no frame, or whose stack goes on, has one more frame that says so, and one that
-    is not of the heap one that tells its kind.
+    A site without frames, or with a truncated stack, gets one more frame that says so. A site that
+    is not of the heap gets one that names its kind.
     """
     for site in report.sites:
         frames = site.frames[::-1]
@@ -46,5 +46,5 @@ def iter_stacks(report: Report) -> Iterator[tuple[tuple[Frame, ...], Weights]]:
 
 
 def name(frame: Frame) -> str:
-    """Return the name of a frame: its function, or where it is without one."""
+    """Return the name of a frame: its function, or its place in a module."""
     return printable(frame.function) if frame.function else describe(frame)

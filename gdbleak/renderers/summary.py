@@ -1,4 +1,4 @@
-"""What the window cost and proved, as labelled lines for the formats people read."""
+"""What the window cost and proved, as labelled lines for the formats for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LABEL_WIDTH = len("target left as found: ")
 
 
 def summary(report: Report) -> list[Line]:
-    """Return a line for each fact: the recording, its cost, memory, the proof, the notes."""
+    """Return a line for each fact: recording, cost, memory, proof, notes."""
     return [
         *_recording(report.window),
         *_cost(report.window),
@@ -64,7 +64,7 @@ def _recording(window: WindowInfo) -> list[Line]:
 
 
 def _sampling(sampling: Sampling | None) -> list[Line]:
-    """Say that numbers in the table are estimates, and of how much they are."""
+    """Say that numbers in the table are estimates, and how much was recorded."""
     if sampling is None:
         return []
     of, share = "", ""
@@ -126,7 +126,7 @@ def _suppressed(suppressed: Suppressed | None) -> list[Line]:
 
 
 def _outlook(outlook: Outlook | None) -> list[Line]:
-    """Say when a limit is reached, and what has to be true for it."""
+    """Say when a limit is reached, and under which condition."""
     if outlook is None:
         return []
     rate = f"{format_bytes(outlook.bytes_per_s * 3600)} an hour"
@@ -144,7 +144,7 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
 
 
 def _death(signal: str, ran_on_s: float) -> str:
-    """Say how a process ended right after the detach, and what a person does then."""
+    """Say how a process ended right after the detach, and what to do."""
     when = f"within {ran_on_s:.1f} s of the detach"
     if signal == "unknown":
         return f"it ended {when}, and the kernel does not tell how: look at its log"

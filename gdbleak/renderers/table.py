@@ -21,7 +21,7 @@ _STYLES = {"plain": "", "title": "bold", "alarm": "bold red"}
 
 @dataclass(frozen=True)
 class TableRenderer:
-    """Lays the report out for a terminal; escape sequences only where colour is wanted."""
+    """Lays the report out for a terminal; writes escape sequences only if it may use colour."""
 
     top: int
     width: int | None = None

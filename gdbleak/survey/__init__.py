@@ -1,1 +1,1 @@
-"""Which processes of a host grow."""
+"""Which processes of a host grow: their memory is watched, and nothing is attached to."""

@@ -1,7 +1,7 @@
-"""In which container a process is, from the names of its control groups. Pure.
+"""Which container a process runs in, by the names of its control groups. Pure.
 
-Docker, podman, CRI-O, containerd and Kubernetes name the group after the id of the container, 64
-hexadecimal digits; LXC and systemd-nspawn after its name.
+Docker, podman, CRI-O, containerd and Kubernetes name the group after the id of the container, which
+has 64 hexadecimal digits. LXC and systemd-nspawn name it after the name of the container.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 _SHORT = 12
-"""So many digits of an id are what `docker ps`, `podman ps` and `crictl ps` show or take."""
+"""How many digits of an id `docker ps`, `podman ps` and `crictl ps` show or take."""
 
 _ID = re.compile(r"(?:^|[/:-])([0-9a-f]{64})(?=$|/|\.scope)", re.MULTILINE)
 _NAME = re.compile(r"/(?:lxc\.payload\.|lxc/|machine\.slice/machine-)([^/\n]+)")
 
 
 def find_container(membership: str) -> str | None:
-    r"""Return the short id or the name of the container of a process; None outside of any.
+    r"""Return the short id or name of the container of a process; None if it is not in one.
 
     Args:
         membership: The text of /proc/PID/cgroup; cgroups(7).

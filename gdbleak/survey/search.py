@@ -1,4 +1,4 @@
-"""Which processes grow: all are looked at again and again, and none is attached to."""
+"""The search for processes that grow: all are looked at again and again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KERNEL = {
     "VmallocUsed": "vmalloc: see /proc/vmallocinfo",
     "Percpu": "per-CPU memory, often of control groups that were removed",
 }
-"""What of the kernel's own memory can leak, by its name in /proc/meminfo; proc(5)."""
+"""Kinds of the kernel's own memory that can leak, by their names in /proc/meminfo; proc(5)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Search:
 
 @dataclass
 class _Track:
-    """What was seen of a process."""
+    """Looks at one process: (seconds since the first look, bytes of private memory)."""
 
     started: int | None
     points: list[tuple[float, float]] = field(default_factory=list)
@@ -66,11 +66,14 @@ def find_suspects(
 ) -> Lineup:
     """Look at all processes for a while, and return those that grow.
 
-    Ctrl-C ends it early, with what was seen so far.
+    Ctrl-C ends the search early, with what was seen so far.
 
     Args:
-        search: For how long, and how often.
-        on_look: Called after each look, with the seconds since the first.
+        search: How long to look, and how often.
+        on_look: Called after each look with the seconds since the first one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came before the second look.
 
     """
     tracks: dict[int, _Track] = {}
@@ -86,7 +89,7 @@ def find_suspects(
             took_s = time.monotonic() - began_s - now_s
             if now_s + search.interval_s > search.duration_s:
                 break
-            # Looking is work too: no more than a tenth of the time.
+            # Looking takes processor time: no more than a tenth.
             time.sleep(max(search.interval_s - took_s, 9 * took_s))
     except KeyboardInterrupt:
         if len(kernel) < 2:
@@ -117,14 +120,14 @@ def _look(now_s: float, tracks: dict[int, _Track], unreadable: set[int]) -> None
         except PermissionError:
             unreadable.add(pid)
             continue
-        # A kernel before 4.5 does not tell anonymous memory from others: what is not shared is.
+        # A kernel before 4.5 does not count anonymous memory: what is not shared stands in for it.
         private = held.get("RssAnon")
         if private is None:
             private = _read_unshared(pid)
-        if private is None:  # it has ended, or it is a thread of the kernel
+        if private is None:  # it has ended, or is a thread of the kernel
             continue
         track = tracks.get(pid)
-        if track is None or track.started != started:  # its PID has been given away again
+        if track is None or track.started != started:  # another process has its PID now
             track = tracks[pid] = _Track(started)
         track.points.append((now_s, private + held.get("VmSwap", 0)))
 
@@ -189,7 +192,7 @@ def _read_kernel() -> dict[str, int]:
 def _judge_kernel(
     looks: list[tuple[float, dict[str, int]]], processes_per_s: float
 ) -> tuple[str, ...]:
-    """Return sentences about what of the kernel grows steadily, and faster than all processes."""
+    """Return sentences about memory of the kernel that grows faster than all processes."""
     said = []
     for name, where in _KERNEL.items():
         trend = find_trend([(now_s, sizes[name]) for now_s, sizes in looks if name in sizes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.link_map import read_search_order
 from gdbleak.target.modules import ModuleReader, looking_at
@@ -12,8 +13,12 @@ from gdbleak.target.source import Source
 class LiveProcess(Source):
     """A running process. A context, in which its files stay open."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, images: ImageCache) -> None:
         """Open its memory, for which the kernel asks for the same permission as for an attach.
+
+        Args:
+            pid: Of the process.
+            images: Keeps its ELF files for those who read them later.
 
         Raises:
             NoSuchProcessError: the process has ended.
@@ -24,7 +29,7 @@ class LiveProcess(Source):
         with looking_at(pid):
             self._memory = Memory(pid)
         try:
-            self._modules = ModuleReader(pid, self._memory)
+            self._modules = ModuleReader(pid, self._memory, images)
         except BaseException:
             self._memory.close()
             raise

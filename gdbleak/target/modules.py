@@ -12,9 +12,10 @@ from pathlib import Path
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.build_id import parse_build_id
-from gdbleak.elf.image import ElfImage
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.host.files import open_regular
+from gdbleak.host.folders import find_temporary_folder
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.mounts import find_stallers
 from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, read_status
@@ -22,34 +23,40 @@ from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, 
 _VDSO = "[vdso]"
 _MAX_VDSO_BYTES = 1 << 20
 _MODULE_STEPS = 300
-"""That it takes to find a module at all."""
+"""How many steps each module takes, whatever is in it."""
 
 LATER_STEPS, LATER_S = 1_000_000, 0.7
-"""What reading the modules may take when the window has ended."""
+"""What reading the modules may take once the window has ended."""
 
 
 @contextmanager
 def looking_at(pid: int) -> Iterator[None]:
-    """Say in one sentence that a process has gone, or hidden itself, while it was looked at."""
+    """Turn the errors of a process that ends, or hides itself, while it is looked at into ours."""
     try:
         yield
     except (FileNotFoundError, ProcessLookupError) as error:
         raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
     except PermissionError as error:
         raise NotPermittedError(
-            f"process {pid} lets nobody look at it any more", f"run `sudo gdbleak trace {pid}`"
+            f"process {pid} cannot be looked at any more: it has hidden itself",
+            f"run `sudo gdbleak trace {pid}`",
         ) from error
 
 
 class ModuleReader:
-    """Finds the modules of one process, and keeps open the files that have no name any more.
+    """Finds the modules of one process, and keeps the files open that cannot be found by name.
 
-    Where the process is another user's, nothing that its paths lead to is believed: the file is
-    taken from the kernel's list of what is mapped, and kept open.
+    Where the process is another user's, its paths are not trusted: that user may put other files
+    there. Then the kernel's own links to what is mapped lead to a file, and it is kept open.
     """
 
-    def __init__(self, pid: int, memory: Memory) -> None:
+    def __init__(self, pid: int, memory: Memory, images: ImageCache | None = None) -> None:
         """Prepare.
+
+        Args:
+            pid: The process.
+            memory: Its memory.
+            images: Keeps its files for those who read them later.
 
         Raises:
             NoSuchProcessError: the process has ended.
@@ -65,12 +72,13 @@ class ModuleReader:
         self._wary = {*map(int, users)} != {os.geteuid()}
         self._known: dict[tuple[str, int, int, str, int], Module] = {}
         self._open_files: list[int] = []
+        self._images = images or ImageCache()
 
     def read(self, mappings: list[Mapping], effort: Effort | None = None) -> ModuleMap:
-        """Return the modules among `mappings`; of those that were read before, what was found then.
+        """Return the modules among `mappings`; those that were read before are not read again.
 
         Args:
-            mappings: Of the process.
+            mappings: The mappings of the process.
             effort: What reading their files may take.
 
         """
@@ -86,9 +94,9 @@ class ModuleReader:
         return ModuleMap(modules)
 
     def read_again(self) -> ModuleMap:
-        """Return the modules that are mapped now; none where nobody is let see them any more.
+        """Return the modules that are mapped now; none where the kernel hides them by now.
 
-        It takes no longer than a moment, for nobody can interrupt it right after a window.
+        It takes no longer than a moment, because right after a window Ctrl-C does not end it.
         """
         try:
             mappings = read_mappings(self._pid)
@@ -132,7 +140,7 @@ class ModuleReader:
         for candidate in self._candidates(first):
             try:
                 file = self._open(candidate, first)
-                image = ElfImage(candidate, effort.share(), file)
+                image = self._images.open(candidate, effort.share(), file)
                 same = image.build_id == build_id and image.header == header[: len(image.header)]
                 bias = first.start - image.address_of(first.offset)
                 if same:
@@ -150,7 +158,7 @@ class ModuleReader:
         """Open what may be the file of a mapping.
 
         Raises:
-            OSError: it is none that may be opened.
+            OSError: it cannot be opened, or must not be trusted.
 
         """
         link = candidate.startswith(f"/proc/{self._pid}/") and "/root/" not in candidate
@@ -161,21 +169,22 @@ class ModuleReader:
         return file
 
     def _make_vdso(self, mapping: Mapping) -> Module:
-        """Copy the code that the kernel itself maps into each process: a library without a file."""
+        """Copy the code that the kernel maps into each process: a library without a file."""
         start, end = mapping.start, mapping.end
         try:
-            with tempfile.TemporaryFile() as file:
-                os.fchmod(file.fileno(), 0o444)  # whoever reads symbols may be another user
+            with tempfile.TemporaryFile(dir=find_temporary_folder()) as file:
+                # The GDB that reads symbols may run as another user.
+                os.fchmod(file.fileno(), 0o444)
                 file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
                 file.flush()
                 copy = self._keep("/proc/self/fd", file.fileno())
-            image = ElfImage(copy)
+            image = self._images.open(copy, Effort())
         except (OSError, ElfError) as error:
             return Module(_VDSO, start, end, start, None, None, unreadable=str(error))
         return Module(_VDSO, start, end, start - image.address_of(0), image.build_id, copy)
 
     def _candidates(self, mapping: Mapping) -> Iterator[str]:
-        """Ways to the mapped file: the most lasting name first, or that which nobody can change."""
+        """Yield paths to the mapped file: lasting ones first, or those that nobody can change."""
         if self._wary:
             yield from self._links(mapping)
         if not mapping.deleted:
@@ -184,7 +193,7 @@ class ModuleReader:
             yield from self._links(mapping)
 
     def _links(self, mapping: Mapping) -> Iterator[str]:
-        """What the kernel itself leads to the file by, whatever its name leads to."""
+        """Yield the links of the kernel, which lead to the file even if its name does not."""
         yield f"/proc/{self._pid}/map_files/{mapping.start:x}-{mapping.end:x}"
         exe = Path(f"/proc/{self._pid}/exe")
         try:
@@ -195,9 +204,9 @@ class ModuleReader:
             yield str(exe)
 
     def _lasting_path(self, path: str) -> str:
-        """A mapping's path for us.
+        """Return by which path we find what the process has mapped.
 
-        The kernel writes it from the top of the process's mount namespace, also after a chroot.
+        The kernel writes paths from the top of the process's mount namespace, also after a chroot.
         """
         if self._same_mounts:
             return path
@@ -208,7 +217,7 @@ class ModuleReader:
         return f"{self._root}{path[len(top) :] if path.startswith(f'{top}/') else path}"
 
     def _keep(self, candidate: str, file: int) -> str:
-        """A name by which the file can be read after the process has ended."""
+        """Return a path by which the file can be read after the process has ended."""
         if not candidate.startswith("/proc/") and not self._wary:
             return candidate
         self._open_files.append(os.dup(file))
@@ -216,32 +225,39 @@ class ModuleReader:
 
 
 def _is_mapped(found: os.stat_result, mapping: Mapping) -> bool:
-    """Whether a file is the one of a mapping, by device and inode.
+    """Return whether a file is the one of a mapping, by device and inode.
 
-    What is mapped of overlayfs and btrfs has another device than stat tells: then its contents
-    have to tell, for such devices have the major number 0.
+    For a mapped file of overlayfs or btrfs, the kernel shows another device than stat does. Such
+    devices have the major number 0; then the contents have to tell.
     """
     major, minor = os.major(found.st_dev), os.minor(found.st_dev)
     same_device = mapping.device == f"{major:02x}:{minor:02x}"
     return found.st_ino == mapping.inode if same_device else major == 0
 
 
-def find_again(module: Module, sysroot: str = "", effort: Effort | None = None) -> Module:
-    """Return the module of a saved recording with the file it has on this host now, if any.
+def find_again(
+    module: Module,
+    sysroot: str = "",
+    effort: Effort | None = None,
+    images: ImageCache | None = None,
+) -> Module:
+    """Return the module of a saved recording with the file that it has on this host now, if any.
 
     Args:
         module: As it was recorded.
         sysroot: A folder in which copies of the files lie at their paths; empty for this host.
         effort: What reading the files of all modules may take.
+        images: Keeps the files for those who read them later.
 
     """
     if module.path == _VDSO:
         return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
     file = sysroot + module.path
+    effort, images = effort or Effort(), images or ImageCache()
     try:
         same = (
             module.build_id is not None
-            and ElfImage(file, effort and effort.share()).build_id == module.build_id
+            and images.open(file, effort.share()).build_id == module.build_id
         )
     except ElfError as error:
         same, reason = False, str(error)

@@ -1,4 +1,4 @@
-"""Text that comes from a target, made safe to show: names are data, whatever they contain."""
+"""Text that comes from a target, made safe to show, and folded to a width."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 _WORDS = re.compile(r"(?<= )(?! )")
 _PARTS = re.compile(r"(?<=[,>/])|(?<=<)(?!\.\.\.>)|(?=<\.\.\.>)|(?<=::)(?<!std::)|(?=\(|\+0x)")
-"""Where a word may be broken that fits no line: demangled names are long."""
+"""Where a word may be broken that is longer than a line: demangled names are long."""
 
 
 def printable(text: str) -> str:
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return the text with its middle left out when it is longer than the limit.
+    """Return the text, without its middle if it has more characters than the limit.
 
     >>> cut("std::map<std::string, int>::insert", 20)
     'std::map<...::insert'
@@ -63,13 +63,13 @@ def _pieces(text: str, room: int) -> Iterator[str]:
 
 
 class Line(NamedTuple):
-    """A line of a report for people, before it meets a width."""
+    """A line of a report for people, not folded yet."""
 
     text: str
     indent: int = 0
-    """Of the continuations, when it has to be folded."""
+    """How many blanks begin each further line when it is folded."""
     style: Literal["plain", "title", "alarm"] = "plain"
 
     def fold(self, width: int) -> str:
-        """Return the text broken to the width."""
+        """Return the text, folded to a width in characters."""
         return fold(self.text, width, self.indent)

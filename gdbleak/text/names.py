@@ -1,7 +1,7 @@
-"""Demangled names of functions, taken apart: to be matched without arguments, and shown short.
+"""Demangled names of functions: taken apart to be compared without arguments, and shown short.
 
-What is read here is what GDB prints: names of symbols from libiberty's demanglers (cp-demangle.c,
-rust-demangle.c), names of debug information as GCC, Clang and rustc write them.
+The names are as GDB prints them: those of symbols from libiberty's demanglers (cp-demangle.c,
+rust-demangle.c), those of debug information as GCC, Clang and rustc write them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 _LONGEST = 20_000
-"""Characters of a name that is still taken apart."""
+"""How many characters a name may have to be taken apart."""
 
 _SUFFIXES = re.compile(
     r"""
@@ -69,7 +69,7 @@ class _Piece(NamedTuple):
 def qualified(name: str) -> str:
     """Return the bare name of a function: no arguments, return type, hash, version or suffix.
 
-    Rust's `<T as Trait>::f` becomes `T::f`, or `Trait::f` where T is no path.
+    Rust's `<T as Trait>::f` becomes `T::f`, or `Trait::f` if T is not a path.
 
     >>> qualified("void std::vector<int, A<int> >::push_back(int const&) [clone .cold]")
     'std::vector::push_back'
@@ -88,11 +88,11 @@ def qualified(name: str) -> str:
 
 
 def shorten(name: str, wanted: int, *, parameters: bool = True) -> str:
-    """Return a name as people would write it, and if that is too long, without what fills it.
+    """Return a name as people would write it and, if it is too long, without its arguments.
 
     Hashes and default arguments of the standard library's templates always go. A name longer
     than `wanted` loses its return type, its parameters, and then its template arguments, the
-    innermost first. What is longer even so is returned all the same.
+    innermost first. If it is still longer then, it is returned as it is.
 
     >>> shorten("std::vector<int, std::allocator<int> >::push_back(int const&)", 40)
     'std::vector<int>::push_back(int const&)'
@@ -169,7 +169,7 @@ def _pieces(name: str) -> list[_Piece]:
 
 
 def _kind_of(name: str, begin: int, end: int) -> _Kind:
-    """Tell what the brackets are from `begin` to `end` of a name."""
+    """Return what kind of brackets stands from `begin` to `end` of a name."""
     group = name[begin:end]
     if group[0] == "<":
         if group.startswith(("<lambda", "<unnamed")):  # GCC's debug information
@@ -184,9 +184,9 @@ def _kind_of(name: str, begin: int, end: int) -> _Kind:
 
 
 def _without_return_type(pieces: list[_Piece]) -> list[_Piece]:
-    """Leave out what stands before the last blank that is in no bracket and no operator.
+    """Leave out what stands before the last blank outside of brackets and operators.
 
-    Behind an operator blanks belong to it: `A::operator B<C> const&()`.
+    Blanks after `operator` belong to it: `A::operator B<C> const&()`.
     """
     start, first = 0, ""
     for index, piece in enumerate(pieces):
@@ -213,13 +213,13 @@ def _path_of_self(group: str) -> str:
 
 
 def _abbreviate(piece: _Piece, depth: int, parameters: bool) -> str:
-    """Return a piece with only so many levels of template arguments in it."""
+    """Return a piece with template arguments up to a depth."""
     if piece.kind == "text":
         return piece.text
     if piece.kind == "parameters":
         return ("()" if piece.text.startswith("()") else "(...)") if parameters else ""
     if piece.kind != "template" and piece.text[0] == "<":
-        depth += 1  # these brackets are no template's
+        depth += 1  # these are not the brackets of a template
     shown = []
     angles = 0
     for token, _, _, next_angles in _tokens(piece.text):

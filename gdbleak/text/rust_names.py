@@ -1,6 +1,6 @@
-"""Names of Rust functions as a GDB without Rust leaves them (before 7.12): demangled as C++.
+"""Names of Rust functions as a GDB before 7.12 prints them: demangled as C++.
 
-Rust's old mangling is C++'s, with escapes for what C++ has not. They are those of rustc's
+Rust's old mangling is that of C++, with escapes for what C++ lacks. Source: rustc's
 `compiler/rustc_symbol_mangling/src/legacy.rs`.
 """
 
@@ -14,7 +14,7 @@ _NAMED = {"SP": "@", "BP": "*", "RF": "&", "LT": "<", "GT": ">", "LP": "(", "RP"
 
 
 def unescape(name: str) -> str:
-    """Return a name without the escapes of Rust's old mangling; another name as it is.
+    """Return a name without the escapes of Rust's old mangling; other names stay as they are.
 
     >>> unescape("_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$a..Drop$GT$::drop::h0123456789abcdef")
     '<alloc::vec::Vec<T> as a::Drop>::drop::h0123456789abcdef'
@@ -33,5 +33,5 @@ def _unescape_one(match: re.Match[str]) -> str:
         return _NAMED[word]
     try:
         return chr(int(word[1:], 16)) if word[0] == "u" else match[0]
-    except (ValueError, OverflowError):  # not hexadecimal, or no character
+    except (ValueError, OverflowError):  # not hexadecimal, or not a character
         return match[0]

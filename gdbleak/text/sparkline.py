@@ -8,13 +8,13 @@ BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 
 
 def draw_bars(values: Sequence[int], count: int, low: int | None = None, bars: str = BARS) -> str:
-    """Return a bar for the end of each of some equal parts of a series; none for an empty one.
+    """Return bars for a series: it is cut into equal parts, and each bar shows the end of one.
 
     Args:
         values: The series.
-        count: How many parts; a shorter series has fewer.
-        low: What the lowest bar stands for; None for the smallest of the values.
-        bars: From the lowest to the highest, which stands for the largest of the values.
+        count: How many parts; a shorter series has fewer, an empty one none.
+        low: The value of the lowest bar; None for the smallest value.
+        bars: Characters from the lowest to the highest, which stands for the largest value.
 
     >>> draw_bars([10, 20, 40], 3, bars="01234567"), draw_bars([10, 20, 40], 3, 0, "01234567")
     ('027', '137')

@@ -17,7 +17,7 @@ def format_count(count: int) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """Return a number with what it counts.
+    """Return a number and what it counts.
 
     >>> count_of(1, "block"), count_of(2000, "block")
     ('1 block', '2,000 blocks')
@@ -27,7 +27,7 @@ def count_of(count: int, noun: str) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Return a noun as it stands behind a number."""
+    """Return a noun as it is written after a number."""
     return noun if count == 1 else f"{noun}s"
 
 
@@ -62,10 +62,10 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_factor(factor: float) -> str:
-    """Return a factor with two digits at least."""
+    """Return a factor with at least two digits."""
     return f"{factor:,.{1 if factor < 9.95 else 0}f}"
 
 
 def format_percent(part: float, whole: float) -> str:
-    """Return a share, or a question mark where there is no whole to have a share of."""
+    """Return a share in percent; a question mark if the whole is 0."""
     return f"{100 * part / whole:.1f} %" if whole else "?"

@@ -1,4 +1,4 @@
-"""Call frame information: how to get from a function's frame to its caller's, at any instruction.
+"""Call frame information: at any instruction, how to get from a frame to its caller's.
 
 Formats of `.eh_frame` and `.eh_frame_hdr`: Linux Standard Base Core, "Exception Frames".
 """
@@ -22,16 +22,16 @@ from gdbleak.unwinding.debug_frame import DebugFrame
 from gdbleak.unwinding.dwarf_expressions import Cursor
 from gdbleak.unwinding.frame_rows import Row
 
-# A thousand times what functions have; a damaged length must not fill the memory.
 _MAX_ENTRY_BYTES = 1 << 20
+"""A thousand times what functions have: a damaged length must not fill the memory."""
 _ENTRY_STEPS = 20
 
 
 class UnwindTable:
-    """The call frame information of one ELF file, read where it is asked for.
+    """The call frame information of one ELF file; an entry is read when it is asked for.
 
-    `.debug_frame` is for debuggers, and nearly always lacks or repeats what `.eh_frame` has for
-    the program itself; so it is asked last.
+    `.debug_frame`, which is for debuggers, is asked last: it seldom has an entry that `.eh_frame`,
+    which is for the program itself, lacks.
     """
 
     def __init__(self, image: ElfImage) -> None:
@@ -39,7 +39,7 @@ class UnwindTable:
         self._common: dict[int, CommonEntry] = {}
 
     def find_row(self, address: int) -> Row | None:
-        """Return the row for a link-time address, None when no function covers it.
+        """Return the row for a link-time address; None outside all functions that are described.
 
         Raises:
             ElfError: the call frame information is damaged.
@@ -52,7 +52,7 @@ class UnwindTable:
         return function.find_row(address)
 
     def find_extent(self, address: int) -> range | None:
-        """Return the addresses of the function, or part of one, at a link-time address.
+        """Return the addresses of the function, or the part of one, that a link-time address is in.
 
         Raises:
             ElfError: the call frame information is damaged.
@@ -76,7 +76,7 @@ class UnwindTable:
 
     @cached_property
     def _index(self) -> tuple[Sequence[int], Sequence[int], int]:
-        """Sorted starts of functions, where their entries are, and what both are relative to."""
+        """Sorted starts of functions, addresses of their entries, and what both are relative to."""
         if self._image.eh_frame_hdr is None:
             eh_frame = self._image.find_section(".eh_frame").address
             return (*self._scan(eh_frame), 0) if eh_frame else ((), (), 0)
@@ -84,17 +84,17 @@ class UnwindTable:
         header = Cursor(self._image.read(address, size), address)
         _version, frame_encoding, count_encoding, table_encoding = header.take(4)
         eh_frame = read_pointer(header, frame_encoding)
-        # Sorted pairs of four signed bytes relative to the header: all that any linker writes.
+        # Linkers write nothing but sorted pairs of four signed bytes, relative to the header.
         if count_encoding == 0xFF or table_encoding != 0x3B:
             return *self._scan(eh_frame), 0
         count = read_pointer(header, count_encoding)
-        # Searched as it is, for it may have a million pairs. The cast takes this host to be
-        # little-endian, like the target.
+        # There may be a million pairs, so the table is searched as it is. The cast works because
+        # this host is little-endian, like the target.
         table = memoryview(header.take(2 * 4 * count)).cast("i")
         return table[::2], table[1::2], address
 
     def _scan(self, address: int) -> tuple[list[int], list[int]]:
-        """Return sorted starts of functions, and where their entries are."""
+        """Return sorted starts of functions, and the addresses of their entries."""
         functions = sorted(self._iter_functions(address))
         return [start for start, _ in functions], [entry for _, entry in functions]
 
@@ -124,7 +124,7 @@ class UnwindTable:
         return self._common[address]
 
     def _read_entry(self, address: int) -> Cursor:
-        # A length of 0xffffffff would announce one of 64 bits: no linker writes that.
+        # 0xffffffff would announce a length of 64 bits, which no linker writes.
         length = int.from_bytes(self._image.read(address, 4), "little")
         if length > _MAX_ENTRY_BYTES:
             raise ElfError(f"{self._image.path}: .eh_frame is damaged at {address:#x}")

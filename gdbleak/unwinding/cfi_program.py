@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gdbleak.architectures import AARCH64_FRAMES, X86_64_FRAMES
+from gdbleak.architectures import AARCH64_FRAMES, WORD_BYTES, X86_64_FRAMES
 from gdbleak.errors import ElfError
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, Cursor
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, Cursor
 from gdbleak.unwinding.frame_rows import Cfa, RegisterOffset, Row, Rule, RuleKind
 
 _RETURN_ADDRESSES = (X86_64_FRAMES.return_address, AARCH64_FRAMES.return_address)
 
-# The DW_EH_PE formats of fixed size; from 8 on they are signed.
+# Sizes of the DW_EH_PE formats that have a fixed one; from 8 on they are signed.
 _POINTER_BYTES = {0x00: WORD_BYTES, 0x02: 2, 0x03: 4, 0x04: 8, 0x0A: 2, 0x0B: 4, 0x0C: 8}
 
 
@@ -57,7 +57,7 @@ def read_common(cursor: Cursor) -> CommonEntry:
     """Read a CIE from behind its id.
 
     Raises:
-        ElfError: it is damaged, or of a kind that does not occur on this processor.
+        ElfError: it is damaged, or of a kind that does not occur on these processors.
 
     """
     version = cursor.integer(1)
@@ -93,7 +93,7 @@ def read_common(cursor: Cursor) -> CommonEntry:
 
 
 def read_function(cursor: Cursor, common: CommonEntry) -> FunctionEntry:
-    """Read an FDE from behind what says which CIE it has.
+    """Read an FDE from behind the field that tells its CIE.
 
     Raises:
         ElfError: it is damaged.
@@ -107,13 +107,13 @@ def read_function(cursor: Cursor, common: CommonEntry) -> FunctionEntry:
 
 
 def _read_augmentation(cursor: Cursor, letters: str) -> int:
-    """Return the encoding of the addresses in the functions' entries."""
+    """Return the encoding of addresses in the entries of functions."""
     encoding = 0
     for letter in letters:
         if letter == "R":
             encoding = cursor.integer(1)
         elif letter == "P":  # the personality routine, for exceptions
-            read_pointer(cursor, cursor.integer(1) & 0x7F)  # without "is a pointer to it"
+            read_pointer(cursor, cursor.integer(1) & 0x7F)  # without the bit for "a pointer to it"
         elif letter == "L":  # the encoding of data for exceptions
             cursor.take(1)
         elif letter not in "SB":
@@ -145,7 +145,7 @@ def read_pointer(cursor: Cursor, encoding: int) -> int:
 class Program:
     """The state of the machine that the instructions of CIE and FDE are written for.
 
-    Its mappings of rules are replaced, never changed: remembering one is keeping it.
+    A mapping of rules is never changed, only replaced. So a state is remembered by keeping it.
     """
 
     def __init__(self, common: CommonEntry, location: int) -> None:
@@ -206,7 +206,7 @@ class Program:
             rule = self._common.rules.get(register)
         else:
             rule = self._read_rule(cursor, code)
-        # The others, of floating point and the like, locate no frame.
+        # The registers above it, of floating point and the like, are not needed to find a frame.
         if register <= self._common.return_address:
             self.rules = {number: r for number, r in self.rules.items() if number != register}
             if rule is not None:

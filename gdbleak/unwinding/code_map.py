@@ -1,4 +1,4 @@
-"""What a file tells of its functions without call frame information: where they begin and end."""
+"""Where functions begin, and which never return, in files without call frame information."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NEVER_RETURN = frozenset(
         *("_Unwind_Resume", "_ZSt9terminatev", "__cxa_call_unexpected", "__cxa_pure_virtual"),
     }
 )
-"""Library functions after whose call the compiler puts nothing that belongs to it."""
+"""Library functions that do not return, so that other code may stand behind a call of them."""
 
 _MAX_CODE_BYTES = 64 << 20
-"""Of larger files only the symbol tables tell where functions begin."""
+"""In larger segments, only the symbol tables tell where functions begin."""
 
 
 class CodeMap:
@@ -35,10 +35,10 @@ class CodeMap:
         return self._image.read_code(address, size)
 
     def spend(self, steps: int) -> None:
-        """Note what is done for what the code says.
+        """Count work that the code causes.
 
         Raises:
-            ElfError: it is too much.
+            ElfError: it is more than may be spent.
 
         """
         self._image.spend(steps)
@@ -62,7 +62,7 @@ class CodeMap:
         return address in self._never_returning
 
     def slot_never_returns(self, slot: int) -> bool:
-        """Return the same for the function whose address the dynamic linker writes to `slot`.
+        """Return whether the function whose address the dynamic linker writes to `slot` has one.
 
         Raises:
             ElfError: the file is damaged.

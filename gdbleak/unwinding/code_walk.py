@@ -1,11 +1,12 @@
-"""Every way out of a function, by following its code from the entry. Pure.
+"""The ways out of a function, found by following its code from the entry. Pure.
 
 A function is left by a `ret`, its own or one of code it jumps to, or by a jump to another function:
 
-- one that has probes of its own: nothing is needed;
+- one that has probes of its own: nothing more is needed;
 - one that returns its first argument (`memset`, as glibc's `calloc` ends): the jump itself tells
   the result, with the stack pointer where it will be at the return;
-- any other, through a pointer perhaps: an *escape*. The call is not seen to return there.
+- any other function, or an unknown one behind a pointer: an *escape*. The return of such a call is
+  not seen.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from gdbleak.architectures import Architecture, Flow, Instruction
+from gdbleak.architectures import Architecture
+from gdbleak.architectures.decoder import Flow, Instruction
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.unwinding.cfi import UnwindTable
 
 RETURNING_FIRST_ARGUMENT = ("memset", "memcpy", "memmove")
-"""Functions that an allocator may end in, and that return what they were given first."""
+"""Functions that an allocator may end in, and that return their first argument."""
 
 MAX_INSTRUCTIONS = 200_000
 """Ten times what the largest allocator function known has."""
 
 _DECODING_STEPS = 40
+_RETURNS = (Flow.RETURN, Flow.RETURN_AND_POP)
 
 
 @dataclass
@@ -35,7 +38,7 @@ class WaysOut:
     returns_of_first_argument: set[int] = field(default_factory=set)
     escapes: set[int] = field(default_factory=set)
     jumped_to: set[int] = field(default_factory=set)
-    """Where its jumps lead, as far as they were followed: within it, or to other functions."""
+    """Where its jumps lead that were followed: places within it, and other functions."""
 
 
 class CodeWalk:
@@ -49,10 +52,8 @@ class CodeWalk:
 
         """
         self._image = image
-        self._decode_at = architecture.decode
-        self._decoded: dict[int, Instruction | None] = {}
+        self._decoder = architecture.make_decoder(self._read)
         self._extents: dict[int, range] = {}
-        self._find_stub_slot_at = architecture.find_stub_slot
         self._unwind_table = UnwindTable(image)
         self._linked = image.read_linked_functions(
             architecture.slot_relocations,
@@ -66,49 +67,44 @@ class CodeWalk:
         }
 
     def find_ways_out(self, entry: int, probed: Collection[int]) -> WaysOut:
-        """Return by which instructions the function at `entry` is left.
+        """Return the instructions by which the function at `entry` is left.
 
         Args:
             entry: Link-time address.
-            probed: Link-time addresses of functions whose entry and returns are known anyway.
+            probed: Link-time addresses of the functions that have probes of their own.
+
+        Raises:
+            ElfError: the file is damaged, or its code takes too long to follow.
 
         """
         ways = WaysOut()
         self._follow(entry, probed, ways, ends_at_calls=False)
         return ways
 
-    def _decode(self, address: int) -> Instruction | None:
-        """Return the instruction at an address; each is decoded once."""
-        if address not in self._decoded:
-            self._image.spend(_DECODING_STEPS)
-            self._decoded[address] = self._decode_at(self._image.read, address)
-        return self._decoded[address]
-
-    def _find_stub_slot(self, address: int) -> int | None:
-        """Return the slot of an entry of a procedure linkage table; None elsewhere."""
+    def _read(self, address: int, size: int) -> bytes:
+        """Return code that is about to be decoded."""
         self._image.spend(_DECODING_STEPS)
-        return self._find_stub_slot_at(self._image.read, address)
+        return self._image.read(address, size)
 
     def find_own_exits(self, entry: int) -> list[int]:
-        """Return where the function at `entry` returns, or jumps out of itself for good.
+        """Return the addresses at which the function at `entry` returns or jumps out of itself.
 
-        What it jumps to is not looked at: many others may return there.
+        What it jumps to is not looked at, because other functions may return there too.
         """
         extent = self.find_extent(entry)
         found = []
         for address in self._sweep(extent):
-            instruction = self._decode(address)
+            instruction = self._decoder.decode(address)
             assert instruction is not None
             leaves = instruction.flow is Flow.JUMP and instruction.target not in extent
-            if leaves or instruction.flow is Flow.RETURN:
+            if leaves or instruction.flow in _RETURNS:
                 found.append(address)
         return found
 
     def passes_on(self, entry: int, probed: Collection[int]) -> bool:
-        """Whether each way through a function leads through one of the `probed` ones.
+        """Return whether every way through a function leads through one of the `probed` ones.
 
-        A function that only hands on its work, as `operator new` does to `malloc`, needs no
-        probes of its own.
+        Such a function, as `operator new` which calls `malloc`, needs no probes of its own.
         """
         ways = WaysOut()
         others = set(probed) - {entry}
@@ -118,7 +114,7 @@ class CodeWalk:
     def _follow(
         self, entry: int, probed: Collection[int], ways: WaysOut, *, ends_at_calls: bool
     ) -> bool:
-        """Walk; return whether one of the `probed` functions was met on the way."""
+        """Walk, note the ways out, and return whether one of the `probed` functions was met."""
         seen: set[int] = set()
         swept: set[int] = set()
         met = False
@@ -130,18 +126,18 @@ class CodeWalk:
                 continue
             extent = self.find_extent(start)
             address = start
-            # Running out of a function means that its last call never returns: abort, say.
+            # Where the code runs out of the function, its last call never returns, like abort.
             while address in extent and address not in seen:
-                instruction = self._decode(address)
+                instruction = self._decoder.decode(address)
                 if instruction is None or len(seen) == MAX_INSTRUCTIONS:
                     ways.escapes.add(came_from)
                     break
                 seen.add(address)
-                if instruction.flow is Flow.RETURN:
+                if instruction.flow in _RETURNS:
                     ways.returns.add(address)
                 elif instruction.flow is Flow.INDIRECT_JUMP:
                     met |= self._leave_by_slot(instruction, instruction.slot, probed, ways, todo)
-                    # Perhaps a switch: then it stays in the function, wherever it leads to.
+                    # It may be a switch, which leads to anywhere in the function.
                     if instruction.slot is None and extent.start not in swept:
                         swept.add(extent.start)
                         todo += ((start, address) for start in self._sweep(extent))
@@ -167,15 +163,15 @@ class CodeWalk:
         assert target is not None
         if target in probed:
             return True
-        slot = self._find_stub_slot(target)
+        slot = self._decoder.find_stub_slot(target)
         if target not in self._copying and slot is None:
             todo.append((target, jump.address))
             ways.jumped_to.add(target)
             return False
         if jump.flow is Flow.JUMP:
             return self._leave_by_slot(jump, slot, probed, ways, todo)
-        # Whether a conditional jump is taken does not show at itself, but at its target.
-        at_target = self._decode(target)
+        # At a conditional jump it is not known yet whether it is taken; at its target it is.
+        at_target = self._decoder.decode(target)
         assert at_target is not None
         return self._leave_by_slot(at_target, slot, probed, ways, todo)
 
@@ -187,7 +183,7 @@ class CodeWalk:
         ways: WaysOut,
         todo: list[tuple[int, int]],
     ) -> bool:
-        """Note a jump to what the dynamic linker has written to a slot."""
+        """Note a jump to the function whose address the dynamic linker has written to a slot."""
         name = None if slot is None else self._linked.get(slot)
         if jump.target in self._copying or name in RETURNING_FIRST_ARGUMENT:
             ways.returns_of_first_argument.add(jump.address)
@@ -202,21 +198,21 @@ class CodeWalk:
         return False
 
     def _calls(self, instruction: Instruction, probed: Collection[int]) -> bool:
-        """Whether an instruction calls one of `probed`, perhaps through the linkage table."""
+        """Return whether an instruction calls one of `probed`, also through the linkage table."""
         target = instruction.target
         if instruction.flow is not Flow.CALL or target is None:
             return False
-        slot = self._find_stub_slot(target)
+        slot = self._decoder.find_stub_slot(target)
         name = None if slot is None else self._linked.get(slot)
         own = self._image.find_function(name) if name else None
         return (own.address if own else target) in probed
 
     def find_extent(self, address: int) -> range:
-        """Return the addresses of the function at an address, by whatever the file says of it.
+        """Return the addresses of the function at an address, by all that the file tells.
 
-        Without any of that the code is followed for as long as it leads: more returns than there
-        are do no harm, for at a return of another function the stack pointer is not that of the
-        call.
+        A file that tells nothing gives a long range, and the code is followed as far as it leads.
+        Returns of other functions that are found so do no harm: at these the stack pointer is not
+        that of the call.
         """
         if address not in self._extents:
             self._image.spend(_DECODING_STEPS)
@@ -233,7 +229,7 @@ class CodeWalk:
         found: list[int] = []
         address = extent.start
         while address in extent and len(found) < MAX_INSTRUCTIONS:
-            instruction = self._decode(address)
+            instruction = self._decoder.decode(address)
             if instruction is None:
                 break
             found.append(address)

@@ -19,23 +19,30 @@ from gdbleak.unwinding.dwarf_expressions import Cursor
 
 _LENGTH_IS_64_BIT = 0xFFFFFFFF
 _MARKS_OF_COMMON = (0xFFFFFFFF, 2**64 - 1)
-# Length, position of the CIE, and start, of an FDE. In a CIE the second is all ones.
+# An FDE begins with its length, the position of its CIE, and where the function starts. In a CIE,
+# the second field is all ones.
 _HEAD = Struct("<IIQ")
 _HEAD_64_BIT = Struct("<4xQQQ")
 
 
 class DebugFrame:
-    """The section of one ELF file, indexed when it is first asked."""
+    """The section of one ELF file; its index is made when it is first needed."""
 
     def __init__(self, content: bytes, spend: Callable[..., None] = lambda *_, **__: None) -> None:
-        """Take the contents, and whom to tell of the steps and bytes that reading them takes."""
+        """Prepare.
+
+        Args:
+            content: The section.
+            spend: Called with the number of steps and of bytes in memory that reading it takes.
+
+        """
         self._content = content
         self._spend = spend
         self._common: dict[int, CommonEntry] = {}
 
     @classmethod
     def of(cls, image: ElfImage) -> DebugFrame:
-        """Return that of a file, or of its separate debug file; empty when neither has one.
+        """Return the section of a file, or of its separate debug file; empty when neither has one.
 
         Raises:
             ElfError: a file is damaged.
@@ -62,7 +69,7 @@ class DebugFrame:
 
     @cached_property
     def _index(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Sorted starts of functions, and where their entries are; up to the first damage."""
+        """Sorted starts of functions, and positions of their entries, up to the first damage."""
         content, functions, position = self._content, [], 0
         while position + _HEAD_64_BIT.size <= len(content):
             length, common, start = _HEAD.unpack_from(content, position)
@@ -95,7 +102,7 @@ class DebugFrame:
         return self._common[position]
 
     def _read_entry(self, position: int) -> tuple[Cursor, int]:
-        """The entry at a position, from behind its second field, and that field."""
+        """Return the entry at a position, from behind its second field, and that field."""
         cursor = Cursor(self._content[position : position + 12])
         length, offset_bytes = cursor.integer(4), 4
         if length == _LENGTH_IS_64_BIT:

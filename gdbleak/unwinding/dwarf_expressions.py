@@ -9,25 +9,25 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.errors import ElfError
 
-WORD_BYTES = 8
 WORD_MASK = 2**64 - 1
 
-# Neither is ever seen above a dozen; a damaged file must not keep us.
+# Real files stay below a dozen of both. A damaged one must not take for ever.
 _MAX_STEPS = 1000
 _MAX_LEB128_BYTES = 10
 
 
 class UnknownValueError(Exception):
-    """A value that cannot be had: a register or memory not recorded, an expression not understood.
+    """A register or memory was not recorded, or an expression is not understood.
 
-    It never leaves the unwinder, which ends a stack there.
+    The unwinder catches it, and ends the stack there.
     """
 
 
 class Cursor:
-    """Reads one integer of DWARF after the other; ElfError when the bytes end too soon."""
+    """Reads one item of DWARF after the other; ElfError when the bytes end too soon."""
 
     def __init__(self, data: bytes, address: int = 0) -> None:
         self._data = data
@@ -36,7 +36,7 @@ class Cursor:
 
     @property
     def address(self) -> int:
-        """Address of what is read next."""
+        """Address of the next item."""
         return self._address + self.position
 
     @property
@@ -50,7 +50,7 @@ class Cursor:
         return len(self._data) - self.position
 
     def take(self, size: int) -> bytes:
-        """Return the next `size` bytes; a negative `size` counts as damage, too."""
+        """Return the next `size` bytes; a negative `size` counts as damage."""
         end = self.position + size
         if not self.position <= end <= len(self._data):
             raise ElfError("damaged DWARF data: it ends too soon")
@@ -81,11 +81,11 @@ class Cursor:
         raise ElfError("damaged DWARF data: an integer does not end")
 
     def block(self) -> bytes:
-        """Return as many bytes as the integer before them says."""
+        """Return a block of bytes, whose length stands before it."""
         return self.take(self.uleb128())
 
     def string(self) -> bytes:
-        """Return the bytes up to a NUL, and skip that."""
+        """Return the bytes up to the next NUL, which is skipped."""
         end = self._data.find(0, self.position)
         taken = self.take(end - self.position)
         self.position += 1
@@ -103,7 +103,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-# Shifts by 64 and more are taken apart from the rest: Python would really shift.
+# Shifts by more than 64 bits are cut: Python would make the number as long as that.
 _BINARY: Mapping[int, Callable[[int, int], int]] = {
     0x1A: operator.and_,
     0x1C: operator.sub,
@@ -129,13 +129,13 @@ def evaluate(
     read_memory: Callable[[int, int], int],
     *initial: int,
 ) -> int:
-    """Return what `expression` leaves on top of a stack that begins as `initial`.
+    """Evaluate an expression; return what it leaves on top of its stack.
 
     Args:
-        expression: its bytes.
-        registers: known values, by DWARF register number.
-        read_memory: address and size to unsigned integer; raises UnknownValueError.
-        initial: the values the expression finds on its stack.
+        expression: The bytes.
+        registers: Known values, by DWARF register number.
+        read_memory: Returns an unsigned integer, given address and size; raises UnknownValueError.
+        initial: What is on its stack at the beginning.
 
     Raises:
         UnknownValueError: it needs a register or memory that is not known, has an operator

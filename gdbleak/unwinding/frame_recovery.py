@@ -1,11 +1,12 @@
-"""From the registers of a frame to those of its caller, by a row and what was recorded."""
+"""The registers of a caller, from those of the frame it called, a row and recorded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.errors import ElfError
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError, evaluate
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, UnknownValueError, evaluate
 from gdbleak.unwinding.frame_rows import Row, Rule, RuleKind
 
 
@@ -17,20 +18,22 @@ class StackMemory:
         self._address = address
 
     def read(self, address: int, size: int) -> int:
-        """Return an unsigned integer; UnknownValueError where it was not recorded."""
+        """Return an unsigned integer of `size` bytes; UnknownValueError where none was recorded."""
         begin = address - self._address
         if not 0 <= begin <= len(self._content) - size:
             raise UnknownValueError(f"{address:#x} was not recorded")
         return int.from_bytes(self._content[begin : begin + size], "little")
 
 
-def find_caller(
+def recover_caller(
     row: Row, registers: Mapping[int, int], memory: StackMemory, stack_pointer: int
 ) -> dict[int, int]:
-    """Return what is known of the caller's registers, where it is and its stack pointer anyway.
+    """Return the known registers of the caller, by number.
+
+    Its next instruction and its stack pointer are always among them.
 
     Raises:
-        UnknownValueError: these are not known.
+        UnknownValueError: one of these two is not known.
         ElfError: the row has a damaged expression.
 
     """
@@ -43,8 +46,8 @@ def find_caller(
     caller = dict(registers)
     del caller[row.return_address]
     caller[stack_pointer] = cfa
-    recover(row.rules, cfa, registers, caller, memory)
-    # What a signal interrupted may have run on any stack; what calls is farther up the same one.
+    apply_rules(row.rules, cfa, registers, caller, memory)
+    # A caller is farther up the same stack. What a signal interrupted may have run on another one.
     if row.return_address not in caller or stack_pointer not in caller:
         raise UnknownValueError("the caller is not known")
     if caller[stack_pointer] <= registers[stack_pointer] and not row.is_signal_frame:
@@ -52,14 +55,14 @@ def find_caller(
     return caller
 
 
-def recover(
+def apply_rules(
     rules: Mapping[int, Rule],
     cfa: int,
     registers: Mapping[int, int],
     caller: dict[int, int],
     memory: StackMemory,
 ) -> None:
-    """Change `caller`, its registers, as the rules say; what cannot be found, it does not know."""
+    """Set the registers in `caller` as the rules say, and remove those that cannot be found."""
     for number, rule in rules.items():
         try:
             caller[number] = _find_value(rule, number, cfa, registers, memory)

@@ -1,4 +1,4 @@
-"""How to get from a frame to its caller's: one row of a table, wherever it comes from."""
+"""Rows, which tell how to get from a frame to its caller's: the terms of all sources of them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class RegisterOffset(NamedTuple):
     offset: int
 
 
-# The canonical frame address: what the stack pointer is in the caller. Bytes are an expression.
 Cfa = Union[RegisterOffset, bytes]
+"""The canonical frame address, the stack pointer of the caller; bytes are an expression."""
 
 
 class Row(NamedTuple):
@@ -45,15 +45,15 @@ class Row(NamedTuple):
 
     cfa: Cfa
     rules: Mapping[int, Rule]
-    """By register number. Without a rule, what the ABI has callees save is still in place."""
+    """By register number. A callee-saved register without a rule still has the caller's value."""
     is_signal_frame: bool
-    """The caller did not call: a signal interrupted it."""
+    """Whether the caller did not call, but was interrupted by a signal."""
 
     return_address: int = RIP
-    """Under which number `rules` has the caller's next instruction."""
+    """The register number under which `rules` has the caller's next instruction."""
 
     @property
     def ends_stack(self) -> bool:
-        """True where the calls begin: in `_start`, at the start of a thread."""
+        """Whether the calls begin here: in `_start`, or where a thread starts."""
         rule = self.rules.get(self.return_address)
         return rule is not None and rule.kind is RuleKind.UNDEFINED

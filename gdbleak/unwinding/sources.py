@@ -1,8 +1,10 @@
-"""What the modules of a process say about frames: their tables, or else their code."""
+"""Rows for the frames of a process: from the tables of its modules, or from their code."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gdbleak.architectures import X86_64_FRAMES, FrameConvention
 from gdbleak.elf.image import ElfImage
@@ -11,19 +13,21 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.code_map import CodeMap
 from gdbleak.unwinding.frame_rows import Row
-from gdbleak.unwinding.stack_height import StackHeights
 from gdbleak.unwinding.x86_64_signals import (
     MAX_SIGNAL_RETURN_BYTES,
     SIGNAL_RETURN_ROW,
     is_signal_return,
 )
 
+if TYPE_CHECKING:
+    from gdbleak.unwinding.stack_height import StackHeights
+
 _MAX_CALL_BYTES = 8
-"""No call of any architecture is longer."""
+"""Calls are no longer than that on any architecture."""
 
 
 class UnwindSources:
-    """Finds rows by run-time address, each once; damage is as good as nothing."""
+    """Finds rows by run-time address, each once. A damaged table counts as one without a row."""
 
     def __init__(
         self,
@@ -40,15 +44,15 @@ class UnwindSources:
         self._return_addresses: dict[int, bool] = {}
 
     def find_row(self, pc: int) -> Row | None:
-        """Return the row that a table has for the instruction at `pc`."""
+        """Return the row that a table has for the instruction at `pc`, or None."""
         if pc not in self._rows:
             self._rows[pc] = self._read_row(pc)
         return self._rows[pc]
 
     def infer_rows(self, address: int, *, behind_call: bool) -> tuple[Row, ...]:
-        """Return rows by the code for a frame that goes on at `address`, the surest first.
+        """Infer rows from the code for a frame that goes on at `address`, the surest first.
 
-        Only the code of x86-64 can be read so far.
+        So far this is written for x86-64 only.
         """
         if self._convention is not X86_64_FRAMES:
             return ()
@@ -60,8 +64,8 @@ class UnwindSources:
     def is_return_address(self, address: int) -> bool:
         """Return whether something may return to `address`.
 
-        That is what stands behind a call, what signal handlers return to, and where a stack
-        begins by hand.
+        It does where a call stands before it, where signal handlers return to, and where a
+        program has made a stack by hand.
         """
         if address not in self._return_addresses:
             row = self.find_row(address)
@@ -73,9 +77,9 @@ class UnwindSources:
         return self._return_addresses[address]
 
     def is_first(self, address: int) -> bool:
-        """Return whether what returns to `address` was never called: a coroutine, say.
+        """Return whether a stack begins at `address` without a call, as that of a coroutine does.
 
-        `makecontext` lets its function return to another that begins there, with no call before.
+        `makecontext` lets its function return to the first instruction of another one.
         """
         try:
             module, source = self._find_source(address)
@@ -113,23 +117,29 @@ class UnwindSources:
     def _find_source(self, pc: int) -> tuple[Module | None, _Source | None]:
         module = self._modules.find(pc)
         if module is not None and module not in self._sources:
-            self._sources[module] = None  # should it not open
+            self._sources[module] = None  # if it cannot be opened
             image = self._open_image(module)
             self._sources[module] = _Source(image, self._convention) if image else None
         return module, self._sources[module] if module else None
 
 
 class _Source:
-    """What one file says about frames, by link-time address."""
+    """The rows of one file, by link-time address."""
 
     def __init__(self, image: ElfImage, convention: FrameConvention) -> None:
         self._convention = convention
         self.table = UnwindTable(image)
-        self.heights = StackHeights(CodeMap(image))
         self._image = image
 
+    @cached_property
+    def heights(self) -> StackHeights:
+        """Rows from its code, for frames that no table has."""
+        from gdbleak.unwinding.stack_height import StackHeights  # loads capstone
+
+        return StackHeights(CodeMap(self._image))
+
     def find_row(self, address: int) -> Row | None:
-        """Return the row that a table has, or that is the same in all processes."""
+        """Return the row of a table, or that of the code which signal handlers return to."""
         row = self.table.find_row(address)
         if row is None and is_signal_return(
             self._image.read_code(address, MAX_SIGNAL_RETURN_BYTES)

@@ -1,25 +1,33 @@
-"""Frames of code without call frame information, from what the code will do to the stack.
+"""Rows for code without call frame information, from what the code will do to the stack.
 
-Not every file has such information: musl has none, nor has most assembly. But whatever a function
-does after a call, it will at last return; so its code, followed from the return address on, tells
-how far the stack pointer is below its own return address, and where the registers are that it
-restores for its caller. This takes a call to leave the stack pointer as it was, and nobody but the
-function itself to write to where it saved a register.
+musl and most assembly lack such information. But after a call a function goes on until it returns.
+So its code, followed from the return address on, tells how far the stack pointer is below its own
+return address, and where the registers are that it restores for its caller. Two things are taken
+for granted: a called function leaves the stack pointer as it was, and only the function itself
+writes to where it saved a register.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from gdbleak.architectures import WORD_BYTES
+from gdbleak.architectures.decoder import Flow, Instruction
+from gdbleak.architectures.x86_64_effects import (
+    Effects,
+    EffectsDecoder,
+    Loaded,
+    Set,
+    Sum,
+    Value,
+)
 from gdbleak.architectures.x86_64_frames import CALLEE_SAVED, RBP, RIP, RSP
 from gdbleak.unwinding.code_map import CodeMap
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
-from gdbleak.unwinding.x86_64_code import Decoder, Flow, Instruction, Set, Sum, Value, Word
 
 _MAX_INSTRUCTIONS = 2000
-"""That one walk executes. The longest ways out of real functions have some hundred."""
+"""How many one walk executes; the longest ways out of real functions have some hundred."""
 
 _STATE_STEPS = 20
 
@@ -28,7 +36,7 @@ FRAME_POINTER_ROW = Row(
     {RIP: Rule(RuleKind.OFFSET, -WORD_BYTES), RBP: Rule(RuleKind.OFFSET, -2 * WORD_BYTES)},
     False,
 )
-"""Of a function that begins with `push %rbp; mov %rsp, %rbp`."""
+"""The row of a function that begins with `push %rbp; mov %rsp, %rbp`."""
 
 
 class _State(NamedTuple):
@@ -36,77 +44,78 @@ class _State(NamedTuple):
 
     registers: Mapping[int, Value]
     memory: Mapping[Sum, Value]
-    """Only where something was written."""
+    """Only the words that were written."""
 
 
 class StackHeights:
-    """Finds rows in the code of one ELF file, by link-time address."""
+    """Infers rows from the code of one ELF file, by link-time address."""
 
     def __init__(self, code: CodeMap) -> None:
         self._code = code
-        self._decode = Decoder(code.read).decode
+        self._decoder = EffectsDecoder(code.read)
 
     def find_rows(self, address: int, behind_call: bool) -> tuple[Row, ...]:
         """Return rows for a frame that goes on at `address`, the surest first.
 
-        They are inferred: one is right only if it leads to a return address.
+        Each is a guess, and right only if it leads to a return address.
 
         Args:
-            address: where the frame goes on.
-            behind_call: a call is what stands before.
+            address: Where the frame goes on.
+            behind_call: Whether a call stands before that.
 
         Raises:
             ElfError: the file is damaged.
 
         """
-        walk = _Walk(self._code, self._decode)
+        walk = _Walk(self._code, self._decoder)
         rows = _make_rows(walk.follow(address, behind_call))
         return (*rows, FRAME_POINTER_ROW) if walk.has_frame_pointer else rows
 
 
 class _Walk:
-    """One pass over all that a function may do before it returns."""
+    """One pass over all ways that a function may take before it returns."""
 
-    def __init__(self, code: CodeMap, decode: Callable[[int], Instruction | None]) -> None:
+    def __init__(self, code: CodeMap, decoder: EffectsDecoder) -> None:
         self.has_frame_pointer = False
         self._code = code
-        self._decode = decode
+        self._decoder = decoder
         self._states: dict[int, _State] = {}
         self._steps_left = _MAX_INSTRUCTIONS
 
     def follow(self, address: int, behind_call: bool) -> list[_State]:
-        """Return the state before each way out; none when there are too many to look at."""
+        """Return the state before each way out; nothing when that takes too many instructions."""
         ways_out = set()
         todo = [(address, _BEGINNING, behind_call)]
         while todo:
             place, state, idle = todo.pop()
-            while (instruction := self._enter(place, state, idle)) is not None:
+            while (effects := self._enter(place, state, idle)) is not None:
+                instruction = effects.instruction
                 state = self._states[place]
                 if self._steps_left == 0:
                     return []
                 if instruction.flow is Flow.RETURN or (
-                    # The slot is a function's, which returns to the caller. Any other indirect
-                    # jump may as well be that of a switch.
-                    instruction.flow is Flow.JUMP and instruction.slot is not None
+                    # Through a slot it jumps to a function, which returns to the caller. Any
+                    # other indirect jump may belong to a switch.
+                    instruction.flow is Flow.INDIRECT_JUMP and instruction.slot is not None
                 ):
                     ways_out.add(place)
                 if instruction.flow in (Flow.JUMP, Flow.BRANCH) and instruction.target is not None:
                     todo.append((instruction.target, state, False))
                 if instruction.flow not in _GOES_ON or self._never_returns(instruction):
                     break
-                state = _execute(instruction, state)
-                idle = instruction.flow is Flow.CALL or (idle and not instruction.operations)
+                state = _execute(effects, state)
+                idle = instruction.flow is Flow.CALL or (idle and not effects.operations)
                 place += instruction.size
         return [self._states[place] for place in ways_out]
 
-    def _enter(self, place: int, state: _State, idle: bool) -> Instruction | None:
-        """Return the instruction that is next; None where nothing new follows."""
+    def _enter(self, place: int, state: _State, idle: bool) -> Effects | None:
+        """Return the next instruction; None where nothing new follows."""
         # Nothing was done since a call, and now a function begins: the call was to one that
         # never returns.
         if idle and self._code.is_function(place):
             return None
-        instruction = self._decode(place)
-        if instruction is None:
+        effects = self._decoder.find_effects(place)
+        if effects is None:
             return None
         if place in self._states:
             state = _join(self._states[place], state)
@@ -115,36 +124,30 @@ class _Walk:
         self._states[place] = state
         self._steps_left -= 1
         self._code.spend(_STATE_STEPS + len(state.memory))
-        if instruction.uses_frame_pointer and state.registers[RBP] == Sum(RBP):
+        if effects.uses_frame_pointer and state.registers[RBP] == Sum(RBP):
             self.has_frame_pointer = True
-        return instruction
+        return effects
 
     def _never_returns(self, instruction: Instruction) -> bool:
         if instruction.flow is not Flow.CALL:
             return False
+        slot = instruction.slot
         if instruction.target is not None:
             if self._code.never_returns(instruction.target):
                 return True
-            instruction = self._decode_stub(instruction.target) or instruction
-        return instruction.slot is not None and self._code.slot_never_returns(instruction.slot)
-
-    def _decode_stub(self, address: int) -> Instruction | None:
-        """The jump that an entry of the procedure linkage table is, perhaps behind `endbr64`."""
-        stub = self._decode(address)
-        if stub is not None and stub.flow is Flow.NEXT and not stub.operations:
-            stub = self._decode(address + stub.size)
-        return stub if stub is not None and stub.flow is Flow.JUMP else None
+            slot = self._decoder.find_stub_slot(instruction.target)
+        return slot is not None and self._code.slot_never_returns(slot)
 
 
 _GOES_ON = (Flow.NEXT, Flow.CALL, Flow.BRANCH)
 _BEGINNING = _State({number: Sum(number) for number in range(RIP)}, {})
 
 
-def _execute(instruction: Instruction, state: _State) -> _State:
-    if not instruction.operations:
+def _execute(effects: Effects, state: _State) -> _State:
+    if not effects.operations:
         return state
     registers, memory = dict(state.registers), dict(state.memory)
-    for operation in instruction.operations:
+    for operation in effects.operations:
         value = _evaluate(operation.value, registers, memory)
         if isinstance(operation, Set):
             registers[operation.register] = value
@@ -156,7 +159,7 @@ def _execute(instruction: Instruction, state: _State) -> _State:
                 memory[place._replace(offset=offset)] = None
             if operation.size == WORD_BYTES and place in memory:
                 memory[place] = value
-    if instruction.flow is Flow.CALL:
+    if effects.instruction.flow is Flow.CALL:
         _forget_below(registers[RSP], memory)
     return _State(registers, memory)
 
@@ -171,11 +174,11 @@ def _evaluate(value: Value, registers: Mapping[int, Value], memory: Mapping[Sum,
     if not isinstance(base, Sum):
         return None
     place = Sum(base.register, base.offset + value.offset)
-    return memory.get(place, Word(*place)) if isinstance(value, Word) else place
+    return memory.get(place, Loaded(*place)) if isinstance(value, Loaded) else place
 
 
 def _forget_below(top: Value, memory: dict[Sum, Value]) -> None:
-    """What was written below the top of the stack, a called function writes over."""
+    """Forget what was written below the top of the stack: a called function may overwrite it."""
     if isinstance(top, Sum):
         for place in memory:
             if place.register == top.register and place.offset < top.offset:
@@ -183,19 +186,19 @@ def _forget_below(top: Value, memory: dict[Sum, Value]) -> None:
 
 
 def _join(one: _State, other: _State) -> _State:
-    """Return what holds whichever way was taken."""
-    if one is other:
+    """Return what holds for both ways to a place."""
+    if one == other:
         return one
     registers = {n: v if other.registers[n] == v else None for n, v in one.registers.items()}
     memory: dict[Sum, Value] = {}
     for place in {**one.memory, **other.memory}:
-        value = one.memory.get(place, Word(*place))
-        memory[place] = value if other.memory.get(place, Word(*place)) == value else None
+        value = one.memory.get(place, Loaded(*place))
+        memory[place] = value if other.memory.get(place, Loaded(*place)) == value else None
     return _State(registers, memory)
 
 
 def _make_rows(returning: Iterable[_State]) -> tuple[Row, ...]:
-    """Return the row on which all states at a return agree, if there is one."""
+    """Return the row on which the states at all ways out agree, if they do."""
     rows = [_make_row(state) for state in returning]
     if not rows:
         return ()
@@ -213,14 +216,14 @@ def _make_rows(returning: Iterable[_State]) -> tuple[Row, ...]:
 
 def _make_row(state: _State) -> Row | None:
     top = state.registers[RSP]
-    # A return address that the code wrote itself is none of its caller's.
+    # A return address that the code wrote itself does not lead to its caller.
     if not isinstance(top, Sum) or top in state.memory or (top.register == RSP and top.offset < 0):
         return None
     cfa = RegisterOffset(top.register, top.offset + WORD_BYTES)
     rules = {RIP: Rule(RuleKind.OFFSET, -WORD_BYTES)}
     for number in CALLEE_SAVED:
         value = state.registers[number]
-        if isinstance(value, Word) and value.register == cfa.register:
+        if isinstance(value, Loaded) and value.register == cfa.register:
             rules[number] = Rule(RuleKind.OFFSET, value.offset - cfa.offset)
         elif value != Sum(number):
             rules[number] = Rule(RuleKind.UNDEFINED)

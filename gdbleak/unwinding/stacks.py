@@ -1,9 +1,9 @@
 """Call stacks from raw stack memory, by the call frame information of the mapped files.
 
-What a call leaves on the stack and in the registers is the frame convention of the architecture.
-Code without such information is read instead (see stack_height.py), and what follows from it is
-taken only if it leads to where a call returns to. Where something needed is not known, the stack
-ends and is said to be cut.
+What a call leaves on the stack and in registers is the frame convention of the architecture. Where
+call frame information is missing, the code itself is read (see stack_height.py); what it yields
+counts only if it leads to a return address. Where something needed is not known, the stack ends and
+is marked as truncated.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from gdbleak.architectures import X86_64_FRAMES, FrameConvention
+from gdbleak.architectures import WORD_BYTES, X86_64_FRAMES, FrameConvention
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES, WORD_MASK, UnknownValueError
-from gdbleak.unwinding.frame_recovery import StackMemory, find_caller, recover
+from gdbleak.unwinding.dwarf_expressions import WORD_MASK, UnknownValueError
+from gdbleak.unwinding.frame_recovery import StackMemory, apply_rules, recover_caller
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 from gdbleak.unwinding.known_stacks import CallStack, KnownStacks
 from gdbleak.unwinding.sources import UnwindSources
@@ -33,8 +33,8 @@ _REGISTER = -1
 class Unwinder:
     """Turns raw stacks of one process into call stacks.
 
-    Every kind of frame is handled by `_find_caller`. Nearly all frames need so little of that
-    (see `_Step`) that the second visit to a return address takes a short cut.
+    `recover_caller` handles every kind of frame. Nearly all frames need little of that, so from
+    the second visit to a return address on, a short cut is taken: see `_Step`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Unwinder:
         convention: FrameConvention = X86_64_FRAMES,
     ) -> None:
         self._convention = convention
-        # How many bits an address has differs from kernel to kernel; modules lie near the top.
+        # The number of bits in an address depends on the kernel. Modules lie near the top.
         self._address_mask = (
             (1 << modules.end.bit_length()) - 1 if convention.signs_addresses else WORD_MASK
         )
@@ -62,9 +62,9 @@ class Unwinder:
         """Return the call stack of a thread that is about to execute a function's `ret`.
 
         Args:
-            stack: memory from the stack pointer upwards, as much as was recorded.
-            stack_pointer: where the slice begins.
-            registers: those that were recorded, by name.
+            stack: Memory from the stack pointer upwards, as much as was recorded.
+            stack_pointer: Address at which it begins.
+            registers: Those that were recorded, by name.
 
         """
         frame_pointer = registers.get(self._frame_pointer, 0)
@@ -92,7 +92,7 @@ class Unwinder:
         addresses: list[int],
         trail: _Trail,
     ) -> None:
-        """Append return addresses until the stack ends; raise when it cannot be followed."""
+        """Append return addresses until the stack ends; raise where it cannot be followed."""
         convention = self._convention
         numbers, frame_pointer = convention.numbers, convention.frame_pointer
         memory = StackMemory(stack, stack_pointer)
@@ -141,15 +141,15 @@ class Unwinder:
                 return
             # Only where the slice ends before the CFA is it the same for the same words.
             trail.is_whole &= step is not None and sp <= base and not step.inferred
-            if not interrupted:  # the call before left nothing else in place
+            if not interrupted:  # a call preserves nothing else
                 known = {n: value for n, value in known.items() if n in convention.callee_saved}
             for cfa, saved in spills:
-                recover(saved, stack_pointer + cfa, known, known, memory)
+                apply_rules(saved, stack_pointer + cfa, known, known, memory)
             spills.clear()
             known[convention.stack_pointer] = stack_pointer + sp
             known[convention.return_address] = address
             if row is not None:
-                known = find_caller(row, known, memory, convention.stack_pointer)
+                known = recover_caller(row, known, memory, convention.stack_pointer)
                 interrupted = row.is_signal_frame
             else:
                 known = self._infer_caller(known, memory, interrupted)
@@ -162,10 +162,9 @@ class Unwinder:
     def _find_row(self, address: int, interrupted: bool) -> Row | None:
         """Return the row for a frame that goes on at `address`, if a table has one.
 
-        A call may be the last instruction of its function, so the row is that of the byte
-        before the return address; where a signal interrupted, it is that of the address itself.
-        The code a signal handler returns to was neither calling nor interrupted; the
-        instruction that it begins with is the one to look up.
+        Behind a call, the row is that of the byte before the return address: the call may be the
+        last instruction of its function. Where a signal interrupted, it is that of the address
+        itself. So it is for the code that a signal handler returns to, which has made no call.
         """
         if interrupted:
             return self._sources.find_row(address)
@@ -180,7 +179,7 @@ class Unwinder:
     def _infer_caller(
         self, registers: Mapping[int, int], memory: StackMemory, interrupted: bool
     ) -> dict[int, int]:
-        """Return what is known of the caller's registers without a row from a table."""
+        """Return the known registers of the caller, by rows that are inferred from the code."""
         convention = self._convention
         address, sp = registers[convention.return_address], registers[convention.stack_pointer]
         rows = self._sources.infer_rows(address, behind_call=not interrupted)
@@ -188,7 +187,7 @@ class Unwinder:
             self._steps[address] = _Step.from_row(rows[0], convention, inferred=True)
         for row in rows:
             try:
-                caller = find_caller(row, registers, memory, convention.stack_pointer)
+                caller = recover_caller(row, registers, memory, convention.stack_pointer)
             except UnknownValueError:
                 continue
             assert isinstance(row.cfa, RegisterOffset)
@@ -210,23 +209,23 @@ class _Trail:
 
 
 class _Step(NamedTuple):
-    """A row by which stack and frame pointer alone lead to the caller, right below the CFA."""
+    """A row for which stack and frame pointer suffice, with the return address below the CFA."""
 
     from_fp: bool
-    """The CFA is relative to the frame pointer."""
+    """Whether the CFA is relative to the frame pointer, not to the stack pointer."""
     cfa_offset: int
     fp_offset: int
-    """Where the caller's frame pointer was saved, from the CFA; 0 when it is still in place."""
+    """Offset from the CFA to the saved frame pointer of the caller; 0 when it was not saved."""
     saved: Mapping[int, Rule]
-    """For all callee-saved registers, should a frame farther out need them."""
+    """The rules of callee-saved registers, for a frame farther out that needs them."""
     inferred: bool
-    """It holds only if it leads to where a call returns to."""
+    """Whether it is a guess, which counts only if it leads to a return address."""
 
     @classmethod
     def from_row(
         cls, row: Row, convention: FrameConvention, inferred: bool = False
     ) -> _Step | None:
-        """Return None for a row that takes more."""
+        """Return the step for a row; None where the row needs more than that."""
         fp = convention.frame_pointer
         if isinstance(row.cfa, bytes) or row.cfa.register not in (convention.stack_pointer, fp):
             return None

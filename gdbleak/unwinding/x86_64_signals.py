@@ -1,14 +1,13 @@
 """Where the kernel puts the registers of an x86-64 thread that a signal interrupts.
 
-When a handler returns, its return address is that of code which does nothing but call
-rt_sigreturn(2), and the stack pointer is at a `struct ucontext`: Linux,
-arch/x86/include/uapi/asm/ucontext.h and sigcontext.h.
+A handler returns to code that does nothing but call rt_sigreturn(2). There the stack pointer is at
+a `struct ucontext`. Source: Linux, arch/x86/include/uapi/asm/ucontext.h and sigcontext.h.
 """
 
 from __future__ import annotations
 
+from gdbleak.architectures import WORD_BYTES
 from gdbleak.architectures.x86_64_frames import REGISTER_NUMBERS, RSP
-from gdbleak.unwinding.dwarf_expressions import WORD_BYTES
 from gdbleak.unwinding.frame_rows import Row, Rule, RuleKind
 
 _REGISTERS = (
@@ -20,7 +19,7 @@ _BREG_RSP, _DEREF = bytes([0x70 + RSP]), b"\x06"
 
 
 def _address(name: str) -> bytes:
-    """A DWARF expression for where a register is."""
+    """Return a DWARF expression for the address of a saved register."""
     offset = _FIRST_REGISTER_OFFSET + WORD_BYTES * _REGISTERS.index(name)
     return _BREG_RSP + bytes([offset & 0x7F | 0x80, offset >> 7])
 
@@ -34,7 +33,7 @@ SIGNAL_RETURN_ROW = Row(
     },
     is_signal_frame=True,
 )
-"""What glibc's own call frame information says, for a C library that has none."""
+"""What the call frame information of glibc says, for C libraries without one."""
 
 # mov $15, %rax or mov $15, %eax; syscall
 _SIGNAL_RETURNS = (
@@ -45,5 +44,5 @@ MAX_SIGNAL_RETURN_BYTES = max(map(len, _SIGNAL_RETURNS))
 
 
 def is_signal_return(code: bytes) -> bool:
-    """Return whether `code` begins with what handlers return to."""
+    """Return whether `code` begins with the instructions that handlers return to."""
     return code.startswith(_SIGNAL_RETURNS)

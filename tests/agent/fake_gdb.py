@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from typing import Any
 
 
 class MemoryError(Exception):  # noqa: A001 - GDB's name
@@ -27,8 +28,8 @@ class FakeGdb(types.ModuleType):
         self.MemoryError = MemoryError
         self.calls: list[str] = []
         """Everything that would change GDB or say something."""
-        self.breakpoints: list[Breakpoint] = []
-        self.commands: dict[str, Command] = {}
+        self.breakpoints: list[_Breakpoint] = []
+        self.commands: dict[str, _Command] = {}
         self.registers: dict[str, int] = {}
         self.thread = 0
         self.threads_held: list[FakeThread] = []
@@ -90,6 +91,8 @@ class FakeGdb(types.ModuleType):
 
 class _Breakpoint:
     gdb: FakeGdb
+    stop: Callable[[], object]
+    """What the agent makes of it says whether GDB is to stop."""
 
     def __init__(self, spec: str, internal: bool = False) -> None:
         assert internal, "GDB would tell of each hit"
@@ -108,6 +111,9 @@ class _Breakpoint:
 
 class _Command:
     gdb: FakeGdb
+    invoke: Callable[[str, bool], None]
+    window: Any
+    """Of the agent's own."""
 
     def __init__(self, name: str, kind: int) -> None:
         assert kind == self.gdb.COMMAND_USER

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from support.crew import assert_released
+from support.events import count_turns
 from support.exactness import assert_exact
 from support.processes import wait_until
 
@@ -28,13 +29,15 @@ def test_counts_of_every_site_are_exact(cli, debian, start_inside):
     assert json.loads(sites.ask("again"))
 
 
-def test_busy_target_is_sampled_in_bursts(cli, debian, start_inside):
+def test_busy_target_is_sampled_in_bursts(cli, debian, start_inside, tmp_path):
     worker = start_inside("worker.c")
-    options = ("--duration", 2, "--budget", 10, "--format", "json")
-    report = cli.run("trace", worker.pid, *options, **debian.how).report
+    trace = cli.start_trace(worker.pid, "--budget", 10, "--save", "/mnt/saved", **debian.how)
+    wait_until(lambda: count_turns(tmp_path / "saved") > 6, "there were some bursts", 120)
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
 
     assert report["window"]["sampling"]["bursts"] > 1
-    assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("duration", True)
+    assert (report["window"]["ended_by"], report["verification"]["ok"]) == ("interrupt", True)
     worker.assert_as_found()
     assert worker.ask("end").endswith(" 0 damaged")
     assert worker.wait() == 0

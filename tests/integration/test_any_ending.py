@@ -12,31 +12,15 @@ import psutil
 import pytest
 from support.crew import TORTURE, assert_released, find_gdb, find_guard, running_beside, tracer_of
 from support.processes import states_of, wait_until
-from support.stuck import Stuck
 
 from gdbleak.safety.repair import has_pending_stop
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 ATTEMPTS = -(-TORTURE // 3)
 """Of twelve kinds: `make torture` comes to 108."""
 LIFE_S = 3.5
 """Longer than a trace of half a second is under way, from its start to its report."""
-
-
-@pytest.fixture
-def vforks(build_target, start_target):
-    """Return a program whose threads wait in the kernel when they are told to."""
-    return start_target(build_target("vforks.c"))
-
-
-@pytest.fixture
-def stuck(vforks, home):
-    """Return what lets a thread of that program wait."""
-    (home / "mount").mkdir()
-    stuck = Stuck(vforks, home / "mount")
-    yield stuck
-    stuck.close()
 
 
 def crew_of(pid):

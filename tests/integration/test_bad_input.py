@@ -74,9 +74,9 @@ def test_process_of_another_user(cli, start_target):
     if os.geteuid() == 0:
         as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
         other = start_target(*as_nobody, "sh", "-c", "echo ready; exec cat").pid
-        wrapper = ("setpriv", "--bounding-set=-sys_ptrace")
+        wrapper = ["setpriv", "--bounding-set=-sys_ptrace"]
     else:
-        other, wrapper = 1, ()
+        other, wrapper = 1, []
     assert_refused(cli.run("trace", other, wrapper=wrapper), 3, other)
 
 

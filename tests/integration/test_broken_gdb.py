@@ -15,7 +15,7 @@ from support.bad_gdbs import HURRIED, BadGdb, assert_refused, assert_untouched
 from support.crew import assert_released, stop, tracer_of
 from support.processes import state_of, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 # Scripts, and what must be said of them.
 BROKEN = {
@@ -253,10 +253,10 @@ def test_script_that_starts_gdb_has_as_much_time_for_symbols(cli, make_gdb, pupp
 def test_nobody_may_trace(build_target, cli, puppet, state, tmp_path, way):
     if way == "GDB's words":
         sabotage = "before('attach', fail, 'ptrace: Operation not permitted.')"
-        gdb, wrapper = BadGdb(tmp_path / "bad", sabotage).path, ()
+        gdb, wrapper = str(BadGdb(tmp_path / "bad", sabotage).path), []
     else:
         forbid = build_target("forbid.c", "-DFORBID_PTRACE", name="forbid-ptrace")
-        gdb, wrapper = shutil.which("gdb"), (forbid,)
+        gdb, wrapper = shutil.which("gdb") or "gdb", [forbid]
     result = cli.run("trace", puppet.pid, env={"GDBLEAK_GDB": str(gdb)}, wrapper=wrapper)
 
     cure = assert_refused(result, f"({gdb})", "at the attach: ", "Operation not permitted; yours")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.cli import Cli
+from support.processes import running
 
 from gdbleak.text.names import qualified
 
@@ -18,19 +20,21 @@ RUST = Path(__file__).parent.parent / "targets" / "leaky.rs"
 EVERYTHING = ("--older", 0, "--max-frames", 1000)
 
 
-def record(cli, target, path):
+def record(program, path, tmpdir):
     """Save a recording of one round."""
-    trace = cli.start_trace(target.pid, "--save", path, "--stack-bytes", "64k")
-    assert target.ask("go") == "done"
-    trace.send(signal.SIGINT)
-    assert trace.finish().exit_code == 0
+    with running(program) as target, closing(Cli(tmpdir)) as cli:
+
+        def work():
+            assert target.ask("go") == "done"
+
+        assert cli.record(target.pid, path, work, "--stack-bytes", "64k").exit_code == 0
 
 
-@pytest.fixture
-def saved(cli, build_target, start_target, tmp_path):
+@pytest.fixture(scope="module")
+def saved(build_target, tmp_path_factory):
     """Return the recording of a C++ program."""
-    path = tmp_path / "saved"
-    record(cli, start_target(build_target("wrappers.cpp")), path)
+    path = tmp_path_factory.mktemp("recording") / "saved"
+    record(build_target("wrappers.cpp"), path, tmp_path_factory.mktemp("tmpdir"))
     return path
 
 
@@ -115,9 +119,9 @@ def test_recursion_is_shown_once_and_kept_whole(cli, saved):
 
 
 @pytest.mark.parametrize("options", [(), ("-g",)], ids=["symbols alone", "debug information"])
-def test_rust_callers(cli, build_rust, start_target, tmp_path, options):
+def test_rust_callers(cli, build_rust, tmp_path, options):
     path = tmp_path / "saved"
-    record(cli, start_target(build_rust(*options)), path)
+    record(build_rust(*options), path, cli.tmpdir)
     report = cli.run("report", path, *EVERYTHING).stdout
     assert set(re.findall(r"\bby_\w+(?=[ <].*\(leaky\)$)", report.split("\n\n")[1], re.M)) == {
         *("by_vec", "by_box", "by_format", "by_map", "by_trait"),

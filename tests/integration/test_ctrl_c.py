@@ -13,7 +13,7 @@ import pytest
 from support.crew import TORTURE, assert_released, tracer_of
 from support.processes import status_of, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 ATTEMPTS = 5 * TORTURE
 OBEYED_S = 1.0

@@ -11,7 +11,7 @@ import pytest
 from support.crew import TORTURE
 from support.processes import Target, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 CYCLES = 8 * TORTURE
 GROWTH = 1 << 20

@@ -15,7 +15,7 @@ from support.cli import GDBLEAK
 from support.crew import TORTURE, assert_released, find_gdb, tracer_of
 from support.processes import wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 ATTEMPTS = 2 * TORTURE
 JITTER_S = 0.03
@@ -29,8 +29,8 @@ class Trace:
     def __init__(self, target, folder, duration_s, terminal):
         self.target = target
         self.folder = folder
+        self.reader: int | None
         self.reader, self.writer = os.openpty() if terminal else os.pipe()
-        ends = {"stdin": self.writer} if terminal else {"stdin": subprocess.DEVNULL}
         # With a terminal, `setsid` makes gdbleak the leader of a session that the terminal owns.
         wrapper = ["setsid", "--ctty"] if terminal else []
         self.process = subprocess.Popen(
@@ -38,7 +38,7 @@ class Trace:
             env={**os.environ, "TMPDIR": str(folder), "GDBLEAK_STATE": str(folder / "state")},
             stdout=self.writer,
             stderr=self.writer,
-            **ends,
+            stdin=self.writer if terminal else subprocess.DEVNULL,
         )
         self.pid = self.process.pid
 
@@ -48,6 +48,7 @@ class Trace:
 
     def close_reader(self):
         """Close what gdbleak writes to: a terminal, or the other end of a pipe."""
+        assert self.reader is not None
         os.close(self.reader)
         self.reader = None
 
@@ -114,7 +115,7 @@ def assert_survives(target, folder, death, moment, delay_s):
     lasting = death not in ("reader gone", "full pipe") and moment != "end of the window"
     trace = Trace(target, folder, 600 if lasting else 0.5, death == "terminal closed")
     try:
-        wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment)
+        wait_until(lambda: trace.process.poll() is not None or MOMENTS[moment](trace), moment, 60)
         time.sleep(delay_s)
         died = time.monotonic()
         DEATHS[death](trace)
@@ -164,7 +165,7 @@ def assert_cleared_away(target, folder, has_come, late_s):
     folder.mkdir()
     trace = Trace(target, folder, 0.2, terminal=False)
     try:
-        wait_until(lambda: trace.process.poll() is not None or has_come(trace), "the moment came")
+        wait_until(lambda: trace.process.poll() is not None or has_come(trace), "it came", 60)
         time.sleep(late_s)
         trace.process.kill()
         print(*(path.name for path in folder.glob("gdbleak-*/*")))  # noqa: T201 - for -rP

@@ -22,8 +22,7 @@ def traced(cli, builds, start_target, tmp_path):
     for number, program in enumerate(builds):
         target = start_target(program)
         recording, report = tmp_path / f"{number}.gdbleak", tmp_path / f"{number}.json"
-        options = ("--duration", 3, "--budget", 100)
-        options += ("--save", recording, "-o", report)
+        options = ("--duration", 3, "--budget", 100, "--save", recording, "-o", report)
         assert cli.run("trace", target.pid, *options).exit_code == 0
         made.append((recording, report))
     return made

@@ -160,6 +160,7 @@ def test_fail_on_passes_only_where_all_was_seen(cli, puppet, options, end, statu
 
 def test_death_of_gdbleak_lets_the_target_go(puppet, trace):
     gdb = find_gdb(trace.pid)
+    assert gdb
     trace.send(signal.SIGKILL)
 
     wait_until(lambda: not lives(gdb), "gdb had ended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.bad_gdbs import BadGdb
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 # The second window of a GDB is the one on the target.
 ON_THE_TARGET = """

@@ -13,12 +13,11 @@ import pytest
 from support.cli import Cli
 from support.crew import TORTURE, assert_released, find_gdb, find_guard, stop, tracer_of
 from support.processes import states_of, wait_until
-from support.stuck import Stuck
 
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import has_pending_stop, iter_changes
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 MAX_PAUSE_MS = 500
 MOST_MS = MAX_PAUSE_MS + 250
@@ -33,28 +32,18 @@ STOPPED = RACES = 1 if TORTURE == 1 else 4 * TORTURE
 
 
 @pytest.fixture
-def vforks(build_target, start_target):
-    """Return a program whose threads wait in the kernel when they are told to.
+def vforks(vforks, build_target, start_target):
+    """Return that program with another beside it, whose gaps are those of the host.
 
-    Beside it runs another, whose gaps are those of the host: nobody can promise shorter ones.
+    Nobody can promise shorter ones.
     """
-    target = start_target(build_target("vforks.c"))
-    target.host = start_target(build_target("vforks.c"))
-    return target
+    vforks.host = start_target(build_target("vforks.c"))
+    return vforks
 
 
 def forget_gaps(target):
     target.ask("gap")
     target.host.ask("gap")
-
-
-@pytest.fixture
-def stuck(vforks, home):
-    """Return what lets a thread of that program wait."""
-    (home / "mount").mkdir()
-    stuck = Stuck(vforks, home / "mount")
-    yield stuck
-    stuck.close()
 
 
 def assert_runs(target):
@@ -160,7 +149,7 @@ def run_into(cli, vforks, stuck, fault, moment, late_s, duration):
     stuck.release()
 
 
-@pytest.mark.parametrize("duration", [5, 600])
+@pytest.mark.parametrize("duration", [20, 600])
 def test_gdb_that_somebody_stops(cli, puppet, duration):
     trace = cli.start_trace(puppet.pid, "--duration", duration)
     gdb = find_gdb(trace.pid)

@@ -125,6 +125,7 @@ def test_guard_continues_a_stopped_gdb_whose_gdbleak_was_killed(cli, puppet, tra
 
 def test_gdbleak_repairs_when_the_guard_was_killed_first(puppet, trace):
     guard = find_guard(trace.pid)
+    assert guard
     guard.kill()
     wait_until(lambda: not lives(guard), "the guard had ended")
     find_gdb(trace.pid).kill()

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.processes import Target, status_of, wait_until
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import test_hostile_files as files
+from support.processes import Target, status_of, wait_until
 
 NOBODY = 65534
 BEYOND_S = 10
 """So long may a trace take beside its window."""
+BUSY_HOST_S = 10
+"""How much longer it may take when other tests have the processors."""
 MOST_BYTES = 512 << 20
 """As much may any process of it hold."""
 
@@ -36,6 +36,7 @@ sys.exit(code)
 
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("needs_ptrace"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
 ]
@@ -82,7 +83,7 @@ def look(cli, target, command, *options):
     """Run a command on a target, in the time that it may take."""
     began_s = time.monotonic()
     result = cli.run(command, target.pid, *options)
-    assert time.monotonic() - began_s < BEYOND_S + 1
+    assert time.monotonic() - began_s < BEYOND_S + BUSY_HOST_S
     return result
 
 
@@ -95,7 +96,7 @@ def assert_traced(cli, target, command="leak 5"):
     assert target.ask(command) == "done"
     running.send(signal.SIGINT)
     report = running.finish().report
-    assert time.monotonic() - began_s < BEYOND_S + 1
+    assert time.monotonic() - began_s < BEYOND_S + BUSY_HOST_S
     assert report["verification"]["ok"] is True
     return report
 

@@ -16,7 +16,7 @@ from gdbleak.ledger.replay import Replay
 from gdbleak.recording.reader import Recording
 from gdbleak.target.proc import Memory
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 
 @pytest.fixture(params=LIBRARIES)

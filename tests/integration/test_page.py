@@ -6,12 +6,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from reports import SAMPLES, report, site
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from unit.reports import SAMPLES, report, site
 
 from gdbleak.renderers import make_renderer
-from gdbleak.report.model import Frame, Verdict
+from gdbleak.report.model import Frame, Verdict, Word
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = shutil.which("chromium") or ""
     home = tmp_path_factory.mktemp("browser")
     for word in ("headless=new", "no-sandbox", "disable-gpu", f"user-data-dir={home}"):
         options.add_argument(f"--{word}")
@@ -97,7 +97,7 @@ def test_searching(open_page):
 
 
 def test_stack_opens_with_its_evidence(open_page):
-    leak = site(verdict=Verdict("leak", "0 of 9 freed, up to 9 s old"))
+    leak = site(verdict=Verdict(Word.LEAK, "0 of 9 freed, up to 9 s old"))
     browser = open_page(report(leak))
     frames = browser.find_element(By.CSS_SELECTOR, "details ol")
     assert not frames.is_displayed()

@@ -64,13 +64,19 @@ def measure(build_target, start_target):
     def measure(threads, rate, spin=0):
         target = start_target(build_target("busy.c"), str(threads), str(rate), str(spin))
         entries = entries_of(target.pid)
-        pairs, begin_ns = map(int, target.ask("").split())
-        measured = measure_rate(target.pid, entries)
-        pairs_after, end_ns = map(int, target.ask("").split())
+        for _ in range(20):
+            pairs, begin_ns = map(int, target.ask("").split())
+            measured = measure_rate(target.pid, entries)
+            pairs_after, end_ns = map(int, target.ask("").split())
+            truth = (pairs_after - pairs) / (end_ns - begin_ns) * 1e9
+            if truth > threads * rate / FAR:
+                break
+        else:
+            pytest.fail("this host is too busy to run what is measured")
         assert len(list_threads(target.pid)) == threads + 1
         for thread in list_threads(target.pid):  # whose debug registers are free again
             CallCounter(thread, [entry.address for entry in entries[:REGISTERS]]).close()
-        return measured, (pairs_after - pairs) / (end_ns - begin_ns) * 1e9
+        return measured, truth
 
     return measure
 

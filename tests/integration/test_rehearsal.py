@@ -14,7 +14,7 @@ from support.processes import lives, wait_until
 from gdbleak.capture.rehearsal import START_TIMEOUT_S
 from gdbleak.debugger.program import find_gdb
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 # What a GDB does wrong, in Python, and what must be said of it.
 REFUSED = {

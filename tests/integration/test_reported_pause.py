@@ -10,7 +10,7 @@ import pytest
 from support.crew import find_gdb, stop
 from support.processes import state_of, states_of, wait_until
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 FREEZE_MS = 300
 

@@ -28,6 +28,7 @@ def journal(cli, puppet, state):
     stop(trace.pid)
     stop(guard.pid)
     gdb.kill()
+    assert gdb
     wait_until(lambda: not lives(gdb), "gdb had ended")
     guard.kill()
     trace.send(signal.SIGKILL)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import signal
+from contextlib import closing
 
 import pytest
+from support.cli import Cli
+from support.processes import running
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
-@pytest.fixture
-def saved(cli, build_target, start_target, tmp_path):
+@pytest.fixture(scope="module")
+def saved(build_target, tmp_path_factory):
     """Return a recording of fifty leaked blocks, with the report that was made of it."""
-    puppet = start_target(build_target("puppet.c"))
-    path = tmp_path / "saved"
-    trace = cli.start_trace(puppet.pid, "--save", path)
-    puppet.ask("leak 50")
-    trace.send(signal.SIGINT)
-    return path, trace.finish().report
+    path = tmp_path_factory.mktemp("recording") / "saved"
+    tmpdir = tmp_path_factory.mktemp("tmpdir")
+    with running(build_target("puppet.c")) as puppet, closing(Cli(tmpdir)) as cli:
+        result = cli.record(puppet.pid, path, lambda: puppet.ask("leak 50"))
+    return path, result.report
 
 
 def render_again(cli, path):
@@ -37,9 +38,9 @@ def test_nobody_else_may_read_it(saved):
 
 
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
-def test_cut_off_it_loads_up_to_the_cut(cli, saved, part):
-    path, _ = saved
-    whole = path.read_bytes()
+def test_cut_off_it_loads_up_to_the_cut(cli, saved, part, tmp_path):
+    whole = saved[0].read_bytes()
+    path = tmp_path / "cut"
     path.write_bytes(whole[: int(len(whole) * part)])
 
     result = render_again(cli, path)

@@ -36,6 +36,7 @@ def test_work_and_exit_code_are_intact(cli, worker):
     assert_ends_well(worker)
 
 
+@pytest.mark.slow
 def test_traces_in_a_row(cli, worker):
     for _ in range(5):
         result = cli.run("trace", worker.pid, "--duration", 0.2, "--format", "json")
@@ -54,6 +55,7 @@ def test_recording_from_python(worker, tmp_path):
     assert_ends_well(worker)
 
 
+@pytest.mark.slow
 def test_no_file_stays_open_in_python(worker):
     counts = []
     for _ in range(4):
@@ -61,6 +63,20 @@ def test_no_file_stays_open_in_python(worker):
         gc.collect()
         counts.append(len([*Path("/proc/self/fd").iterdir()]))
     assert len(set(counts)) == 1
+    assert_ends_well(worker)
+
+
+def test_no_program_or_library_stays_open_until_a_collection(worker):
+    """A caller may trace often, and collect garbage seldom."""
+    gc.disable()
+    try:
+        report = gdbleak.trace(worker.pid, duration_s=0.1)
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    finally:
+        gc.enable()
+    assert report.target.exe
+    read = (report.target.exe, ".debug", ".so")
+    assert not [link for link in links if link.endswith(read) or ".so." in link]
     assert_ends_well(worker)
 
 

@@ -54,6 +54,7 @@ def test_every_thread_is_seen_and_let_go(cli, start_threads):
     assert_all_threads_live(target, STANDING)
 
 
+@pytest.mark.slow
 def test_thousands_of_threads_are_left_alone_unless_asked(cli, start_threads):
     target = start_threads(MANY, 0)
     threads = MANY + 1
@@ -76,6 +77,7 @@ def test_thousands_of_threads_are_left_alone_unless_asked(cli, start_threads):
     assert target.ask("roll") == str(MANY)
 
 
+@pytest.mark.slow
 def test_windows_in_a_row_while_threads_come_and_go(start_threads):
     target = start_threads(10, RATE)
     for _ in range(10 * TORTURE):

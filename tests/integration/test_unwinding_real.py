@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
 NO_TABLES = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 DEBUG_FRAME = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
@@ -56,7 +56,7 @@ def start_ways(build_target, start_target):
 def trace_ways(cli, target, ways, *options):
     """Return for each way what the program knows of its stack, and the site of its block."""
     # What the kernel puts on the stack for a signal takes some thousand bytes of them.
-    options = options or ["--stack-bytes", "32k"]
+    options = options or ("--stack-bytes", "32k")
     trace = cli.start_trace(target.pid, *options)
     known = [json.loads(target.ask(way)) for way in ways]
     trace.send(signal.SIGINT)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,6 @@ class Running:
             **options,
         )
         self.pid = self._process.pid
-        assert self._process.stderr
         self._lines = Lines(self._process.stderr)
 
     @property
@@ -70,9 +70,9 @@ class Running:
         """Send what a terminal sends: SIGINT to gdbleak and to everything it has started."""
         os.killpg(self.pid, signal.SIGINT)
 
-    def finish(self) -> Result:
+    def finish(self, deadline_s: float = 60) -> Result:
         """Return the result, once the command has ended; nothing may be left in its TMPDIR."""
-        stderr = self._lines.rest()
+        stderr = self._lines.rest(deadline_s)
         exit_code = self._process.wait(60)
         self._stdout.seek(0)
         stdout = self._stdout.read().decode()
@@ -116,6 +116,13 @@ class Cli:
     def run(self, *arguments: object, **options: Any) -> Result:
         """Run `gdbleak ARGUMENTS` to its end."""
         return self.start(*arguments, **options).finish()
+
+    def record(self, pid: int, path: Path, work: Callable[[], object], *options: object) -> Result:
+        """Trace a process while something is done with it, and save the recording."""
+        trace = self.start_trace(pid, "--save", path, *options)
+        work()
+        trace.send(signal.SIGINT)
+        return trace.finish()
 
     def start_trace(self, pid: int, *options: object, **how: Any) -> Running:
         """Start a trace that lasts until the test ends it, and wait until its window is open.

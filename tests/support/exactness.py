@@ -6,6 +6,10 @@ import json
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
+
+from support.cli import Cli
+from support.processes import Target
 
 COUNTS = (
     "allocated_count",
@@ -17,23 +21,22 @@ COUNTS = (
 SOURCES = ("exact.cpp", "sites.c")
 
 
-def allocating_line(site):
+def allocating_line(site: Any) -> int:
     """Return the innermost line of the program itself: allocator and library come before it."""
-    return next(
-        frame["line"] for frame in site["frames"] if Path(frame["file"] or "").name in SOURCES
-    )
+    lines = (f["line"] for f in site["frames"] if Path(f["file"] or "").name in SOURCES)
+    return int(next(lines))
 
 
-def sum_by_line(report):
+def sum_by_line(report: Any) -> dict[int, Counter[str]]:
     """Return the counts of a report by the line of the program that allocates."""
-    sums = {}
+    sums: dict[int, Counter[str]] = {}
     for site in report["sites"]:
         counts = sums.setdefault(allocating_line(site), Counter())
         counts.update({key: site[key] for key in COUNTS})
     return sums
 
 
-def assert_exact(cli, target, allocator, **how):
+def assert_exact(cli: Cli, target: Target, allocator: str, **how: Any) -> None:
     """Trace a round of a program's allocations, and compare with what it knows about them."""
     trace = cli.start_trace(target.pid, **how)
     truth = json.loads(target.ask("go"))

@@ -20,7 +20,6 @@ class GdbServer:
             bufsize=0,
             start_new_session=True,
         )
-        assert self.process.stderr
         self.lines = Lines(self.process.stderr)
         try:
             self.address = f"127.0.0.1:{self._read_port()}"

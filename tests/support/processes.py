@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -94,7 +94,8 @@ def data_of_libc(pid: int) -> tuple[int, int] | None:
 class Lines:
     """The lines of a pipe, each to come within a deadline."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe
         self._pipe = pipe
         self._rest = b""
         self.seen = ""
@@ -122,6 +123,18 @@ class Lines:
             return self.seen + self._rest.decode()
 
 
+@contextmanager
+def running(*command: str | Path) -> Iterator[Target]:
+    """Start a program that says "ready", and end it; it must stand then as it stood before."""
+    target = Target(command)
+    try:
+        assert target.lines.next() == "ready"
+        yield target
+        target.assert_as_found()
+    finally:
+        target.end()
+
+
 class Target:
     """A running program that says "ready", then obeys the lines it reads."""
 
@@ -134,7 +147,6 @@ class Target:
             **{"start_new_session": True, **options},
         )
         self.pid = self.process.pid
-        assert self.process.stdout
         self.lines = Lines(self.process.stdout)
 
     def tell(self, command: str) -> None:

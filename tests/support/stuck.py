@@ -32,7 +32,7 @@ class Stuck:
     @property
     def server_pid(self) -> int | None:
         """Who serves the file system, if there is one."""
-        return self._server and self._server.pid
+        return self._server.pid if self._server else None
 
     def begin(self, way: str) -> None:
         """Let a thread wait.

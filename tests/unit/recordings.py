@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from typing import Any
 
 from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE, encode_json
 from gdbleak.recording.functions import MALLOC_FAMILY
@@ -24,7 +26,7 @@ PROBES = (
 SP = 0x7000
 
 
-def head(**values):
+def head(**values: Any) -> bytes:
     """Return a HEAD frame; `values` take the place of the usual ones."""
     usual = {
         "version": VERSION,
@@ -50,23 +52,23 @@ def head(**values):
     return encode_json(HEAD, {**usual, **values})
 
 
-def opened(time_ns):
+def opened(time_ns: int) -> bytes:
     """Return an PHASE frame."""
     return FRAME.pack(PHASE, 0, 0, 8) + struct.pack("<Q", time_ns)
 
 
-def turn(time_ns, phase):
+def turn(time_ns: int, phase: Phase) -> bytes:
     """Return the PHASE frame of other breakpoints."""
     return FRAME.pack(PHASE, 0, phase, 8) + struct.pack("<Q", time_ns)
 
 
-def hit(probe, time_ns, *values, thread=1, stack=b""):
+def hit(probe: int, time_ns: int, *values: int, thread: int = 1, stack: bytes = b"") -> bytes:
     """Return a HIT frame; `values` are registers, and at a return the stored value."""
     payload = struct.pack(f"<{2 + len(values)}Q", time_ns, thread, *values) + stack
     return FRAME.pack(HIT, 0, probe, len(payload)) + payload
 
 
-def end(**values):
+def end(**values: Any) -> bytes:
     """Return an END frame; `values` take the place of the usual ones."""
     usual = {
         "ended_by": "duration",
@@ -88,7 +90,7 @@ def end(**values):
     return encode_json(END, {**usual, **values})
 
 
-def malloc(time_ns, address, size, caller, thread=1):
+def malloc(time_ns: int, address: int, size: int, caller: int, thread: int = 1) -> bytes:
     """Return the frames of a call of malloc, whose caller is a return address."""
     stack = struct.pack("<Q", caller)
     return hit(MALLOC, time_ns, SP, size, thread=thread) + hit(
@@ -96,12 +98,12 @@ def malloc(time_ns, address, size, caller, thread=1):
     )
 
 
-def free(time_ns, address):
+def free(time_ns: int, address: int) -> bytes:
     """Return the frame of a call of free."""
     return hit(FREE, time_ns, SP, address)
 
 
-def write(path, *frames):
+def write(path: Path, *frames: bytes) -> str:
     """Write a recording; return its path as text."""
     path.write_bytes(MAGIC + b"".join(frames))
     return str(path)

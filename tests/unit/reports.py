@@ -19,6 +19,7 @@ from gdbleak.report.model import (
     TargetInfo,
     Verdict,
     WindowInfo,
+    Word,
 )
 from gdbleak.verdicts.sampling import Sample, estimate
 
@@ -294,7 +295,7 @@ def _sampled() -> Report:
             replace(
                 site,
                 estimate=estimated(site),
-                verdict=Verdict("leak?", "0 of 9 freed, up to 9 s old", 1.0, 0.66, 1.0, 7.5),
+                verdict=Verdict(Word.SUSPECT, "0 of 9 freed, up to 9 s old", 1.0, 0.66, 1.0, 7.5),
                 blocks=(OutstandingBlock(0x5581_9A60_12A0, 8192, 9.5, 4243),),
                 history=(1000, 40_000, 60_000, site.outstanding_bytes),
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
+from pathlib import Path
 
 FUNCTION = """
     .globl {name}
@@ -16,17 +18,17 @@ FUNCTION = """
 """
 
 
-def function(name, body):
+def function(name: str, body: str) -> str:
     """Return the assembly of a function; its instructions are separated by semicolons."""
     return FUNCTION.format(name=name, body="\n".join(f"    {x}" for x in body.split("; ")))
 
 
-def hidden(name, body):
+def hidden(name: str, body: str) -> str:
     """Return a function that is called without the linkage table."""
     return f"    .hidden {name}\n{function(name, body)}"
 
 
-def build_library(folder, *functions, flags=()):
+def build_library(folder: Path, *functions: str, flags: Iterable[str | Path] = ()) -> Path:
     """Make a shared library of assembly; return its path."""
     source, library = folder / "library.s", folder / "library.so"
     end = '\n    .section .note.GNU-stack,"",@progbits\n'
@@ -36,7 +38,7 @@ def build_library(folder, *functions, flags=()):
     return library
 
 
-def marks(library, kind="probe_"):
+def marks(library: Path, kind: str = "probe_") -> set[int]:
     """Return the addresses of the labels `probe_N`, or of another kind."""
     text = subprocess.run(["nm", library], check=True, capture_output=True, text=True).stdout
     return {int(a, 16) for a, name in re.findall(r"(\w+) . (\S+)", text) if kind in name}

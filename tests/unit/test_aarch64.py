@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gdbleak.architectures import AARCH64, AARCH64_FRAMES, Flow
+from gdbleak.architectures import AARCH64, AARCH64_FRAMES
+from gdbleak.architectures.decoder import Flow
 from gdbleak.elf.image import ElfImage
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import FAMILIES, MALLOC_FAMILY
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Role
@@ -36,21 +37,34 @@ CODE = {
 }
 
 
-def reader(code):
-    """Return a function that reads `code` as if it stood at address 0x1000."""
-    return lambda address, size: code[address - 0x1000 :][:size]
+def decoder(code):
+    """Return a decoder of `code`, as if it stood at address 0x1000."""
+    return AARCH64.make_decoder(lambda address, size: code[address - 0x1000 :][:size])
 
 
 @pytest.mark.parametrize(("code", "flow"), CODE.items())
 def test_flow(code, flow):
-    instruction = AARCH64.decode(reader(bytes.fromhex(code)), 0x1000)
+    instruction = decoder(bytes.fromhex(code)).decode(0x1000)
     assert (instruction.flow, instruction.size) == (flow, 4)
     if flow in (Flow.JUMP, Flow.BRANCH):
         assert instruction.target == 0x1008
 
 
+@pytest.mark.parametrize("register", [0, 17, 31])
+@pytest.mark.parametrize(
+    "code", ["{}003fd6", "{}083fd7", "{}0c3fd7", "{}f83fd7"], ids=["blr", "blraa", "blrab", "other"]
+)
+def test_calls_by_a_register(code, register):
+    word = int.from_bytes(bytes.fromhex(code.format("00")), "little") | register << 5
+    found = word.to_bytes(4, "little")
+    decoded = decoder(found).decode(0x1000)
+    is_call = decoded is not None and decoded.flow is Flow.CALL
+    assert AARCH64_FRAMES.ends_in_call(b"\x90" + found) == is_call
+    assert not AARCH64_FRAMES.ends_in_call(b"\x90" + (word & ~(1 << 21)).to_bytes(4, "little"))
+
+
 def test_no_instruction():
-    assert AARCH64.decode(reader(b"\xc0\x03"), 0x1000) is None
+    assert decoder(b"\xc0\x03").decode(0x1000) is None
 
 
 # adrp x16, 0x21000; ldr x17, [x16, #0x18]; add x16, x16, #0x18; br x17
@@ -60,12 +74,12 @@ STUB = "10010090110e40f910620091" + "20021fd6"
 @pytest.mark.parametrize("beginning", ["", "5f2403d5"], ids=["plain", "bti c"])
 def test_entry_of_a_linkage_table(beginning):
     code = bytes.fromhex(beginning + STUB)
-    assert AARCH64.find_stub_slot(reader(code), 0x1000) == 0x21018
+    assert decoder(code).find_stub_slot(0x1000) == 0x21018
 
 
 @pytest.mark.parametrize("code", ["c0035fd6", STUB[:24] + "c0035fd6", "fd7bbea9" + STUB])
 def test_no_entry_of_a_linkage_table(code):
-    assert AARCH64.find_stub_slot(reader(bytes.fromhex(code)), 0x1000) is None
+    assert decoder(bytes.fromhex(code)).find_stub_slot(0x1000) is None
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +88,7 @@ def plan():
     if not LIBC.exists() or not shutil.which("aarch64-linux-gnu-objdump"):
         pytest.skip("no C library or binutils for aarch64 on this host: run .ci/setup test")
     module = Module(str(LIBC), 0, 1 << 32, 0, None, str(LIBC))
-    return make_plan(FAMILIES[0], module, ElfImage(str(LIBC)), AARCH64)
+    return place_probes(FAMILIES[0], module, ElfImage(str(LIBC)), AARCH64)
 
 
 def find_returns(name):
@@ -84,7 +98,7 @@ def find_returns(name):
         f"--start-address={function.address}",
         f"--stop-address={function.address + function.size}",
     )
-    command = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", *span, LIBC]
+    command = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", *span, str(LIBC)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {int(address, 16) for address in re.findall(r"^ *(\w+):\tret$", text, re.MULTILINE)}
 

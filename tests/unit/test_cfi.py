@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from elftools.dwarf.callframe import FDE
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.architectures.x86_64_frames import RBP, REGISTER_NUMBERS, RIP, RSP
 from gdbleak.effort import Effort
-from gdbleak.elf.image import ElfImage, Section
+from gdbleak.elf.file import Section
+from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
@@ -358,32 +359,27 @@ def test_damaged_header(header: bytes) -> None:
 FUZZED = st.binary(max_size=200)
 
 
-@settings(deadline=None)
 @given(FUZZED)
 def test_random_instructions(instructions: bytes) -> None:
     assert_row_or_elf_error(one_function(instructions))
 
 
-@settings(deadline=None)
 @given(FUZZED)
 def test_random_initial_instructions(instructions: bytes) -> None:
     assert_row_or_elf_error(one_function(b"", common(instructions=instructions)))
 
 
-@settings(deadline=None)
 @given(FUZZED, st.booleans())
 def test_random_frames(frames: bytes, has_table: bool) -> None:
     header = search_table((CODE, FRAMES)) if has_table else NO_TABLE
     assert_row_or_elf_error(unwind_table(header, frames))
 
 
-@settings(deadline=None)
 @given(FUZZED)
 def test_random_header(header: bytes) -> None:
     assert_row_or_elf_error(unwind_table(header, common() + function(len(common()))))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_one_wrong_byte(position: int, value: int) -> None:
     frames = bytearray(several_functions()[0] + bytes(4))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.architectures.x86_64_frames import RIP, RSP
@@ -96,7 +96,6 @@ def test_unknown_kinds(content: bytes) -> None:
         find_row(content, CODE)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_content(content: bytes) -> None:
     with suppress(ElfError):

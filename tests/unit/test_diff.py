@@ -12,7 +12,7 @@ from gdbleak.errors import RecordingError
 from gdbleak.renderers import make_renderer
 from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import Change, compare
-from gdbleak.report.model import Estimate, Frame, Verdict
+from gdbleak.report.model import Estimate, Frame, Verdict, Word
 from gdbleak.report.reader import read_report
 
 MAIN = Frame(0x1010, "/srv/app", 0x10, "main", "app.c", 90)
@@ -25,7 +25,7 @@ def stack(function, blocks, block_bytes=100, line=1, **changes):
         outstanding_bytes=blocks * block_bytes,
         outstanding_count=blocks,
         frames=(frame, MAIN),
-        verdict=Verdict("leak", f"0 of {blocks} freed"),
+        verdict=Verdict(Word.LEAK, f"0 of {blocks} freed"),
     )
     return replace(made, **changes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.errors import ElfError
@@ -182,7 +182,6 @@ def test_damage(encoded: str) -> None:
         evaluate(bytes.fromhex(encoded), REGISTERS, read_memory)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_random_bytes_give_a_word_or_an_expected_error(expression: bytes) -> None:
     try:

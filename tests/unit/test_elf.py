@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import scaled
 
 from gdbleak.architectures import X86_64
 from gdbleak.elf.build_id import parse_build_id
@@ -37,6 +39,7 @@ def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("elf")
     (folder / "library.c").write_text(SOURCE)
 
+    @functools.cache
     def build(*flags):
         path = folder / ("library" + "".join(re.sub(r"\W", "_", flag) for flag in flags))
         command = ["cc", "-O2", "-shared", "-fPIC", "-o", path, folder / "library.c", *flags]
@@ -245,17 +248,22 @@ def test_the_file_is_sound_before_it_is_damaged(library):
     use(library)
 
 
+@functools.cache
+def find_dynamic_section(path):
+    """Return the offsets of the first and the last of its bytes."""
+    dynamic = re.search(r"DYNAMIC +0x(\w+) \S+ \S+ 0x(\w+)", readelf("-lW", path))
+    begin = int(dynamic[1], 16)
+    return begin, begin + int(dynamic[2], 16) - 1
+
+
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150))
 @pytest.mark.parametrize("style", HASH_STYLES)
 def test_damaged(build, style, data):
     path = build(f"-Wl,--hash-style={style}", "-Wl,-z,noseparate-code", "-s")
     contents = bytearray(path.read_bytes())
     # Headers, tables and the dynamic section are where the damage tells.
-    places = [(0, 0x400), (0, len(contents) - 1)]
-    dynamic = re.search(r"DYNAMIC +0x(\w+) \S+ \S+ 0x(\w+)", readelf("-lW", path))
-    begin = int(dynamic[1], 16)
-    places.append((begin, begin + int(dynamic[2], 16) - 1))
+    places = [(0, 0x400), (0, len(contents) - 1), find_dynamic_section(path)]
     position = st.sampled_from(places).flatmap(lambda place: st.integers(*place))
     values = st.sampled_from([0, 1, 2, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)
     for at, value in data.draw(st.lists(st.tuples(position, values), min_size=1, max_size=6)):
@@ -269,7 +277,7 @@ def test_damaged(build, style, data):
 
 
 @given(share=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60))
 def test_truncated(library, share):
     contents = library.read_bytes()
     path = library.with_name("truncated")

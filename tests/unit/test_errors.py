@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import inspect
 import re
+from typing import Any
 
 import pytest
 
 from gdbleak import cli, errors
 from gdbleak.commands.output import FOUND
 
-CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
+CLASSES: list[Any] = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
 
 
 def drawn_tree():

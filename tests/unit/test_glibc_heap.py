@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import struct
-import time
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import scaled
 
 from gdbleak.effort import EffortError
-from gdbleak.heap.freed import LOOK_S, Heap
+from gdbleak.heap.freed import Heap
 from gdbleak.target.proc import find_data, parse_mapping
 
 DATA = 0x7F0000200000
@@ -118,6 +118,12 @@ class Glibc:
 
 def blocks_of(chunks):
     return {chunk + 16 for chunk in chunks}
+
+
+@pytest.fixture(autouse=True)
+def look_on_a_busy_host(monkeypatch):
+    """Bound a look by its steps alone: a busy host may need any time for them."""
+    monkeypatch.setattr("gdbleak.heap.freed.LOOK_S", 600)
 
 
 @pytest.fixture(params=[112, 104, 24], ids=["since 2.27", "until 2.26", "since 2.43"])
@@ -400,7 +406,7 @@ PLACES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=scaled(150))
 @given(st.lists(st.tuples(PLACES, WORDS), max_size=60), st.integers(0, 4097), WORDS)
 def test_garbage_is_survived(changes, shortest, other):
     glibc = Glibc()
@@ -467,10 +473,8 @@ def test_lists_that_go_round_keep_nobody():
     image.map(HEAP, HEAP + 0x8000)
     image.map(DATA, DATA + 0x3000)
     blocks = put_circles(image)
-    began_s = time.monotonic()
-    with pytest.raises(EffortError):
+    with pytest.raises(EffortError, match="it would take too long"):
         Heap(image, (DATA, DATA + 0x3000)).find_freed(blocks)
-    assert time.monotonic() - began_s < 2 * LOOK_S
 
 
 def test_what_looks_like_many_empty_bins_keeps_nobody():
@@ -478,6 +482,4 @@ def test_what_looks_like_many_empty_bins_keeps_nobody():
     image.map(DATA, DATA + (1 << 20))
     for at in range(DATA + 0x1000, DATA + (1 << 20) - 16, 16):
         image.put(at, at - 16, at - 16)
-    began_s = time.monotonic()
     assert Heap(image, (DATA, DATA + (1 << 20))).main_arena is None
-    assert time.monotonic() - began_s < 2 * LOOK_S + 0.5, "and the words are read"

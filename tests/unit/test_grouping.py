@@ -38,9 +38,9 @@ def make_report(tmp_path, **options):
         *EVENTS,
         recordings.end(end_ns=15 * S),
     )
-    options = ReportOptions(older_ms=0, sort="bytes", **options)
+    chosen = ReportOptions(older_ms=0, sort="bytes", **options)
     return analyse(
-        Recording(path), ModuleMap([]), options, lambda found: {a: (FRAMES[a],) for a in found}
+        Recording(path), ModuleMap([]), chosen, lambda found: {a: (FRAMES[a],) for a in found}
     )
 
 

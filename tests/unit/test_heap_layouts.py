@@ -30,12 +30,19 @@ def put_arena(layout, system_mem=33 * PAGE_BYTES + 24):
     return words
 
 
+class Words:
+    """Memory from START on."""
+
+    def __init__(self, words):
+        self._data = struct.pack(f"<{len(words)}Q", *words)
+
+    def read(self, address, size):
+        return self._data[address - START :][:size] if address >= START else b""
+
+
 def found(words):
-    data = struct.pack(f"<{len(words)}Q", *words)
-    memory = Snapshot(
-        lambda address, size: data[address - START :][:size] if address >= START else b""
-    )
-    return [(arena.address, arena.layout) for arena in find_arenas(memory, words, START)]
+    arenas = find_arenas(Snapshot(Words(words)), words, START)
+    return [(arena.address, arena.layout) for arena in arenas]
 
 
 @ROWS

@@ -21,7 +21,7 @@ from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError, GdbleakError
 from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.plan.allocator_names import name_allocator
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import FAMILIES
 from gdbleak.recording.modules import Module
 from gdbleak.unwinding.cfi import UnwindTable
@@ -218,7 +218,7 @@ def read_all(path):
         lambda: image.find_functions([function.name for function in functions]),
         lambda: name_allocator(image, "it"),
         lambda: image.has_section(".note.go.buildid"),
-        lambda: make_plan(FAMILIES[0], module, image, X86_64),
+        lambda: place_probes(FAMILIES[0], module, image, X86_64),
         lambda: CodeWalk(image, X86_64).passes_on(walk_address, {1}),
         lambda: image.read_linked_functions(X86_64.slot_relocations, 37, ["memset"]),
         lambda: table.find_row(walk_address + 8),
@@ -252,6 +252,7 @@ def measure(path):
     return float(seconds), int(grown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
 def test_a_hostile_file_costs_little(make, tmp_path):
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.recording.modules import Module
-from gdbleak.recording.probes import Probe
+from gdbleak.recording.probes import Probe, Role
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, iter_journals, journal_folder, open_journal
 from gdbleak.safety.repair import start_of_living
@@ -17,7 +17,7 @@ from gdbleak.safety.scratch import Scratch
 from gdbleak.target.process import Target
 
 MODULE = Module("/lib/libc.so.6", 0x1000, 0x2000, 0x1000, "ab" * 20, "/lib/libc.so.6")
-PROBES = (Probe(0, 0x1234, "malloc", True, ("rsp",), None, "55"),)
+PROBES = (Probe(0, 0x1234, "malloc", Role.ENTRY, ("rsp",), None, "55"),)
 SCRATCH = Scratch(0x5678, b"\xf3\x0f\x1e\xfa", (8, 42))
 
 

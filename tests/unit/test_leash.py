@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import sys
+import threading
 from typing import Any
 
 import psutil
 import pytest
 from support.processes import lives, wait_until
 
-from gdbleak.host import leash
 from gdbleak.host.leash import Leash
 
 SLEEP = ["sh", "-c", "sleep 600; :"]
@@ -28,7 +28,7 @@ def test_no_interrupt_is_lost(monkeypatch: pytest.MonkeyPatch, number: signal.Si
 
     def interrupt(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         if command is SLEEP:
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(threading.get_ident(), number)  # it may not go to another thread
         return popen(command, **options)
 
     def handle(*_: object) -> None:
@@ -37,7 +37,7 @@ def test_no_interrupt_is_lost(monkeypatch: pytest.MonkeyPatch, number: signal.Si
     popen = subprocess.Popen
     before = signal.signal(number, handle)
     try:
-        monkeypatch.setattr(leash.subprocess, "Popen", interrupt)
+        monkeypatch.setattr(subprocess, "Popen", interrupt)
         with pytest.raises(KeyboardInterrupt), Leash() as held:
             held.start(SLEEP)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
@@ -62,7 +62,7 @@ def test_signals_are_as_usual_in_what_is_started() -> None:
 
 
 def test_without_a_keeper_things_run_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leash.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with Leash() as held:
         assert held.start(["true"]).wait() == 0
     assert_nothing_runs()

@@ -104,7 +104,7 @@ def test_second_namespace(program, libraries):
         names = names_in_order(modules, order)
     assert names[0] == "program"
     if "libpreloaded.so" not in names:
-        assert os.confstr("CS_GNU_LIBC_VERSION") < "glibc 2.35"
+        assert (os.confstr("CS_GNU_LIBC_VERSION") or "") < "glibc 2.35"
         pytest.skip("before glibc 2.35 the dynamic linker does not tell of other namespaces")
     assert names.index("libpreloaded.so") > names.index("libc.so.6")
 

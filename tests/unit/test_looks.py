@@ -56,7 +56,7 @@ class Scene:
             address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False, 0)
             for number, address in enumerate(self.heap.addresses)
         }
-        self.looks = Looks(os.getpid(), self.heap, Notebook(path))
+        self.looks = Looks(os.getpid(), self.heap, Notebook(path))  # type: ignore[arg-type]
 
     def noted(self):
         """Return the numbers of the blocks that were noted, each by its time of birth."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -92,7 +93,7 @@ def test_no_half_file_of_compiled_python_stays(tmp_path):
     ],
 )
 def test_cure_follows_from_the_cause(reason, cure):
-    number = getattr(errors.errno, reason)
+    number = getattr(errno, reason)
     error = errors.WriteError("cannot write x", "name another")
     error.__cause__ = OSError(number, os.strerror(number))
     assert cure in error.help_text

@@ -155,7 +155,7 @@ def delete(path):
 def replace_by_another(path):
     """Install another program in its place, as a package manager does."""
     new = path.with_name("new")
-    shutil.copy(shutil.which("cat"), new)
+    shutil.copy(shutil.which("cat") or "", new)
     new.rename(path)
 
 
@@ -188,6 +188,7 @@ def test_other_file_at_the_path_is_not_taken_although_nobody_says_deleted(progra
     with Memory(pid) as memory:
         reader = ModuleReader(pid, memory)
         module = next(m for m in reader.read(mappings) if m.path == str(program))
+        assert module.file
         assert ElfImage(module.file).build_id == build_id
         reader.close()
 
@@ -259,7 +260,7 @@ def test_reading_of_modules_comes_to_an_end(program, start):
         modules = reader.read(read_mappings(pid), Effort(steps=400))
         unread = [m for m in modules if m.file is None]
         assert unread
-        assert "too long" in unread[-1].unreadable
+        assert "too long" in (unread[-1].unreadable or "")
         reader.close()
 
 
@@ -300,7 +301,7 @@ def test_find_again(program):
 
     program.unlink()
     assert find_again(saved).file is None
-    assert "No such file" in find_again(saved).unreadable
+    assert "No such file" in (find_again(saved).unreadable or "")
 
 
 def test_file_without_build_id_is_never_taken_for_the_same(program):

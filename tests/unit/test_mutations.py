@@ -18,6 +18,7 @@ import recordings
 import reports
 from recordings import FREE, MALLOC, MALLOC_RET
 from support.crew import TORTURE
+from support.fuzz import scaled
 from test_hostile_files import read_all
 
 from gdbleak.analysis.grouping import BY
@@ -36,7 +37,7 @@ from gdbleak.report.comparison import compare
 from gdbleak.report.reader import read_report
 from gdbleak.target.modules import find_again
 
-COUNT = 300 if TORTURE == 1 else 1334 * TORTURE
+COUNT = scaled(300) if TORTURE == 1 else 1334 * TORTURE
 """Of each kind: `make torture` comes to 100,000."""
 MOST_S = 10
 """For one of them."""
@@ -175,7 +176,7 @@ def show(report, other, chance):
         made = make_renderer(name, top=10, width=chance.choice((None, 80)), color=False)
         text = made.render(report)
         if name == "json":
-            assert read_report(text, "it")
+            assert read_report(str(text), "it")
     for comparison in (compare(report, other), compare(other, report)):
         as_text(comparison, 10, 100)
         as_json(comparison)
@@ -223,7 +224,8 @@ def test_recordings(frames, tmp_path):
 
 
 def test_reports():
-    texts = [make_renderer("json", top=1, width=None, color=False).render(r) for r in SAMPLES]
+    renderer = make_renderer("json", top=1, width=None, color=False)
+    texts = [str(renderer.render(sample)) for sample in SAMPLES]
     sound = read_report(texts[0], "sound")
 
     def attempt(chance):

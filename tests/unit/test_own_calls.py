@@ -9,7 +9,7 @@ from support.roots import HOST, LIBRARIES, library_of
 
 from gdbleak.architectures import AARCH64, X86_64
 from gdbleak.elf.image import ElfImage
-from gdbleak.plan.breakpoints import make_plan
+from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import CACHE_START, FAMILIES, INTERNAL_FUNCTIONS, THREAD_END
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
@@ -23,7 +23,7 @@ def internal_probes(path, size_offset=-8):
     """Return those probes of a plan that tell what an allocator does for itself."""
     module = Module(str(path), 0, 1 << 32, 0, None, str(path))
     image = ElfImage(str(path))
-    plan = make_plan(FAMILIES[0], module, image, X86_64, size_offset=size_offset)
+    plan = place_probes(FAMILIES[0], module, image, X86_64, size_offset=size_offset)
     return [probe for probe in plan if probe.function in INTERNAL]
 
 
@@ -90,9 +90,8 @@ NOT_FOUND = {
 
 @pytest.mark.parametrize("functions", NOT_FOUND.values(), ids=NOT_FOUND)
 def test_not_found(tmp_path, functions):
-    flags = ("-Wl,-soname,libc.so.6",)
-    if not any("@plt" in text for text in functions):
-        flags = GLIBC
+    linked = any("@plt" in text for text in functions)
+    flags = ("-Wl,-soname,libc.so.6",) if linked else GLIBC
     assert internal_probes(build_library(tmp_path, *functions, flags=flags)) == []
 
 

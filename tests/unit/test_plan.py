@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from small_libraries import build_library, function, marks
 from gdbleak.architectures import X86_64
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError
-from gdbleak.plan.breakpoints import find_sentinel, make_plan
+from gdbleak.plan.breakpoints import find_sentinel, place_probes
 from gdbleak.recording.functions import FAMILIES, INTERNAL_FUNCTIONS, MALLOC_FAMILY, SIZED_FREES
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
@@ -24,13 +25,13 @@ BIAS = 0x7F00_0000_0000
 
 def plan_of(path, functions=MALLOC_FAMILY):
     module = Module(str(path), BIAS, BIAS + 0x1000_0000, BIAS, None, str(path))
-    return make_plan(functions, module, ElfImage(str(path)), X86_64)
+    return place_probes(functions, module, ElfImage(str(path)), X86_64)
 
 
 @pytest.fixture(scope="module")
 def libc():
     """Return the path of the C library of this process."""
-    paths = (Path(mapping.path) for mapping in read_mappings("self") if mapping.executable)
+    paths = (Path(mapping.path) for mapping in read_mappings(os.getpid()) if mapping.executable)
     return next(path for path in paths if re.match(r"libc[.-]", path.name))
 
 
@@ -118,7 +119,7 @@ def sized(libc):
     """Return a function that makes a plan where sizes stand before the blocks."""
     module = Module(str(libc), BIAS, BIAS + 0x1000_0000, BIAS, None, str(libc))
     image = ElfImage(str(libc))
-    return lambda **options: make_plan(
+    return lambda **options: place_probes(
         FAMILIES[0], module, image, X86_64, size_offset=-8, **options
     )
 

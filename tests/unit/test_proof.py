@@ -32,7 +32,7 @@ def test_ctrl_c_ends_the_wait_but_not_the_proof(own_proof, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(proof.time, "sleep", interrupt)
+    monkeypatch.setattr(time, "sleep", interrupt)
     verification = own_proof.conclude(time.monotonic(), own_stop=False, has_exec=False, waits=True)
 
     assert (verification.ok, verification.death) == (True, None)

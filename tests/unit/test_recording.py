@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import FREE, MALLOC, MALLOC_RET, PROBES, SP
 from support.events import hits_of
+from support.fuzz import scaled
 
 import gdbleak
 from gdbleak.debugger.program import GdbProgram
@@ -231,7 +232,7 @@ def test_time_stopped_is_no_more_than_there_was(write):
 
 
 @given(garbage=st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200))
 def test_garbage_after_the_head(folder, garbage):
     path = folder / "garbage"
     path.write_bytes(MAGIC + FRAMES[0] + FRAMES[2] + garbage)
@@ -243,7 +244,7 @@ def test_garbage_after_the_head(folder, garbage):
 
 
 @given(st.lists(st.tuples(st.integers(8, len(DATA) - 1), st.integers(0, 255)), max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300))
 def test_flipped_bytes(folder, flips):
     data = bytearray(DATA)
     for position, value in flips:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from gdbleak.capture import standing_in
 from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.debugger.program import GdbProgram
@@ -28,7 +28,7 @@ def gdb(tmp_path: Path) -> GdbProgram:
 def test_stand_in_that_does_not_start_is_no_fault_of_gdb(
     program: str, gdb: GdbProgram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(standing_in.sys, "executable", program)
+    monkeypatch.setattr(sys, "executable", program)
     proving = proved_agent(gdb, tmp_path)
     with pytest.raises(DebuggerFailedError, match="did not start") as caught, proving:
         pytest.fail("it did")

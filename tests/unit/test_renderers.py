@@ -22,7 +22,7 @@ from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
 from gdbleak.errors import UsageError
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict
+from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict, Word
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,7 +39,7 @@ UNSAFE = re.compile(
 
 
 def render(name: str, sample: Report, top: int = 10, width: int = 80, color: bool = False) -> str:
-    return make_renderer(name, top=top, width=width, color=color).render(sample)
+    return str(make_renderer(name, top=top, width=width, color=color).render(sample))
 
 
 @pytest.fixture(params=READ_AS_TEXT)
@@ -47,7 +47,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=SAMPLES.values(), ids=SAMPLES)
+@pytest.fixture(params=[*SAMPLES.values()], ids=[*SAMPLES])
 def sample(request: pytest.FixtureRequest) -> Report:
     found = request.param
     assert isinstance(found, Report)
@@ -114,7 +114,7 @@ def test_numbers_are_never_cut(form: str, width: int) -> None:
         allocated_count=9_999_998,
         freed_count=9_999_997,
         bytes_per_s=1022 * 1024**4,
-        verdict=Verdict("turnover?", "as many are freed"),
+        verdict=Verdict(Word.TURNOVER, "as many are freed"),
     )
     lines = render(form, report(largest), width=width).splitlines()
     numbers = "99999  1023 PiB  9,999,999  9,999,998  9,999,997  1022 TiB  turnover?"

@@ -15,13 +15,17 @@ from gdbleak.recording.probes import Probe, Role
 A, B, SP = 0xA0, 0xB0, 0x7000
 
 
+def forget(_: object) -> None:
+    """Take a block that has ended, and keep nothing of it."""
+
+
 def replay(name, *calls):
     """Replay calls of a function, each its recorded arguments, its result and what it stored."""
     probes = (
         Probe(0, 0x1000, name, Role.ENTRY, ("rsp", "…"), None, "55"),
         Probe(1, 0x2000, name, Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
     )
-    replay = Replay(probes, MALLOC_FAMILY, [].append)
+    replay = Replay(probes, MALLOC_FAMILY, forget)
     for number, (arguments, result, stored) in enumerate(calls):
         replay.feed(Hit(number, 0, number, 1, (SP, *arguments), 0))
         replay.feed(Hit(number + 1000, 1, number, 1, (SP, result, 0), stored))
@@ -86,7 +90,7 @@ def test_resized_block_is_the_first_argument(name, resize):
 @pytest.mark.parametrize("name", ["free", "cfree"])
 def test_freed_block_is_the_first_argument(name):
     probes = (Probe(0, 0x1000, name, Role.ENTRY, ("rsp", "rdi"), None, "55"),)
-    replay = Replay(probes, MALLOC_FAMILY, [].append)
+    replay = Replay(probes, MALLOC_FAMILY, forget)
     replay.feed(Hit(0, 0, 0, 1, (SP, A), 0))
     assert (replay.ledger.frees, replay.events) == (1, 1)
 
@@ -98,7 +102,7 @@ def test_calloc_that_overflows_and_fails_is_no_block():
 
 def test_hit_that_gdb_reports_twice_counts_once():
     probes = [Probe(0, 0, "free", Role.ENTRY, ("rsp", "rdi"), None, "")]
-    replay = Replay(probes, MALLOC_FAMILY, [].append)
+    replay = Replay(probes, MALLOC_FAMILY, forget)
     for number, (thread, pointer) in enumerate([(1, A), (1, A), (2, A), (1, A + 16)]):
         replay.feed(Hit(number, 0, number, thread, (SP, pointer), 0))
     assert (replay.events, replay.ledger.frees) == (3, 3)
@@ -106,7 +110,7 @@ def test_hit_that_gdb_reports_twice_counts_once():
 
 def test_free_of_what_another_thread_was_given_in_between():
     """A thread that only frees is given blocks at one address, again and again."""
-    replay = Replay(SIZED, MALLOC_FAMILY, [].append)
+    replay = Replay(SIZED, MALLOC_FAMILY, forget)
     for number in range(3):
         replay.feed(Hit(number, 0, number, 2, (SP, 10), 0))
         replay.feed(Hit(number, 1, number, 2, (SP, A, 0), WORD))
@@ -120,7 +124,7 @@ def test_size_of_an_older_block():
     registers = ("rsp", "rdi")
     probes = [Probe(0, 0, "free", Role.ENTRY, registers, None, "", size_offset=-8)]
     sizes = []
-    replay = Replay(probes, MALLOC_FAMILY, [].append, free_older=lambda size, _: sizes.append(size))
+    replay = Replay(probes, MALLOC_FAMILY, forget, free_older=lambda size, _: sizes.append(size))
     for number, word in enumerate((0x71, 0x79, 0)):  # the second one is no size
         replay.feed(Hit(number, 0, number, 1, (SP, A + 16 * number), word))
     assert sizes == [104, 0, 0]
@@ -255,7 +259,7 @@ def test_tail_sees_blocks_end_and_none_begin():
 def test_plan_without_calls_takes_every_size_from_the_block():
     probes = [probe for probe in SIZED if probe.phases != (Phase.ALL,)]
     probes = [replace(probe, id=number) for number, probe in enumerate(probes)]
-    replay = Replay(probes, MALLOC_FAMILY, [].append)
+    replay = Replay(probes, MALLOC_FAMILY, forget)
     replay.feed(Hit(1, 0, 1, 1, (SP, A, 0), WORD))
     assert [block.size for block in replay.ledger.outstanding.values()] == [104]
 
@@ -285,7 +289,7 @@ def test_calls_of_glibc_itself_are_told_by_their_function():
         Probe(1, 0x1010, THREAD_END.name, Role.RETURN, ("rsp", "rax", "rbp"), None, "c3"),
         Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55"),
     )
-    replay = Replay(own, (*MALLOC_FAMILY, THREAD_END), [].append)
+    replay = Replay(own, (*MALLOC_FAMILY, THREAD_END), forget)
     for number, (probe, *registers) in enumerate(
         [(0, SP), (2, SP - 80, A), (2, SP - 80, B), (1, SP, 0, 0), (2, SP - 80, A)]
     ):

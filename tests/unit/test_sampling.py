@@ -61,6 +61,7 @@ def test_a_burst_that_the_end_cuts_off():
 def test_nothing_recorded():
     sampling = measure_sampling(turns(*BURSTS), 15 * S, 0, unknown(""))
     empty = Sample([], [], 0.0, 0, 0)
+    assert sampling
     assert choose_scale(sampling, [empty], 1, 10**9, unknown("")) == sampling
     assert estimate(empty, sampling, 1, 10.0).outstanding_count == 0
 

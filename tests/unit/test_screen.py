@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from gdbleak.capture.limits import Progress
 from gdbleak.follow.screen import HELP, Screen, growth_per_s
-from gdbleak.report.model import Frame, Verdict
+from gdbleak.report.model import Frame, Verdict, Word
 
 PROGRESS = Progress(
     elapsed_s=12.5,
@@ -36,7 +36,7 @@ def made(name, size, count, oldest_s, history=()):
         outstanding_count=count,
         oldest_s=oldest_s,
         history=history,
-        verdict=Verdict("leak", f"so is {name}"),
+        verdict=Verdict(Word.LEAK, f"so is {name}"),
     )
 
 

@@ -30,7 +30,7 @@ def test_description(text, allocates, function):
         ("get", True, "which argument is the size"),
         (":size=1", True, "which argument is the size"),
         ("get:count=1", True, "which argument is the size"),
-        ("get:size", True, "size is no argument"),
+        ("get:size", True, "size has to be a number from 1 to 6"),
         ("get:size=0", True, "from 1 to 6"),
         ("get:size=7", True, "from 1 to 6"),
         ("get:size=x", True, "from 1 to 6"),

@@ -37,7 +37,7 @@ def path(tmp_path):
 @pytest.fixture
 def snapshots(path):
     subject = Subject(path, (), ReportOptions(older_ms=0), GdbProgram("gdb", "1", "3"))
-    return Snapshots(subject, 2.0, Names())
+    return Snapshots(subject, 2.0, Names())  # type: ignore[arg-type]
 
 
 def progress(path, **values):
@@ -96,5 +96,5 @@ def test_the_last_one_falls_on_the_end(path, end_s, expected):
     end = recordings.end(end_ns=round(end_s * S))
     file.write_bytes(file.read_bytes()[:-30] + end)
     subject = Subject(path, (), ReportOptions(older_ms=0), GdbProgram("gdb", "1", "3"))
-    last = Snapshots(subject, 2.0, Names()).take_last()
+    last = Snapshots(subject, 2.0, Names()).take_last()  # type: ignore[arg-type]
     assert (last is not None) == expected

@@ -21,7 +21,7 @@ from gdbleak.elf.image import ElfImage
 from gdbleak.unwinding import stack_height
 from gdbleak.unwinding.code_map import CodeMap
 from gdbleak.unwinding.dwarf_expressions import UnknownValueError
-from gdbleak.unwinding.frame_recovery import StackMemory, find_caller
+from gdbleak.unwinding.frame_recovery import StackMemory, recover_caller
 from gdbleak.unwinding.frame_rows import RegisterOffset, Row, Rule, RuleKind
 from gdbleak.unwinding.stack_height import FRAME_POINTER_ROW, StackHeights
 from gdbleak.unwinding.x86_64_signals import SIGNAL_RETURN_ROW, is_signal_return
@@ -146,7 +146,7 @@ def test_references_within_code() -> None:
 def test_registers_of_an_interrupted_thread() -> None:
     context = struct.pack("<22Q", *range(5), *range(100, 117))
     memory = StackMemory(context, 0x7000)
-    found = find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, memory, RSP)
+    found = recover_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, memory, RSP)
     names = [f"r{number}" for number in range(8, 16)]
     names += ["rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip"]
     assert found == {REGISTER_NUMBERS[name]: 100 + i for i, name in enumerate(names)}
@@ -154,7 +154,9 @@ def test_registers_of_an_interrupted_thread() -> None:
 
 def test_registers_of_an_interrupted_thread_that_were_not_recorded() -> None:
     with pytest.raises(UnknownValueError):
-        find_caller(SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, StackMemory(bytes(160), 0x7000), RSP)
+        recover_caller(
+            SIGNAL_RETURN_ROW, {RSP: 0x7000, RIP: 1}, StackMemory(bytes(160), 0x7000), RSP
+        )
 
 
 @pytest.mark.parametrize(

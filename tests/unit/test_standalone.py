@@ -34,7 +34,7 @@ def test_it_runs_once_and_defines_what_it_calls():
 
 
 def test_a_folder_that_is_none(tmp_path):
-    with pytest.raises(FileError, match="is no folder"):
+    with pytest.raises(FileError, match="is not a folder"):
         make_standalone(str(tmp_path / "none"))
 
 

@@ -48,6 +48,7 @@ def test_what_is_said_of_a_process(child):
     found = inspect(child.pid)
     assert (found.pid, found.command, found.threads, found.state) == (child.pid, "cat -", 1, "S")
     assert found.exe == str(Path(f"/proc/{child.pid}/exe").readlink())
+    assert found.started
     age = datetime.now().astimezone() - datetime.fromisoformat(found.started)
     assert -2 < age.total_seconds() < 60
     described = vars(found.describe())
@@ -71,9 +72,9 @@ def test_thread_of_a_process():
         thread.join()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
-def test_ourselves_and_who_waits_for_us(pid):
-    assert "gdbleak itself" in refusal(pid, ProcessUnusableError)[0]
+@pytest.mark.parametrize("find_pid", [os.getpid, os.getppid])
+def test_ourselves_and_who_waits_for_us(find_pid):
+    assert "gdbleak itself" in refusal(find_pid(), ProcessUnusableError)[0]
 
 
 def test_zombie():

@@ -9,7 +9,7 @@ import pytest
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
-from gdbleak.report.model import Word
+from gdbleak.report.model import Verdict, Word
 from gdbleak.verdicts.rules import judge, urgency
 from gdbleak.verdicts.turnover import NO_ROOM, UNKNOWN, Turnover, size_class
 
@@ -233,7 +233,7 @@ def test_block_after_block_each_larger():
 def test_the_most_urgent_come_first():
     verdicts = [judge_lives(STORIES[s][1](random.Random(0))) for s in ("every block", "two")]
     assert urgency(verdicts[0]) < urgency(verdicts[1]) < urgency(None)
-    assert sorted(Word, key=lambda w: urgency(type("V", (), {"word": w})))[-1] == Word.CHURN
+    assert sorted(Word, key=lambda w: urgency(Verdict(w, "")))[-1] == Word.CHURN
 
 
 def test_history_of_a_site():

@@ -110,7 +110,8 @@ def pipe():
 def test_lifeline_keeps_the_latest_whole_word(pipe):
     words = [encode(Progress(n, 10, n, 1.0, 0, 0.0, recorded_bytes=n)) for n in range(3)]
     lifeline = Lifeline(pipe[0])
-    assert lifeline.latest is None
+    first = lifeline.latest
+    assert first is None
     os.write(pipe[1], words[0] + words[1] + words[2][:-1])
     lifeline.wait(10)
     assert lifeline.latest.recorded_bytes == 1

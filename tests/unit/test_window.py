@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import recordings
@@ -163,9 +164,9 @@ def run(tmp_path):
 
     def run(backend, **limits):
         path = recordings.write(tmp_path / "recording", recordings.head(), opened(5))
-        plan = SimpleNamespace(probes=PROBES, functions=MALLOC_FAMILY)
-        limits = Limits(**{"duration_s": 600, "budget_percent": 100, **limits})
-        window = Window(1, plan, tmp_path / "recording", limits, backend, None, lambda _: None)
+        plan: Any = SimpleNamespace(probes=PROBES, functions=MALLOC_FAMILY)
+        bounds = Limits(**{"duration_s": 600, "budget_percent": 100, **limits})
+        window = Window(1, plan, tmp_path / "recording", bounds, backend, None, lambda _: None)
         with window, Interruption() as interruption:
             window.run(interruption)
             window.conclude()

@@ -21,7 +21,7 @@ def memory():
     """Return an address, from which on each word of some pages is its own number."""
     with mmap.mmap(-1, PAGES * PAGE_BYTES) as area:
         words = (ctypes.c_uint64 * (PAGES * PAGE_BYTES // 8)).from_buffer(area)
-        words[:] = range(len(words))
+        words[:] = list(range(len(words)))
         yield ctypes.addressof(words)
         del words
 
