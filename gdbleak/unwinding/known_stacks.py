@@ -12,8 +12,10 @@ from struct import Struct
 from typing import NamedTuple
 
 _WORD = Struct("<Q")
-_MOST = 4096
-"""So many call stacks are kept, some kilobytes each; then all of them are forgotten."""
+_MOST = 8192
+"""So many call stacks are kept, a kilobyte or two each; then all of them are forgotten."""
+_MOST_SEEN = 1 << 14
+"""So many places are kept of which only one stack was seen; then all of these are forgotten."""
 _MOST_OF_PLACE = 8
 """So many are kept of one place: to compare more would take longer than to unwind."""
 
@@ -47,6 +49,8 @@ class KnownStacks:
     def __init__(self) -> None:
         self._places: dict[tuple[int, int, int], list[_Known]] = {}
         self._count = 0
+        self._layouts: dict[tuple[int, ...], Struct] = {}
+        self._seen: set[int] = set()
 
     def find(
         self, stack: bytes | memoryview, stack_pointer: int, frame_pointer: int
@@ -68,7 +72,7 @@ class KnownStacks:
         offsets: Iterable[int],
         call_stack: CallStack,
     ) -> None:
-        """Keep a call stack.
+        """Keep a call stack, if there was one from its place before.
 
         Args:
             stack: The slice it was unwound from.
@@ -78,20 +82,41 @@ class KnownStacks:
             call_stack: What has come of it.
 
         """
-        layout, end = "<", 0
-        for offset in sorted({*offsets}):
-            if offset < end:  # they overlap, as no compiler has it
-                return
-            layout += f"{offset - end}xQ"
-            end = offset + _WORD.size
+        place = (stack_pointer, len(stack), _WORD.unpack_from(stack)[0])
+        if self._is_new(place):
+            return
         if self._count == _MOST:
             self._places.clear()
+            self._layouts.clear()
             self._count = 0
-        words = Struct(layout)
-        place = (stack_pointer, len(stack), _WORD.unpack_from(stack)[0])
+        words = self._lay_out(tuple(sorted({*offsets})))
+        if words is None:
+            return
         same = self._places.setdefault(place, [])
         if len(same) == _MOST_OF_PLACE:
             del same[0]
         else:
             self._count += 1
         same.append(_Known(words, words.unpack_from(stack), frame_pointer, call_stack))
+
+    def _is_new(self, place: tuple[int, int, int]) -> bool:
+        """Whether nothing has come from a place so far, as is usual of a stack that varies."""
+        number = hash(place)
+        if place in self._places or number in self._seen:
+            return False
+        if len(self._seen) == _MOST_SEEN:
+            self._seen.clear()
+        self._seen.add(number)
+        return True
+
+    def _lay_out(self, offsets: tuple[int, ...]) -> Struct | None:
+        """Return what unpacks the words at some offsets; None for words that overlap."""
+        if offsets not in self._layouts:
+            layout, end = "<", 0
+            for offset in offsets:
+                if offset < end:
+                    return None
+                layout += f"{offset - end}xQ"
+                end = offset + _WORD.size
+            self._layouts[offsets] = Struct(layout)
+        return self._layouts[offsets]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from array import array
+
 import pytest
 
 from gdbleak.recording.events import Turn
@@ -9,7 +12,7 @@ from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate, unknown
 from gdbleak.report.model import Sampling
 from gdbleak.verdicts.sampling import Sample, choose_scale, estimate, measure_sampling
-from gdbleak.verdicts.survival import survival
+from gdbleak.verdicts.survival import ascending, survival
 
 S = 1_000_000_000
 ALL, FEWER, FREES, NONE = Phase
@@ -145,3 +148,13 @@ def test_bounds_hold_both_doubts(count, low, high):
     # The approximation is poor for the lower end of the smallest counts, and on the safe side.
     assert scaled.outstanding_bytes_low == pytest.approx(10_000 * low, rel=0.02, abs=200)
     assert scaled.outstanding_bytes_high == pytest.approx(50_000 * high, rel=0.02)
+
+
+@pytest.mark.parametrize("spread", [1, 3, 10**9])
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 5000])
+def test_ages_in_order(monkeypatch, spread, count):
+    """They are sorted in parts that are about as large, where there are so many."""
+    monkeypatch.setattr("gdbleak.verdicts.survival._AT_ONCE", 128)
+    chance = random.Random(count)
+    ages = array("q", (int(chance.expovariate(1 / spread)) for _ in range(count)))
+    assert [*ascending(ages)] == sorted(ages)
