@@ -67,7 +67,7 @@ examples:
 _EXIT_STATUS = """\
 exit status:
   0  a report was made, the doctor found nothing, the rescue left nothing
-  1  a report was made, but without proof that the process is as it was found,
+  1  a report was made, but gdb died, or the process is not as it was found,
      or with --fail-on, its window did not end as asked and no verdict was met;
      or the doctor or the rescue found something that they cannot repair
   2  the command line makes no sense

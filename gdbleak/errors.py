@@ -12,6 +12,7 @@ GdbleakError
 |   |-- ForeignBreakpointError
 |   `-- OpenJournalError
 |-- UndecidedError
+|-- TraceFailedError
 |-- DebuggerError
 |   |-- DebuggerMissingError
 |   |-- UnprovedError
@@ -117,6 +118,10 @@ class OpenJournalError(TargetError):
 
 class UndecidedError(GdbleakError):
     """A report does not cover what was asked for: what it does not show may exist all the same."""
+
+
+class TraceFailedError(GdbleakError):
+    """A report was made, but the trace did not end as a trace has to."""
 
 
 class DebuggerError(GdbleakError):

@@ -21,9 +21,10 @@ from gdbleak.commands.output import Output, check_writable
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
-from gdbleak.errors import UsageError, WriteError
+from gdbleak.errors import TraceFailedError, UsageError, WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.remote.trace import trace_remote
+from gdbleak.report.endings import find_doubt
 from gdbleak.report.model import Report
 from gdbleak.text.units import format_bytes
 
@@ -141,8 +142,9 @@ class Trace:
         if report.window.ended_by is EndedBy.WRITE_FAILED:
             raise _explain_full()
         status = output.status(report)
-        if report.window.ended_by in _FAILURES or report.verification.ok is False:
-            return 1
+        doubt = find_doubt(report)
+        if doubt and (report.window.ended_by in _FAILURES or report.verification.ok is False):
+            raise TraceFailedError(*doubt)
         return status
 
     def _trace_remote(self, options: argparse.Namespace) -> Report:

@@ -90,7 +90,11 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     repair(memory, journal, "rescue")
     done = journal.events[-1]
     said = [f"restored {done['restored']} of {found} places in its code"] if found else []
-    said += ["continued it: it had been left stopped"] if done["continued"] else []
+    said += (
+        ["continued it: it was stopped, by the killed trace or by somebody else"]
+        if done["continued"]
+        else []
+    )
     if not done["closed"]:
         return Rescue(f"{name}: {', '.join(said)}; the others could not be written", ok=False)
     journal.path.unlink()

@@ -45,6 +45,7 @@ def test_report_of_a_window_whose_gdb_was_killed(puppet, trace, state):
 
     result = trace.finish()
     assert result.exit_code == 1
+    assert "the window ended because GDB ended unexpectedly\n  try: trace again" in result.stderr
     assert result.report["window"]["ended_by"] == "debugger-died"
     assert result.report["verification"]["ok"] is True
     assert [site["outstanding_count"] for site in result.report["sites"]] == [10]

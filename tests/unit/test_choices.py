@@ -37,7 +37,7 @@ def test_it_is_written_as_its_word(choice: Choice) -> None:
 def test_it_is_equal_to_its_word(choice: Choice) -> None:
     assert choice == choice.value
     assert choice in {choice.value}
-    assert {choice: 1}[choice.value] == 1  # type: ignore[index]
+    assert {choice: 1}[choice.value] == 1
     assert pickle.loads(pickle.dumps(choice)) is deepcopy(choice) is choice
 
 
