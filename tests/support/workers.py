@@ -9,6 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 CHECKOUT = Path(__file__).parents[2]
 _MANY_AND_SHORT = ("tests/agent/", "tests/unit/")
+_LOOKS_AT_ALL_PROCESSES = "tests/integration/test_suspects.py"
 
 
 class Dealer(LoadScopeScheduling):
@@ -21,5 +22,7 @@ class Dealer(LoadScopeScheduling):
 
 @functools.cache
 def _stays_together(path: str) -> bool:
-    """Return whether the tests of a file are short, or share what a fixture makes once for all."""
-    return path.startswith(_MANY_AND_SHORT) or 'scope="' in (CHECKOUT / path).read_text()
+    """Return whether the tests of a file are short, see each other, or share a fixture."""
+    if path.startswith(_MANY_AND_SHORT) or path == _LOOKS_AT_ALL_PROCESSES:
+        return True
+    return 'scope="' in (CHECKOUT / path).read_text()
