@@ -1,6 +1,8 @@
 BIN := .venv/bin
 # Most tests wait for most of their time.
 PYTEST = $(BIN)/pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+# Tests start gdbleak a thousand times: Python may keep what it compiles.
+unexport PYTHONDONTWRITEBYTECODE
 TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c \
 	glibc_heap_real exactness
 

@@ -56,7 +56,7 @@ def test_ctrl_z_on_the_target_takes_effect_when_it_is_let_go(cli, job):
     assert (result.exit_code, state_of(job.pid)) == (0, "T")
     verification = result.report["verification"]
     assert (verification["state_after"], verification["ok"]) == ("T", True)
-    assert [note for note in result.report["notes"] if "stopped by a SIGTSTP" in note]
+    assert [note for note in result.report["notes"] if "somebody sent it SIGTSTP" in note]
     os.kill(job.pid, signal.SIGCONT)
     assert job.ask("still there?") == "still there?"
 
