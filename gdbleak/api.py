@@ -173,9 +173,9 @@ def record(
         with Window(pid, plan, recording, limits, backend, looks, tell) as window:
             with closing(notebook), follower or nullcontext(), Interruption() as interruption:
                 window.run(interruption)
-            finished = Recording(str(recording))
             is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-            report = _report_on(finished, images, options, None if is_hurried else gdb, owner)
+            with Recording(str(recording)) as finished:
+                report = _report_on(finished, images, options, None if is_hurried else gdb, owner)
             verification = window.conclude(waits=_INTERRUPTED not in report.notes)
             return replace(report, verification=verification)
 
@@ -221,12 +221,10 @@ def load(
 
     """
     root = os.path.abspath(sysroot) if sysroot else ""  # noqa: PTH100 - a prefix of paths
-    with ImageCache() as images:
+    with Recording(os.fspath(path)) as recording, ImageCache() as images:
         root = root.rstrip("/")
         find_file = partial(find_again, sysroot=root, effort=Effort(), images=images)
-        return make_report(
-            Recording(os.fspath(path)), find_file, options, find_gdb(), images=images
-        )
+        return make_report(recording, find_file, options, find_gdb(), images=images)
 
 
 def make_report(

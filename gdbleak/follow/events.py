@@ -29,11 +29,11 @@ class Events:
             lifeline.wait(POLL_S)
         if not lifeline.latest:
             return
-        recording = Recording(subject.path, lifeline.latest.recorded_bytes)
+        with Recording(subject.path, lifeline.latest.recorded_bytes) as recording:
+            head = recording.head
         epoch_ns = time.time_ns() - lifeline.latest.now_ns
-        modules = ModuleMap(subject.modules)
-        lines = EventLines(recording.head.probes, recording.head.functions, modules, epoch_ns)
-        with GrowingRecording(recording.path, recording.head.probes, len(MAGIC)) as growing:
+        lines = EventLines(head.probes, head.functions, ModuleMap(subject.modules), epoch_ns)
+        with GrowingRecording(subject.path, head.probes, len(MAGIC)) as growing:
             sys.stdout.write(f"{HEADER}\n")
             while not lifeline.ended:
                 # What follows may be more than --max-events admits.

@@ -51,26 +51,26 @@ class Snapshots:
             WriteError: there is no room for the file that GDB reads.
 
         """
-        recording = Recording(self._subject.path, progress.recorded_bytes)
-        pid = recording.head.target.pid
-        recording.end = End(
-            EndedBy.RUNNING,
-            progress.now_ns,
-            Verification(),
-            modules=(),
-            stops=progress.stops,
-            stopped_s=progress.stopped_s,
-            rss_after=resident_set(pid),
-            memory=memory_status(pid),
-        )
-        return self._report(recording, progress.elapsed_s)
+        with Recording(self._subject.path, progress.recorded_bytes) as recording:
+            pid = recording.head.target.pid
+            recording.end = End(
+                EndedBy.RUNNING,
+                progress.now_ns,
+                Verification(),
+                modules=(),
+                stops=progress.stops,
+                stopped_s=progress.stopped_s,
+                rss_after=resident_set(pid),
+                memory=memory_status(pid),
+            )
+            return self._report(recording, progress.elapsed_s)
 
     def take_last(self) -> Report | None:
         """Return the report of a window that has ended; None if none was due by then."""
-        recording = Recording(self._subject.path)
-        end_ns = (recording.end or UNFINISHED).end_ns or 0
-        elapsed_s = (end_ns - (recording.opened_ns or 0)) / 1e9
-        return self._report(recording, elapsed_s) if elapsed_s >= self._due_s else None
+        with Recording(self._subject.path) as recording:
+            end_ns = (recording.end or UNFINISHED).end_ns or 0
+            elapsed_s = (end_ns - (recording.opened_ns or 0)) / 1e9
+            return self._report(recording, elapsed_s) if elapsed_s >= self._due_s else None
 
     def _report(self, recording: Recording, elapsed_s: float) -> Report:
         began_s = time.process_time()

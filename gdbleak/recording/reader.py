@@ -30,7 +30,7 @@ MAX_FRAME_BYTES = 16 << 20
 
 
 class Recording:
-    """A recording that is read from a file."""
+    """A recording that is read from a file. A context, in which the file is open."""
 
     bytes_behind_end = 0
     """How many bytes follow its END frame; they are not read."""
@@ -59,6 +59,12 @@ class Recording:
         with reading(path):
             self._read_head()
             self._read_end()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._data.close()
 
     def _read_head(self) -> None:
         data, _, frames = next(self._iter_chunks(len(MAGIC)), (b"", 0, []))

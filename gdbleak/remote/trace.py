@@ -109,9 +109,8 @@ def trace_remote(
             with Window(target.pid, plan, recording, limits, backend, None, on_progress) as window:
                 window.run(interruption)
                 window.conclude()
-        return make_report(
-            Recording(os.fspath(recording)), lambda module: module, options, gdb, images=images
-        )
+        with Recording(os.fspath(recording)) as finished:
+            return make_report(finished, lambda module: module, options, gdb, images=images)
 
 
 def _prove(gdb: GdbProgram, folder: Path) -> None:
