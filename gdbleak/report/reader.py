@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
 from gdbleak.recording.end import EndedBy, Verification
-from gdbleak.recording.outside_values import check, describe_damage, fill, read_json
+from gdbleak.recording.outside_values import UnfitError, check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
     SCHEMA,
@@ -104,7 +104,14 @@ def _read_site(values: dict[str, Any]) -> Site:
 
 
 def _read_verdict(values: dict[str, Any] | None) -> Verdict | None:
-    return None if values is None else fill(Verdict, {**values, "word": Word(values["word"])})
+    if values is None:
+        return None
+    try:
+        word = Word(values["word"])
+    except ValueError:
+        said = cut(repr(values["word"]), 50)
+        raise UnfitError(f"only a later gdbleak can know the verdict {said}") from None
+    return fill(Verdict, {**values, "word": word})
 
 
 def _read_block(values: dict[str, Any]) -> OutstandingBlock:

@@ -189,6 +189,13 @@ def test_what_is_no_report(text, said):
         read_report(text, "x.json")
 
 
+def test_verdict_that_a_later_gdbleak_knows():
+    values = json.loads(write(report(stack("f", 4))))
+    values["sites"][0]["verdict"]["word"] = "lost"
+    with pytest.raises(RecordingError, match="only a later gdbleak can know the verdict 'lost'"):
+        read_report(json.dumps(values), "x.json")
+
+
 def test_sites_must_be_whole():
     values = json.loads(write(report(stack("f", 4))))
     del values["sites"][0]["rank"]
