@@ -14,6 +14,10 @@ _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """After a window that ended like this, nobody expects a list of the modules."""
 
 
+_MUCH_SLOWED = 0.4
+"""From this share of the time on, a process does clearly less than on its own."""
+
+
 def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     """Yield sentences about what could not be known, and what became of the process."""
     yield from recording.head.notes
@@ -32,6 +36,13 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
             f" `kill -CONT {recording.head.target.pid}` continues it"
         )
     closed_ns = collected.span.closed_ns
+    is_sampled = any(turn.phase is Phase.NONE for turn in collected.turns)
+    share = (end.stopped_s or 0) / max(collected.span.window_ns / 1e9, 1e-9)
+    if not is_sampled and share >= _MUCH_SLOWED:
+        yield (
+            f"the process stood still for {100 * min(share, 1):.0f} % of the window: on its own it"
+            " does more, so the rates and the outlook are too low"
+        )
     if any(turn.phase is Phase.NONE and turn.time_ns >= closed_ns for turn in collected.turns):
         yield (
             "in the tail, frees were recorded in bursts only, to keep to --budget; with a larger"

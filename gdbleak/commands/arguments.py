@@ -22,6 +22,18 @@ LISTED_BLOCKS = 1000
 Number = TypeVar("Number", int, float)
 
 
+def file_name(text: str) -> str:
+    """Return the name of a file to write.
+
+    Raises:
+        ArgumentTypeError: it is empty, as a variable is that was never set.
+
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the file is empty")
+    return text
+
+
 def parse_size(text: str) -> int:
     """Return a number of bytes; `k`, `M` and `G` multiply by powers of 1024."""
     factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:].lower(), 1)
@@ -145,6 +157,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-o",
         "--output",
+        type=file_name,
         metavar="FILE",
         help="write the report to FILE instead; the format follows its suffix: .txt, .md, .csv, "
         ".json, .html, .folded, .speedscope.json or .pb.gz",

@@ -76,6 +76,7 @@ class Output:
         self._path: str | None = options.output
         self._fail_on: tuple[Word, ...] = options.fail_on
         if self._path:
+            _check_not_read(self._path, options)
             check_writable(self._path)
         self._renderer = self._choose(options)
 
@@ -145,6 +146,27 @@ def _write_out(made: str | bytes) -> None:
         discard_output()
 
 
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file, by links too; it need not exist yet."""
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _check_not_read(output: str, options: argparse.Namespace) -> None:
+    """Check that the report does not take the place of what it is made of.
+
+    Raises:
+        UsageError: it would.
+
+    """
+    read = (getattr(options, "recording", None), *options.suppress, *options.skip_file)
+    for path in read:
+        if path and is_same_file(output, path):
+            raise UsageError(f"the report would overwrite {path}", "name another file after -o")
+
+
 def check_writable(path: str) -> None:
     """Check that a file can be written at `path`, by making it if it does not exist.
 
@@ -159,7 +181,7 @@ def check_writable(path: str) -> None:
             os.close(file)
             Path(place).unlink()
         except FileExistsError:
-            with Path(path).open("ab"):
-                pass
+            # A FIFO that nobody reads would keep us waiting.
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}", "name another file") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import resource
-from pathlib import Path
 
 from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
@@ -13,11 +12,12 @@ from gdbleak.capture.limits import Limits
 from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
 from gdbleak.commands.arguments import (
     add_report_arguments,
+    file_name,
     parse_size,
     report_options,
     within,
 )
-from gdbleak.commands.output import Output, check_writable
+from gdbleak.commands.output import Output, check_writable, is_same_file
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
@@ -125,7 +125,9 @@ class Trace:
             help="keep N bytes of raw stack of each allocation; deeper stacks need more "
             f"(default: {Limits.stack_bytes}, at most 1M)",
         )
-        group.add_argument("--save", metavar="FILE", help="keep the recording in FILE")
+        group.add_argument(
+            "--save", type=file_name, metavar="FILE", help="keep the recording in FILE"
+        )
         add_watching_arguments(parser)
         add_selection_arguments(parser)
         add_report_arguments(parser)
@@ -135,7 +137,7 @@ class Trace:
         output = Output(options)
         if options.save:
             check_writable(options.save)
-            if options.output and Path(options.save).absolute() == Path(options.output).absolute():
+            if options.output and is_same_file(options.save, options.output):
                 raise UsageError("-o and --save name the same file", "choose two")
         report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gdbleak.capture.interruption import Interruption
@@ -22,6 +23,9 @@ from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
+from gdbleak.safety.repair import start_of_living
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
 
@@ -59,7 +63,24 @@ def examine_host() -> list[Finding]:
         check_processor_time(Limits.duration_s)
     except GdbleakError as error:
         findings.append(_problem(error))
-    return [*findings, folder]
+    return [*findings, folder, *_examine_journals()]
+
+
+def _examine_journals() -> Iterator[Finding]:
+    """Look for what killed traces have left."""
+    try:
+        for journal in iter_journals():
+            if not isinstance(journal, Journal) or controller_lives(journal):
+                continue
+            pid = journal.plan["pid"]
+            if journal.plan["started"] == start_of_living(pid):
+                yield Finding(
+                    f"a trace of process {pid} was killed, and may have left breakpoints in it",
+                    f"gdbleak rescue {pid}",
+                    stops=True,
+                )
+    except GdbleakError as error:
+        yield _problem(error)
 
 
 def _examine_folder() -> Finding:
@@ -122,6 +143,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
     """Check a process."""
     try:
         target = inspect(pid)
+        check_journal(pid)
         findings = [
             Finding(f"process {pid} may be traced: {target.command}, {target.threads} threads"),
             _examine_threads(target),

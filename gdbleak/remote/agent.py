@@ -14,6 +14,10 @@ LOOK_S = 0.5
 """The least time between two looks at which program runs, in seconds."""
 
 
+_EXITED = "thread-group-exited"
+"""What GDB tells when the process, or the connection to it, has gone."""
+
+
 class RemoteAgent(Agent):
     """An agent that also looks for what a gdbserver does not tell."""
 
@@ -56,11 +60,13 @@ class RemoteAgent(Agent):
 
     def take_end(self) -> EndedBy | None:
         """Return the end that has been told of, or noticed, since the last time."""
-        # The process, or the connection to it.
-        is_lost = any(e["message"] == "thread-group-exited" for e in self._debugger.events)
+        gone = [e["payload"] for e in self._debugger.events if e["message"] == _EXITED]
         told = super().take_end()
         if told:
             return told
-        if is_lost:
-            return EndedBy.TARGET_EXIT if self._process.answers() else EndedBy.DEBUGGER_DIED
+        if gone and not self._process.answers():
+            return EndedBy.DEBUGGER_DIED
+        if gone:  # a process that a signal has killed has no exit code
+            exited = any("exit-code" in payload for payload in gone)
+            return EndedBy.TARGET_EXIT if exited else EndedBy.TARGET_KILLED
         return EndedBy.TARGET_EXEC if self._has_exec else None

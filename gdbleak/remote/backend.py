@@ -116,7 +116,7 @@ class RemoteBackend:
         except AttachError as error:
             raise AttachError(
                 f"gdb or gdbserver ended in the window, and process {self._task.pid} may hold"
-                " breakpoints, of which it dies",
+                " breakpoints, and would die at one",
                 "restart the process, if it lives; end gdbleak, never gdb or gdbserver",
             ) from error
         self._process.free(self._task.probes)
@@ -125,6 +125,11 @@ class RemoteBackend:
         """Begin to look at the target: see `RemoteObserver`."""
         return RemoteObserver()
 
-    def read_after(self, _has_exec: bool) -> After:
-        """Return what the target holds once it is free again."""
-        return After(self._process.resident_set(), self._process.memory_status(), ())
+    def read_after(self, has_exec: bool) -> After:
+        """Return what the target holds once it is free again; its modules are those from before.
+
+        What it has loaded since would have to be copied.
+        """
+        process = self._process
+        modules = () if has_exec else process.modules
+        return After(process.resident_set(), process.memory_status(), modules)

@@ -57,6 +57,8 @@ class RemoteProcess(Source):
 
         """
         self._images = images
+        self.modules: tuple[Module, ...] = ()
+        """The modules that were read last."""
         self.address = address
         self._files = 0
         self.connect(debugger, folder)
@@ -228,7 +230,8 @@ class RemoteProcess(Source):
             ProcessUnusableError: they are of another architecture.
 
         """
-        return ModuleMap(self._iter_modules())
+        self.modules = tuple(self._iter_modules())
+        return ModuleMap(self.modules)
 
     def _iter_modules(self) -> Iterator[Module]:
         named = [mapping for mapping in self.read_mappings() if mapping.inode and mapping.path]

@@ -36,7 +36,8 @@ from gdbleak.target.process import isoformat
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
-    " and only --duration and --max-events limit how long it is slowed"
+    " only --duration and --max-events limit how long it is slowed, and libraries that it loaded in"
+    " the window are not known"
 )
 
 

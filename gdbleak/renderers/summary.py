@@ -167,7 +167,8 @@ def _proof(report: Report) -> Line:
         reason = "the process has ended" if report.window.complete else "the recording is cut off"
         return _fact(label, f"unknown: {reason}")
     if proof.ok:
-        ran_on = "" if proof.ran_on_s is None else f"; seen to run on for {proof.ran_on_s:.1f} s"
+        runs = proof.ran_on_s is not None and proof.state_after not in ("T", "t")
+        ran_on = "" if not runs else f"; seen to run on for {proof.ran_on_s:.1f} s"
         return _fact(label, f"yes{ran_on}")
     differences = []
     if proof.death:

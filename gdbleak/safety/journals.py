@@ -54,7 +54,14 @@ def _choose_folder() -> Path:
 
 
 def iter_journals() -> Iterator[Journal | Path]:
-    """Yield the journals there are; of a damaged one only its path."""
+    """Yield the journals there are; of a damaged one only its path.
+
+    Raises:
+        WriteError: somebody else could write into their folder.
+
+    """
+    if not _choose_folder().exists():
+        return
     for path in sorted(journal_folder().glob("*.journal")):
         try:
             yield Journal(path)

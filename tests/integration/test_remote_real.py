@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_the_process_lives_when_gdbleak_dies(cli, serve, build_target, start_tar
     if number == signal.SIGKILL:  # another process clears up
         trace.end()
         wait_until(lambda: not any(cli.tmpdir.iterdir()), "nothing was left in its TMPDIR")
+
+
+def test_a_signal_kills_the_process(cli, serve, build_target, start_target):
+    puppet = start_target(build_target("puppet.c"))
+    trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
+    assert puppet.ask("leak 5") == "leaked"
+    os.kill(puppet.pid, signal.SIGKILL)
+    report = trace.finish().report
+
+    assert report["window"]["ended_by"] == "target-killed"
+    assert not [note for note in report["notes"] if "trace again" in note]
 
 
 def test_the_process_ends_as_it_likes(cli, serve, build_target, start_target):

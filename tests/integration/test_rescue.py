@@ -65,6 +65,15 @@ def assert_rescued(cli, puppet, journal, others=0):
     assert puppet.ask("leak 3") == "leaked"
 
 
+@pytest.mark.usefixtures("journal")
+def test_doctor_says_that_a_rescue_is_needed(cli, puppet):
+    for arguments in ((), (puppet.pid,)):
+        result = cli.run("doctor", *arguments)
+        assert (result.exit_code, f"gdbleak rescue {puppet.pid}" in result.stdout) == (1, True)
+    rescue(cli)
+    assert "gdbleak rescue" not in cli.run("doctor", puppet.pid).stdout
+
+
 def assert_refused(result, exit_code, *words):
     """Assert that the refusal is two lines that name what they must; return the second."""
     assert (result.exit_code, result.stdout) == (exit_code, "")

@@ -272,6 +272,20 @@ def test_sampled_window(make_report, growth, scale):
     assert report.leaking == (leak,)
 
 
+@pytest.mark.parametrize(("stopped_s", "share"), [(1.0, None), (8.8, "88 %")])
+def test_process_that_stood_still_for_long(tmp_path, stopped_s, share):
+    path = recordings.write(
+        tmp_path / "recording",
+        recordings.head(),
+        recordings.opened(OPENED_NS),
+        recordings.end(end_ns=OPENED_NS + 10**10, stopped_s=stopped_s),
+    )
+    report = analyse(Recording(path), ModuleMap([]), ReportOptions(), resolve)
+    notes = [note for note in report.notes if "stood still" in note]
+    assert len(notes) == bool(share)
+    assert all(f"{share} of the window" in note for note in notes)
+
+
 def test_process_that_ended_before_its_window_was_open(tmp_path):
     path = recordings.write(
         tmp_path / "recording", recordings.head(), recordings.end(end_ns=END_NS, ended_by="x")

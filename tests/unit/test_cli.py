@@ -173,6 +173,35 @@ def test_refused_path(refuse, tmp_path, option):
 def test_report_and_recording_are_not_one_file(refuse, tmp_path):
     path = tmp_path / "file.json"
     refuse(2, "123", "-o", path, "--save", path)
+    (tmp_path / "link.json").symlink_to(path)
+    refuse(2, "123", "-o", tmp_path / "link.json", "--save", path)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize(
+    "arguments",
+    [["report", "FILE"], ["report", "x", "--suppress", "FILE"], ["123", "--skip-file", "FILE"]],
+)
+def test_report_does_not_overwrite_what_it_is_made_of(refuse, tmp_path, arguments, link):
+    file, other = tmp_path / "file.json", tmp_path / "other.json"
+    file.write_text("leak:f")
+    link(file, other)
+    command = [word.replace("FILE", str(file)) for word in arguments]
+    for output in (file, other):
+        assert f"would overwrite {file}" in refuse(2, *command, "-o", output)
+    assert file.read_text() == "leak:f"
+
+
+@pytest.mark.parametrize("option", ["-o", "--save"])
+def test_name_of_a_file_that_is_empty(refuse, option):
+    assert "the name of the file is empty" in refuse(2, "123", option, "")
+
+
+@pytest.mark.parametrize("option", ["-o", "--save"])
+def test_fifo_that_nobody_reads(refuse, tmp_path, option):
+    fifo = tmp_path / "fifo.json"
+    os.mkfifo(fifo)
+    assert f"cannot write {fifo}" in refuse(5, "123", option, fifo)
 
 
 def test_error_is_two_lines_whatever_it_holds(trace, capsys):
