@@ -137,47 +137,47 @@ def record(
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
         recording = Path(save) if save else folder / "recording"
-        begin_recording(
-            recording,
-            Head(
-                started=isoformat(time.time()),
-                target=target.describe(),
-                allocators=tuple(allocator.name for allocator in plan.allocators),
-                functions=plan.functions,
-                probes=plan.probes,
-                modules=tuple(modules),
-                rate=rate,
-                stack_bytes=limits.stack_bytes,
-                duration_s=limits.duration_s,
-                tail_s=limits.tail_s,
-                notes=tuple(plan.notes),
-                rss_before=resident_set(pid),
-                memory=memory_status(pid),
-                limit=find_limit(pid),
-            ),
+        head = Head(
+            started=isoformat(time.time()),
+            target=target.describe(),
+            allocators=tuple(allocator.name for allocator in plan.allocators),
+            functions=plan.functions,
+            probes=plan.probes,
+            modules=tuple(modules),
+            rate=rate,
+            stack_bytes=limits.stack_bytes,
+            duration_s=limits.duration_s,
+            tail_s=limits.tail_s,
+            notes=tuple(plan.notes),
+            rss_before=resident_set(pid),
+            memory=memory_status(pid),
+            limit=find_limit(pid),
         )
-        heap = find_heap(source, plan)
-        notebook = Notebook(recording)
-        looks = Looks(pid, heap, notebook) if heap else None
-        owner = owner_of_process(pid)
-        subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
-        view = watcher.view
-        follower = Follower(view, subject, folder, watcher.on_report) if view else None
+        with begin_recording(recording, head):
+            heap = find_heap(source, plan)
+            notebook = Notebook(recording)
+            looks = Looks(pid, heap, notebook) if heap else None
+            owner = owner_of_process(pid)
+            subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
+            view = watcher.view
+            follower = Follower(view, subject, folder, watcher.on_report) if view else None
 
-        def tell(progress: Progress) -> None:
-            watcher.on_progress(progress)
-            if follower:
-                follower.tell(progress)
+            def tell(progress: Progress) -> None:
+                watcher.on_progress(progress)
+                if follower:
+                    follower.tell(progress)
 
-        backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
-        with Window(pid, plan, recording, limits, backend, looks, tell) as window:
-            with closing(notebook), follower or nullcontext(), Interruption() as interruption:
-                window.run(interruption)
-            is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-            with Recording(str(recording)) as finished:
-                report = _report_on(finished, images, options, None if is_hurried else gdb, owner)
-            verification = window.conclude(waits=_INTERRUPTED not in report.notes)
-            return replace(report, verification=verification)
+            backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
+            with Window(pid, plan, recording, limits, backend, looks, tell) as window:
+                with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+                    window.run(interruption)
+                is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+                with Recording(str(recording)) as finished:
+                    report = _report_on(
+                        finished, images, options, None if is_hurried else gdb, owner
+                    )
+                verification = window.conclude(waits=_INTERRUPTED not in report.notes)
+                return replace(report, verification=verification)
 
 
 def _report_on(

@@ -84,32 +84,31 @@ def trace_remote(
                 usable_sizes=selection.usable_sizes,
             )
             recording = Path(save) if save else folder / "recording"
-            begin_recording(
-                recording,
-                Head(
-                    started=isoformat(time.time()),
-                    target=target.describe(),
-                    allocators=tuple(allocator.name for allocator in plan.allocators),
-                    functions=plan.functions,
-                    probes=plan.probes,
-                    modules=tuple(modules),
-                    rate=unknown("it was traced through a gdbserver"),
-                    stack_bytes=limits.stack_bytes,
-                    duration_s=limits.duration_s,
-                    tail_s=0.0,
-                    notes=(*plan.notes, _NOTE),
-                    rss_before=process.resident_set(),
-                    memory=process.memory_status(),
-                ),
+            head = Head(
+                started=isoformat(time.time()),
+                target=target.describe(),
+                allocators=tuple(allocator.name for allocator in plan.allocators),
+                functions=plan.functions,
+                probes=plan.probes,
+                modules=tuple(modules),
+                rate=unknown("it was traced through a gdbserver"),
+                stack_bytes=limits.stack_bytes,
+                duration_s=limits.duration_s,
+                tail_s=0.0,
+                notes=(*plan.notes, _NOTE),
+                rss_before=process.resident_set(),
+                memory=process.memory_status(),
             )
-            task = Task(target.pid, recording, limits.stack_bytes, plan.probes)
-            agent = RemoteAgent(debugger, folder, process)
-            backend = RemoteBackend(gdb, process, agent, target.state, task)
-            # What steers the breakpoints would have to write into the memory.
-            limits = replace(limits, budget_percent=100.0, tail_s=0.0)
-            with Window(target.pid, plan, recording, limits, backend, None, on_progress) as window:
-                window.run(interruption)
-                window.conclude()
+            with begin_recording(recording, head):
+                task = Task(target.pid, recording, limits.stack_bytes, plan.probes)
+                agent = RemoteAgent(debugger, folder, process)
+                backend = RemoteBackend(gdb, process, agent, target.state, task)
+                # What steers the breakpoints would have to write into the memory.
+                limits = replace(limits, budget_percent=100.0, tail_s=0.0)
+                window = Window(target.pid, plan, recording, limits, backend, None, on_progress)
+                with window:
+                    window.run(interruption)
+                    window.conclude()
         with Recording(os.fspath(recording)) as finished:
             return make_report(finished, lambda module: module, options, gdb, images=images)
 

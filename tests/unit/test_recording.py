@@ -269,7 +269,8 @@ def test_head_is_private_and_takes_the_place_of_an_older_file(tmp_path):
     path = tmp_path / "recording"
     path.write_text("something else")
     path.chmod(0o644)
-    begin_recording(path, HEAD_OF_DATA)
+    with begin_recording(path, HEAD_OF_DATA):
+        pass
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes() == MAGIC + HEAD_OF_DATA.encode()
 
@@ -278,13 +279,29 @@ def test_head_goes_through_no_link(tmp_path):
     other = tmp_path / "other"
     other.write_text("untouched")
     (tmp_path / "recording").symlink_to(other)
-    begin_recording(tmp_path / "recording", HEAD_OF_DATA)
+    with begin_recording(tmp_path / "recording", HEAD_OF_DATA):
+        pass
     assert other.read_text() == "untouched"
 
 
+@pytest.mark.parametrize("recorded", [b"", FRAMES[1]])
+def test_older_file_is_put_back_if_nothing_was_recorded(tmp_path, recorded):
+    path = tmp_path / "recording"
+    path.write_text("older")
+    begun = begin_recording(path, HEAD_OF_DATA)
+    begun.__enter__()
+    with path.open("ab") as file:
+        file.write(recorded)
+    assert not begun.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert [*tmp_path.iterdir()] == [path]
+    expected = MAGIC + HEAD_OF_DATA.encode() + recorded if recorded else b"older"
+    assert path.read_bytes() == expected
+
+
 def test_head_that_cannot_be_written(tmp_path):
+    begun = begin_recording(tmp_path / "none" / "recording", HEAD_OF_DATA)
     with pytest.raises(WriteError, match="No such file"):
-        begin_recording(tmp_path / "none" / "recording", HEAD_OF_DATA)
+        begun.__enter__()
 
 
 def test_head_and_end_round_trip():
@@ -324,8 +341,9 @@ def test_what_was_read_is_let_go_of_and_read_again(write, monkeypatch):
 def test_what_is_no_file_is_not_replaced(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
+    begun = begin_recording(fifo, HEAD_OF_DATA)
     with pytest.raises(WriteError, match="not a regular file"):
-        begin_recording(fifo, HEAD_OF_DATA)
+        begun.__enter__()
     assert fifo.is_fifo()
 
 
