@@ -47,7 +47,8 @@ def within(bounds: Bounds, parse: Callable[[str], Number]) -> Callable[[str], Nu
         try:
             value = parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+            kind = "a whole number" if parse is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
         if value not in bounds:
             raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}")
         return value

@@ -121,9 +121,12 @@ def nothing_outstanding(report: Report) -> str:
     """Return why a report shows no call stack."""
     if not (report.window.allocations or report.sites):
         return "Nothing was allocated in the window."
+    by = "--older or a size limit"
+    if report.suppressed and report.suppressed.sites:
+        by = "--suppress, --older or a size limit"
     return (
         "No call stack has outstanding blocks: what was allocated in the window was freed in it, "
-        "or is left out by --older or a size limit."
+        f"or is left out by {by}."
     )
 
 

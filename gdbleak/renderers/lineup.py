@@ -91,12 +91,12 @@ def _say(lineup: Lineup, top: int) -> Iterator[str]:
     if lineup.looks < ENOUGH:
         looks = count_of(lineup.looks, "look")
         yield f"Only {looks}: too few to say how steadily anything grows. Look longer."
-    if not growing:
+    elif not growing:
         yield "No process grows steadily. A slow leak needs longer: try --duration 600."
     yield from lineup.kernel
     yield (
-        f"{lineup.processes:,} processes were looked at {lineup.looks:,} times, none was attached"
-        f" to; {lineup.ended:,} came or went meanwhile, {lineup.unreadable:,} could not be read."
+        f"{lineup.processes:,} processes were looked at {count_of(lineup.looks, 'time')}, none was"
+        f" attached to; {lineup.ended:,} came or went meanwhile, {lineup.unreadable:,} could not be read."
     )
     if growing:
         yield f"Next: gdbleak trace {growing[0].pid}"
