@@ -96,7 +96,8 @@ def _say(lineup: Lineup, top: int) -> Iterator[str]:
     yield from lineup.kernel
     yield (
         f"{lineup.processes:,} processes were looked at {count_of(lineup.looks, 'time')}, none was"
-        f" attached to; {lineup.ended:,} came or went meanwhile, {lineup.unreadable:,} could not be read."
+        f" attached to; {lineup.ended:,} came or went meanwhile, {lineup.unreadable:,} could not be"
+        " read."
     )
     if growing:
         yield f"Next: gdbleak trace {growing[0].pid}"
