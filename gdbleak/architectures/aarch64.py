@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from gdbleak.architectures.decoder import Decoder, ReadCode
 from gdbleak.architectures.model import Architecture, FrameConvention
 
-INSTRUCTION_BYTES = 4
+_INSTRUCTION_BYTES = 4
 _R_GLOB_DAT, _R_JUMP_SLOT, _R_IRELATIVE = 1025, 1026, 1032
 _BL = 0b100101
 """The upper six bits of `bl`, the only call whose target stands in it."""
@@ -25,8 +25,8 @@ def iter_calls(code: bytes, address: int) -> Iterator[tuple[int, int]]:
     """Yield address and target of each `bl` in some code, given its address."""
     for index, (word,) in enumerate(struct.iter_unpack("<I", code[: len(code) & -4])):
         if word >> 26 == _BL:
-            at = address + INSTRUCTION_BYTES * index
-            yield at, at + (((word & 0x3FF_FFFF) ^ 0x200_0000) - 0x200_0000) * INSTRUCTION_BYTES
+            at = address + _INSTRUCTION_BYTES * index
+            yield at, at + (((word & 0x3FF_FFFF) ^ 0x200_0000) - 0x200_0000) * _INSTRUCTION_BYTES
 
 
 def _make_decoder(read: ReadCode) -> Decoder:
@@ -58,7 +58,7 @@ def ends_in_call(code: bytes) -> bool:
     False
 
     """
-    word = int.from_bytes(code[-INSTRUCTION_BYTES:], "little")
+    word = int.from_bytes(code[-_INSTRUCTION_BYTES:], "little")
     return word >> 26 == _BL or any(word & mask == bits for mask, bits in _INDIRECT_CALLS)
 
 

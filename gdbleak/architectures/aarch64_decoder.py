@@ -5,9 +5,9 @@ from __future__ import annotations
 import capstone
 from capstone import arm64
 
-from gdbleak.architectures.aarch64 import INSTRUCTION_BYTES
 from gdbleak.architectures.decoder import Decoder, Flow, Instruction, ReadCode
 
+_INSTRUCTION_BYTES = 4
 _RETURNS = ("ret", "retaa", "retab")
 _CALLS = ("bl", "blr", "blraa", "blrab", "blraaz", "blrabz")
 _INDIRECT_JUMPS = ("br", "braa", "brab", "braaz", "brabz")
@@ -32,7 +32,7 @@ class AArch64Decoder(Decoder):
         `adrp x16, page; ldr x17, [x16, #offset]; add x16, x16, #offset; br x17`, perhaps behind
         `bti c`.
         """
-        code = self._read(address, _STUB * INSTRUCTION_BYTES)
+        code = self._read(address, _STUB * _INSTRUCTION_BYTES)
         page: int | None = None
         slot: int | None = None
         for found in self._disassembler.disasm(code, address, _STUB):
@@ -49,7 +49,7 @@ class AArch64Decoder(Decoder):
         return None
 
     def _decode(self, address: int) -> Instruction | None:
-        code = self._read(address, INSTRUCTION_BYTES)
+        code = self._read(address, _INSTRUCTION_BYTES)
         found = next(self._disassembler.disasm(code, address, 1), None)
         if found is None:
             return None

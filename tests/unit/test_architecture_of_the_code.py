@@ -104,6 +104,25 @@ def test_imports_point_down(path):
     assert {other for other in others if floor_of(other) <= floor_of(own)} == set()
 
 
+def test_no_module_imports_itself_by_way_of_others():
+    """Not even late: whoever reads one of a circle has to read them all."""
+    names = {name_of(path).removesuffix(".__init__"): path for path in MODULES}
+    entries = {"gdbleak", "gdbleak.__main__"}
+    left = {
+        name: {found for each in imports(path) if (found := home_of(each, names)) != name}
+        for name, path in names.items()
+        if name not in entries
+    }
+    while free := {name for name, needed in left.items() if not needed & left.keys()}:
+        left = {name: needed for name, needed in left.items() if name not in free}
+    assert left == {}
+
+
+def home_of(imported, names):
+    """Return the module that holds what is imported: itself, or a name in it."""
+    return imported if imported in names else imported.rpartition(".")[0]
+
+
 @pytest.mark.parametrize(
     "path", [path for path in MODULES if part_of(name_of(path)) in PURE], ids=name_of
 )
