@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.cli import lasting_notes
 
 from gdbleak.target.process import YAMA
 
@@ -53,7 +54,7 @@ def assert_complete(report):
     assert (main["function"] in ("main", "run"), Path(main["file"]).name) == (True, "puppet.c")
     assert report["target"]["allocator"].startswith("glibc ")
     assert report["verification"]["ok"] is True
-    assert report["notes"] == []
+    assert lasting_notes(report) == []
 
 
 @pytest.fixture
@@ -315,6 +316,6 @@ def test_replaced_files_that_a_user_cannot_read(cli, as_nobody, outdated):
     assert (site["outstanding_count"], site["truncated"]) == (50, True)
     assert Path(frame["module"]).name == "libpuppet.so"
     assert (frame["function"], frame["file"], frame["offset"] is None) == (None, None, False)
-    [note] = report["notes"]
+    [note] = lasting_notes(report)
     assert "libpuppet.so: its file was replaced or deleted" in note
     assert report["verification"]["ok"] is True

@@ -96,6 +96,11 @@ class Running:
         self._stdout.close()
 
 
+def lasting_notes(report: dict[str, Any]) -> list[str]:
+    """Return the notes of a report, but for the one that a busy host may add to any."""
+    return [note for note in report["notes"] if not note.startswith("the process stood still")]
+
+
 class Cli:
     """The gdbleak command with a TMPDIR that is watched."""
 
