@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -13,6 +14,15 @@ from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_of_other_tests():
+    """Close what they have left open now, not between two counts of open files."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
