@@ -124,7 +124,7 @@ def record(
     save: str | os.PathLike[str] | None,
     watcher: Watcher,
 ) -> Report:
-    """Do what `trace` does."""
+    """Record and report, as `trace` does, what bounds and watchers of one's own allow."""
     check_processor_time(limits.duration_s + limits.tail_s)
     gdb = find_gdb()
     check_journal(pid)

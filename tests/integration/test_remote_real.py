@@ -90,15 +90,16 @@ def test_a_signal_kills_the_process(cli, serve, build_target, start_target):
     assert not [note for note in report["notes"] if "trace again" in note]
 
 
-def test_the_process_ends_as_it_likes(cli, serve, build_target, start_target):
+@pytest.mark.parametrize("status", [0, 7])
+def test_the_process_ends_as_it_likes(cli, serve, build_target, start_target, status):
     puppet = start_target(build_target("puppet.c"))
     trace = cli.start_trace(puppet.pid, "--remote", serve("--multi", "127.0.0.1:0").address)
     assert puppet.ask("leak 5") == "leaked"
-    puppet.tell("exit 7")
+    puppet.tell(f"exit {status}")
     report = trace.finish().report
 
     assert report["window"]["ended_by"] == "target-exit"
-    assert puppet.wait() == 7
+    assert puppet.wait() == status
 
 
 def test_another_program_runs_free(cli, serve, build_target, start_target):
