@@ -5,11 +5,15 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from typing import Any
+
+_SOON_S = 0.001
 
 
 def entry() -> None:
     """Run the command of this process's arguments."""
     try:
+        sys.unraisablehook = _repeat_signal
         # Leave by way of every `finally`: there are files to remove, perhaps a process to release.
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
@@ -30,6 +34,21 @@ def entry() -> None:
         sys.stderr.write("gdbleak: interrupted\n")
         status = 130
     sys.exit(status)
+
+
+def _repeat_signal(unraisable: Any) -> None:
+    """Let a signal that came in a destructor come again: Python drops what is raised there."""
+    error = unraisable.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        number: int = signal.SIGINT
+    elif isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        number = error.code - 128
+    else:
+        sys.__unraisablehook__(unraisable)
+        return
+    # Not at once: the destructor has not ended yet.
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+    signal.setitimer(signal.ITIMER_REAL, _SOON_S)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,26 @@ def test_signal_while_modules_are_imported(tmp_path, module, number, status, sai
     assert (result.returncode, result.stdout, result.stderr) == (status, "", said)
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGINT, 130, "gdbleak: interrupted\n"), (signal.SIGTERM, 143, "")],
+)
+def test_signal_in_a_destructor(tmp_path, number, status, said):
+    # Python drops what a destructor raises, so that the signal would be lost.
+    (tmp_path / "psutil.py").write_text(
+        "import signal\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        f"        signal.raise_signal({int(number)})\n"
+        "Dying()\n"
+        "while True:\n"
+        "    pass\n"
+    )
+    result = run("doctor", PYTHONPATH=str(tmp_path))
+
+    assert (result.returncode, result.stdout, result.stderr) == (status, "", said)
+
+
 def test_version_needs_no_other_module(tmp_path):
     for module in ("capstone", "psutil", "pygdbmi", "rich", "tabulate"):
         (tmp_path / f"{module}.py").write_text("raise ImportError")
