@@ -168,7 +168,7 @@ def record(
                     follower.tell(progress)
 
             backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
-            with Window(pid, plan, recording, limits, backend, looks, tell) as window:
+            with Window(pid, recording, limits, backend, looks, tell) as window:
                 with closing(notebook), follower or nullcontext(), Interruption() as interruption:
                     window.run(interruption)
                 is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from gdbleak.capture.account import Account
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.capture.tail import Tail
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.recording.modules import Module
 
@@ -123,6 +123,10 @@ class Backend(Protocol):
     Entering it starts what guards the target.
     """
 
+    @property
+    def account(self) -> Account:
+        """What is known so far of what was recorded."""
+
     def __enter__(self) -> Backend: ...
 
     def __exit__(self, *error: object) -> None: ...
@@ -146,7 +150,7 @@ class Backend(Protocol):
     def hold(self, recorder: Recorder) -> Hold:
         """Return what takes and lets go of the target."""
 
-    def observe(self, recorder: Recorder, tail: Tail) -> Observer:
+    def observe(self, recorder: Recorder) -> Observer:
         """Begin to look at a target that a recorder has taken."""
 
     def read_after(self, has_exec: bool) -> After:

@@ -69,6 +69,7 @@ class LocalBackend:
         self._limits = limits
         self._notebook = notebook
         self._pauses = Pauses()
+        self.account = Tail(recording, plan.probes, plan.functions, limits.max_events)
         self._recorder: Recorder | None = None
         self._hold: LocalHold | None = None
 
@@ -84,11 +85,14 @@ class LocalBackend:
         target, probes = self._target, self._plan.probes
         modules = [allocator.module for allocator in self._plan.allocators]
         with ExitStack() as stack:
+            stack.enter_context(self.account)
             try:
                 self._scratch = read_scratch(target.pid, self._source)
             except (FileNotFoundError, ProcessLookupError) as error:
                 raise NoSuchProcessError(f"process {target.pid} has ended meanwhile") from error
-            self.proof = LocalProof(target, probes, self._scratch, self._source)
+            places = [(probe.address, bytes.fromhex(probe.original)) for probe in probes]
+            places.append((self._scratch.address, self._scratch.original))
+            self.proof = LocalProof(target, places, self._source)
             journal = open_journal(target, modules, probes, self._scratch)
             stack.callback(self._close_journal, journal)
             self._guard = stack.enter_context(Guarding(journal, self._folder))
@@ -153,14 +157,14 @@ class LocalBackend:
         )
         return self._hold
 
-    def observe(self, recorder: Recorder, tail: Tail) -> LocalObserver:
+    def observe(self, recorder: Recorder) -> LocalObserver:
         """Begin to look at the target, which the recorder has taken."""
         return LocalObserver(
             self._target.pid,
             self._source,
             recorder,
             self._guard,
-            tail,
+            self.account,
             self._limits,
             self._notebook,
             self._pauses,

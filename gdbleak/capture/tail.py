@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from gdbleak.capture.account import Account
 from gdbleak.capture.budget import Calls, Slowness
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
@@ -14,8 +15,8 @@ from gdbleak.recording.growing import Appended, GrowingRecording
 from gdbleak.recording.probes import Probe, Role
 
 
-class Tail:
-    """What a recording says so far. A context: the recording is open until its end."""
+class Tail(Account):
+    """What breakpoints have told so far. A context: the recording is open until its end."""
 
     def __init__(
         self,
@@ -63,6 +64,11 @@ class Tail:
     def outstanding(self) -> dict[int, Block]:
         """Blocks of the window that are alive, by address, the latest at the end."""
         return self._replay.ledger.outstanding
+
+    @property
+    def outstanding_count(self) -> int:
+        """How many there are."""
+        return len(self.outstanding)
 
     @property
     def slowed_s(self) -> float:

@@ -7,13 +7,13 @@ import selectors
 import time
 from collections.abc import Callable
 
+from gdbleak.capture.account import Account
 from gdbleak.capture.backend import Observer
 from gdbleak.capture.budget import Schedule
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.capture.tail import Tail
 from gdbleak.errors import WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
@@ -33,7 +33,7 @@ class Watch:
         self,
         recorder: Recorder,
         observer: Observer,
-        tail: Tail,
+        account: Account,
         looks: Looks | None,
         limits: Limits,
     ) -> None:
@@ -42,21 +42,21 @@ class Watch:
         Args:
             recorder: Records in the target.
             observer: Looks at the target.
-            tail: What the recording says so far.
+            account: What the recording says so far.
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
 
         """
         self._recorder = recorder
         self._observer = observer
-        self._tail = tail
+        self._account = account
         self._looks = looks
         self._limits = limits
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._phase = Phase.ALL
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
-        self.armed_ns = tail.opened_ns or time.monotonic_ns()
+        self.armed_ns = account.opened_ns or time.monotonic_ns()
         """When GDB's breakpoints were seen to be in, on the clock of the recording."""
         self.latest: Status | None = None
         """The recorder's counts when it was asked last."""
@@ -70,7 +70,7 @@ class Watch:
     def stopped_s(self) -> float:
         """How many of these seconds the target stood still, or did little else."""
         elapsed_s = self.elapsed_s
-        return min(max(self._tail.slowed_s, self._observer.stopped_s(elapsed_s)), elapsed_s)
+        return min(max(self._account.slowed_s, self._observer.stopped_s(elapsed_s)), elapsed_s)
 
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
         """Wait for the first thing that ends the window, and return which it was.
@@ -89,7 +89,7 @@ class Watch:
                 except WriteError:
                     return EndedBy.WRITE_FAILED
                 self._recorder.poll()
-                self._tail.read()
+                self._account.read()
                 elapsed_s = self.elapsed_s
                 ended_by = (
                     interruption.reason or self._find_end(elapsed_s) or self._steer(elapsed_s)
@@ -109,27 +109,27 @@ class Watch:
             selector.select(TICK_S)
             return
         deadline_s = time.monotonic() + TICK_S
-        self._looks.look(self._tail.outstanding, self._now_ns)
+        self._looks.look(self._account.outstanding, self._now_ns)
         while not selector.select(GLANCE_S) and time.monotonic() < deadline_s:
             self._looks.glance(self._now_ns)
 
     @property
     def _now_ns(self) -> int:
         """The time on the clock of the recording."""
-        return (self._tail.opened_ns or 0) + int(self.elapsed_s * 1e9)
+        return (self._account.opened_ns or 0) + int(self.elapsed_s * 1e9)
 
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         ended_by = self._recorder.take_end() or self._observer.find_end()
         if ended_by:
             return ended_by
-        if self._tail.full:
+        if self._account.full:
             return EndedBy.MAX_EVENTS
         return EndedBy.DURATION if elapsed_s >= self._schedule.end_s else None
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
         armed = self._phase is not Phase.NONE
-        wanted = self._schedule.choose(elapsed_s, self._tail.slowed_s, armed)
+        wanted = self._schedule.choose(elapsed_s, self._account.slowed_s, armed)
         if wanted is not self._phase:
             self._recorder.ask_turn(wanted)
         status = self._recorder.poll_status()
@@ -153,16 +153,16 @@ class Watch:
         return None
 
     def _describe(self, elapsed_s: float) -> Progress:
-        tail = self._tail
+        account = self._account
         return Progress(
             elapsed_s,
             self._schedule.end_s,
-            tail.events,
-            tail.events / elapsed_s,
-            len(tail.outstanding),
+            account.events,
+            account.events / elapsed_s,
+            account.outstanding_count,
             self.stopped_s,
             self._schedule.samples,
             self.latest.stops if self.latest else 0,
             self._now_ns,
-            tail.position,
+            account.position,
         )

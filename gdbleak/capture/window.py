@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +19,9 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.probe import Recorder
-from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
-from gdbleak.plan.allocators import Plan
 from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, Verification
 from gdbleak.recording.frames import FRAME
 
@@ -57,7 +55,6 @@ class Window:
     def __init__(
         self,
         pid: int,
-        plan: Plan,
         recording: Path,
         limits: Limits,
         backend: Backend,
@@ -68,7 +65,6 @@ class Window:
 
         Args:
             pid: The process id of the target.
-            plan: What is recorded in it.
             recording: A file that holds the head already.
             limits: What ends the window.
             backend: Records in the target, holds, observes, guards and proves it.
@@ -82,7 +78,7 @@ class Window:
         self._backend = backend
         self._looks = looks
         self._on_progress = on_progress
-        self._tail = Tail(recording, plan.probes, plan.functions, limits.max_events)
+        self._account = backend.account
         self._outcome = _Outcome()
         self._end: End | None = None
         self._end_bytes = 0
@@ -98,14 +94,11 @@ class Window:
             GdbleakError: it did not start; see the backend.
 
         """
-        with ExitStack() as stack:
-            stack.enter_context(self._tail)
-            stack.enter_context(self._backend)
-            self._stack = stack.pop_all()
+        self._backend.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._backend.__exit__(*error)
 
     @property
     def _has_own_stop(self) -> bool:
@@ -172,9 +165,9 @@ class Window:
             self._end_bytes = len(frame) - FRAME.size
         try:
             if is_first:
-                os.truncate(self._recording, self._tail.position)
+                os.truncate(self._recording, self._account.position)
             with self._recording.open("r+b") as file:
-                file.seek(self._tail.position)
+                file.seek(self._account.position)
                 file.write(frame)
         except OSError as error:
             raise WriteError(
@@ -185,8 +178,8 @@ class Window:
     def _record(self, recorder: Recorder, interruption: Interruption) -> None:
         hold = self._backend.hold(recorder)
         hold.take()
-        observer = self._backend.observe(recorder, self._tail)
-        watch = Watch(recorder, observer, self._tail, self._looks, self._limits)
+        observer = self._backend.observe(recorder)
+        watch = Watch(recorder, observer, self._account, self._looks, self._limits)
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
@@ -196,7 +189,7 @@ class Window:
             outcome.end_ns = observer.disarmed_ns or watch.latest.now_ns
             if outcome.ended_by is EndedBy.DISARMED:
                 outcome.end_ns = watch.armed_ns
-            self._tail.read_all()
+            self._account.read_all()
         except DebuggerDiedError:
             outcome.ended_by = EndedBy.DEBUGGER_DIED
         except DebuggerFailedError:
@@ -207,8 +200,8 @@ class Window:
             hold.let_go(outcome.ended_by)
             self._released_s = hold.released_s
         if outcome.end_ns is None:
-            self._tail.read_all()
-            outcome.end_ns = (self._tail.opened_ns or 0) + int(elapsed_s * 1e9)
+            self._account.read_all()
+            outcome.end_ns = (self._account.opened_ns or 0) + int(elapsed_s * 1e9)
         outcome.children = recorder.children
         outcome.stop_signal = recorder.stop_signal
         outcome.ended_by = observer.find_late_end() or outcome.ended_by

@@ -55,7 +55,13 @@ class RemoteBackend:
     """The `Backend` of a process behind a gdbserver."""
 
     def __init__(
-        self, gdb: GdbProgram, process: RemoteProcess, agent: RemoteAgent, state: str, task: Task
+        self,
+        gdb: GdbProgram,
+        process: RemoteProcess,
+        agent: RemoteAgent,
+        state: str,
+        task: Task,
+        account: Tail,
     ) -> None:
         """Prepare.
 
@@ -65,16 +71,19 @@ class RemoteBackend:
             agent: Connected with its gdbserver.
             state: The state letter of the process before the attach.
             task: What to record.
+            account: What the recording says so far.
 
         """
         self._gdb = gdb
         self._process = process
         self._agent = agent
         self._task = task
+        self.account = account
         self._stack = ExitStack()
         self.proof = RemoteProof(process, state)
 
     def __enter__(self) -> RemoteBackend:
+        self._stack.enter_context(self.account)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -121,7 +130,7 @@ class RemoteBackend:
             ) from error
         self._process.free(self._task.probes)
 
-    def observe(self, _recorder: Recorder, _tail: Tail) -> RemoteObserver:
+    def observe(self, _recorder: Recorder) -> RemoteObserver:
         """Begin to look at the target: see `RemoteObserver`."""
         return RemoteObserver()
 

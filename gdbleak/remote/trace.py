@@ -15,6 +15,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.probe import Task
 from gdbleak.capture.rehearsal import proved_agent
+from gdbleak.capture.tail import Tail
 from gdbleak.capture.window import Window
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, find_gdb
@@ -102,10 +103,11 @@ def trace_remote(
             with begin_recording(recording, head):
                 task = Task(target.pid, recording, limits.stack_bytes, plan.probes)
                 agent = RemoteAgent(debugger, folder, process)
-                backend = RemoteBackend(gdb, process, agent, target.state, task)
+                account = Tail(recording, plan.probes, plan.functions, limits.max_events)
+                backend = RemoteBackend(gdb, process, agent, target.state, task, account)
                 # What steers the breakpoints would have to write into the memory.
                 limits = replace(limits, budget_percent=100.0, tail_s=0.0)
-                window = Window(target.pid, plan, recording, limits, backend, None, on_progress)
+                window = Window(target.pid, recording, limits, backend, None, on_progress)
                 with window:
                     window.run(interruption)
                     window.conclude()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gdbleak.plan.allocators import iter_changed
 from gdbleak.readable import Readable
 from gdbleak.recording.end import Verification
-from gdbleak.recording.probes import Probe
-from gdbleak.safety.scratch import Scratch
 from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target
 
@@ -30,22 +28,20 @@ class LocalProof:
     """What is looked at before the attach and after the detach, of a process of this machine."""
 
     def __init__(
-        self, target: Target, probes: tuple[Probe, ...], scratch: Scratch, memory: Readable
+        self, target: Target, places: Sequence[tuple[int, bytes]], memory: Readable
     ) -> None:
         """Take down what a target is like before the attach.
 
         Args:
             target: The process.
-            probes: Where breakpoints will be.
-            scratch: Where GDB steps over them.
+            places: What will be written over: the address, and the bytes that stand there before.
             memory: The memory of the process, opened before the attach: so it cannot turn into that
                 of another process.
 
         """
         self._target = target
         self._started = read_start(target.pid)
-        self._probes = probes
-        self._scratch = scratch
+        self._places = places
         self._memory = memory
         self.latest: Verification | None = None
         """What was seen the last time."""
@@ -74,8 +70,10 @@ class LocalProof:
             return Verification(None, before, None, None, None)
         intact = None
         if not self._is_gone():
-            changed = any(iter_changed(self._probes, self._memory))
-            intact = self._scratch.is_intact(self._memory) and not changed
+            intact = all(
+                self._memory.read(address, len(original)) in (original, b"")
+                for address, original in self._places
+            )
         ok = tracer == 0 and state not in halted and intact is not False
         return Verification(tracer, before, state, intact, ok)
 
@@ -110,8 +108,8 @@ class LocalProof:
         return alive and read_start(self._target.pid) == self._started
 
     def _is_gone(self) -> bool:
-        """Whether the memory with the breakpoints exists no more: another program runs."""
-        return not self._memory.read(self._probes[0].address, 1)
+        """Whether the memory that was written to exists no more: another program runs."""
+        return not self._memory.read(self._places[0][0], 1)
 
     def _read(self) -> tuple[str | None, int | None]:
         state = read_state(self._target.pid)

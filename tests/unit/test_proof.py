@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from gdbleak.recording.probes import Probe, Role
 from gdbleak.safety import proof
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory
@@ -16,16 +15,12 @@ from gdbleak.target.process import Target
 
 @pytest.fixture
 def own_proof():
-    """Return a proof for this process, in which a probe lies at the entry point."""
+    """Return a proof for this process, in which nothing is written to."""
     pid = os.getpid()
     target = Target(pid, None, "pytest", None, "", 1, "R")
     with Memory(pid) as memory:
         scratch = read_scratch(pid, memory)
-        probe = Probe(
-            *(0, scratch.address, "malloc", Role.ENTRY, (), None),
-            original=scratch.original[:1].hex(),
-        )
-        yield proof.LocalProof(target, (probe,), scratch, memory)
+        yield proof.LocalProof(target, [(scratch.address, scratch.original)], memory)
 
 
 def test_ctrl_c_ends_the_wait_but_not_the_proof(own_proof, monkeypatch):

@@ -6,8 +6,6 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import recordings
@@ -17,6 +15,7 @@ from gdbleak.capture.backend import After
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.probe import Status
+from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import DISARMED_S
 from gdbleak.capture.window import Window
 from gdbleak.debugger.interface import DebuggerDiedError, DebuggerSilentError
@@ -143,7 +142,7 @@ class Backend:
         self.asked.append(f"let go: {ended_by.value}")
         self.released_s = time.monotonic()
 
-    def observe(self, _recorder, _tail):
+    def observe(self, _recorder):
         return self._observer
 
     def look(self, _own_stop):
@@ -164,10 +163,10 @@ def run(tmp_path):
 
     def run(backend, **limits):
         path = recordings.write(tmp_path / "recording", recordings.head(), opened(5))
-        plan: Any = SimpleNamespace(probes=PROBES, functions=MALLOC_FAMILY)
         bounds = Limits(**{"duration_s": 600, "budget_percent": 100, **limits})
-        window = Window(1, plan, tmp_path / "recording", bounds, backend, None, lambda _: None)
-        with window, Interruption() as interruption:
+        backend.account = Tail(tmp_path / "recording", PROBES, MALLOC_FAMILY, bounds.max_events)
+        window = Window(1, tmp_path / "recording", bounds, backend, None, lambda _: None)
+        with backend.account, window, Interruption() as interruption:
             window.run(interruption)
             window.conclude()
         return Recording(str(path)).end
