@@ -66,6 +66,7 @@ def _describe_window(
         tail_s=(span.end_ns - span.closed_ns) / 1e9,
         found_free=ledger.found_free,
         sampling=sampling,
+        inline=end.inline,
     )
 
 

@@ -66,6 +66,32 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Inline:
+    """What was written into the target so that it recorded its calls itself."""
+
+    calls: int
+    """Calls that were recorded, folded ones included."""
+    lost: int
+    """Calls that could not be recorded."""
+    one_of: int
+    """Of so many blocks one was recorded, chosen by address; 1 when all were."""
+    path: str
+    """The file in whose unused bytes the recorder stood."""
+    code_bytes: int
+    """The length of the recorder."""
+    functions: int
+    """How many functions of the allocator jumped to it."""
+    ring_bytes: int
+    """Memory of the target in which it left what it recorded until that was read."""
+    attaches: int
+    """How often GDB attached, to write it and to take it out."""
+    children: int = 0
+    """Processes that were forked meanwhile, lived on, and were restored too."""
+    left: str | None = None
+    """What is still in the target; None when all was taken out."""
+
+
+@dataclass(frozen=True)
 class End:
     """What an END frame holds."""
 
@@ -92,6 +118,8 @@ class End:
     """Resident set in bytes."""
     memory: dict[str, int] = field(default_factory=dict)
     """As in the head."""
+    inline: Inline | None = None
+    """None when breakpoints recorded."""
 
     def encode(self, payload_bytes: int = 0) -> bytes:
         """Return the frame, whose payload is at least so long."""
@@ -106,8 +134,10 @@ class End:
             TypeError, ValueError: a value is not what it should be.
 
         """
+        inline = values.get("inline")
         parts = {
             "ended_by": EndedBy(values["ended_by"]),
+            "inline": fill(Inline, inline) if inline else None,
             "verification": fill(Verification, values["verification"]),
             "modules": [Module.from_json(each) for each in values["modules"]],
         }

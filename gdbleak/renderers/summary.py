@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gdbleak.recording.end import Inline
 from gdbleak.report.endings import describe
 from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text.lines import Line, printable
@@ -40,6 +41,7 @@ def _recording(window: WindowInfo) -> list[Line]:
     facts = [
         _fact("window", f"{format_seconds(window.duration_s)}{tail}, {describe(window.ended_by)}"),
         *_sampling(window.sampling),
+        *_inline(window.inline),
         _fact("events", f"{window.events:,}"),
         _fact("allocations", f"{window.allocations:,}"),
         _fact(
@@ -87,6 +89,26 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
             f" {format_factor(sampling.scale_low)} to {format_factor(sampling.scale_high)};"
             " docs/budget.md)",
         ),
+    ]
+
+
+def _inline(inline: Inline | None) -> list[Line]:
+    """Say what recorded inside the process, and that it is out again."""
+    if inline is None:
+        return []
+    lost = f"{inline.lost:,} LOST" if inline.lost else "none lost"
+    share = f", of 1 in {inline.one_of} blocks, chosen by address" if inline.one_of > 1 else ""
+    jumps = count_of(inline.functions, "function")
+    written = (
+        f"{inline.code_bytes:,} bytes of code in {printable(inline.path)},"
+        f" jumps there from {jumps}, {format_bytes(inline.ring_bytes)} of memory"
+    )
+    children = count_of(inline.children, "forked process")
+    also = f", and out of {children}" if inline.children else ""
+    out = f"still there: {printable(inline.left)}" if inline.left else "all of it is out again"
+    return [
+        _fact("recorded inline", f"{inline.calls:,} calls, {lost}{share}", alarm=inline.lost > 0),
+        _fact("written into it", f"{written}: {out}{also}", alarm=inline.left is not None),
     ]
 
 

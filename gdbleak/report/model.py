@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.end import EndedBy, Inline, Verification
 from gdbleak.text.choices import Choice
 
 SCHEMA = "gdbleak.report/1"
@@ -193,6 +193,8 @@ class WindowInfo:
     """None when everything was recorded."""
     longest_pause_is_least: bool = False
     """Whether the longest pause may have been much longer than what was seen of it."""
+    inline: Inline | None = None
+    """None when breakpoints recorded."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
-from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.end import EndedBy, Inline, Verification
 from gdbleak.recording.outside_values import UnfitError, check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
@@ -68,6 +68,7 @@ def _read(values: dict[str, Any]) -> Report:
     window = dict(values["window"])
     window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
+    window["inline"] = _make(Inline, window.get("inline"))
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
     history = {name: tuple(series) for name, series in values.get("history", {}).items()}
     return Report(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.end import EndedBy, Inline, Verification
 from gdbleak.report.model import (
     Estimate,
     Frame,
@@ -305,8 +305,18 @@ def _sampled() -> Report:
     )
 
 
+INLINE = Inline(
+    *(4_120_331, 0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
+    children=2,
+)
 SAMPLES = {
     "sampled": _sampled(),
+    "inline": report(site(), window=replace(WINDOW, events=4_120_331, stops=4, inline=INLINE)),
+    "inline-trouble": report(
+        window=replace(
+            WINDOW, inline=replace(INLINE, lost=7, one_of=4, left="the recorder: a thread runs it")
+        )
+    ),
     "empty": report(window=replace(WINDOW, events=0, allocations=0, frees=0, stops=0)),
     "nothing-outstanding": report(
         site(

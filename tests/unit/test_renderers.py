@@ -17,7 +17,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from reports import FIBONACCI, HOSTILE, SAMPLES, TARGET, WINDOW, report, site
+from reports import FIBONACCI, HOSTILE, INLINE, SAMPLES, TARGET, WINDOW, report, site
 
 from gdbleak.errors import UsageError
 from gdbleak.recording.end import EndedBy, Verification
@@ -63,7 +63,7 @@ def test_every_format_renders_every_report(name: str, sample: Report) -> None:
 
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize(
-    "shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding", "sampled"]
+    "shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding", "sampled", "inline"]
 )
 def test_golden(name: str, shape: str, width: int) -> None:
     compare_with_golden(name, shape, width)
@@ -283,7 +283,10 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
             re.MULTILINE,
         )
     }
-    made = json.loads(render("json", SAMPLES["sampled"]))
+    # No window has both, but the page is about all fields.
+    sampled = SAMPLES["sampled"]
+    both = replace(sampled, window=replace(sampled.window, inline=INLINE))
+    made = json.loads(render("json", both))
     assert documented == dict(_fields_of_schema(SCHEMA))
     assert list(documented) == list(dict.fromkeys(_fields_of_output(made)))
 
