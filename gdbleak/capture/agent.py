@@ -1,6 +1,6 @@
 """The controller's side of the agent: what can be asked of it, over GDB's machine interface.
 
-The first implementation of `probe.Recorder`.
+The recorder that works by breakpoints.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.architectures import X86_64
-from gdbleak.capture.probe import Recorder, Status, Task
+from gdbleak.capture.probe import Status, Task, Tracer
 from gdbleak.capture.stops import find_end, is_own_trap
 from gdbleak.debugger.interface import Debugger
 from gdbleak.debugger.program import GdbProgram, script_path
@@ -30,7 +30,7 @@ DETACH_TIMEOUT_S = 20.0
 AGENT = script_path("gdbleak_agent.py")
 
 
-class Agent(Recorder):
+class Agent(Tracer):
     """A GDB with the agent loaded."""
 
     def __init__(self, debugger: Debugger, folder: Path, halts_first: bool = False) -> None:

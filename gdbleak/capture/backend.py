@@ -147,11 +147,11 @@ class Backend(Protocol):
 
         """
 
-    def hold(self, recorder: Recorder) -> Hold:
-        """Return what takes and lets go of the target."""
+    def hold(self) -> Hold:
+        """Return what takes and lets go of the target, once there is a recorder."""
 
-    def observe(self, recorder: Recorder) -> Observer:
-        """Begin to look at a target that a recorder has taken."""
+    def observe(self) -> Observer:
+        """Begin to look at a target that was taken."""
 
     def read_after(self, has_exec: bool) -> After:
         """Return what the target holds once it is free again.

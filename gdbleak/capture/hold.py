@@ -10,7 +10,7 @@ import time
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
 from gdbleak.capture.halts import Pauses, watch_closely
-from gdbleak.capture.probe import Recorder
+from gdbleak.capture.probe import Tracer
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
@@ -30,7 +30,7 @@ class LocalHold:
     def __init__(
         self,
         pid: int,
-        recorder: Recorder,
+        recorder: Tracer,
         guard: Guarding,
         last_resort: LastResort,
         max_pause_s: float,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gdbleak.capture.agent import encode_path
+from gdbleak.capture.agent import Agent, encode_path
 from gdbleak.capture.backend import After
 from gdbleak.capture.halts import Pauses
 from gdbleak.capture.hold import LocalHold
@@ -70,7 +70,7 @@ class LocalBackend:
         self._notebook = notebook
         self._pauses = Pauses()
         self.account = Tail(recording, plan.probes, plan.functions, limits.max_events)
-        self._recorder: Recorder | None = None
+        self._agent: Agent | None = None
         self._hold: LocalHold | None = None
 
     def __enter__(self) -> LocalBackend:
@@ -108,9 +108,9 @@ class LocalBackend:
             journal.path.unlink(missing_ok=True)
 
     def _needs_repair(self) -> bool:
-        if self._hold is None or self._recorder is None:  # nothing was touched
+        if self._hold is None or self._agent is None:  # nothing was touched
             return False
-        latest = self.proof.latest or self.proof.look(self._recorder.stop_signal is not None)
+        latest = self.proof.latest or self.proof.look(self._agent.stop_signal is not None)
         if latest.ok is not False or not self.proof.lives():
             return False
         # When another got hold of it first, what stands in its code is not ours.
@@ -144,25 +144,29 @@ class LocalBackend:
             if interruption.reason:
                 guard.stand_down()  # nothing was touched that it might repair
                 raise KeyboardInterrupt
+            self._agent = agent
             yield agent
 
-    def hold(self, recorder: Recorder) -> LocalHold:
-        """Return what takes and lets go of the target."""
+    def hold(self) -> LocalHold:
+        """Return what takes and lets go of the target, once there is a recorder."""
+        assert self._agent is not None
         target, probes, source = self._target, self._plan.probes, self._source
-        last_resort = LastResort(recorder, self._guard, target.pid, probes, self._scratch, source)
+        last_resort = LastResort(
+            self._agent, self._guard, target.pid, probes, self._scratch, source
+        )
         max_pause_s = self._limits.max_pause_ms / 1e3
-        self._recorder = recorder
         self._hold = LocalHold(
-            target.pid, recorder, self._guard, last_resort, max_pause_s, self._pauses
+            target.pid, self._agent, self._guard, last_resort, max_pause_s, self._pauses
         )
         return self._hold
 
-    def observe(self, recorder: Recorder) -> LocalObserver:
+    def observe(self) -> LocalObserver:
         """Begin to look at the target, which the recorder has taken."""
+        assert self._agent is not None
         return LocalObserver(
             self._target.pid,
             self._source,
-            recorder,
+            self._agent,
             self._guard,
             self.account,
             self._limits,

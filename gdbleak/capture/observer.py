@@ -5,7 +5,7 @@ from __future__ import annotations
 from gdbleak.capture.halts import Pauses, find_longest
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
-from gdbleak.capture.probe import Recorder, Status
+from gdbleak.capture.probe import Status, Tracer
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.readable import Readable
@@ -26,7 +26,7 @@ class LocalObserver:
         self,
         pid: int,
         memory: Readable,
-        recorder: Recorder,
+        recorder: Tracer,
         guard: Guarding,
         tail: Tail,
         limits: Limits,

@@ -1,7 +1,9 @@
 """What a window asks of whatever records in a target: the seam between the two.
 
-`Recorder` is THE seam. Another way to record implements it, as `agent.Agent` does with a GDB whose
-breakpoints tell of each call. A window, its watch and its hold know nothing else of what records.
+`Recorder` is THE seam, and each way to record implements it: `agent.Agent` is a GDB whose
+breakpoints tell of each call, `inline_recorder.InlineRecorder` reads what the target has recorded
+itself. A window and its watch know nothing else of what records. A hold knows one that is a
+`Tracer`.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ class Status:
     """On the clock of the recording."""
     phase: int
     armed: bool
-    """Whether GDB's breakpoints are in; it takes them out where others would run into them."""
+    """Whether it records; GDB takes its breakpoints out where others would run into them."""
     turn_error: str | None
-    """Why other breakpoints cannot be put in."""
+    """Why the phase cannot be changed."""
     stops: int
     lost: int
-    """Hits that could not be recorded."""
+    """Calls and returns that could not be recorded."""
     write_error: str | None
     last_error: str | None
     attach_pause_ns: int | None
@@ -51,13 +53,12 @@ class Status:
 class Recorder(Protocol):
     """Whatever records in a target.
 
-    It is ready, and does not touch the target before `begin`. Every method but `wake` and `end` may
-    raise DebuggerDiedError, once it has died.
+    Every method but `wake` may raise DebuggerDiedError, once what records by a debugger has none.
     """
 
     @property
     def pid(self) -> int:
-        """Id of the process that holds the target and does the work of recording."""
+        """Id of the process that does the work of recording."""
 
     @property
     def children(self) -> int:
@@ -70,28 +71,11 @@ class Recorder(Protocol):
     def fileno(self) -> int:
         """The descriptor that becomes readable when it says something or dies."""
 
-    def begin(self) -> None:
-        """Start to take hold of the target, to record in it, and to let it run."""
-
-    def has_begun(self) -> bool:
-        """Return whether that has been done.
-
-        Raises:
-            DebuggerFailedError: it could not be done.
-
-        """
-
     def poll(self, timeout_s: float = 0) -> None:
         """Take in what it has said, or says next; return when it says nothing for so long."""
 
     def take_end(self) -> EndedBy | None:
         """Return why nothing more can be recorded, if it has told of that since the last time."""
-
-    def take_forked(self) -> list[int]:
-        """Return the PIDs of processes that the target has started since the last time.
-
-        Those made by vfork are left out.
-        """
 
     def ask_status(self) -> None:
         """Ask for the counts without waiting for them; once is enough until they come."""
@@ -120,6 +104,30 @@ class Recorder(Protocol):
 
     def wake(self) -> None:
         """Continue it, in case somebody has stopped it."""
+
+
+class Tracer(Recorder, Protocol):
+    """A recorder that holds its target as long as it records.
+
+    It is ready, and does not touch the target before `begin`.
+    """
+
+    def begin(self) -> None:
+        """Start to take hold of the target, to record in it, and to let it run."""
+
+    def has_begun(self) -> bool:
+        """Return whether that has been done.
+
+        Raises:
+            DebuggerFailedError: it could not be done.
+
+        """
+
+    def take_forked(self) -> list[int]:
+        """Return the PIDs of processes that the target has started since the last time.
+
+        Those made by vfork are left out.
+        """
 
     def detach(self, timeout_s: float) -> None:
         """Let the target go, by command.

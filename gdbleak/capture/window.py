@@ -176,9 +176,9 @@ class Window:
             ) from error
 
     def _record(self, recorder: Recorder, interruption: Interruption) -> None:
-        hold = self._backend.hold(recorder)
+        hold = self._backend.hold()
         hold.take()
-        observer = self._backend.observe(recorder)
+        observer = self._backend.observe()
         watch = Watch(recorder, observer, self._account, self._looks, self._limits)
         outcome = self._outcome
         try:

@@ -104,9 +104,9 @@ class RemoteBackend:
         interruption.defer()
         yield self._agent
 
-    def hold(self, recorder: Recorder) -> RemoteHold:
+    def hold(self) -> RemoteHold:
         """Return what takes and lets go of the target."""
-        return RemoteHold(self._process, recorder, self._task.probes, self._free)
+        return RemoteHold(self._process, self._agent, self._task.probes, self._free)
 
     def _free(self) -> None:
         """Have another GDB let the process go; it stays connected until the window is left.
@@ -130,7 +130,7 @@ class RemoteBackend:
             ) from error
         self._process.free(self._task.probes)
 
-    def observe(self, _recorder: Recorder) -> RemoteObserver:
+    def observe(self) -> RemoteObserver:
         """Begin to look at the target: see `RemoteObserver`."""
         return RemoteObserver()
 

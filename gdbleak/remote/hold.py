@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
 from gdbleak.capture.hold import TICK_S
-from gdbleak.capture.probe import Recorder
+from gdbleak.capture.probe import Tracer
 from gdbleak.debugger.interface import DebuggerSilentError
 from gdbleak.errors import AttachError, DebuggerFailedError, ForeignBreakpointError
 from gdbleak.plan.allocators import iter_changed
@@ -22,7 +22,7 @@ class RemoteHold:
     def __init__(
         self,
         process: RemoteProcess,
-        recorder: Recorder,
+        recorder: Tracer,
         probes: tuple[Probe, ...],
         free: Callable[[], None],
     ) -> None:

@@ -103,8 +103,7 @@ def _inline(inline: Inline | None) -> list[Line]:
         f"{inline.code_bytes:,} bytes of code in {printable(inline.path)},"
         f" jumps there from {jumps}, {format_bytes(inline.ring_bytes)} of memory"
     )
-    children = count_of(inline.children, "forked process")
-    also = f", and out of {children}" if inline.children else ""
+    also = f", and out of {count_of(inline.children, 'fork')} of it" if inline.children else ""
     out = f"still there: {printable(inline.left)}" if inline.left else "all of it is out again"
     return [
         _fact("recorded inline", f"{inline.calls:,} calls, {lost}{share}", alarm=inline.lost > 0),

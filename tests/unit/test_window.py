@@ -132,7 +132,7 @@ class Backend:
         yield self._recorder
         self.asked.append("recorder ends")
 
-    def hold(self, _recorder):
+    def hold(self):
         return self
 
     def take(self):
@@ -142,7 +142,7 @@ class Backend:
         self.asked.append(f"let go: {ended_by.value}")
         self.released_s = time.monotonic()
 
-    def observe(self, _recorder):
+    def observe(self):
         return self._observer
 
     def look(self, _own_stop):
