@@ -14,7 +14,7 @@ from typing import Protocol
 from gdbleak.capture.account import Account
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.end import EndedBy, Inline, Verification
 from gdbleak.recording.modules import Module
 
 
@@ -27,6 +27,8 @@ class After:
     """The sizes by their kinds in bytes: see `proc.memory_status`."""
     modules: tuple[Module, ...]
     """The program and libraries; empty where they could not be read or another program runs."""
+    inline: Inline | None = None
+    """What was written into it to record there; None when breakpoints recorded."""
 
 
 class Hold(Protocol):

@@ -130,6 +130,7 @@ class Window:
             modules=after.modules,
             rss_after=after.resident_bytes,
             memory=after.memory,
+            inline=after.inline,
         )
         self._write_end(self._end)
         self.is_hurried = interruption.reason not in (None, self._outcome.ended_by)
