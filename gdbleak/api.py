@@ -15,9 +15,9 @@ from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
-from gdbleak.capture.local import LocalBackend
-from gdbleak.capture.looks import Looks, find_heap
+from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.ways import by_breakpoints
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
@@ -136,27 +136,27 @@ def record(
         plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
+        way = by_breakpoints(gdb, source, target, plan, limits, folder)
         recording = Path(save) if save else folder / "recording"
         head = Head(
             started=isoformat(time.time()),
             target=target.describe(),
-            allocators=tuple(allocator.name for allocator in plan.allocators),
-            functions=plan.functions,
-            probes=plan.probes,
+            allocators=way.allocators,
+            functions=way.functions,
+            probes=way.probes,
             modules=tuple(modules),
             rate=rate,
             stack_bytes=limits.stack_bytes,
             duration_s=limits.duration_s,
             tail_s=limits.tail_s,
-            notes=tuple(plan.notes),
+            notes=way.notes,
             rss_before=resident_set(pid),
             memory=memory_status(pid),
             limit=find_limit(pid),
         )
         with begin_recording(recording, head):
-            heap = find_heap(source, plan)
             notebook = Notebook(recording)
-            looks = Looks(pid, heap, notebook) if heap else None
+            looks = Looks(pid, way.heap, notebook) if way.heap else None
             owner = owner_of_process(pid)
             subject = Subject(str(recording.absolute()), tuple(modules), options, gdb, owner)
             view = watcher.view
@@ -167,7 +167,7 @@ def record(
                 if follower:
                     follower.tell(progress)
 
-            backend = LocalBackend(gdb, source, target, plan, folder, recording, limits, notebook)
+            backend = way.make_backend(recording, notebook)
             with Window(pid, recording, limits, backend, looks, tell) as window:
                 with closing(notebook), follower or nullcontext(), Interruption() as interruption:
                     window.run(interruption)

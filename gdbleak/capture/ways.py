@@ -1,0 +1,68 @@
+"""The ways to record a target: what its recording is about, and what a window needs for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdbleak.capture.backend import Backend
+from gdbleak.capture.limits import Limits
+from gdbleak.capture.local import LocalBackend
+from gdbleak.capture.looks import find_heap
+from gdbleak.capture.notebook import Notebook
+from gdbleak.debugger.program import GdbProgram
+from gdbleak.heap.freed import Heap
+from gdbleak.plan.allocators import Plan
+from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.probes import Probe
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.process import Target
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to record one target."""
+
+    allocators: tuple[str, ...]
+    functions: tuple[AllocatorFunction, ...]
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...]
+    """As in the head of a recording."""
+    heap: Heap | None
+    """Where it can be told from memory what was freed between bursts, if there may be some."""
+    make_backend: Callable[[Path, Notebook], Backend]
+    """Returns what a window needs, given a recording with its head and what adds to that."""
+
+
+def by_breakpoints(
+    gdb: GdbProgram,
+    source: LiveProcess,
+    target: Target,
+    plan: Plan,
+    limits: Limits,
+    folder: Path,
+    notes: tuple[str, ...] = (),
+) -> Way:
+    """Return the way by which GDB halts the target at each call.
+
+    Args:
+        gdb: The debugger to use.
+        source: The process, as it is read.
+        target: What it was before.
+        plan: Where to set breakpoints.
+        limits: What ends the window.
+        folder: A private folder for files of the debugger and the guard.
+        notes: Sentences about why it is this way.
+
+    """
+    return Way(
+        tuple(allocator.name for allocator in plan.allocators),
+        plan.functions,
+        plan.probes,
+        (*plan.notes, *notes),
+        find_heap(source, plan),
+        lambda recording, notebook: LocalBackend(
+            gdb, source, target, plan, folder, recording, limits, notebook
+        ),
+    )
