@@ -20,9 +20,9 @@ and detaches. The process never runs in between. FILE is a plan in JSON:
                    where it would have gone on, and behind that where it would have repeated a
                    system call; rather none of the threads in `avoid`
 
-The outcome: {tracer, done, failed, why, where, pause_ns, threads, hijacked}. `done` counts the steps
-that were done; `failed` is what failed, "attach" and "detach" beside the steps, or null; `where`
-tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of each.
+The outcome: {tracer, done, failed, why, where, pause_ns, threads, hijacked}. `done` counts the
+steps that were done; `failed` is what failed, "attach" and "detach" beside the steps, or null;
+`where` tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of each.
 """
 
 import json
@@ -49,7 +49,7 @@ ONE_WAY = (15, 59, 60, 231, 322)
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
 
 
-class Failed(Exception):
+class StepError(Exception):
     """A step could not be done; `where` is the thread that it failed at."""
 
     def __init__(self, why, where=None):
@@ -88,7 +88,7 @@ class Thread(object):
         gdb.execute("set var $rip = 0x%x" % address, to_string=True)
         self.rip = address
         if self.read("$rip") != address:
-            raise Failed("a thread could not be moved", self.id)
+            raise StepError("a thread could not be moved", self.id)
 
 
 class Visit(object):
@@ -101,63 +101,55 @@ class Visit(object):
         self.threads = []
         self.mappings = None
         self.attached = False
-        self.outcome = {
-            "tracer": os.getpid(),
-            "done": 0,
-            "failed": None,
-            "why": None,
-            "where": None,
-            "pause_ns": 0,
-            "threads": None,
-            "hijacked": None,
-        }
+        self.outcome = dict.fromkeys(("failed", "why", "where", "threads", "hijacked"))
+        self.outcome.update(tracer=os.getpid(), done=0, pause_ns=0)
 
     def run(self):
-        self.step = "attach"
         began = clock()
         try:
-            try:
-                self.attach()
-                for step in self.steps:
-                    self.step = step["do"]
-                    getattr(self, "do_" + step["do"])(step)
-                    self.outcome["done"] += 1
-            except BaseException as error:
-                self.fail(error)
-            self.step = "detach"
-            try:
-                self.leave()
-            except BaseException as error:
-                self.fail(error)
+            for part in (self.do_steps, self.leave):
+                try:
+                    part()
+                except BaseException as error:
+                    self.fail(error)
         finally:
             self.outcome["pause_ns"] = int((clock() - began) * 1e9)
         return self.outcome
 
     def fail(self, error):
-        known = isinstance(error, (Failed, gdb.error))
+        known = isinstance(error, (StepError, gdb.error))
         why = str(error) if known else "%s: %s" % (type(error).__name__, error)
         self.outcome.update(failed=self.step, why=why, where=getattr(error, "where", None))
+
+    def do_steps(self):
+        self.step = "attach"
+        self.attach()
+        for step in self.steps:
+            self.step = step["do"]
+            getattr(self, "do_" + step["do"])(step)
+            self.outcome["done"] += 1
 
     def attach(self):
         status = read_status(self.pid)
         if status is None or status["State"][:1] in "ZX":
-            raise Failed("it has ended")
+            raise StepError("it has ended")
         if status["TracerPid"] != "0":
-            raise Failed("process %s traces it" % status["TracerPid"])
+            raise StepError("process %s traces it" % status["TracerPid"])
         self.attached = True
         gdb.execute("attach %d" % self.pid, to_string=True)
-        known = dict((thread.ptid[1], thread) for thread in gdb.selected_inferior().threads())
+        known = {thread.ptid[1]: thread for thread in gdb.selected_inferior().threads()}
         for name in os.listdir("/proc/%d/task" % self.pid):
             if int(name) not in known:
-                raise Failed("gdb does not hold every thread", int(name))
+                raise StepError("gdb does not hold every thread", int(name))
             with open("/proc/%d/task/%s/stat" % (self.pid, name)) as file:
                 if file.read().rpartition(")")[2].split()[0] not in "tT":
-                    raise Failed("a thread is not halted", int(name))
+                    raise StepError("a thread is not halted", int(name))
         # Opened by the tracer: some kernels let nobody else write into code.
         self.memory = os.open("/proc/%d/mem" % self.pid, os.O_RDWR)
         self.threads = [Thread(self.pid, thread) for thread in known.values()]
 
     def leave(self):
+        self.step = "detach"
         if self.memory is not None:
             os.close(self.memory)
         if self.attached and gdb.selected_inferior().pid:
@@ -177,31 +169,31 @@ class Visit(object):
         except OSError:
             gdb.selected_inferior().write_memory(address, data)
         if self.read(address, len(data)) != data:
-            raise Failed("0x%x cannot be written to" % address)
+            raise StepError("0x%x cannot be written to" % address)
 
     def do_expect(self, step):
         expected = from_hex(step["hex"])
         found = self.read(step["address"], len(expected))
         start, end = step.get("except") or (0, 0)
         if (found[:start], found[end:]) != (expected[:start], expected[end:]):
-            raise Failed("other bytes stand at 0x%x" % step["address"])
+            raise StepError("other bytes stand at 0x%x" % step["address"])
 
     def do_unmapped(self, step):
         for start, end in self.read_mappings():
             if start < step["end"] and end > step["start"]:
-                raise Failed("there is memory at 0x%x" % start)
+                raise StepError("there is memory at 0x%x" % start)
 
     def do_absent(self, step):
         words = Words(step["words"], step["restorers"])
         for thread in self.threads:
             if any(start <= thread.rip < end for start, end in step["pcs"]):
-                raise Failed("a thread is there", thread.id)
+                raise StepError("a thread is there", thread.id)
             stack_pointer, seen = thread.rsp, []
             while stack_pointer is not None:
                 place = max(stack_pointer - RED_ZONE, 0) & ~7
                 data = self.read_stack(place)
                 if words.are_in(data):
-                    raise Failed("a thread will be there", thread.id)
+                    raise StepError("a thread will be there", thread.id)
                 seen.append((place, place + len(data)))
                 others = words.interrupted(data) if len(seen) < FRAMES else []
                 # A handler may run on a stack of its own; what it has interrupted is on another.
@@ -242,7 +234,7 @@ class Visit(object):
         for thread in able:
             if thread.call < 0 and self.is_outside_rseq(thread):
                 return thread
-        raise Failed("no thread can run anything else now")
+        raise StepError("no thread can run anything else now")
 
     def is_outside_rseq(self, thread):
         """Whether a thread certainly is in no restartable sequence.
@@ -277,7 +269,7 @@ class Visit(object):
                 return self.read(address, min(end - address, STACK_BYTES))
             if address < start < address + RED_ZONE + 8:  # the red zone is below the mapping
                 return self.read_stack(start)
-        raise Failed("a thread has no stack")
+        raise StepError("a thread has no stack")
 
     def read_mappings(self):
         if self.mappings is None:
@@ -294,7 +286,7 @@ class Words(object):
         self.ranges = ranges
         self.restorers = [WORD.pack(address) for address in restorers]
         # Their upper six bytes are rare in any memory, and few.
-        tops = set(top for a, b in ranges for top in range(a >> 16, (b - 1 >> 16) + 1))
+        tops = {top for a, b in ranges for top in range(a >> 16, (b - 1 >> 16) + 1)}
         self.tops = [WORD.pack(top)[:6] for top in sorted(tops)]
 
     def are_in(self, data):
@@ -336,7 +328,7 @@ def read_status(pid):
     try:
         with open("/proc/%d/status" % pid) as file:
             fields = (line.partition(":") for line in file)
-            return dict((name, value.strip()) for name, _, value in fields)
+            return {name: value.strip() for name, _, value in fields}
     except (IOError, OSError):
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gdbleak.inline.model import Image, Jump
-from gdbleak.inline.ring import WORD_BYTES, Ring
+from gdbleak.inline.ring import Ring
 
 Step = dict[str, Any]
 
@@ -62,12 +62,6 @@ def hijack(routine: int, image: Image, avoid: Iterable[int]) -> Step:
 
     """
     return {"do": "hijack", "routine": routine, "resume": image.resume, "avoid": [*avoid]}
-
-
-def kept_words(image: Image) -> tuple[int, int]:
-    """Return the range of offsets in the image that a hijack changes."""
-    start = image.resume - image.address
-    return start, start + 2 * WORD_BYTES
 
 
 def code_range(image: Image) -> tuple[int, int]:
