@@ -63,6 +63,13 @@ check: .venv/for-check ## Look for mistakes without running anything
 	$(BIN)/vermin --quiet --no-tips -t=3.9- gdbleak
 	$(BIN)/vermin --quiet --no-tips -t=2.7- -t=3.4- gdbscripts
 
+OUT := gdbleak/inline
+payload: ## Assemble what the inline probe writes into a target
+	as --fatal-warnings -o $(OUT)/recorder.o gdbleak/inline/recorder.S
+	objcopy -O binary -j .text $(OUT)/recorder.o $(OUT)/recorder.bin
+	nm -n $(OUT)/recorder.o | awk '$$2 == "t" {print $$3, substr($$1, 13)}' >$(OUT)/recorder.labels
+	rm $(OUT)/recorder.o
+
 wheel: .venv/for-demo ## Build dist/gdbleak-*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -70,4 +77,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .gdbs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture bench check wheel clean
+.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture bench check payload wheel clean

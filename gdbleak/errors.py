@@ -10,6 +10,7 @@ GdbleakError
 |   |-- ProcessUnusableError
 |   |-- AllocatorError
 |   |-- ForeignBreakpointError
+|   |-- InjectionError
 |   `-- OpenJournalError
 |-- UndecidedError
 |-- TraceFailedError
@@ -110,6 +111,12 @@ class AllocatorError(TargetError):
 
 class ForeignBreakpointError(TargetError):
     """The allocator's code differs from its file: it holds a breakpoint or a patch."""
+
+
+class InjectionError(TargetError):
+    """The recorder of the inline probe could not be put into the process."""
+
+    default_help = "record with breakpoints: `--probe breakpoint`"
 
 
 class OpenJournalError(TargetError):

@@ -20,8 +20,8 @@ ON = 0x00
 """32 bits: whether to record. A child of fork finds 0 there, and records nothing."""
 MAPPED = 0x08
 """Written by the routine that maps the ring: a sum of these."""
-DONE, WIPED, UNSHARED = 1, 2, 4
-"""It has ended; the head is empty in children of fork; they do not have the units at all."""
+DONE, WIPED = 1, 2
+"""It has ended; in children of fork the whole ring is empty."""
 TICKETS = 0x40
 """Units claimed so far. On a cache line of its own, as is each of the next two groups."""
 READ = 0x80
@@ -37,14 +37,15 @@ STACK_BLOCK = 0xB0
 """Where, from the thread pointer, the first address of a thread's stack is kept; 0 if nobody knows.
 From there to the thread pointer all memory is its stack."""
 DROPPED = 0x100
-"""Sixteen words: how many events were left out at each level of fullness."""
+"""Sixteen words: how many events were left out at each level of fullness. In the one behind the
+last level: for want of room."""
 UNREAD = 0x180
 """How many were left out since the reader came last, which writes 0. Many, and `ON` becomes 0."""
 MANY_UNREAD = 1 << 20
 
 LEVELS = 5
-"""At level L only the events of blocks are kept whose hash ends in L zeros. At half of the units
-unread it is 1, at three quarters 2, and so on; beyond the last level nothing is kept."""
+"""The last level. At level L only the events of blocks are kept whose hash ends in L zeros. At half
+of the units unread it is 1, at three quarters 2, and so on; beyond the last one nothing is kept."""
 
 HASH_SHIFT, HASH_FACTOR = 4, 0x9E3779B97F4A7C15
 """The hash of an address: shifted right, multiplied modulo 2**64, then its upper 32 bits."""

@@ -1,0 +1,91 @@
+"""Encodes the few instructions of x86-64 that a trampoline consists of.
+
+Source: Intel's Software Developer's Manual, volume 2.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from gdbleak.architectures.model import WORD_BYTES
+
+JUMP_BYTES = 5
+"""Length of the jump that `Encoder.jump` makes."""
+
+_NUMBERS = {
+    name: number
+    for number, name in enumerate(
+        ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
+    )
+}
+_REX_B = b"\x41"
+_PUSH, _PUSH_ONE = 0x50, b"\x6a\x01"
+_CALL, _JUMP, _JUMP_IF_CARRY = b"\xe8", b"\xe9", b"\x0f\x82"
+_RETURN = b"\xc3"
+_DROP = bytes.fromhex("488d6424")  # lea N(%rsp), %rsp
+_CLEAR = bytes.fromhex("48c74424f800000000")  # movq $0, -8(%rsp)
+_DISTANCE = struct.Struct("<i")
+
+
+class Encoder:
+    """Code that grows from an address on.
+
+    What it jumps to may be up to 2 GB away; farther, it raises OverflowError.
+    """
+
+    def __init__(self, address: int) -> None:
+        self._address = address
+        self._code = bytearray()
+
+    @property
+    def here(self) -> int:
+        """Address of the instruction that comes next."""
+        return self._address + len(self._code)
+
+    @property
+    def code(self) -> bytes:
+        """All of it so far."""
+        return bytes(self._code)
+
+    def add(self, code: bytes) -> None:
+        """Append what is encoded already."""
+        self._code += code
+
+    def push(self, register: str) -> None:
+        """Push a register."""
+        number = _NUMBERS[register]
+        self.add(_REX_B * (number >= 8) + bytes([_PUSH + number % 8]))
+
+    def push_one(self) -> None:
+        """Push the number 1."""
+        self.add(_PUSH_ONE)
+
+    def drop(self, words: int) -> None:
+        """Take words from the stack, and leave the flags as they are."""
+        self.add(_DROP + bytes([words * WORD_BYTES]))
+
+    def call(self, target: int) -> int:
+        """Call code, clear where the return address was, and return that address."""
+        self._go(_CALL, target)
+        returned = self.here
+        self.add(_CLEAR)
+        return returned
+
+    def jump(self, target: int) -> None:
+        """Jump, always in `JUMP_BYTES`."""
+        self._go(_JUMP, target)
+
+    def jump_if_carry(self, target: int) -> None:
+        """Jump if the carry flag is set."""
+        self._go(_JUMP_IF_CARRY, target)
+
+    def ret(self) -> None:
+        """Return."""
+        self.add(_RETURN)
+
+    def _go(self, operation: bytes, target: int) -> None:
+        distance = target - (self.here + len(operation) + _DISTANCE.size)
+        try:
+            self.add(operation + _DISTANCE.pack(distance))
+        except struct.error as error:
+            raise OverflowError(f"{target:#x} is too far away from {self.here:#x}") from error

@@ -1,0 +1,1 @@
+"""How the recorder of the inline probe gets into a process, and out again."""

@@ -1,0 +1,111 @@
+"""What of an implant stands in a process, read from outside."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdbleak.injection.implant import Implant, is_one_of
+from gdbleak.inline.model import Jump
+from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, WORD_BYTES, Ring
+from gdbleak.target.proc import Mapping, Memory, read_mappings
+
+_BREAKPOINT = b"\xcc"
+
+
+class At(enum.Enum):
+    """What is where the ring goes."""
+
+    NOTHING = enum.auto()
+    RING = enum.auto()
+    OTHERS = enum.auto()
+    """Memory that is not the ring's."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What of an implant stands in a process."""
+
+    jumps: tuple[tuple[Jump, bytes], ...]
+    """Those that are not as in the file, and what stands there."""
+    cave: bytes | None
+    """What stands in the cave, if that is the image or a part of it."""
+    ring: At
+    strange: tuple[int, ...]
+    """Addresses at which there is code neither of ours nor of the file."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the process is as it was."""
+        return not self.jumps and self.cave is None and self.ring is not At.RING
+
+
+def read_remains(pid: int, implant: Implant, memory: Memory) -> Remains:
+    """Return what of an implant stands in a process; nothing once it is gone.
+
+    Args:
+        pid: The process.
+        implant: What was put into it, or was about to be.
+        memory: The memory of the process.
+
+    """
+    jumps, strange = [], []
+    for jump in implant.image.jumps:
+        data = memory.read(jump.address, len(jump.original))
+        if len(data) < len(jump.original) or data == jump.original:
+            continue  # what was mapped there is not any more, or it is as it was
+        if is_one_of(data, jump.original, jump.code, _BREAKPOINT * len(data)):
+            jumps.append((jump, data))
+        else:
+            strange.append(jump.address)
+    cave: bytes | None = memory.read(implant.cave.address, len(implant.original))
+    if cave == implant.original or len(cave or b"") < len(implant.original):
+        cave = None
+    elif not implant.is_in_cave(cave or b""):
+        strange.append(implant.cave.address)
+        cave = None
+    # Without the code that maps it nobody has mapped it.
+    has_code = cave is not None or bool(jumps)
+    ring = find_ring(read_mappings(pid), implant.ring, memory) if has_code else At.NOTHING
+    return Remains(tuple(jumps), cave, ring, tuple(strange))
+
+
+def find_ring(mappings: list[Mapping], ring: Ring, memory: Memory) -> At:
+    """Return what is where the ring goes. In a child of fork it is there, but empty."""
+    end = ring.address + ring.size
+    there = [each for each in mappings if each.start < end and each.end > ring.address]
+    if not there:
+        return At.NOTHING
+    if any(each.path or each.permissions != "rw-p" for each in there):
+        return At.OTHERS
+    head = memory.read(ring.address, PAGE_BYTES)
+    if int.from_bytes(head[MAPPED : MAPPED + WORD_BYTES], "little") & DONE:
+        return At.RING
+    is_alone = there[0].start == ring.address and there[-1].end <= end
+    return At.RING if is_alone and not any(head) else At.OTHERS
+
+
+def iter_copies(program: tuple[int, int], implant: Implant, but: int) -> Iterator[int]:
+    """Yield the PIDs of processes that hold a copy of an implant: children of fork that live on.
+
+    Args:
+        program: Device and inode of the program that they run.
+        implant: What was put into their parent.
+        but: The process that it was put into.
+
+    """
+    for name in (path.name for path in Path("/proc").iterdir()):
+        if not name.isdecimal() or int(name) in (but, os.getpid()):
+            continue
+        try:
+            found = Path(f"/proc/{name}/exe").stat()
+            if (found.st_dev, found.st_ino) != program:
+                continue
+            with Memory(int(name)) as memory:
+                if not read_remains(int(name), implant, memory).is_nothing:
+                    yield int(name)
+        except OSError:  # it has ended, or we may not look at it, as we might not at its parent
+            continue

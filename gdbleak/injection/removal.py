@@ -1,0 +1,216 @@
+"""How an implant is taken out of a process, whatever part of it is there.
+
+Each visit does what can be done by then: the old bytes over the jumps; once no thread is in the
+image or will return there, a thread that unmaps the ring; once that is gone, the old bytes over the
+image. What is left is read from outside before each, so it goes on from wherever another trace was
+killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gdbleak.errors import DebuggerFailedError, NoSuchProcessError
+from gdbleak.injection.filters import find_unfiltered
+from gdbleak.injection.implant import Implant
+from gdbleak.injection.remains import At, Remains, find_ring, iter_copies, read_remains
+from gdbleak.injection.restorers import find_restorers
+from gdbleak.injection.ring_control import RingControl
+from gdbleak.injection.steps import (
+    Step,
+    code_range,
+    expect,
+    expect_absent,
+    expect_unmapped,
+    hijack,
+    write,
+)
+from gdbleak.injection.visits import Outcome, Visitor
+from gdbleak.safety.repair import start_of_living
+from gdbleak.target.proc import Memory, list_threads, read_mappings
+
+PATIENCE_S = 10.0
+"""For how long it is tried."""
+_QUIET_S = 0.02
+"""How long a call that is being recorded may take to end, once the recorder is off."""
+_RING_S = 1.0
+"""How long a thread may take to unmap the ring."""
+_PAUSES_S = (0.01, 0.01, 0.02, 0.05, 0.1)
+"""How long to wait after visits that came too early; the last again and again."""
+_DEATHS = 3
+"""How many GDBs may end before it is given up."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What became of taking an implant out."""
+
+    attaches: int
+    """How often GDB has attached."""
+    pauses_ms: tuple[float, ...]
+    """How long the processes stood still in each."""
+    left: tuple[str, ...]
+    """What could not be taken out, a sentence each."""
+    children: int = 0
+    """How many children of fork it was taken out of, too."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is left."""
+        return not self.left
+
+
+@dataclass
+class Remover:
+    """Takes an implant out of one process after the other."""
+
+    implant: Implant
+    visitor: Visitor
+    patience_s: float = PATIENCE_S
+    pauses_ms: list[float] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def remove(self, pid: int, started: int | None, program: tuple[int, int]) -> Removal:
+        """Take it out of a process and of its children, if they live.
+
+        Args:
+            pid: The process that it was put into.
+            started: When that was started, in clock ticks since boot.
+            program: Device and inode of its program: that of its children too.
+
+        """
+        if started is not None and start_of_living(pid) == started:
+            self._remove(pid)
+        children: set[int] = set()
+        # A child may have a child before it is visited, but not after.
+        while found := {*iter_copies(program, self.implant, pid)} - children:
+            children |= found
+            for child in found:
+                self._remove(child)
+        return Removal(len(self.pauses_ms), tuple(self.pauses_ms), tuple(self.left), len(children))
+
+    def _remove(self, pid: int) -> None:
+        try:
+            with Memory(pid, writable=True) as memory:
+                left = _Process(self, pid, memory).remove()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        except OSError as error:
+            left = f"the memory of process {pid} cannot be written to: {error.strerror}"
+        if left:
+            self.left.append(left)
+
+
+class _Process:
+    """One process, and what of the implant is left in it."""
+
+    def __init__(self, remover: Remover, pid: int, memory: Memory) -> None:
+        self._remover = remover
+        self._implant = remover.implant
+        self._pid = pid
+        self._memory = memory
+        self._started = start_of_living(pid)
+        self._restorers = find_restorers(read_mappings(pid), memory)
+
+    def remove(self) -> str | None:
+        """Take everything out that is there; return what is left in a sentence, if anything is."""
+        self._switch_off()
+        deadline_s = time.monotonic() + self._remover.patience_s
+        deaths, pauses = 0, _iter_pauses()
+        while not (remains := self._read()).is_nothing:
+            if remains.strange and not remains.jumps:
+                break
+            try:
+                outcome = self._remover.visitor.visit(self._pid, self._steps(remains))
+            except DebuggerFailedError as error:
+                deaths += 1
+                why = str(error)
+                if deaths == _DEATHS:
+                    return self._explain(why)
+            else:
+                self._remover.pauses_ms.append(outcome.pause_ns / 1e6)
+                why = _say(outcome)
+                if outcome.hijacked and not outcome.failed:
+                    self._await_unmapping()
+            if time.monotonic() > deadline_s:
+                return self._explain(why)
+            time.sleep(next(pauses))
+        return self._explain("they are left alone")
+
+    def _read(self) -> Remains:
+        if start_of_living(self._pid) != self._started:
+            return Remains((), None, At.NOTHING, ())
+        return read_remains(self._pid, self._implant, self._memory)
+
+    def _switch_off(self) -> None:
+        """Switch the recorder off, and wait until nobody writes into the ring."""
+        ring = self._implant.ring
+        if find_ring(read_mappings(self._pid), ring, self._memory) is not At.RING:
+            return
+        control = RingControl(self._pid, ring, self._memory)
+        with suppress(NoSuchProcessError):
+            control.switch(on=False)
+        deadline_s, tickets = time.monotonic() + _QUIET_S, -1
+        while time.monotonic() < deadline_s and tickets != (tickets := control.read_tickets()):
+            time.sleep(_QUIET_S / 4)
+
+    def _steps(self, remains: Remains) -> list[Step]:
+        """Return what to do in the next visit. It ends early if something has changed meanwhile."""
+        implant, image = self._implant, self._implant.image
+        steps = [expect(jump.address, data) for jump, data in remains.jumps]
+        if remains.cave is not None:
+            steps.append(expect(implant.cave.address, remains.cave, implant.kept_words))
+        steps += [write(jump.address, jump.original) for jump, _ in remains.jumps]
+        if remains.cave is None or remains.strange:
+            # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
+            return steps
+        code = [code_range(image)]
+        steps.append(expect_absent(code, code, self._restorers))
+        if remains.ring is At.RING:
+            return [*steps, hijack(image.unmap_ring, image, self._avoid())]
+        if remains.ring is At.NOTHING:
+            steps.append(expect_unmapped(implant.ring))
+        return [*steps, write(implant.cave.address, implant.original)]
+
+    def _avoid(self) -> Sequence[int]:
+        """Return the threads that had better not make system calls, if there are others."""
+        unfiltered = find_unfiltered(self._pid)
+        return [each for each in list_threads(self._pid) if unfiltered and each not in unfiltered]
+
+    def _await_unmapping(self) -> None:
+        deadline_s = time.monotonic() + _RING_S
+        while time.monotonic() < deadline_s and self._read().ring is At.RING:
+            time.sleep(0.001)
+
+    def _explain(self, why: str) -> str | None:
+        remains = self._read()
+        if remains.is_nothing and not remains.strange:
+            return None
+        parts = []
+        if remains.jumps:
+            parts.append(f"{len(remains.jumps)} jumps")
+        if remains.cave is not None:
+            parts.append("the recorder, which is off")
+        if remains.ring is At.RING:
+            parts.append("its ring")
+        parts += [f"code of somebody else at {address:#x}" for address in remains.strange]
+        return f"process {self._pid} still holds {', '.join(parts)}: {why}"
+
+
+def _iter_pauses() -> Iterator[float]:
+    yield from _PAUSES_S
+    while True:
+        yield _PAUSES_S[-1]
+
+
+def _say(outcome: Outcome) -> str:
+    """Return in words why a visit came to its end."""
+    if outcome.failed is None:
+        return "time is up"
+    where = f" (thread {outcome.where})" if outcome.where else ""
+    if outcome.failed == "absent":
+        return f"a thread is still in the recorder, or will return there{where}"
+    return f"{outcome.why}{where}"

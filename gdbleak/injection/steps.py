@@ -1,0 +1,74 @@
+"""The steps of a visit, as `gdbscripts/gdbleak_visit.py` reads them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gdbleak.inline.model import Image, Jump
+from gdbleak.inline.ring import Ring
+
+Step = dict[str, Any]
+
+
+def expect(address: int, data: bytes, unless: tuple[int, int] | None = None) -> Step:
+    """The visit ends here unless these bytes stand there, except those in a range of offsets."""
+    return {"do": "expect", "address": address, "hex": data.hex(), "except": unless}
+
+
+def expect_unmapped(ring: Ring) -> Step:
+    """It ends if any memory is where the ring would be."""
+    return {"do": "unmapped", "start": ring.address, "end": ring.address + ring.size}
+
+
+def expect_absent(
+    pcs: Iterable[tuple[int, int]],
+    words: Iterable[tuple[int, int]],
+    restorers: Iterable[int],
+) -> Step:
+    """It ends if a thread stands in one of some ranges, or a word of a stack points into one.
+
+    Args:
+        pcs: The ranges where no thread may stand.
+        words: The ranges to which no word of a stack may point.
+        restorers: The return addresses of signal handlers.
+
+    """
+    return {"do": "absent", "pcs": [*pcs], "words": [*words], "restorers": [*restorers]}
+
+
+def tell_registers() -> Step:
+    """The outcome tells the registers of every thread."""
+    return {"do": "registers"}
+
+
+def move(twins: Iterable[tuple[int, int]]) -> Step:
+    """Threads at the first address of a pair go on at the second."""
+    return {"do": "move", "to": [*twins]}
+
+
+def write(address: int, data: bytes) -> Step:
+    """These bytes are written there, in one piece."""
+    return {"do": "write", "address": address, "hex": data.hex()}
+
+
+def hijack(routine: int, image: Image, avoid: Iterable[int]) -> Step:
+    """A thread runs a routine of the image, and goes on where it was.
+
+    Args:
+        routine: Its address.
+        image: It keeps where the thread goes on.
+        avoid: Ids of threads that may not be taken.
+
+    """
+    return {"do": "hijack", "routine": routine, "resume": image.resume, "avoid": [*avoid]}
+
+
+def code_range(image: Image) -> tuple[int, int]:
+    """Return from where to where the image lies."""
+    return image.address, image.address + len(image.code)
+
+
+def inside(jump: Jump) -> tuple[int, int]:
+    """Return the range in which a thread would run into the midst of a jump."""
+    return jump.address + 1, jump.address + len(jump.original)

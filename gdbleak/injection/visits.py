@@ -1,0 +1,202 @@
+"""One visit to a process: GDB attaches, does some steps while nothing runs, and detaches."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from gdbleak.architectures import X86_64
+from gdbleak.debugger.interface import Debugger, DebuggerDiedError, DebuggerSilentError
+from gdbleak.debugger.program import GdbProgram, script_path
+from gdbleak.errors import DebuggerFailedError, WriteError
+from gdbleak.injection.steps import Step
+from gdbleak.safety.forced_end import end_debugger
+from gdbleak.safety.repair import read_tracer, start_of_living, wake
+from gdbleak.target.proc import read_state
+
+VISIT = script_path("gdbleak_visit.py")
+READY_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 10.0
+"""How long GDB may take beside the time in which it holds the process."""
+_TICK_S = 0.005
+
+
+class ThreadState(NamedTuple):
+    """A thread as a visit has found it."""
+
+    id: int
+    rip: int
+    rsp: int
+    call: int
+    """The number of the system call that it is in, or -1."""
+    fs_base: int | None
+    """Its thread pointer; None where GDB does not know it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a visit."""
+
+    tracer: int
+    """Process id of the GDB."""
+    done: int
+    """How many steps were done."""
+    failed: str | None
+    """The step that failed: what it does, or "attach" or "detach"; None if all were done."""
+    why: str | None
+    where: int | None
+    """The thread that it failed at, if it was one."""
+    pause_ns: int
+    """How long it took, from before the attach until after the detach."""
+    threads: tuple[ThreadState, ...] | None
+    """The threads, if a step has asked for their registers."""
+    hijacked: int | None
+    """The thread that was sent to a routine."""
+
+
+class Visitor(Protocol):
+    """Whatever can visit a process."""
+
+    def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
+        """Attach to a process, do some steps up to the first that fails, and detach.
+
+        Raises:
+            DebuggerFailedError: it is not known what was done. The process was let go.
+            WriteError: the steps could not be written down; the process was not touched.
+
+        """
+
+
+class GdbVisitor:
+    """Visits by a GDB, and by another one when that has ended. A context."""
+
+    def __init__(self, gdb: GdbProgram, folder: Path, max_pause_s: float) -> None:
+        """Prepare.
+
+        Args:
+            gdb: The program.
+            folder: A private folder.
+            max_pause_s: How long a process may stand still before its GDB is ended.
+
+        """
+        self._gdb = gdb
+        self._folder = folder
+        self._max_pause_s = max_pause_s
+        self._debugger: Debugger | None = None
+        self._launches = 0
+
+    def __enter__(self) -> GdbVisitor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._debugger is not None:
+            self._debugger.__exit__(*error)
+            self._debugger = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the GDB; 0 when none is running."""
+        return self._debugger.pid if self._debugger else 0
+
+    def launch(self) -> Debugger:
+        """Return a GDB that is ready; start one if there is none.
+
+        Raises:
+            DebuggerFailedError: it did not start.
+
+        """
+        if self._debugger is None:
+            self._launches += 1
+            own = self._folder / f"visits{self._launches}"
+            own.mkdir()
+            self._debugger = Debugger(self._gdb, VISIT, own, X86_64.elf_machine_number)
+            self._plan = own / "plan.json"
+            try:
+                self._debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
+            except DebuggerFailedError:
+                self.drop()
+                raise
+        return self._debugger
+
+    def drop(self) -> None:
+        """End the GDB; the next visit starts another one."""
+        if self._debugger is not None:
+            self._debugger.close()
+            self._debugger = None
+
+    def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
+        """See `Visitor`."""
+        debugger = self.launch()
+        try:
+            self._plan.write_text(json.dumps({"pid": pid, "steps": steps}))
+        except OSError as error:
+            raise WriteError(f"cannot write {self._plan}: {error.strerror}") from error
+        before = {"pid": pid, "started": start_of_living(pid), "state": read_state(pid)}
+        try:
+            debugger.forget()
+            token = debugger.ask(f'-interpreter-exec console "gdbleak-visit {self._plan.name}"')
+            return _parse(self._await(debugger, pid, token))
+        except (DebuggerFailedError, KeyboardInterrupt):
+            self._end(pid)
+            wake(before)
+            raise
+
+    def _await(self, debugger: Debugger, pid: int, token: int) -> str:
+        """Return what GDB has printed at the end of a visit.
+
+        Raises:
+            DebuggerSilentError: it did not end in time.
+
+        """
+        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S + self._max_pause_s
+        held_s: float | None = None
+        while True:
+            answer = debugger.answer(token)
+            if answer:
+                return answer[1]
+            debugger.poll(_TICK_S)
+            now_s = time.monotonic()
+            if held_s is None and self._holds(read_tracer(pid)):
+                held_s = now_s
+            if held_s is not None and now_s - held_s > self._max_pause_s:
+                raise DebuggerSilentError(
+                    f"gdb (process {debugger.pid}) did not let go of process {pid} within"
+                    f" {self._max_pause_s * 1e3:.0f} ms; it was ended",
+                    "try again later, or allow a longer pause with --max-pause",
+                )
+            if now_s > deadline_s:
+                raise DebuggerSilentError(f"gdb (process {debugger.pid}) does not answer")
+
+    def _holds(self, tracer: int) -> bool:
+        """Whether a tracer is our GDB, or was started by the script that was started for it."""
+        with suppress(ProcessLookupError):
+            return (
+                tracer != 0
+                and self._debugger is not None
+                and (os.getsid(tracer) == self._debugger.pid)
+            )
+        return False
+
+    def _end(self, pid: int) -> None:
+        """End the GDB, and set a process free that it holds: that does no harm at any moment."""
+        tracer = read_tracer(pid)
+        if self._holds(tracer):
+            end_debugger(tracer, pid)
+        self.drop()
+
+
+def _parse(console: str) -> Outcome:
+    try:
+        values: dict[str, Any]
+        values = json.JSONDecoder().raw_decode(console, console.rindex('{"'))[0]
+        threads = values.pop("threads")
+        states = None if threads is None else tuple(ThreadState(*thread) for thread in threads)
+        return Outcome(threads=states, **values)
+    except (ValueError, TypeError) as error:
+        raise DebuggerDiedError(f"gdb: {console.strip() or 'no answer'}") from error
