@@ -1,0 +1,89 @@
+"""How a target is made to record itself, and how all of that is taken out again."""
+
+from __future__ import annotations
+
+import time
+
+from gdbleak.capture.inline_recorder import InlineRecorder
+from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
+from gdbleak.injection.injection import Injection
+from gdbleak.injection.removal import Removal
+from gdbleak.injection.ring_control import Settings
+from gdbleak.injection.thread_facts import find_thread_facts
+from gdbleak.recording.end import TARGET_ENDED, EndedBy
+from gdbleak.target.proc import read_mappings
+
+
+class InlineHold:
+    """Takes a target by what is put into it, and lets it go by taking that out."""
+
+    def __init__(self, injection: Injection, recorder: InlineRecorder, stack_bytes: int) -> None:
+        """Prepare.
+
+        Args:
+            injection: What is put into the target.
+            recorder: Reads what the target records.
+            stack_bytes: How much stack to keep of each block.
+
+        """
+        self._injection = injection
+        self._recorder = recorder
+        self._stack_bytes = stack_bytes
+        self.removal: Removal | None = None
+        self.released_s: float | None = None
+
+    def take(self) -> None:
+        """Put the recorder in, and switch it on. Nobody traces the target when this returns.
+
+        Raises:
+            NoSuchProcessError: the process has ended.
+            InjectionError: it could not be done; what had been put in was taken out.
+            AttachError: GDB failed; what had been put in was taken out.
+
+        """
+        pid = self._injection.pid
+        try:
+            self._injection.map_ring()
+            self._injection.arm(self._settings())
+            self._injection.divert()
+        except DebuggerFailedError as error:
+            raise AttachError(
+                f"could not record inside process {pid}: {error}", f"run `gdbleak doctor {pid}`"
+            ) from error
+        try:
+            self._recorder.open()
+        except NoSuchProcessError:
+            raise
+        except Exception:
+            self._injection.remove()
+            raise
+
+    def _settings(self) -> Settings:
+        injection = self._injection
+        facts = find_thread_facts(
+            injection.pid, injection.threads, read_mappings(injection.pid), injection.memory
+        )
+        self._recorder.know(facts)
+        return Settings(
+            stack_bytes=self._stack_bytes,
+            more_stack_bytes=self._stack_bytes,
+            main_stack=facts.main_stack,
+            stack_block=facts.stack_block,
+        )
+
+    def let_go(self, ended_by: EndedBy) -> None:
+        """Switch the recorder off, take in the rest, and take everything out.
+
+        Args:
+            ended_by: Why the window ends.
+
+        """
+        if ended_by in TARGET_ENDED:
+            self.released_s = time.monotonic()
+            return
+        try:
+            self._recorder.drain()
+        finally:
+            self.removal = self._injection.remove()
+            self._injection.pauses_ms += self.removal.pauses_ms
+            self.released_s = time.monotonic()

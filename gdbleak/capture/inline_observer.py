@@ -1,0 +1,92 @@
+"""What looks at a target that records itself: whether it lives, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gdbleak.capture.limits import Limits
+from gdbleak.capture.observer import RESIDENT_S, RESIDENT_SHARE
+from gdbleak.capture.probe import Status
+from gdbleak.readable import Readable
+from gdbleak.recording.end import EndedBy
+from gdbleak.recording.events import Resident, encode_resident
+from gdbleak.target.proc import read_state, resident_set
+
+
+class InlineObserver:
+    """Looks at a target that nobody traces."""
+
+    is_frozen = False
+    disarmed_ns: int | None = None
+
+    def __init__(
+        self,
+        pid: int,
+        memory: Readable,
+        place: int,
+        own_bytes: int,
+        pauses_ms: Sequence[float],
+        limits: Limits,
+        note: Callable[[bytes], None],
+    ) -> None:
+        """Begin to look; the window has just been opened.
+
+        Args:
+            pid: The target.
+            memory: Its memory, as it was opened before the window.
+            place: An address in its code.
+            own_bytes: How much of its resident set is ours.
+            pauses_ms: How long it stood still in each visit; more will be appended.
+            limits: What ends the window.
+            note: Appends a frame to the recording.
+
+        """
+        self._pid = pid
+        self._memory = memory
+        self._place = place
+        self._own_bytes = own_bytes
+        self._pauses_ms = pauses_ms
+        self._note = note
+        self._pause_s = max(RESIDENT_S, limits.duration_s * RESIDENT_SHARE)
+        self._next_resident_s = 0.0
+
+    def look(self, elapsed_s: float, now_ns: int) -> None:
+        """Note how large the resident set is.
+
+        Args:
+            elapsed_s: Seconds since the window was opened.
+            now_ns: On the clock of the recording.
+
+        Raises:
+            WriteError: the recording cannot be written on.
+
+        """
+        if elapsed_s < self._next_resident_s:
+            return
+        self._next_resident_s = elapsed_s + self._pause_s
+        size = resident_set(self._pid)
+        if size:
+            own = max(size - self._own_bytes, 1)
+            self._note(encode_resident(Resident(now_ns, own)))
+
+    def find_end(self) -> EndedBy | None:
+        """Return why the window has to end, if it has to.
+
+        When the target has ended or runs another program, the memory that was opened is empty.
+        """
+        if self._memory.read(self._place, 1):
+            return None
+        ended = read_state(self._pid) in (None, "Z", "X")
+        return EndedBy.TARGET_EXIT if ended else EndedBy.TARGET_EXEC
+
+    def find_late_end(self) -> EndedBy | None:
+        """Return None."""
+        return None
+
+    def stopped_s(self, _elapsed_s: float) -> float:
+        """Return for how long the target stood still in the visits so far."""
+        return sum(self._pauses_ms) / 1e3
+
+    def longest_pause_s(self, _status: Status | None) -> tuple[float | None, bool]:
+        """Return the longest visit: no thread stood still for longer at once."""
+        return max(self._pauses_ms, default=0.0) / 1e3, False

@@ -1,0 +1,183 @@
+"""What reads a target that records its calls itself, and writes them into the recording.
+
+The second implementation of `probe.Recorder`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from gdbleak.capture.account import Account
+from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.probe import Recorder, Status
+from gdbleak.errors import WriteError
+from gdbleak.injection.injection import Injection
+from gdbleak.inline.reader import RingReader
+from gdbleak.ledger.blocks import Block
+from gdbleak.recording.end import EndedBy
+from gdbleak.recording.events import encode_turn
+from gdbleak.recording.phases import Phase
+
+DRAIN_S = 0.02
+"""How long a call that is being recorded may take to end, once the recorder is off."""
+
+
+class InlineRecorder(Recorder, Account):
+    """The recorder inside a target, and what it has left there so far."""
+
+    children = 0
+    stop_signal = None
+
+    def __init__(
+        self,
+        injection: Injection,
+        notebook: Notebook,
+        position: int,
+        make_reader: Callable[[Callable[[bytes], None]], RingReader],
+        max_events: int | None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            injection: What is put into the target.
+            notebook: Adds to the recording, and nobody else does.
+            position: Where the recording ends by now.
+            make_reader: Returns what reads the ring, given what appends whole frames.
+            max_events: How many events the window may have; None for any number.
+
+        """
+        self._injection = injection
+        self._notebook = notebook
+        self._max_events = max_events
+        self._reader = make_reader(self.note)
+        self._phase = Phase.ALL
+        self.position = position
+        """Where the last whole frame of the recording ends."""
+        self._write_error: str | None = None
+        self._is_asked = False
+        self._never, self._other_end = os.pipe2(os.O_CLOEXEC)
+        self.opened_ns: int | None = None
+
+    def close(self) -> None:
+        """Let go of its descriptors."""
+        os.close(self._never)
+        os.close(self._other_end)
+
+    @property
+    def pid(self) -> int:
+        """Process id of gdbleak: nobody else works in the window."""
+        return os.getpid()
+
+    def fileno(self) -> int:
+        """A descriptor that never becomes readable: what the target has recorded is asked for."""
+        return self._never
+
+    def open(self) -> None:
+        """Switch the recorder on: the window begins."""
+        self._note_phase()
+        self._injection.switch(on=True)
+
+    def drain(self) -> None:
+        """Switch the recorder off, and take in what it has left."""
+        self._injection.switch(on=False)
+        time.sleep(DRAIN_S)
+        self.poll()
+        self._guard(self._reader.close)
+
+    def poll(self, _timeout_s: float = 0) -> None:
+        """Take in what has been recorded since."""
+        self._guard(self._reader.poll)
+
+    def _guard(self, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except WriteError as error:
+            self._write_error = str(error)
+
+    def take_end(self) -> EndedBy | None:
+        """Return None: how the target fares is seen from outside."""
+        return None
+
+    def ask_status(self) -> None:
+        """Have the counts told by the next `poll_status`."""
+        self._is_asked = True
+
+    def poll_status(self) -> Status | None:
+        """Return the counts, if they were asked for."""
+        if not self._is_asked:
+            return None
+        self._is_asked = False
+        return self.read_status()
+
+    def read_status(self, _timeout_s: float = 0) -> Status:
+        """Return the counts."""
+        pauses_ns = [int(pause_ms * 1e6) for pause_ms in self._injection.pauses_ms]
+        return Status(
+            now_ns=time.monotonic_ns(),
+            phase=self._phase,
+            armed=True,
+            turn_error=None,
+            stops=len(pauses_ns),
+            lost=self._reader.lost,
+            write_error=self._write_error,
+            last_error=None,
+            attach_pause_ns=max(pauses_ns, default=None),
+            longest_stop_ns=0,
+        )
+
+    def ask_turn(self, phase: Phase) -> None:
+        """Say in the recording what counts from now on: the recorder tells everything."""
+        self._phase = phase
+        self._note_phase()
+
+    def note(self, frames: bytes) -> None:
+        """Append whole frames to the recording.
+
+        Raises:
+            WriteError: it cannot be written on.
+
+        """
+        self._notebook.note(frames)
+        self.position += len(frames)
+
+    def _note_phase(self) -> None:
+        now_ns = time.monotonic_ns()
+        self.note(encode_turn(self._phase, now_ns))
+        if self.opened_ns is None:
+            self.opened_ns = now_ns
+
+    def wake(self) -> None:
+        """Do nothing: nobody holds the target."""
+
+    @property
+    def events(self) -> int:
+        """Calls and returns so far."""
+        return self._reader.events
+
+    @property
+    def full(self) -> bool:
+        """True when as many events have come as the window may have."""
+        return self._max_events is not None and self.events >= self._max_events
+
+    @property
+    def outstanding(self) -> dict[int, Block]:
+        """Nothing: the books are kept when the window is over."""
+        return {}
+
+    @property
+    def outstanding_count(self) -> int:
+        """By how many more blocks were handed out than freed."""
+        return self._reader.outstanding_count
+
+    @property
+    def slowed_s(self) -> float:
+        """For how long the target stood still, to put the recorder into it."""
+        return 0.0
+
+    def read(self) -> None:
+        """Do nothing: `poll` takes in and writes down."""
+
+    def read_all(self) -> None:
+        """Do nothing: `drain` takes in the rest."""
