@@ -20,6 +20,7 @@ FLOORS = [
     "renderers preflight",
     "capture",
     "safety survey",
+    "inline",
     "plan",
     "debugger",
     "target",
