@@ -168,8 +168,8 @@ def _write_operand(instruction: Any, to: int) -> bytes:
     displacement = instruction.disp + instruction.address - to
     moved = code[:at] + _displacement(instruction, displacement) + code[end:]
     again = X86Decoder(lambda address, size: moved[address - to :][:size]).disassemble(to)
-    is_same = again is not None and again.disp == displacement and again.size == len(code)
-    if instruction.disp_size != 4 or not is_same or again.id != instruction.id:
+    read = again and (again.id, again.disp, again.size)
+    if instruction.disp_size != 4 or read != (instruction.id, displacement, len(code)):
         raise UnmovableError(f"`{_text(instruction)}` cannot be moved")
     return moved
 
