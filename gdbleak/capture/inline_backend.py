@@ -67,3 +67,104 @@ class InlineBackend:
         self._recording = recording
         self._limits = limits
         self._notebook = notebook
+        self._stack = ExitStack()
+        image = implant.image
+        places = [(image.address, implant.original)]
+        places += [(jump.address, jump.original) for jump in image.jumps]
+        self.proof = LocalProof(target, places, source)
+
+    def __enter__(self) -> InlineBackend:
+        """Write a journal, and start a guard.
+
+        Raises:
+            OpenJournalError: the process is being traced, or an earlier trace has left something.
+            WriteError: the journal cannot be written.
+            NoSuchProcessError: the process has ended.
+            InjectionError: its memory may not be written to.
+
+        """
+        pid, max_pause_s = self._target.pid, self._limits.max_pause_ms / 1e3
+        with ExitStack() as stack:
+            journal = open_inline_journal(self._target, self._modules, self._implant)
+            stack.callback(self._close_journal, journal)
+            stack.enter_context(Guarding(journal, self._folder))
+            self._visitor = stack.enter_context(GdbVisitor(self._gdb, self._folder, max_pause_s))
+            self._injection = stack.enter_context(
+                Injection(pid, *self._implant, self._visitor, journal)
+            )
+            self._recorder = InlineRecorder(
+                self._injection,
+                self._notebook,
+                self._recording.stat().st_size,
+                self._make_reader,
+                self._limits.max_events,
+            )
+            stack.callback(self._recorder.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def account(self) -> Account:
+        """What is known so far of what was recorded: the recorder itself."""
+        return self._recorder
+
+    @contextmanager
+    def recorder(self, interruption: Interruption) -> Iterator[Recorder]:
+        """Return what reads the ring; all of it was proved on a process of ours.
+
+        Args:
+            interruption: Defers signals before anything can happen to the target.
+
+        Raises:
+            UnprovedError: GDB failed on a process of ours; the target was not touched.
+            ProcessUnusableError: another process shares the memory of the target by now.
+            KeyboardInterrupt: Ctrl-C came before anything was done.
+
+        """
+        rehearse(self._visitor)
+        check_sharers(self._target.pid)  # once more: seconds have passed
+        interruption.defer()
+        if interruption.reason:
+            raise KeyboardInterrupt
+        yield self._recorder
+
+    def hold(self) -> InlineHold:
+        """Return what puts the recorder in and takes it out."""
+        self._hold = InlineHold(self._injection, self._recorder, self._limits.stack_bytes)
+        return self._hold
+
+    def observe(self) -> InlineObserver:
+        """Begin to look at the target, which records itself by now."""
+        return InlineObserver(
+            self._target.pid,
+            self._source,
+            self._implant.image.address,
+            self._implant.ring.size,
+            self._injection.pauses_ms,
+            self._limits,
+            self._recorder.note,
+        )
+
+    def read_after(self, has_exec: bool) -> After:
+        """Return what the target holds once everything is out again."""
+        pid = self._target.pid
+        modules = () if has_exec else tuple(self._source.read_modules_again())
+        return After(resident_set(pid), memory_status(pid), modules, self._describe())
+
+    def _describe(self) -> Inline:
+        implant, removal = self._implant, self._hold.removal
+        return Inline(
+            calls=self._recorder.calls,
+            lost=self._recorder.lost,
+            one_of=self._recorder.one_of,
+            path=implant.cave.path,
+            code_bytes=len(implant.image.code),
+            functions=len(implant.image.jumps),
+            ring_bytes=implant.ring.size,
+            attaches=len(self._injection.pauses_ms),
+            children=removal.children if removal else 0,
+            left="; ".join(removal.left) or None if removal else None,
+        )

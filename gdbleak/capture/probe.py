@@ -15,6 +15,15 @@ from typing import Protocol
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
+from gdbleak.text.choices import Choice
+
+
+class ProbeKind(Choice):
+    """How a target is recorded."""
+
+    BREAKPOINT = "breakpoint"
+    INLINE = "inline"
+    AUTO = "auto"
 
 
 @dataclass(frozen=True)

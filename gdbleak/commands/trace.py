@@ -9,6 +9,7 @@ import resource
 from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
+from gdbleak.capture.probe import ProbeKind
 from gdbleak.commands.allocator_arguments import add_selection_arguments, selection
 from gdbleak.commands.arguments import (
     add_report_arguments,
@@ -31,6 +32,7 @@ from gdbleak.text.units import format_bytes
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
 _LOCAL_ONLY = {
+    "probe": ProbeKind.BREAKPOINT,
     "budget": Limits.budget_percent,
     "tail": Limits.tail_s,
     "max_pause": Limits.max_pause_ms,
@@ -77,6 +79,16 @@ class Trace:
             type=within(bounds_of(Limits, "duration_s"), float),
             metavar="S",
             help=f"length of the window in seconds (default: {Limits.duration_s:g})",
+        )
+        group.add_argument(
+            "--probe",
+            type=ProbeKind,
+            choices=[*ProbeKind],
+            default=ProbeKind.BREAKPOINT,
+            help="how the process is recorded: by gdb's breakpoints, which halt it at each call "
+            "(the default); inline, by a recorder that gdb writes into it for the window, which "
+            "slows it by nanoseconds a call; auto takes inline where breakpoints would slow it too "
+            "much: see docs/inline.md",
         )
         group.add_argument(
             "--budget",
@@ -182,6 +194,11 @@ class Trace:
     def _trace(self, options: argparse.Namespace) -> Report:
         if options.process is None:
             raise UsageError("no process was named", "give its PID, or --remote HOST:PORT")
+        if options.events and options.probe is not ProbeKind.BREAKPOINT:
+            raise UsageError(
+                "--events needs --probe breakpoint: inline, calls come too fast to be written out",
+                "watch with --interval or --live",
+            )
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)
@@ -200,7 +217,15 @@ class Trace:
                 line.show,
                 shown,
             )
-            return record(pid, limits, selected, report_options(options), options.save, watcher)
+            return record(
+                pid,
+                limits,
+                selected,
+                report_options(options),
+                options.save,
+                watcher,
+                options.probe,
+            )
 
 
 def _describe_remote(pid: int | None, address: str) -> str:
