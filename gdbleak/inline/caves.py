@@ -2,18 +2,19 @@
 
 The kernel maps whole pages. Behind the end of an executable segment, the rest of its last page is
 executable too, and holds what the file has there: zeros, or a copy of what follows in the file,
-which is used at another address. A static program of glibc has `__libc_freeres_fn`: what is in
-that section is called by tools that look for leaks, when the program ends, and by nobody else.
+which is used at another address. Where no module has enough of that, there may be the section
+`__libc_freeres_fn` of a glibc before 2.38: its functions are called by tools that look for leaks,
+when the program ends, and by nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 
-from gdbleak.architectures.x86_64_branches import iter_long_branches
 from gdbleak.architectures.x86_64_moving import reaches
 from gdbleak.elf.file import PAGE_SIZE, Segment
 from gdbleak.elf.image import ElfImage
+from gdbleak.inline.code import ModuleCode
 from gdbleak.inline.model import Cave
 from gdbleak.readable import Readable
 from gdbleak.recording.modules import Module
@@ -26,7 +27,7 @@ _UNCALLED_SECTION = "__libc_freeres_fn"
 
 
 def find_caves(
-    places: Iterable[tuple[Module, ElfImage]], patches: Collection[int], memory: Readable
+    places: Collection[tuple[Module, ElfImage]], patches: Collection[int], memory: Readable
 ) -> tuple[Cave, ...]:
     """Return the caves in some modules, the largest first.
 
@@ -39,30 +40,29 @@ def find_caves(
         ElfError: a file is damaged.
 
     """
-    found = [
-        Cave(address, original, module.path)
-        for module, image in places
-        for address, original in _iter_room(module, image)
-        if len(original) >= LEAST_BYTES
-        and all(_is_near(patch, address, len(original)) for patch in patches)
-        and memory.read(address, len(original)) == original
-    ]
-    return tuple(sorted(found, key=lambda cave: len(cave.original), reverse=True))
+    for find in (_find_ends_of_segments, _find_uncalled):
+        found = [
+            Cave(address + module.bias, original, module.path)
+            for module, image in places
+            for address, original in find(image)
+            if len(original) >= LEAST_BYTES
+        ]
+        usable = [cave for cave in found if _is_usable(cave, patches, memory)]
+        if usable:
+            return tuple(sorted(usable, key=lambda cave: len(cave.original), reverse=True))
+    return ()
+
+
+def _is_usable(cave: Cave, patches: Collection[int], memory: Readable) -> bool:
+    size = len(cave.original)
+    is_near = all(_is_near(patch, cave.address, size) for patch in patches)
+    return is_near and memory.read(cave.address, size) == cave.original
 
 
 def _is_near(patch: int, address: int, size: int) -> bool:
     """Return whether jumps lead from a patch to all of a cave, and back."""
     ends = (address, address + size)
     return all(reaches(patch, end) and reaches(end, patch) for end in ends)
-
-
-def _iter_room(module: Module, image: ElfImage) -> Iterator[tuple[int, bytes]]:
-    """Yield the run-time address of each place, and what stands there."""
-    for find in (_find_ends_of_segments, _find_uncalled):
-        for address, original in find(image):
-            start = address + module.bias
-            if module.start <= start and start + len(original) <= module.end:
-                yield start, original
 
 
 def _find_ends_of_segments(image: ElfImage) -> Iterator[tuple[int, bytes]]:
@@ -84,15 +84,28 @@ def _begins_in_last_page(other: Segment, segment: Segment) -> bool:
 
 
 def _find_uncalled(image: ElfImage) -> Iterator[tuple[int, bytes]]:
+    """Yield what of the section nothing outside of it leads to."""
     section = image.find_section(_UNCALLED_SECTION)
     inside = range(section.address, section.address + len(section.content))
     if not inside or not image.read_code(inside.start, 1):
         return
-    for segment in image.segments:
-        if segment.executable:
-            code = image.read(segment.address, segment.file_size)
-            image.spend(len(code) >> 6)
-            for branch in iter_long_branches(code, segment.address):
-                if branch.target in inside and branch.address not in inside:
-                    return
-    yield inside.start, section.content
+    used = _find_used(ModuleCode(image), inside)
+    start = inside.start
+    for function in [*sorted(used, key=lambda span: span.start), range(inside.stop, inside.stop)]:
+        start += -start % _ALIGNMENT
+        if start < function.start:
+            yield start, image.read_code(start, function.start - start)
+        start = function.stop
+
+
+def _find_used(code: ModuleCode, inside: range) -> set[range]:
+    """Return the functions in a range that something outside calls, and what they call there."""
+    used: set[range] = set()
+    todo = [target for _, target in code.find_ways_in(inside)]
+    while todo:
+        target = todo.pop()
+        function = code.walk.find_known_extent(target) or range(target, target + 1)
+        if function not in used:
+            used.add(function)
+            todo += [found.start for found in code.find_called(function) if found.start in inside]
+    return used

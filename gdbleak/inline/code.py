@@ -6,7 +6,7 @@ All addresses are link-time ones.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from typing import NamedTuple
 
 from gdbleak.architectures import X86_64
@@ -137,17 +137,37 @@ class ModuleCode:
             places: The addresses, each with the function that it is in.
 
         """
-        for start, code in self._pieces:
-            for scan in (iter_long_branches, iter_references):
-                for branch in scan(code, start):
-                    if branch.target in places:
-                        yield branch.address, branch.target
+        yield from self._find_long_branches(places)
         for function in set(places.values()):
             wanted = {place for place in places if places[place] == function}
             yield from self._find_short_branches(wanted)
             for target in self._iter_cases(function):
                 if target in wanted:
                     yield function.start, target
+
+    def find_ways_in(self, inside: range) -> Iterator[tuple[int, int]]:
+        """Yield from where to where code outside of some bytes leads to them."""
+        for source, target in self._find_long_branches(inside):
+            if source not in inside:
+                yield source, target
+
+    def _find_long_branches(self, places: Container[int]) -> Iterator[tuple[int, int]]:
+        for start, code in self._pieces:
+            for scan in (iter_long_branches, iter_references):
+                for branch in scan(code, start):
+                    if branch.target in places and self._may_begin_at(branch.address):
+                        yield branch.address, branch.target
+
+    def _may_begin_at(self, address: int) -> bool:
+        """Return whether an instruction may begin there; not in the middle of another one."""
+        function = self.walk.find_known_extent(address)
+        at = function.start if function else address
+        while at < address:
+            instruction = self.decoder.decode(at)
+            if instruction is None:  # data
+                return True
+            at += instruction.size
+        return at == address
 
     def _find_short_branches(self, places: set[int]) -> Iterator[tuple[int, int]]:
         at, end = min(places) - _SHORT_REACH, max(places) + _SHORT_REACH

@@ -26,13 +26,13 @@ from gdbleak.inline.exceptions import (
 )
 from gdbleak.inline.model import Cave, Hook, InlinePlan
 from gdbleak.inline.own_code import OwnCode, find_own_code, is_allocator_library
-from gdbleak.plan.allocators import Allocator
+from gdbleak.plan.allocators import LOADER, Allocator
 from gdbleak.plan.breakpoints import PASSING, find_entries
 from gdbleak.readable import Readable
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import Module, ModuleMap
 
-_LIBC = re.compile(r"libc[.-]")
+_IS_KEPT = re.compile(rf"libc[.-]|{LOADER.pattern}")
 _ALIASES = ("", "__libc_", "__")
 """What stands before the names by which glibc links its own functions."""
 
@@ -117,7 +117,7 @@ class _Planner:
         self.notes += part.notes
 
     def _find_places(self) -> dict[str, tuple[Module, ElfImage]]:
-        """Return the C library and the program: like the allocator, they are never unmapped."""
+        """Return the C library, the program and its dynamic linker, which are never unmapped."""
         found: dict[str, tuple[Module, ElfImage]] = {}
         effort = Effort()
         for module in self._modules:
@@ -125,7 +125,7 @@ class _Planner:
                 image = module.file and self._images.open(module.file, effort.share())
             except ElfError:
                 continue
-            if image and (_LIBC.match(module.name) or image.is_program):
+            if image and (_IS_KEPT.match(module.name) or image.is_program):
                 found[module.path] = module, image
         return found
 

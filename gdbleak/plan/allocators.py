@@ -26,7 +26,8 @@ from gdbleak.recording.functions import (
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.probes import Probe, Role
 
-_LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
+LOADER = re.compile(r"ld-linux.*\.so|ld-[0-9.]+\.so|ld64\.so|ld\.so")
+"""File names of dynamic linkers of glibc."""
 _LIBC = re.compile(r"libc[.-]")
 
 
@@ -147,7 +148,7 @@ class _Search:
                 return
         if module.file is None:
             self._unreadable.append(f"{module.path}: {module.unreadable}")
-        elif not _LOADER.match(module.name):
+        elif not LOADER.match(module.name):
             try:
                 image = self._images.open(module.file, self._effort.share())
                 self._look_into(module, image)
