@@ -9,9 +9,6 @@ import struct
 
 from gdbleak.architectures.model import WORD_BYTES
 
-JUMP_BYTES = 5
-"""Length of the jump that `Encoder.jump` makes."""
-
 _NUMBERS = {
     name: number
     for number, name in enumerate(
@@ -72,7 +69,7 @@ class Encoder:
         return returned
 
     def jump(self, target: int) -> None:
-        """Jump, always in `JUMP_BYTES`."""
+        """Jump; that takes five bytes, however near it is."""
         self._go(_JUMP, target)
 
     def jump_if_carry(self, target: int) -> None:

@@ -26,8 +26,8 @@ Of one that allocates; one that resizes has `call record_entry` behind its first
 from __future__ import annotations
 
 from gdbleak.architectures import X86_64
-from gdbleak.architectures.x86_64_encoder import JUMP_BYTES, Encoder
-from gdbleak.architectures.x86_64_moving import Moved, move
+from gdbleak.architectures.x86_64_encoder import Encoder
+from gdbleak.architectures.x86_64_moving import JUMP_BYTES, Moved, UnmovableError, move
 from gdbleak.errors import AllocatorError
 from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Site
 from gdbleak.inline.recorder import fill_in, read_code, read_labels
@@ -75,7 +75,7 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
         builder = _Builder(start)
         for number, hook in enumerate(plan.hooks):
             builder.add(number, hook)
-    except OverflowError as error:
+    except (OverflowError, UnmovableError) as error:
         raise AllocatorError(f"{cave.path}: {error}", _HELP) from error
     size, room = builder.size, min(len(cave.original) - skipped, _MAX_IMAGE_BYTES)
     if size > room:
@@ -132,9 +132,10 @@ class _Builder:
     def add(self, number: int, hook: Hook) -> None:
         """Append the trampoline of a hook, and the jump to it."""
         if hook.function.allocates:
+            original = self._encoder.here
             moved = self._add_moved(hook)
             start = self._encoder.here
-            self._add_call(number, hook.function, moved.places[0][1])
+            self._add_call(number, hook.function, original)
         else:
             start = self._encoder.here
             self._add_record(number, hook.function, Role.ENTRY)
@@ -192,7 +193,5 @@ class _Builder:
     def _add_jump(self, hook: Hook, start: int, moved: Moved) -> None:
         jump = Encoder(hook.patch)
         jump.jump(start)
-        twins = tuple(pair for pair in moved.places if pair[0] != hook.patch)
-        self.jumps.append(
-            Jump(hook.patch, hook.code, jump.code + hook.code[JUMP_BYTES:], twins)
-        )
+        code = jump.code + hook.code[JUMP_BYTES:]
+        self.jumps.append(Jump(hook.patch, hook.code, code, moved.places))

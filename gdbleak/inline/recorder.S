@@ -28,9 +28,9 @@
         .set    MORE_STACK_MASK, 0x98
         .set    MAIN_STACK, 0xa0
         .set    STACK_BLOCK, 0xb0
-        .set    DROPPED, 0x100
-        .set    UNREAD, 0x180
+        .set    UNREAD, 0x100
         .set    MANY_UNREAD, 1 << 20
+        .set    DROPPED, 0x108
         .set    LEVELS, 5
         .set    HASH_SHIFT, 4
         .set    HASH_FACTOR, 0x9e3779b97f4a7c15
@@ -330,12 +330,13 @@ full:
         mov     $LEVELS + 1, %ecx
 
 /* Count what is left out, unless the units that were counted have become others since: what was read
- * between is then no reason. If nobody has read for long, nobody will. */
+ * between is then no reason. If nobody has read for long, nobody will; how long is counted without a
+ * lock, for some more or less do not matter. */
 drop:
         cmp     %rax, TICKETS(%rdi)
         jne     try
         lock incq DROPPED(%rdi,%rcx,WORD_BYTES)
-        lock incq UNREAD(%rdi)
+        incq    UNREAD(%rdi)
         cmpq    $MANY_UNREAD, UNREAD(%rdi)
         jbe     leave
         movl    $0, ON(%rdi)

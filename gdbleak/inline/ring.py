@@ -36,12 +36,13 @@ MAIN_STACK = 0xA0
 STACK_BLOCK = 0xB0
 """Where, from the thread pointer, the first address of a thread's stack is kept; 0 if nobody knows.
 From there to the thread pointer all memory is its stack."""
-DROPPED = 0x100
-"""Sixteen words: how many events were left out at each level of fullness. In the one behind the
-last level: for want of room."""
-UNREAD = 0x180
-"""How many were left out since the reader came last, which writes 0. Many, and `ON` becomes 0."""
+UNREAD = 0x100
+"""About how many were left out since the reader came last, which writes 0. Many, and `ON` becomes
+0."""
 MANY_UNREAD = 1 << 20
+DROPPED = 0x108
+"""Sixteen words: how many events were left out at each level of fullness. In the one behind the
+last level: for want of room. Those that are used share the cache line of `UNREAD`."""
 
 LEVELS = 5
 """The last level. At level L only the events of blocks are kept whose hash ends in L zeros. At half
