@@ -176,9 +176,9 @@ class Injection:
 
     def _steps_to_map(self) -> list[Step]:
         implant, image = self.implant, self.implant.image
-        place, code = implant.cave.address, [code_range(image)]
+        place, code = implant.image.address, [code_range(image)]
         stands = self.memory.read(place, len(image.code))
-        if implant.is_in_cave(stands):  # written by a visit that found no thread to send there
+        if implant.is_image(stands):  # written by a visit that found no thread to send there
             steps = [expect(place, stands, implant.kept_words)]
         else:
             steps = [expect(place, implant.original)]
@@ -201,7 +201,7 @@ class Injection:
     def _steps_to_divert(self) -> list[Step]:
         implant, jumps = self.implant, self.implant.image.jumps
         return [
-            expect(implant.cave.address, implant.image.code, implant.kept_words),
+            expect(implant.image.address, implant.image.code, implant.kept_words),
             *self._expect_originals(),
             # What a signal has interrupted there would go on in the midst of a jump.
             expect_absent([], [inside(jump) for jump in jumps], self._restorers),
