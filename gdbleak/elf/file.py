@@ -22,6 +22,7 @@ from gdbleak.elf.headers import (
     MAX_SECTION_BYTES,
     PF_X,
     PT_GNU_EH_FRAME,
+    PT_INTERP,
     PT_LOAD,
     SHT_NOBITS,
     DamageError,
@@ -32,6 +33,7 @@ from gdbleak.host.files import FileBytes, iter_chunks, open_regular
 
 PAGE_SIZE = 4096
 
+_ET_EXEC = 2
 _SEARCHED_BYTES = 128 << 20
 _CHUNK_BYTES = 1 << 20
 _FITTING_BYTES = 64 << 10
@@ -64,6 +66,8 @@ class Segment:
     offset: int
     file_size: int
     executable: bool
+    memory_size: int = 0
+    """In bytes, like `file_size`; what is more of it is zeros."""
 
 
 class Section(NamedTuple):
@@ -105,7 +109,7 @@ class ElfFile:
             self._headers = ElfHeaders(self._bytes, self._account.spend)
             self._dynamic = DynamicSection(self._headers, self._bytes, self._account.spend)
             self.segments = tuple(
-                Segment(s.address, s.offset, s.file_size, bool(s.flags & PF_X))
+                Segment(s.address, s.offset, s.file_size, bool(s.flags & PF_X), s.memory_size)
                 for s in self._headers.segments
                 if s.kind == PT_LOAD
             )
@@ -179,6 +183,18 @@ class ElfFile:
         """Do what `read` does, but return nothing outside executable segments."""
         return self._read_from(self._code, address, size)
 
+    def read_behind(self, segment: Segment) -> bytes:
+        """Return what is mapped with a segment behind its end: the rest of its last page.
+
+        It is what the file has there, whatever that is, and zeros behind the end of the file.
+
+        Raises:
+            ElfError: the file cannot be read.
+
+        """
+        size = -(segment.address + segment.file_size) % PAGE_SIZE
+        return self._read_bytes(segment.offset + segment.file_size, size).ljust(size, b"\0")
+
     def _read_from(self, segments: Iterable[Segment], address: int, size: int) -> bytes:
         for segment in segments:
             skip = address - segment.address
@@ -245,6 +261,17 @@ class ElfFile:
         """What a shared library calls itself, such as `libc.so.6`; None for other files."""
         with reading(self.path):
             return self._dynamic.soname
+
+    @cached_property
+    def machine(self) -> int:
+        """The architecture, `e_machine`."""
+        return int.from_bytes(self.header[18:20], "little")
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it can be started: it is linked to fixed addresses, or names a dynamic linker."""
+        kinds = {segment.kind for segment in self._headers.segments}
+        return self.header[16] == _ET_EXEC or PT_INTERP in kinds
 
     @property
     def dynamic_address(self) -> int | None:

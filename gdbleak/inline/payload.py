@@ -132,9 +132,10 @@ class _Builder:
     def add(self, number: int, hook: Hook) -> None:
         """Append the trampoline of a hook, and the jump to it."""
         if hook.function.allocates:
+            original = self._encoder.here
             moved = self._add_moved(hook)
             start = self._encoder.here
-            self._add_call(number, hook.function, moved.places[0][1])
+            self._add_call(number, hook.function, original)
         else:
             start = self._encoder.here
             self._add_record(number, hook.function, Role.ENTRY)

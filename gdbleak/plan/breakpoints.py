@@ -24,7 +24,7 @@ _RARE = ("pvalloc", "valloc", "memalign", "reallocarray", "aligned_alloc")
 """Functions that hardly any program calls, the rarest first; a prefix may stand before them."""
 
 
-_PASSING = OPERATORS + SIZED_FREES
+PASSING = OPERATORS + SIZED_FREES
 """Functions that need no probes where they do nothing but call a function that has some."""
 
 
@@ -65,12 +65,12 @@ def place_probes(
         ElfError: the file is damaged, or walks through it take too long.
 
     """
-    entries = _find_entries({function.name: function for function in functions}, module, image)
+    entries = find_entries({function.name: function for function in functions}, module, image)
     walk = CodeWalk(image, architecture)
     entries = {
         address: function
         for address, function in entries.items()
-        if function not in _PASSING or not walk.passes_on(address, entries)
+        if function not in PASSING or not walk.passes_on(address, entries)
     }
     is_sized = size_offset is not None
     sized = {f for f in entries.values() if is_sized and _is_plain(f)}
@@ -104,10 +104,16 @@ def place_probes(
     )
 
 
-def _find_entries(
+def find_entries(
     by_name: Mapping[str, AllocatorFunction], module: Module, image: ElfImage
 ) -> dict[int, AllocatorFunction]:
-    """Return the functions that a file defines, by link-time address, each once."""
+    """Return the functions that a file defines, by link-time address, each once.
+
+    Raises:
+        AllocatorError: which function is called will be known only when the program runs.
+        ElfError: a symbol table is damaged.
+
+    """
     entries: dict[int, AllocatorFunction] = {}
     defined = image.find_functions(by_name)
     for name, function in by_name.items():

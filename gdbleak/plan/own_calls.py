@@ -20,7 +20,7 @@ from gdbleak.recording.functions import CACHE_START, THREAD_END, AllocatorFuncti
 from gdbleak.unwinding.code_walk import CodeWalk
 
 LIBRARY = "libc.so.6"
-_SYMBOLS = (
+THREAD_END_SYMBOLS = (
     *("tcache_thread_shutdown", "__malloc_arena_thread_freeres"),
     *("arena_thread_freeres", "tcache_thread_freeres"),
 )
@@ -60,7 +60,7 @@ def find_own_functions(
             calling_targets.add(walk.find_extent(address).start)
     calling_free.difference_update(entries, targets, others)
     if image.soname != LIBRARY:  # in a program, any function may call it
-        named = image.find_functions(_SYMBOLS).values()
+        named = image.find_functions(THREAD_END_SYMBOLS).values()
         calling_free.intersection_update(symbol.address for symbol in named)
     found = dict.fromkeys(calling_targets.difference(entries, targets, others), CACHE_START)
     if len(calling_free) == 1:

@@ -101,14 +101,15 @@ class CodeWalk:
                 found.append(address)
         return found
 
-    def passes_on(self, entry: int, probed: Collection[int]) -> bool:
+    def passes_on(self, entry: int, probed: Collection[int], *, calls: bool = True) -> bool:
         """Return whether every way through a function leads through one of the `probed` ones.
 
-        Such a function, as `operator new` which calls `malloc`, needs no probes of its own.
+        Such a function, as `operator new` which calls `malloc`, needs no probes of its own. Without
+        `calls`, every way has to end in a jump, where the return address is still that of its call.
         """
         ways = WaysOut()
         others = set(probed) - {entry}
-        met = self._follow(entry, others, ways, ends_at_calls=True)
+        met = self._follow(entry, others, ways, ends_at_calls=calls)
         return met and not (ways.returns or ways.returns_of_first_argument or ways.escapes)
 
     def _follow(
@@ -215,14 +216,18 @@ class CodeWalk:
         that of the call.
         """
         if address not in self._extents:
-            self._image.spend(_DECODING_STEPS)
-            try:
-                found = self._unwind_table.find_extent(address)
-            except ElfError:
-                found = None
-            found = found or self._image.find_extent(address)
+            found = self.find_known_extent(address)
             self._extents[address] = found or range(address, address + (1 << 20))
         return self._extents[address]
+
+    def find_known_extent(self, address: int) -> range | None:
+        """Return the same, or None where the file tells nothing."""
+        self._image.spend(_DECODING_STEPS)
+        try:
+            found = self._unwind_table.find_extent(address)
+        except ElfError:
+            found = None
+        return found or self._image.find_extent(address)
 
     def _sweep(self, extent: range) -> list[int]:
         """Return the address of each instruction of a function, one after the other."""

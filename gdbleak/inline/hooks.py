@@ -1,0 +1,280 @@
+"""The plan of the inline probe: which functions get a jump, and what has to be proved of each.
+
+Pure: memory and files are read, and nothing is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from gdbleak.architectures import X86_64
+from gdbleak.architectures.x86_64_moving import ENDBR64, JUMP_BYTES, UnmovableError, read_whole
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
+from gdbleak.elf.file import PAGE_SIZE
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError, InlineRefusedError
+from gdbleak.inline.caves import LEAST_BYTES, find_caves
+from gdbleak.inline.code import ModuleCode
+from gdbleak.inline.exceptions import (
+    find_runtime,
+    find_user_of_operators,
+    is_throwing_operator,
+    is_unknown,
+)
+from gdbleak.inline.model import Cave, Hook, InlinePlan
+from gdbleak.inline.own_code import OwnCode, find_own_code, is_allocator_library
+from gdbleak.plan.allocators import Allocator
+from gdbleak.plan.breakpoints import PASSING, find_entries
+from gdbleak.readable import Readable
+from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.modules import Module, ModuleMap
+
+_LIBC = re.compile(r"libc[.-]")
+_ALIASES = ("", "__libc_", "__")
+"""What stands before the names by which glibc links its own functions."""
+
+
+def plan_inline(
+    allocators: Collection[Allocator],
+    memory: Readable,
+    modules: ModuleMap,
+    images: ImageCache | None = None,
+) -> InlinePlan:
+    """Return how the calls of allocators can be recorded inside a process of x86-64.
+
+    The number of an allocator in the hooks is its place in `allocators`.
+
+    Args:
+        allocators: Those of the process, the one that its calls are bound to first.
+        memory: The memory of the process.
+        modules: All that is mapped there.
+        images: Keeps the files.
+
+    Raises:
+        InlineRefusedError: something about the first of them, or about one that the user named,
+            cannot be proved.
+        AllocatorError: which function is called will be known only when the program runs.
+        ForeignBreakpointError: code in memory differs from its file.
+        ElfError: a file is damaged, or takes too long to look through.
+
+    """
+    planner = _Planner(memory, modules, images or ImageCache())
+    for number, allocator in enumerate(allocators):
+        try:
+            planner.add(number, allocator)
+        except (InlineRefusedError, AllocatorError, ForeignBreakpointError, ElfError) as error:
+            if not planner.hooks or any(map(is_unknown, allocator.functions)):
+                raise
+            planner.notes.append(f"{allocator.name} is not recorded: {error}")
+    return planner.finish()
+
+
+class _Planner:
+    """The hooks of the allocators so far, and the caves that all of them can reach."""
+
+    def __init__(self, memory: Readable, modules: ModuleMap, images: ImageCache) -> None:
+        self._memory = memory
+        self._modules = modules
+        self._images = images
+        self._places: dict[str, tuple[Module, ElfImage]] = {}
+        self._own_code = (0, 0)
+        self._caves: tuple[Cave, ...] = ()
+        self.hooks: list[Hook] = []
+        self.notes: list[str] = []
+
+    def add(self, number: int, allocator: Allocator) -> None:
+        """Plan the hooks of an allocator.
+
+        Raises:
+            InlineRefusedError: it cannot be recorded inline.
+
+        """
+        part = _plan_part(number, allocator, self._memory, self._modules, self._images)
+        if self.hooks and part.own_code.has_calls:
+            raise InlineRefusedError(
+                "its own calls of its functions are not told from the program's, as those of the"
+                " first allocator are"
+            )
+        hooks = [*self.hooks, *part.hooks]
+        if not part.hooks:
+            raise InlineRefusedError("it has no function that could be patched")
+        places = {**self._places, allocator.module.path: (allocator.module, allocator.image)}
+        if not self.hooks:
+            places.update(self._find_places())
+        caves = find_caves(places.values(), [hook.patch for hook in hooks], self._memory)
+        if not caves:
+            raise InlineRefusedError(
+                f"no {LEAST_BYTES:,} unused bytes of executable memory lie near"
+                f" {allocator.module.path}, where the recorder could go"
+            )
+        if not self.hooks:
+            bias, span = allocator.module.bias, part.own_code.span
+            self._own_code = span.start + bias, span.stop + bias
+        self.hooks, self._caves, self._places = hooks, caves, places
+        self.notes += part.notes
+
+    def _find_places(self) -> dict[str, tuple[Module, ElfImage]]:
+        """Return the C library and the program: like the allocator, they are never unmapped."""
+        found: dict[str, tuple[Module, ElfImage]] = {}
+        effort = Effort()
+        for module in self._modules:
+            try:
+                image = module.file and self._images.open(module.file, effort.share())
+            except ElfError:
+                continue
+            if image and (_LIBC.match(module.name) or image.is_program):
+                found[module.path] = module, image
+        return found
+
+    def finish(self) -> InlinePlan:
+        """Return the plan."""
+        return InlinePlan(tuple(self.hooks), self._caves, self._own_code, tuple(self.notes))
+
+
+class _Part(NamedTuple):
+    """What is planned of one allocator."""
+
+    hooks: tuple[Hook, ...]
+    own_code: OwnCode
+    notes: tuple[str, ...]
+
+
+def _plan_part(
+    number: int, allocator: Allocator, memory: Readable, modules: ModuleMap, images: ImageCache
+) -> _Part:
+    module, image = allocator.module, allocator.image
+    if image.machine != X86_64.elf_machine_number:
+        raise InlineRefusedError(f"{module.path} is not a file of x86-64")
+    if any(function.mapping for function in allocator.functions):
+        raise InlineRefusedError(f"the calls of mmap in {module.path} are not recorded inline")
+    by_name = {function.name: function for function in allocator.functions}
+    entries = find_entries(by_name, module, image)
+    code = ModuleCode(image)
+    entries, notes = _choose(entries, code, module, modules, images)
+    hooks = tuple(_iter_hooks(entries, code, number, module, memory))
+    names = {prefix + name for prefix in _ALIASES for name in by_name}
+    own_code = find_own_code(code, entries, names, allocator.is_glibc)
+    return _Part(hooks, own_code, notes)
+
+
+def _choose(
+    entries: Mapping[int, AllocatorFunction],
+    code: ModuleCode,
+    module: Module,
+    modules: ModuleMap,
+    images: ImageCache,
+) -> tuple[dict[int, AllocatorFunction], tuple[str, ...]]:
+    """Return the functions to hook, and what has to be said of the others.
+
+    Raises:
+        InlineRefusedError: exceptions may leave one of them.
+
+    """
+    is_library = is_allocator_library(code.image)
+    runtime = find_runtime(modules, code.image)
+    chosen, thrown = {}, []
+    for address, function in entries.items():
+        # Of a library, its own calls are not recorded, only what is jumped to.
+        by_calls = not is_library and function in PASSING
+        passes = by_calls or not function.allocates
+        if passes and code.walk.passes_on(address, entries, calls=by_calls):
+            continue
+        if is_throwing_operator(function):
+            thrown.append(function)
+        elif runtime and function.allocates and is_unknown(function):
+            raise InlineRefusedError(
+                f"an exception of {runtime} may leave {function.name}, whose calls would be aborted"
+            )
+        else:
+            chosen[address] = function
+    if not (thrown and runtime):
+        return chosen, ()
+    user = find_user_of_operators(modules, module, images) if is_library else module.path
+    if user:
+        raise InlineRefusedError(
+            f"`operator new` of {module.path}, which {user} calls, may throw an exception, which"
+            " would be aborted"
+        )
+    return chosen, (f"`operator new` of {module.path}, which nothing there calls, is not recorded",)
+
+
+def _iter_hooks(
+    entries: Mapping[int, AllocatorFunction],
+    code: ModuleCode,
+    number: int,
+    module: Module,
+    memory: Readable,
+) -> Iterator[Hook]:
+    """Yield the hook of each function, when all of them have proved possible."""
+    covered: dict[int, range] = {}
+    found = []
+    for entry, function in entries.items():
+        try:
+            patch, patched = _find_patch(entry, code)
+        except UnmovableError as error:
+            raise InlineRefusedError(
+                f"{function.name} of {module.path} has no place for a jump: {error}"
+            ) from error
+        extent = code.walk.find_extent(entry)
+        covered.update(dict.fromkeys(range(patch + 1, patch + len(patched)), extent))
+        bias = module.bias
+        found.append(Hook(function, number, entry + bias, patch + bias, patched))
+    for source, target in code.find_branches(covered):
+        function = entries[max(entry for entry in entries if entry <= target)]
+        raise InlineRefusedError(
+            f"{function.name} of {module.path} has no place for a jump: the code at {source:#x}"
+            f" leads to {target:#x} in it"
+        )
+    for hook in found:
+        _compare(hook, code, module, memory)
+    yield from found
+
+
+def _find_patch(entry: int, code: ModuleCode) -> tuple[int, bytes]:
+    """Return where a jump can go in a function, and the whole instructions that it covers.
+
+    Raises:
+        UnmovableError: nowhere.
+
+    """
+    patch = entry + len(ENDBR64) * (code.read(entry, len(ENDBR64)) == ENDBR64)
+    extent = code.walk.find_known_extent(entry)
+    if extent is None:
+        raise UnmovableError("the file does not tell where it ends")
+    if extent.start != entry:
+        raise UnmovableError(f"it begins in the function at {extent.start:#x}")
+    if extent.stop - patch < JUMP_BYTES:
+        raise UnmovableError(f"it has {len(extent)} bytes")
+    if patch % PAGE_SIZE > PAGE_SIZE - JUMP_BYTES:
+        raise UnmovableError("a page ends in its first bytes")
+    patched = b"".join(bytes(found.bytes) for found in read_whole(code.decoder, patch))
+    if patch + len(patched) > extent.stop:
+        raise UnmovableError("its last instruction does not end with it")
+    for place in range(patch + 1, patch + len(patched)):
+        inner = code.image.find_extent(place)
+        if inner and inner.start == place:
+            raise UnmovableError(f"another function begins at {place:#x} in it")
+    return patch, patched
+
+
+def _compare(hook: Hook, code: ModuleCode, module: Module, memory: Readable) -> None:
+    """Prove that a function in memory begins as in its file.
+
+    Raises:
+        InlineRefusedError: it cannot be read.
+        ForeignBreakpointError: it does not.
+
+    """
+    size = hook.patch + len(hook.code) - hook.entry
+    expected = code.read(hook.entry - module.bias, size)
+    found = memory.read(hook.entry, size)
+    if len(found) < size:
+        raise InlineRefusedError(f"the code of {module.path} cannot be read in the process")
+    if found != expected:
+        raise ForeignBreakpointError(
+            f"the code of {hook.function.name} in memory differs from {module.path}",
+            "a debugger or tracer has left a breakpoint there; end it, or restart the process",
+        )

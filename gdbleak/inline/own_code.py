@@ -1,0 +1,145 @@
+"""Where the code of an allocator lies whose own calls of itself are not the program's. Pure.
+
+`realloc` may call `malloc` and `free`, and glibc gives back the cache of a thread that ends. Such a
+call is told by its return address, so all of them have to lie in one range of addresses, and no
+call of the program's, as that of `strdup` in the C library, may lie there. A jump to a function of
+the allocator does not count: there the return address is still that of the call before.
+
+All addresses are link-time ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from gdbleak.elf.image import ElfImage
+from gdbleak.errors import InlineRefusedError
+from gdbleak.inline.code import ModuleCode, Use
+from gdbleak.plan.own_calls import LIBRARY, THREAD_END_SYMBOLS
+from gdbleak.recording.functions import AllocatorFunction
+
+_ALLOCATOR_LIBRARY = re.compile(r"lib(jemalloc|tcmalloc|mimalloc)")
+_OF_MALLOC_C = frozenset(
+    {
+        *("malloc", "calloc", "realloc", "memalign", "aligned_alloc", "valloc", "pvalloc"),
+        *("posix_memalign", "free"),
+    }
+)
+"""What glibc defines in its malloc/malloc.c: between two of them, there is nothing else."""
+
+
+class OwnCode(NamedTuple):
+    """Where an allocator calls itself."""
+
+    span: range
+    has_calls: bool
+    """Whether there is such a call at all."""
+
+
+def is_allocator_library(image: ElfImage) -> bool:
+    """Return whether a file has nothing but an allocator in it."""
+    return bool(_ALLOCATOR_LIBRARY.match(image.soname or ""))
+
+
+def find_own_code(
+    code: ModuleCode,
+    entries: Mapping[int, AllocatorFunction],
+    names: Collection[str],
+    is_glibc: bool,
+) -> OwnCode:
+    """Return where the code of an allocator lies.
+
+    Args:
+        code: The code of its module.
+        entries: The functions that are recorded, by address.
+        names: By which they may be linked.
+        is_glibc: Whether the allocator is that of glibc.
+
+    Raises:
+        InlineRefusedError: one range cannot tell its own calls from the program's.
+        ElfError: the file is damaged.
+
+    """
+    if is_allocator_library(code.image):
+        return OwnCode(code.span, has_calls=True)
+    return _Search(code, entries, names).find(is_glibc)
+
+
+class _Search:
+    def __init__(
+        self, code: ModuleCode, entries: Mapping[int, AllocatorFunction], names: Collection[str]
+    ) -> None:
+        self._code = code
+        self._entries = entries
+        self._uses = code.find_uses(entries, names)
+        self._functions = {self._extent_at(entry) for entry in entries}
+        self._callers = {self._extent_at(use.address) for use in self._uses if use.is_call}
+
+    def _extent_at(self, address: int) -> range:
+        known = self._code.walk.find_known_extent(address)
+        return known or range(address, address + 1)
+
+    def find(self, is_glibc: bool) -> OwnCode:
+        core = range(0)
+        if is_glibc:
+            inside = [a for a, function in self._entries.items() if function.name in _OF_MALLOC_C]
+            core = _hull(map(self._extent_at, inside))
+            own = self._find_others_of_glibc()
+        else:
+            own = self._find_reachable()
+        own |= self._callers & self._functions
+        own |= {caller for caller in self._callers if _is_within(caller, core)}
+        # The larger range also has in it what may call by a pointer.
+        for span in (_hull({core, *own, *self._functions}), _hull({core, *own})):
+            others = [c for c in self._callers - own if c.start < span.stop and c.stop > span.start]
+            if not others:
+                return OwnCode(span, has_calls=bool(own))
+        raise InlineRefusedError(
+            f"{self._code.image.path}: the allocator's calls of its own functions cannot be told"
+            f" from those of the function at {min(c.start for c in others):#x}"
+        )
+
+    def _find_others_of_glibc(self) -> set[range]:
+        """Return further functions of glibc's malloc.c that call or jump to those recorded."""
+        if self._code.image.soname != LIBRARY:
+            symbols = self._code.image.find_functions(THREAD_END_SYMBOLS).values()
+            return {self._extent_at(symbol.address) for symbol in symbols}
+        # All else in the library goes through the linkage table.
+        found = {self._extent_at(use.address) for use in self._uses if not use.is_linked}
+        jumping = self._find_jumping(self._uses, found)
+        while jumping:  # what calls these is called back by what they jump to
+            uses = self._code.find_uses(jumping, ())
+            more = {self._extent_at(use.address) for use in uses} - found
+            self._callers |= {self._extent_at(use.address) for use in uses if use.is_call}
+            found |= more
+            jumping = self._find_jumping(uses, more)
+        return found
+
+    def _find_jumping(self, uses: Iterable[Use], among: set[range]) -> set[int]:
+        """Return where those functions begin that are not recorded, and end in such a jump."""
+        jumping = {self._extent_at(use.address) for use in uses if not use.is_call}
+        return {function.start for function in jumping & among} - self._entries.keys()
+
+    def _find_reachable(self) -> set[range]:
+        """Return the functions that call those recorded, and that these call in their turn."""
+        seen: set[range] = set()
+        todo = list(self._functions)
+        while todo:
+            function = todo.pop()
+            if function not in seen:
+                seen.add(function)
+                todo += self._code.find_called(function)
+        return seen & self._callers
+
+
+def _hull(spans: Iterable[range]) -> range:
+    known = [span for span in spans if span]
+    if not known:
+        return range(0)
+    return range(min(span.start for span in known), max(span.stop for span in known))
+
+
+def _is_within(inner: range, outer: range) -> bool:
+    return outer.start <= inner.start and inner.stop <= outer.stop
