@@ -18,6 +18,8 @@ class Role(str, Enum):
     """A function returns, and its result is known."""
     ESCAPE = "escape"
     """A function is left for somewhere unknown: it is not seen to return."""
+    CALL = "call"
+    """A call has handed out a block, and was seen whole, from inside the target."""
 
 
 @dataclass(frozen=True)
