@@ -194,6 +194,4 @@ class _Builder:
         jump = Encoder(hook.patch)
         jump.jump(start)
         twins = tuple(pair for pair in moved.places if pair[0] != hook.patch)
-        self.jumps.append(
-            Jump(hook.patch, hook.code, jump.code + hook.code[JUMP_BYTES:], twins)
-        )
+        self.jumps.append(Jump(hook.patch, hook.code, jump.code + hook.code[JUMP_BYTES:], twins))
