@@ -105,6 +105,7 @@ class Injection:
             NoSuchProcessError: the process has ended.
 
         """
+        self._check_lives()
         if not find_unfiltered(self.pid):
             raise InjectionError(
                 f"every thread of process {self.pid} is under a seccomp filter, which may kill it"
@@ -228,8 +229,7 @@ class Injection:
                 self.threads = outcome.threads
             if outcome.failed is None:
                 return outcome
-            if start_of_living(self.pid) != self._started:
-                raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
+            self._check_lives()
             if outcome.failed not in _PASSING or tries == TRIES:
                 break
             time.sleep(_PAUSE_S)
@@ -248,14 +248,17 @@ class Injection:
         """
         deadline_s = time.monotonic() + MAP_S
         while not self.ring.read_mapped() & DONE:
-            if start_of_living(self.pid) != self._started:
-                raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
+            self._check_lives()
             if time.monotonic() > deadline_s:
                 raise InjectionError(
                     f"process {self.pid} did not get {self.implant.ring.size >> 20} MB of memory"
                     " for the recorder"
                 )
             time.sleep(0.001)
+
+    def _check_lives(self) -> None:
+        if self._started is None or start_of_living(self.pid) != self._started:
+            raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
 
     def _note(self, step: str) -> None:
         if self._journal:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from gdbleak.debugger.program import find_gdb
+from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
@@ -20,8 +21,11 @@ from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import find_allocators
 from gdbleak.safety.journal import Journal
+from gdbleak.safety.journals import open_inline_journal
+from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import Memory, read_mappings
+from gdbleak.target.process import inspect
 
 UNIT_BITS = 12
 MAX_PAUSE_S = 5.0
@@ -40,32 +44,43 @@ def implant_for(pid: int) -> Implant:
     return Implant(image, cave, ring)
 
 
+def journal_for(pid: int, implant: Implant) -> Journal:
+    """Write the journal of a trace that puts something into a process."""
+    with ImageCache() as images, LiveProcess(pid, images) as process:
+        modules = [each for each in process.read_modules() if each.path == implant.cave.path]
+        scratch = read_scratch(pid, process)
+    return open_inline_journal(inspect(pid), modules, implant.to_json(), scratch)
+
+
 @contextmanager
-def visitor_in(folder: Path) -> Iterator[GdbVisitor]:
+def visitor_in(folder: Path, gdb: GdbProgram | None = None) -> Iterator[GdbVisitor]:
     """Return a GDB that is ready to visit processes."""
     folder.mkdir(exist_ok=True)
-    with GdbVisitor(find_gdb(), folder, MAX_PAUSE_S) as visitor:
+    with GdbVisitor(gdb or find_gdb(), folder, MAX_PAUSE_S) as visitor:
         visitor.launch()
         yield visitor
 
 
 @contextmanager
 def injection_into(
-    pid: int, visitor: GdbVisitor | Cut, journal: Journal | None = None
+    pid: int,
+    visitor: GdbVisitor | Cut,
+    implant: Implant | None = None,
+    journal: Journal | None = None,
 ) -> Iterator[Injection]:
-    """Return an injection of what suits a process."""
-    implant = implant_for(pid)
+    """Return an injection of something into a process, or of what suits it."""
+    implant = implant or implant_for(pid)
     image, cave, ring = implant.image, implant.cave, implant.ring
     with Injection(pid, image, cave, ring, visitor, journal) as injection:
         yield injection
 
 
-def enter(injection: Injection) -> None:
+def enter(injection: Injection, on: bool = True) -> None:
     """Put the recorder into the process, and switch it on."""
     injection.map_ring()
     injection.arm(SETTINGS)
     injection.divert()
-    injection.switch(on=True)
+    injection.switch(on)
 
 
 def assert_nothing_left(pid: int, implant: Implant) -> None:
@@ -77,21 +92,30 @@ def assert_nothing_left(pid: int, implant: Implant) -> None:
 
 
 class Cut:
-    """A visitor that is killed before a step, counted over all visits."""
+    """A visitor whose GDB is killed while it holds the process, before one of all its steps."""
 
-    def __init__(
-        self, visitor: GdbVisitor, steps: int, then: Callable[[], None] = lambda: None
-    ) -> None:
-        """Take a visitor, and how many steps it may do."""
+    def __init__(self, visitor: GdbVisitor, place: int) -> None:
+        """Take a visitor whose GDB is mortal, and the number of the step."""
         self._visitor = visitor
-        self._left = steps
-        self._then = then
+        self._left = place
         self.was_cut = False
 
     def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
-        """Do those steps that are left, then kill GDB while it holds the process."""
-        if self.was_cut or len(steps) < self._left:
-            self._left -= len(steps)
-            return self._visitor.visit(pid, steps)
-        self.was_cut = True
-        return self._visitor.visit(pid, [*steps[: self._left], {"do": "die"}])
+        """Do the steps up to that one."""
+        if not self.was_cut and len(steps) > self._left:
+            self.was_cut = True
+            self._visitor.visit(pid, [*steps[: self._left], {"do": "die"}])
+            raise AssertionError("GDB has survived that")
+        self._left -= len(steps)
+        return self._visitor.visit(pid, steps)
+
+
+def mortal_gdb(folder: Path) -> GdbProgram:
+    """Return a GDB that knows how to die in the midst of a visit."""
+    gdb, script, death = find_gdb(), folder / "mortal-gdb", folder / "death.py"
+    death.write_text(
+        "import os, signal\nVisit.do_die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    script.write_text(f'#!/bin/sh\nexec {gdb.path} "$@" -x {death}\n')
+    script.chmod(0o700)
+    return replace(gdb, path=str(script))

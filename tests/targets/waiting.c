@@ -3,7 +3,8 @@
  *     waiting KIND...    a thread of each kind: read, futex, timed, sleep, poll, epoll, pause, hot,
  *                        signals, churn
  *
- * "wake" ends them, and is answered with a line for each, "KIND RESULT", in their order. The result
+ * "fork" starts a child that allocates, and is answered with its PID; "exec PROGRAM" runs another
+ * program. "wake" ends the threads, and is answered with a line for each, "KIND RESULT", in their order. The result
  * of one that waits is how often its call came back by itself (only epoll's may), or "wrong" if it
  * did not end as it should. That of one that is busy is how much it has done.
  */
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -232,7 +234,7 @@ int main(int count, char **kinds)
 {
     struct waiter *all = calloc((size_t)count, sizeof *all);
     struct sigaction action = {.sa_handler = tick, .sa_flags = SA_ONSTACK | SA_RESTART};
-    char command[64];
+    char command[256], program[256];
 
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     sigaction(SIGUSR1, &action, NULL);
@@ -249,6 +251,7 @@ int main(int count, char **kinds)
             pid_t child = fork();
 
             if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 for (;;) {
                     struct timespec moment = {0, 1000000};
 
@@ -258,6 +261,10 @@ int main(int count, char **kinds)
             }
             printf("%d\n", child);
             continue;
+        }
+        if (sscanf(command, "exec %200s", program) == 1) {
+            execl(program, program, (char *)NULL);
+            return EXIT_FAILURE;
         }
         pthread_mutex_lock(&lock);
         is_called = 1;
