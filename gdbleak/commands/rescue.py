@@ -7,7 +7,7 @@ import sys
 
 from gdbleak.bounds import Bounds
 from gdbleak.commands.arguments import within
-from gdbleak.safety.rescue import rescue
+from gdbleak.injection.rescue import rescue
 from gdbleak.text.lines import printable
 
 
@@ -16,8 +16,8 @@ class Rescue:
 
     summary = "repair what a killed trace has left in a process"
     description = (
-        "Every trace keeps a journal while breakpoints are in a process. When gdbleak, gdb and "
-        "the guard were all killed, this takes the breakpoints out again, after proving that it "
+        "Every trace keeps a journal while breakpoints or a recorder are in a process. When "
+        "gdbleak, gdb and the guard were killed, this takes them out again, after proving that it "
         "is the same process and the same library, and continues a process that was left stopped. "
         "The exit status is 1 when something is left that needs a person."
     )

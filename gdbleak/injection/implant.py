@@ -19,8 +19,9 @@ class Implant:
 
     @property
     def original(self) -> bytes:
-        """What stands in the cave without the image, as long as that is."""
-        return self.cave.original[: len(self.image.code)]
+        """What stands where the image goes, without it."""
+        start = self.image.address - self.cave.address
+        return self.cave.original[start : start + len(self.image.code)]
 
     @property
     def kept_words(self) -> tuple[int, int]:
@@ -28,8 +29,8 @@ class Implant:
         start = self.image.resume - self.image.address
         return start, start + 2 * WORD_BYTES
 
-    def is_in_cave(self, data: bytes) -> bool:
-        """Whether what stands in the cave is the image, or a part of it that was just written."""
+    def is_image(self, data: bytes) -> bool:
+        """Whether what stands there is the image, or a part of it that was just written."""
         start, end = self.kept_words
         return len(data) == len(self.original) and all(
             is_one_of(data[part], self.image.code[part], self.original[part])

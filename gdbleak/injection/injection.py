@@ -105,6 +105,7 @@ class Injection:
             NoSuchProcessError: the process has ended.
 
         """
+        self._check_lives()
         if not find_unfiltered(self.pid):
             raise InjectionError(
                 f"every thread of process {self.pid} is under a seccomp filter, which may kill it"
@@ -176,9 +177,9 @@ class Injection:
 
     def _steps_to_map(self) -> list[Step]:
         implant, image = self.implant, self.implant.image
-        place, code = implant.cave.address, [code_range(image)]
+        place, code = implant.image.address, [code_range(image)]
         stands = self.memory.read(place, len(image.code))
-        if implant.is_in_cave(stands):  # written by a visit that found no thread to send there
+        if implant.is_image(stands):  # written by a visit that found no thread to send there
             steps = [expect(place, stands, implant.kept_words)]
         else:
             steps = [expect(place, implant.original)]
@@ -201,7 +202,7 @@ class Injection:
     def _steps_to_divert(self) -> list[Step]:
         implant, jumps = self.implant, self.implant.image.jumps
         return [
-            expect(implant.cave.address, implant.image.code, implant.kept_words),
+            expect(implant.image.address, implant.image.code, implant.kept_words),
             *self._expect_originals(),
             # What a signal has interrupted there would go on in the midst of a jump.
             expect_absent([], [inside(jump) for jump in jumps], self._restorers),
@@ -228,8 +229,7 @@ class Injection:
                 self.threads = outcome.threads
             if outcome.failed is None:
                 return outcome
-            if start_of_living(self.pid) != self._started:
-                raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
+            self._check_lives()
             if outcome.failed not in _PASSING or tries == TRIES:
                 break
             time.sleep(_PAUSE_S)
@@ -248,14 +248,17 @@ class Injection:
         """
         deadline_s = time.monotonic() + MAP_S
         while not self.ring.read_mapped() & DONE:
-            if start_of_living(self.pid) != self._started:
-                raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
+            self._check_lives()
             if time.monotonic() > deadline_s:
                 raise InjectionError(
                     f"process {self.pid} did not get {self.implant.ring.size >> 20} MB of memory"
                     " for the recorder"
                 )
             time.sleep(0.001)
+
+    def _check_lives(self) -> None:
+        if self._started is None or start_of_living(self.pid) != self._started:
+            raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
 
     def _note(self, step: str) -> None:
         if self._journal:

@@ -61,11 +61,11 @@ def read_remains(pid: int, implant: Implant, memory: Memory) -> Remains:
             jumps.append((jump, data))
         else:
             strange.append(jump.address)
-    cave: bytes | None = memory.read(implant.cave.address, len(implant.original))
+    cave: bytes | None = memory.read(implant.image.address, len(implant.original))
     if cave == implant.original or len(cave or b"") < len(implant.original):
         cave = None
-    elif not implant.is_in_cave(cave or b""):
-        strange.append(implant.cave.address)
+    elif not implant.is_image(cave or b""):
+        strange.append(implant.image.address)
         cave = None
     # Without the code that maps it nobody has mapped it.
     has_code = cave is not None or bool(jumps)

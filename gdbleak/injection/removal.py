@@ -162,7 +162,7 @@ class _Process:
         implant, image = self._implant, self._implant.image
         steps = [expect(jump.address, data) for jump, data in remains.jumps]
         if remains.cave is not None:
-            steps.append(expect(implant.cave.address, remains.cave, implant.kept_words))
+            steps.append(expect(implant.image.address, remains.cave, implant.kept_words))
         steps += [write(jump.address, jump.original) for jump, _ in remains.jumps]
         if remains.cave is None or remains.strange:
             # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
@@ -173,7 +173,7 @@ class _Process:
             return [*steps, hijack(image.unmap_ring, image, self._avoid())]
         if remains.ring is At.NOTHING:
             steps.append(expect_unmapped(implant.ring))
-        return [*steps, write(implant.cave.address, implant.original)]
+        return [*steps, write(implant.image.address, implant.original)]
 
     def _avoid(self) -> Sequence[int]:
         """Return the threads that had better not make system calls, if there are others."""

@@ -74,15 +74,40 @@ def iter_journals() -> Iterator[Journal | Path]:
 def open_journal(
     target: Target, modules: Iterable[Module], probes: tuple[Probe, ...], scratch: Scratch
 ) -> Journal:
-    """Write the journal of a trace that is about to begin.
+    """Write the journal of a trace that is about to set breakpoints.
 
     Raises:
         OpenJournalError: an earlier trace of this process has left one, or one is under way.
         WriteError: it cannot be written.
 
     """
-    check_journal(target.pid)
-    plan: dict[str, Any] = {
+    return _write(_describe(target, modules, probes, scratch))
+
+
+def open_inline_journal(
+    target: Target, modules: Iterable[Module], implant: dict[str, Any], scratch: Scratch
+) -> Journal:
+    """Write the journal of a trace that is about to put a recorder into a process.
+
+    Args:
+        target: The process.
+        modules: Those that are written into.
+        implant: What is put in, as `Implant.to_json` tells it.
+        scratch: Tells which program it runs.
+
+    Raises:
+        OpenJournalError: an earlier trace of this process has left one, or one is under way.
+        WriteError: it cannot be written.
+
+    """
+    return _write({**_describe(target, modules, (), scratch), "inline": implant})
+
+
+def _describe(
+    target: Target, modules: Iterable[Module], probes: tuple[Probe, ...], scratch: Scratch
+) -> dict[str, Any]:
+    """Return the plan that a journal begins with."""
+    return {
         "version": 1,
         "pid": target.pid,
         "started": start_of_living(target.pid),
@@ -101,7 +126,13 @@ def open_journal(
         ],
         "scratch": scratch.to_json(),
     }
-    path = journal_path(target.pid)
+
+
+def _write(plan: dict[str, Any]) -> Journal:
+    """Write a new journal."""
+    pid = plan["pid"]
+    check_journal(pid)
+    path = journal_path(pid)
     draft = path.with_suffix(f".{os.getpid()}")
     try:
         with open(draft, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -110,7 +141,7 @@ def open_journal(
             os.fsync(file.fileno())
         os.link(draft, path)  # all of it at once, and never over another
     except FileExistsError as error:
-        raise _occupied(target.pid, "another trace of it has just begun") from error
+        raise _occupied(pid, "another trace of it has just begun") from error
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}", _CURE) from error
     finally:

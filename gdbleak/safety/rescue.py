@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,23 @@ class Rescue:
     """False when something is left that needs a person."""
 
 
-def rescue(pid: int | None = None) -> list[Rescue]:
+TakeOut = Callable[[Journal, str], Rescue]
+"""Repairs a process that a recorder was put into; gets its journal, and how to name it."""
+
+
+def rescue(take_out: TakeOut, pid: int | None = None) -> list[Rescue]:
     """Repair the processes that journals name, or the one with a PID.
+
+    Args:
+        take_out: Takes a recorder out of a process, which takes a GDB.
+        pid: Of the only process to look at, or None.
 
     Raises:
         WriteError: the folder of journals cannot be trusted.
 
     """
     found = [
-        _rescue(journal) if isinstance(journal, Journal) else _point_at(journal)
+        _rescue(journal, take_out) if isinstance(journal, Journal) else _point_at(journal)
         for journal in iter_journals()
         if pid is None or journal_path(pid) == getattr(journal, "path", journal)
     ]
@@ -51,9 +60,11 @@ def _point_at(path: Path) -> Rescue:
     )
 
 
-def _rescue(journal: Journal) -> Rescue:
+def _rescue(journal: Journal, take_out: TakeOut) -> Rescue:
     plan = journal.plan
     pid, name = plan["pid"], f"process {plan['pid']} ({plan['command']})"
+    if "inline" in plan and not controller_lives(journal):
+        return take_out(journal, name)  # there may be copies of it even when that has ended
     if plan["started"] is None or start_of_living(pid) != plan["started"]:
         journal.path.unlink()
         return Rescue(f"{name} has ended: nothing to repair")
@@ -78,12 +89,12 @@ def _rescue(journal: Journal) -> Rescue:
 
 def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     plan = journal.plan
-    if not _is_same_program(plan):
+    if not is_same_program(plan):
         journal.path.unlink()
         return Rescue(f"{name} runs another program by now: nothing to repair")
     found = sum(1 for _ in iter_changes(memory, plan))
     for module in plan["modules"] if found else ():
-        if not _is_same_module(plan["pid"], module):
+        if not is_same_module(plan["pid"], module):
             return Rescue(
                 f"{name} has another file mapped where {module['path']} was: left alone", ok=False
             )
@@ -101,7 +112,7 @@ def _repair(memory: int, journal: Journal, name: str) -> Rescue:
     return Rescue(f"{name}: {', '.join(said) or 'it is as it was, nothing to repair'}")
 
 
-def _is_same_program(plan: dict[str, Any]) -> bool:
+def is_same_program(plan: dict[str, Any]) -> bool:
     """Whether the process has called no exec: that lays out its memory anew."""
     try:
         with Memory(plan["pid"]) as memory:
@@ -111,7 +122,7 @@ def _is_same_program(plan: dict[str, Any]) -> bool:
     return all(now[key] == plan["scratch"][key] for key in ("address", "program"))
 
 
-def _is_same_module(pid: int, module: dict[str, Any]) -> bool:
+def is_same_module(pid: int, module: dict[str, Any]) -> bool:
     """Whether a file whose code the breakpoints are in is still mapped there."""
     with Memory(pid) as memory:
         header = memory.read(module["start"], HEADER_SIZE)

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from gdbleak.injection.rescue import rescue
 from gdbleak.safety.journals import journal_path
 from gdbleak.safety.repair import start_of_living
-from gdbleak.safety.rescue import rescue
 from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.proc import Memory
 

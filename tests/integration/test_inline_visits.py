@@ -1,0 +1,202 @@
+"""The recorder comes into a process and goes, and the process notices nothing of it."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import replace
+
+import pytest
+from support.inline import (
+    assert_nothing_left,
+    enter,
+    implant_for,
+    injection_into,
+    visitor_in,
+)
+from support.processes import TRACER, assert_as_found, wait_until
+
+from gdbleak.errors import InjectionError, NoSuchProcessError
+from gdbleak.injection.removal import Removal
+from gdbleak.injection.steps import expect, tell_registers, write
+from gdbleak.injection.thread_facts import find_thread_facts
+from gdbleak.inline.ring import DONE, WIPED
+from gdbleak.target.proc import list_threads, read_mappings
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+WAITING = ("read", "futex", "timed", "sleep", "poll", "epoll", "pause")
+BUSY = ("hot", "signals", "churn")
+CYCLES = 3
+
+
+@pytest.fixture
+def visitor(tmp_path):
+    with visitor_in(tmp_path / "visits") as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def start(build_target, start_target):
+    """Return a function that starts threads of some kinds."""
+    return lambda *kinds: start_target(build_target("waiting.c"), *kinds)
+
+
+def wake(target, kinds):
+    """End what the threads do; return what each has made of its time."""
+    target.tell("wake")
+    results = [target.lines.next().split() for _ in kinds]
+    assert [kind for kind, _ in results] == [*kinds]
+    assert "wrong" not in {result for _, result in results}, results
+    return [int(result) for _, result in results]
+
+
+def cycle(target, visitor):
+    """Put the recorder in, have it record, and take it out; return how often GDB has attached."""
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        entered = len(injection.pauses_ms)
+        removal = injection.remove()
+        assert removal.ok, removal.left
+        assert_nothing_left(target.pid, injection.implant)
+        return entered + removal.attaches
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [*((kind,) for kind in (*WAITING, *BUSY)), (), WAITING, BUSY, (*WAITING, *BUSY), BUSY * 5],
+    ids=lambda kinds: f"{len(kinds)} {'-'.join(kinds[:3])}",
+)
+def test_threads_notice_nothing(start, visitor, kinds):
+    target = start(*kinds)
+
+    attaches = sum(cycle(target, visitor) for _ in range(CYCLES))
+
+    assert attaches >= 4 * CYCLES
+    for kind, result in zip(kinds, wake(target, kinds)):
+        if kind in BUSY:
+            assert result > 0
+        else:  # an attach interrupts the wait for an event; the kernel repeats all others
+            assert result <= (attaches if kind == "epoll" else 0)
+
+
+def test_calls_are_recorded_from_the_switch_on(start, visitor):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection, on=False)
+        assert injection.ring.read_mapped() == DONE + WIPED
+        assert injection.ring.read_tickets() == 0
+        injection.switch(on=True)
+        wait_until(injection.ring.read_tickets, "calls had been recorded")
+        assert injection.remove().ok
+
+
+def test_steps_end_with_the_first_that_fails(start, visitor):
+    target = start("pause")
+    place = read_mappings(target.pid)[0].start
+    elf, other, never = expect(place, b"\x7fELF"), expect(place, b"none"), write(place, b"never")
+    outcome = visitor.visit(target.pid, [tell_registers(), elf, other, never])
+    assert (outcome.done, outcome.failed, outcome.why) == (
+        2,
+        "expect",
+        f"other bytes stand at {place:#x}",
+    )
+    assert {thread.id for thread in outcome.threads} == {*list_threads(target.pid)}
+    assert all(thread.fs_base and thread.call >= 0 for thread in outcome.threads)
+
+
+def test_facts_of_threads(start, visitor):
+    target = start(*WAITING)
+    outcome = visitor.visit(target.pid, [tell_registers()])
+    mappings = read_mappings(target.pid)
+    with injection_into(target.pid, visitor) as injection:
+        facts = find_thread_facts(target.pid, outcome.threads, mappings, injection.memory)
+        alone = [thread for thread in outcome.threads if thread.id == target.pid]
+        none = find_thread_facts(target.pid, alone, mappings, injection.memory)
+
+    [stack] = [each for each in mappings if each.path == "[stack]"]
+    assert facts.main_stack == none.main_stack == (stack.start, stack.end)
+    assert facts.stack_block
+    assert facts.thread_id
+    assert (none.stack_block, none.thread_id) == (0, 0)
+
+
+def test_children_that_live_on_are_repaired_too(start, visitor):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        children = [int(target.ask("fork")) for _ in range(2)]
+        removal = injection.remove()
+
+        assert (removal.ok, removal.children) == (True, 2)
+        for child in children:
+            assert_nothing_left(child, injection.implant)
+            assert_as_found(child)
+
+
+def test_a_process_that_ends(start, visitor):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        target.process.kill()
+        target.process.wait()
+        assert injection.remove() == Removal(0, (), ())
+        with pytest.raises(NoSuchProcessError):
+            injection.map_ring()
+
+
+def test_a_process_that_runs_another_program(start, visitor, build_target):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        assert target.ask(f"exec {build_target('puppet.c')}") == "ready"
+        assert injection.remove() == Removal(0, (), ())
+    assert target.ask("leak 3") == "leaked"
+
+
+def test_code_that_is_not_that_of_the_file(start, visitor):
+    target = start("hot")
+    implant = implant_for(target.pid)
+    other = bytes(byte ^ 1 for byte in implant.cave.original)
+    with injection_into(
+        target.pid, visitor, replace(implant, cave=replace(implant.cave, original=other))
+    ) as injection:
+        with pytest.raises(InjectionError, match="other bytes stand at"):
+            injection.map_ring()
+        assert len(injection.pauses_ms) == 1
+    assert_nothing_left(target.pid, implant)
+
+
+def test_a_place_that_is_taken(start, visitor):
+    target = start("hot")
+    implant = implant_for(target.pid)
+    taken = next(each.start for each in read_mappings(target.pid) if each.path == "[stack]")
+    other = replace(implant, ring=replace(implant.ring, address=taken))
+    with (
+        injection_into(target.pid, visitor, other) as injection,
+        pytest.raises(InjectionError, match="there is memory at"),
+    ):
+        injection.map_ring()
+    assert_nothing_left(target.pid, implant)
+
+
+def test_a_process_that_gets_no_memory(start, visitor):
+    target = start("hot")
+    resource.prlimit(target.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+    with injection_into(target.pid, visitor) as injection:
+        with pytest.raises(InjectionError, match="did not get"):
+            injection.map_ring()
+        assert_nothing_left(target.pid, injection.implant)
+
+
+def test_another_debugger(start, visitor, start_target):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        tracer = start_target(*TRACER, str(target.pid))
+        removal = injection.remove(patience_s=0.2)
+        assert (removal.ok, removal.attaches > 1) == (False, True)
+        assert f"process {tracer.pid} traces it" in removal.left[0]
+
+        tracer.end()
+        assert injection.remove().ok
+        assert_nothing_left(target.pid, injection.implant)
