@@ -10,6 +10,7 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.verdicts.facts import Growth, Story
 from gdbleak.verdicts.sampling import Sample
+from gdbleak.verdicts.survival import Ages
 from gdbleak.verdicts.turnover import NO_ROOM, Came, Room
 
 ENOUGH = 10
@@ -32,7 +33,7 @@ class Tally:
     older_count: int = 0
     size: int = 0
     """Bytes of all blocks of the window together."""
-    freed_ages: array[int] = field(default_factory=lambda: array("q"))
+    freed_ages: Ages = field(default_factory=Ages)
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
     births: Series = field(default_factory=Series)
@@ -61,7 +62,10 @@ class Tally:
         alive = freed_ns is None
         age_ns = (freed_ns or self.span.end_ns) - block.born_ns
         if not block.is_older and not (block.is_last and alive):
-            (self.alive_ages if alive else self.freed_ages).append(age_ns)
+            if alive:
+                self.alive_ages.append(age_ns)
+            else:
+                self.freed_ages.add(age_ns)
             self.size += block.size or block.allocated_bytes
         elif block.is_older and alive:
             self.older_count += 1
@@ -116,7 +120,7 @@ class Tally:
         self.older_bytes += other.older_bytes
         self.older_count += other.older_count
         self.size += other.size
-        self.freed_ages += other.freed_ages
+        self.freed_ages.merge(other.freed_ages)
         self.alive_ages += other.alive_ages
         self.bytes.merge(other.bytes)
         self.births.merge(other.births)

@@ -17,7 +17,7 @@ from gdbleak.ledger.blocks import LAST_SHARE
 from gdbleak.recording.events import Turn
 from gdbleak.recording.rate import Rate
 from gdbleak.report.model import Estimate, Sampling
-from gdbleak.verdicts.survival import survival
+from gdbleak.verdicts.survival import AnyAges, survival
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
@@ -30,7 +30,7 @@ _LAST_TOO = 1 / (1 - LAST_SHARE)
 class Sample:
     """What was recorded of a site in bursts."""
 
-    freed: Sequence[int]
+    freed: AnyAges
     """Ages in nanoseconds at which blocks were freed, or found to be."""
     alive: Sequence[int]
     """Ages in nanoseconds of the others, but for the last of each burst."""
