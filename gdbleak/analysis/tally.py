@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.recording.events import Alike, Folded
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.verdicts.facts import Growth, Story
 from gdbleak.verdicts.sampling import Sample
@@ -80,6 +81,26 @@ class Tally:
         self._follow(block, growth)
         if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
             self._add_resized(block, growth)
+
+    def add_folded(self, folded: Folded, groups: Iterable[Alike]) -> None:
+        """Add blocks that were handed out and freed within a moment.
+
+        Args:
+            folded: When that was.
+            groups: Those of its groups that count.
+
+        """
+        blocks = 0
+        for _, age_ns, count, size in groups:
+            blocks += count
+            self.freed_ages.add_many(age_ns, count)
+            self.allocated_bytes += size
+            self.size += size
+        self.allocated_count += blocks
+        self.freed_count += blocks
+        for part, count in self.span.spread(folded.from_ns, folded.to_ns, blocks):
+            self.births.add(part, count)
+            self.deaths.add(part, count)
 
     def _follow(self, block: Block, growth: Series | None) -> None:
         """Add when the block came, grew and went."""
