@@ -33,13 +33,13 @@ def assemble(
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
         window=_describe_window(recording, collected, estimates.sampling),
-        memory=_explain_memory(recording, collected.ledger, sites, estimates.sampling is not None),
+        memory=_explain_memory(recording, collected.ledger, sites, bool(estimates.of_sites)),
         verification=end.verification,
         sites=sites,
         notes=tuple(iter_notes(recording, collected)),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
-        outlook=look_ahead(sites, head.limit),
+        outlook=look_ahead(sites, head.limit, estimates.by_address),
     )
 
 

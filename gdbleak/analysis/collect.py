@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbleak.analysis.allocator_mappings import AllocatorMappings
-from gdbleak.analysis.grouping import Key, part_of
+from gdbleak.analysis.grouping import Key, name_part, part_of
 from gdbleak.analysis.images import Images
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.tally import Tally
@@ -15,13 +15,17 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.end import UNFINISHED
-from gdbleak.recording.events import Hit, Resident, Turn
+from gdbleak.recording.events import Alike, Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.probes import Role
 from gdbleak.recording.reader import Recording
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
 from gdbleak.unwinding.known_stacks import CallStack
 from gdbleak.unwinding.stacks import Unwinder
 from gdbleak.verdicts.turnover import UNKNOWN, size_class
+
+MOST_SHARED = 1 << 16
+"""Of so many raw stacks it is kept which call stack each is; then all of that is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def collect(
         adder.resize,
         adder.free_older,
         ignore if adder.leaves_out else adder.admit,
+        recording.zeros,
     )
     called: set[int] = set()
     turns = []
@@ -81,6 +86,9 @@ def collect(
             turns.append(event)
         elif isinstance(event, Resident):
             resident.append(event)
+        elif isinstance(event, Folded):
+            called.add(event.probe)
+            adder.add_folded(event)
     ledger = replay.ledger
     ledger.close()
     for block in ledger.survivors:
@@ -127,6 +135,9 @@ class _Adder:
         self._stacks: list[CallStack] = []
         self._numbers: dict[CallStack, int] = {}
         """What blocks know their call stacks by."""
+        self._shared: dict[int, int] = {}
+        """The same by the position of a stack, where several blocks may have it."""
+        self._shares = any(probe.role is Role.CALL for probe in recording.head.probes)
         self._tallies: dict[tuple[int, str, str], Tally] = {}
         """By number of the call stack, kind and part: see `Key`."""
         self._recording = recording
@@ -136,6 +147,7 @@ class _Adder:
         self._older_ns = options.older_ms * 1e6
         self._by = options.by
         self._span = span
+        self._zeros = recording.zeros
         self._unwinder = Unwinder(modules, images.open, options.max_frames)
         self._own_mappings = AllocatorMappings(recording, modules, images.open)
 
@@ -149,13 +161,27 @@ class _Adder:
 
     def admit(self, block: Block) -> None:
         """Unwind the stack of a new block: it takes least time right after it was read."""
-        stack, registers = self._recording.stack(block.stack)
+        block.stack = self._find_number(block.stack)
+
+    def _find_number(self, position: int) -> int:
+        """Return the number of the call stack whose raw stack is at a position."""
+        number = self._shared.get(position)
+        if number is None:
+            number = self._unwind(position)
+            if self._shares:
+                if len(self._shared) == MOST_SHARED:
+                    self._shared.clear()
+                self._shared[position] = number
+        return number
+
+    def _unwind(self, position: int) -> int:
+        stack, registers = self._recording.stack(position)
         call_stack = self._unwinder.unwind(stack, registers["rsp"], registers)
         number = self._numbers.get(call_stack)
         if number is None:
             number = self._numbers[call_stack] = len(self._stacks)
             self._stacks.append(call_stack)
-        block.stack = number
+        return number
 
     def resize(self, block: Block, by: int, time_ns: int) -> None:
         """Keep by how much a block grew until it is known whether it counts."""
@@ -172,16 +198,32 @@ class _Adder:
         """Add a block to its call stack, if the report is about blocks of its size."""
         growth = self._growth.pop(id(block), None) if self._growth else None
         if self.leaves_out:
-            if block.size < self._min_size:
-                return
-            if self._max_size is not None and block.size > self._max_size:
+            if not self._counts(block.size):
                 return
             self.admit(block)
         if block.kind != HEAP and self._own_mappings.include(self._stacks[block.stack]):
             return
         part = part_of(block, self._by) if self._by != "stack" else ""
-        key = block.stack, block.kind, part
+        self._find_tally(block.stack, block.kind, part).add(block, growth, self._older_ns)
+
+    def add_folded(self, folded: Folded) -> None:
+        """Add blocks that were handed out and freed within a moment; of a group, by their mean."""
+        number = self._find_number(folded.position)
+        parts: dict[str, list[Alike]] = {}
+        for group in folded.groups:
+            size = group.size // max(group.blocks, 1)
+            if group.zeros >= self._zeros and group.blocks and self._counts(size):
+                part = name_part(folded.thread, size, self._by)
+                parts.setdefault(part, []).append(group)
+        for part, groups in parts.items():
+            self._find_tally(number, HEAP, part).add_folded(folded, groups)
+
+    def _counts(self, size: int) -> bool:
+        return self._min_size <= size and (self._max_size is None or size <= self._max_size)
+
+    def _find_tally(self, stack: int, kind: str, part: str) -> Tally:
+        key = stack, kind, part
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally(self._span)
-        tally.add(block, growth, self._older_ns)
+        return tally

@@ -11,7 +11,7 @@ from gdbleak.analysis.tally import Tally
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.reader import Recording
 from gdbleak.report.model import Estimate, Sampling
-from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling
+from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling, multiply
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,11 @@ class Estimates:
     """What was sampled, and what that makes of each site."""
 
     sampling: Sampling | None = None
-    """None when everything was recorded."""
+    """None when no time was left out."""
     of_sites: Mapping[Key, Estimate] = field(default_factory=dict)
     """Empty when everything was recorded."""
+    by_address: bool = False
+    """Blocks were left out, and of the others everything was recorded."""
 
 
 def estimate_sites(
@@ -29,9 +31,22 @@ def estimate_sites(
 ) -> Estimates:
     """Return what a recorded block stands for, and what that makes of each site.
 
-    What counts is blocks that get old: a quarter of the time, so that most of them had that time.
+    Where blocks were left out by their addresses, each of the others stands for as many. Where the
+    window was recorded in bursts, what counts is blocks that get old: a quarter of the time, so
+    that most of them had that time.
     """
     span, ledger = collected.span, collected.ledger
+    duration_s = span.window_ns / 1e9
+    if recording.zeros:
+        scale = 1 << recording.zeros
+        return Estimates(
+            None,
+            {
+                key: multiply(tally.outstanding_bytes, tally.outstanding_count, scale, duration_s)
+                for key, tally in tallies.items()
+            },
+            by_address=True,
+        )
     rate = recording.head.rate
     calls = ledger.allocations + ledger.resizes
     sampling = measure_sampling(collected.turns, span.closed_ns, calls, rate)
@@ -42,7 +57,6 @@ def estimate_sites(
     before, after = resident_sizes(recording)
     growth = None if before is None or after is None else max(after - before, 0)
     sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
-    duration_s = span.window_ns / 1e9
     return Estimates(
         sampling,
         {key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()},

@@ -37,11 +37,16 @@ def part_of(block: Block, by: str) -> str:
     ('thread 17', '64 B to 127 B', '')
 
     """
+    return name_part(block.thread, block.size, by)
+
+
+def name_part(thread: int, size: int, by: str) -> str:
+    """Return the same of a block of such a thread and size."""
     if by == "thread":
-        return f"thread {block.thread}"
+        return f"thread {thread}"
     if by == "size":
-        low = 1 << max(block.size.bit_length() - 1, 0)
-        return f"{format_bytes(low)} to {format_bytes(2 * low - 1)}" if block.size > 1 else "1 B"
+        low = 1 << max(size.bit_length() - 1, 0)
+        return f"{format_bytes(low)} to {format_bytes(2 * low - 1)}" if size > 1 else "1 B"
     return ""
 
 

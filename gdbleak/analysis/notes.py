@@ -9,6 +9,7 @@ from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
+from gdbleak.text.units import count_of
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """After a window that ended like this, nobody expects a list of the modules."""
@@ -23,6 +24,12 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     yield from recording.head.notes
     yield from collected.notes
     ledger, end = collected.ledger, recording.end or UNFINISHED
+    if recording.zeros:
+        yield (
+            f"recorded inline: 1 of {1 << recording.zeros} blocks, chosen by address, because"
+            f" {count_of(recording.dropped, 'event')} came too fast to be kept; what is outstanding"
+            " is estimated from these (numbers with ~), and the other counts are those of these"
+        )
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)
     if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:

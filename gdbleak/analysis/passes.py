@@ -51,6 +51,7 @@ def analyse(
             collected.span.end_ns,
             collected.older_frees,
             options.listed_blocks,
+            by_address=estimates.by_address,
         )
         sites = maker.make(tallies, estimates.of_sites)
         report = assemble(recording, collected, estimates, sites)

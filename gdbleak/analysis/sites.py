@@ -42,6 +42,8 @@ class SiteMaker:
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
     """How many outstanding blocks of each site are listed."""
+    by_address: bool = False
+    """What is estimated is so by blocks of which all was recorded: no reason for doubt."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -50,11 +52,11 @@ class SiteMaker:
 
         Args:
             tallies: What was added up for each call stack.
-            estimates: What that stands for, where the window was recorded in bursts; else empty.
+            estimates: What that stands for, where not all was recorded; else empty.
 
         """
 
-        verdicts = self._judge(tallies, estimates)
+        verdicts = self._judge(tallies, bool(estimates) and not self.by_address)
 
         def order(key: Key) -> tuple[int, ...]:
             values = estimates.get(key, tallies[key])
@@ -69,11 +71,9 @@ class SiteMaker:
             for rank, key in enumerate(sorted(tallies, key=order), start=1)
         )
 
-    def _judge(
-        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
-    ) -> dict[Key, Verdict]:
+    def _judge(self, tallies: Mapping[Key, Tally], is_sampled: bool) -> dict[Key, Verdict]:
         turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
-        shares = [tally.share_that_gets_old for tally in tallies.values()] if estimates else []
+        shares = [tally.share_that_gets_old for tally in tallies.values()] if is_sampled else []
         # A site that keeps most of its blocks means to: it does not tell what a sample misses.
         known = [share for share in shares if share is not None and share < 0.5]
         usual = median_low(known) if len(known) >= ENOUGH_SITES else 0.0
@@ -82,7 +82,7 @@ class SiteMaker:
             births.merge(tally.births)
         totals = births.totals()
         return {
-            key: judge(tally.story(turnover.room(tally.came), key in estimates, usual, totals))
+            key: judge(tally.story(turnover.room(tally.came), is_sampled, usual, totals))
             for key, tally in tallies.items()
         }
 

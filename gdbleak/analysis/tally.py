@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.recording.events import Alike, Folded
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.verdicts.facts import Growth, Story
 from gdbleak.verdicts.sampling import Sample
+from gdbleak.verdicts.survival import Ages
 from gdbleak.verdicts.turnover import NO_ROOM, Came, Room
 
 ENOUGH = 10
@@ -32,7 +34,7 @@ class Tally:
     older_count: int = 0
     size: int = 0
     """Bytes of all blocks of the window together."""
-    freed_ages: array[int] = field(default_factory=lambda: array("q"))
+    freed_ages: Ages = field(default_factory=Ages)
     alive_ages: array[int] = field(default_factory=lambda: array("q"))
     bytes: Series = field(default_factory=Series)
     births: Series = field(default_factory=Series)
@@ -61,7 +63,10 @@ class Tally:
         alive = freed_ns is None
         age_ns = (freed_ns or self.span.end_ns) - block.born_ns
         if not block.is_older and not (block.is_last and alive):
-            (self.alive_ages if alive else self.freed_ages).append(age_ns)
+            if alive:
+                self.alive_ages.append(age_ns)
+            else:
+                self.freed_ages.add(age_ns)
             self.size += block.size or block.allocated_bytes
         elif block.is_older and alive:
             self.older_count += 1
@@ -76,6 +81,26 @@ class Tally:
         self._follow(block, growth)
         if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
             self._add_resized(block, growth)
+
+    def add_folded(self, folded: Folded, groups: Iterable[Alike]) -> None:
+        """Add blocks that were handed out and freed within a moment.
+
+        Args:
+            folded: When that was.
+            groups: Those of its groups that count.
+
+        """
+        blocks = 0
+        for _, age_ns, count, size in groups:
+            blocks += count
+            self.freed_ages.add_many(age_ns, count)
+            self.allocated_bytes += size
+            self.size += size
+        self.allocated_count += blocks
+        self.freed_count += blocks
+        for part, count in self.span.spread(folded.from_ns, folded.to_ns, blocks):
+            self.births.add(part, count)
+            self.deaths.add(part, count)
 
     def _follow(self, block: Block, growth: Series | None) -> None:
         """Add when the block came, grew and went."""
@@ -116,7 +141,7 @@ class Tally:
         self.older_bytes += other.older_bytes
         self.older_count += other.older_count
         self.size += other.size
-        self.freed_ages += other.freed_ages
+        self.freed_ages.merge(other.freed_ages)
         self.alive_ages += other.alive_ages
         self.bytes.merge(other.bytes)
         self.births.merge(other.births)

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
-from gdbleak.recording.events import Event, Freed, Hit
+from gdbleak.recording.events import Event, Folded, Freed, Hit
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Probe
 from gdbleak.renderers.content import describe
 from gdbleak.report.model import Frame
-from gdbleak.text.units import format_seconds
+from gdbleak.text.units import count_of, format_seconds
 
 HEADER = f"{'time':15} {'thread':>7} {'function':14} {'bytes':>9} {'address':>14}  caller, or age"
 
@@ -61,6 +61,9 @@ class EventLines:
             self._replay.feed(event)
             for block in self._retired:
                 yield self._freed(event.time_ns, "-", "found free", block.address, block)
+        elif isinstance(event, Folded):
+            self._replay.feed(event)
+            yield self._folded(event)
         elif not isinstance(event, Hit):
             self._replay.feed(event)
         elif self._functions[self._probes[event.probe].function].mapping is None:
@@ -106,11 +109,21 @@ class EventLines:
         age = format_seconds((time_ns - block.born_ns) / 1e9) if block else "older"
         return self._line(time_ns, thread, name, size, address, age)
 
+    def _folded(self, folded: Folded) -> str:
+        """Return the line of blocks that were handed out and freed a moment later."""
+        blocks = sum(group.blocks for group in folded.groups)
+        size = sum(group.size for group in folded.groups)
+        oldest_ns = max((group.age_ns for group in folded.groups), default=0)
+        rest = f"{count_of(blocks, 'block')}, freed within {format_seconds(oldest_ns / 1e9)}"
+        name = self._probes[folded.probe].function
+        return self._line(folded.to_ns, folded.thread, name, str(size), None, rest)
+
     def _line(
-        self, time_ns: int, thread: int | str, name: str, size: str, address: int, rest: str
+        self, time_ns: int, thread: int | str, name: str, size: str, address: int | None, rest: str
     ) -> str:
         time = datetime.fromtimestamp((self._epoch_ns + time_ns) / 1e9).strftime("%H:%M:%S.%f")
-        return f"{time} {thread:>7} {name:14} {size:>9} {address:#14x}  {rest}"
+        at = "-" if address is None else f"{address:#x}"
+        return f"{time} {thread:>7} {name:14} {size:>9} {at:>14}  {rest}"
 
     def _locate(self, address: int) -> str:
         module = self._modules.find(address - 1)

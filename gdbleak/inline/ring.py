@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.recording.choice import HASH_FACTOR as HASH_FACTOR
+from gdbleak.recording.choice import HASH_SHIFT as HASH_SHIFT
+from gdbleak.recording.choice import hash_address as hash_address
+
 PAGE_BYTES = 4096
 UNIT_BYTES = 64
 WORD_BYTES = 8
@@ -48,9 +52,6 @@ LEVELS = 5
 """The last level. At level L only the events of blocks are kept whose hash ends in L zeros. At half
 of the units unread it is 1, at three quarters 2, and so on; beyond the last one nothing is kept."""
 
-HASH_SHIFT, HASH_FACTOR = 4, 0x9E3779B97F4A7C15
-"""The hash of an address: shifted right, multiplied modulo 2**64, then its upper 32 bits."""
-
 # The words of an event's first unit, behind the one that says which unit it is.
 INFO, ADDRESS, SIZE, FACTOR, THREAD, STACK_POINTER, FRAME_POINTER = range(1, 8)
 """INFO holds, from its lowest bits, 16 of the site, 16 of the stack's bytes, 16 of the units.
@@ -80,8 +81,3 @@ class Ring:
     def first_unit(self) -> int:
         """Where its units begin."""
         return self.address + PAGE_BYTES
-
-
-def hash_address(address: int) -> int:
-    """Return the hash by which blocks are chosen, of 32 bits."""
-    return ((address >> HASH_SHIFT) * HASH_FACTOR & (1 << 64) - 1) >> 32

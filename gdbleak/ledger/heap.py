@@ -301,6 +301,10 @@ class Ledger:
             if is_older:
                 self._set_size(block, call.size, time_ns)
             self.allocations += 1
+        self._put_in(block, address, time_ns)
+
+    def _put_in(self, block: Block, address: int, time_ns: int) -> None:
+        """Enter a block at its address; what the books held there was freed unseen."""
         unseen = self._alive.get(address)
         if unseen:
             self._bury(unseen, time_ns)

@@ -11,8 +11,11 @@ from typing import NamedTuple
 from gdbleak.heap.chunk import is_size, usable_size
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.heap import Ledger, ignore
-from gdbleak.recording.events import Event, Freed, Hit, Turn
+from gdbleak.ledger.whole import WholeLedger
+from gdbleak.ledger.whole_calls import WholeCalls
+from gdbleak.recording.events import Event, Folded, Freed, Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.outside_values import UnfitError
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
 
@@ -51,6 +54,7 @@ class Replay:
         resize: Callable[[Block, int, int], None] = ignore,
         free_older: Callable[[int, int], None] = ignore,
         admit: Callable[[Block], None] = ignore,
+        zeros: int = 0,
     ) -> None:
         """Begin.
 
@@ -61,10 +65,18 @@ class Replay:
             resize: Given every block that was resized.
             free_older: Given the size of every older block that was freed.
             admit: Given every block that was handed out.
+            zeros: Of calls that were seen whole, only blocks count whose hash ends in so many.
 
         """
+        probes = [*probes]
         by_name = {function.name: function for function in functions}
-        self.ledger = Ledger(retire, resize, free_older, admit)
+        self._whole: WholeCalls | None = None
+        self.ledger: Ledger
+        if any(probe.role is Role.CALL for probe in probes):
+            self.ledger = books = WholeLedger(retire, resize, free_older, admit)
+            self._whole = WholeCalls([(p, by_name[p.function]) for p in probes], books, zeros)
+        else:
+            self.ledger = Ledger(retire, resize, free_older, admit)
         self.events = 0
         """Calls and returns."""
         self._latest: dict[int, Hit] = {}
@@ -82,6 +94,10 @@ class Replay:
             self._turn(event)
         elif isinstance(event, Freed):
             self.ledger.find_free(event.blocks, event.time_ns)
+        elif isinstance(event, Folded):
+            if self._whole is None:
+                raise UnfitError("it holds whole calls, and no probe for them")
+            self.events += self._whole.fold(event)
 
     def _turn(self, turn: Turn) -> None:
         phase = self._phase = turn.phase
@@ -114,6 +130,9 @@ class Replay:
         and between two frees of an address a call that handed it out again, in another thread
         perhaps.
         """
+        if self._whole is not None:
+            self.events += self._whole.feed(hit)
+            return
         _, number, _, thread, registers, _, _ = hit
         take = self._takers[number]
         # While breakpoints are put in or taken out, some are in before or after the others.

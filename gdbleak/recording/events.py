@@ -8,6 +8,14 @@
 - FREED: u64 time at which blocks were found to be free that nobody was seen to free, and of each
   u64 address, u64 time of birth. Written by the controller.
 - MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
+- SAME: a hit whose raw stack is that of an earlier one: u64 position of the frame of that HIT, then
+  what a HIT has, without the stack. This and the next two come from inside the target only.
+- FOLDED: blocks of one probe, one stack and one thread that were handed out and freed again: u64
+  position of the frame of the HIT that has the stack, u64 time from which, u64 time up to which,
+  u64 thread, then four u64 for each group of blocks: how many zeros the hashes of their addresses
+  end in (or more), their age, how many they are, and their bytes in all.
+- LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
+  hash does not end in so many zeros among them.
 
 Times are nanoseconds of one monotonic clock.
 """
@@ -19,19 +27,37 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Union, cast
 
-from gdbleak.recording.frames import END, FRAME, FREED, HEAD, HIT, MEMORY, PHASE
+from gdbleak.recording.choice import HASH_BITS
+from gdbleak.recording.frames import (
+    END,
+    FOLDED,
+    FRAME,
+    FREED,
+    HEAD,
+    HIT,
+    LEVEL,
+    MEMORY,
+    PHASE,
+    SAME,
+)
+from gdbleak.recording.outside_values import UnfitError
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 
 _U64 = struct.Struct("<Q")
 _RESIDENT = struct.Struct("<QQ")
+_FOLDED = struct.Struct("<QQQQ")
+_ALIKE = struct.Struct("<QQQQ")
+_LEVEL = struct.Struct("<QQQ")
+_TIME_AT = {SAME: 8, FOLDED: 16}
+"""Where in the payload its time is, if it is not the first word."""
 
 
 class Hit(NamedTuple):
     """A breakpoint that was hit."""
 
     position: int
-    """Of its frame in the file."""
+    """Of the frame in the file that holds its stack."""
     probe: int
     time_ns: int
     thread: int
@@ -63,7 +89,42 @@ class Resident(NamedTuple):
     size: int
 
 
-Event = Union[Hit, Turn, Freed, Resident]
+class Alike(NamedTuple):
+    """Folded blocks that are alike."""
+
+    zeros: int
+    """In how many zeros the hashes of their addresses end; of the last class, or in more."""
+    age_ns: int
+    blocks: int
+    size: int
+    """Bytes of all of them together."""
+
+
+class Folded(NamedTuple):
+    """Blocks of one call stack and thread that were handed out, and freed a moment later."""
+
+    position: int
+    """Of the frame in the file that holds their stack."""
+    probe: int
+    from_ns: int
+    to_ns: int
+    """All of it happened between these."""
+    thread: int
+    """Who allocated them."""
+    groups: tuple[Alike, ...]
+
+
+class Level(NamedTuple):
+    """How much was left out so far."""
+
+    time_ns: int
+    zeros: int
+    """Of blocks whose hash ends in so many zeros, nothing was left out."""
+    dropped: int
+    """How many events were left out."""
+
+
+Event = Union[Hit, Turn, Freed, Resident, Folded, Level]
 
 _new_hit = cast("Callable[[tuple[Any, ...]], Hit]", partial(tuple.__new__, Hit))
 """Makes a hit of its seven fields in half the time: there is one in nearly every frame."""
@@ -86,7 +147,15 @@ class Decoder:
     def decode(
         self, data: Any, position: int, kind: int, probe: int, payload: int, length: int
     ) -> Event | None:
-        """Decode a frame that `iter_frames` has found; None for HEAD and END."""
+        """Decode a frame that `iter_frames` has found; None for HEAD and END.
+
+        Raises:
+            struct.error, ValueError, LookupError: it is damaged.
+
+        """
+        if kind == SAME:
+            (earlier,) = _U64.unpack_from(data, payload)
+            return self.decode_hit(data, earlier, probe, payload + _U64.size)
         if kind == HIT:
             return self.decode_hit(data, position, probe, payload)
         if kind == PHASE:
@@ -97,6 +166,14 @@ class Decoder:
             return Freed(time_ns, tuple(zip(words[::2], words[1::2])))
         if kind == MEMORY:
             return Resident(*_RESIDENT.unpack_from(data, payload))
+        if kind == FOLDED:
+            earlier, from_ns, to_ns, thread, *words = struct.unpack_from(
+                f"<{length // 8}Q", data, payload
+            )
+            groups = map(Alike, words[::4], words[1::4], words[2::4], words[3::4])
+            return Folded(earlier, probe, from_ns, to_ns, thread, tuple(groups))
+        if kind == LEVEL:
+            return decode_level(data, payload)
         return None
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
@@ -120,9 +197,22 @@ class Decoder:
         return self._structs[probe].size
 
 
-def read_time(data: Any, payload: int) -> int:
-    """Return when an event was, of any kind, by where its payload begins."""
-    return int(_U64.unpack_from(data, payload)[0])
+def decode_level(data: Any, payload: int) -> Level:
+    """Decode the payload of a LEVEL frame.
+
+    Raises:
+        struct.error, UnfitError: it is damaged.
+
+    """
+    level = Level(*_LEVEL.unpack_from(data, payload))
+    if level.zeros > HASH_BITS:
+        raise UnfitError(f"no hash ends in {level.zeros} zeros")
+    return level
+
+
+def read_time(data: Any, kind: int, payload: int) -> int:
+    """Return when an event was, by the kind of its frame and where its payload begins."""
+    return int(_U64.unpack_from(data, payload + _TIME_AT.get(kind, 0))[0])
 
 
 def encode_freed(freed: Freed) -> bytes:
@@ -136,6 +226,38 @@ def encode_resident(resident: Resident) -> bytes:
     return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
 
 
+def encode_folded(folded: Folded) -> bytes:
+    """Return a FOLDED frame."""
+    _, probe, *_, groups = folded
+    size = _FOLDED.size + len(groups) * _ALIKE.size
+    words = folded.position, folded.from_ns, folded.to_ns, folded.thread
+    payload = _FOLDED.pack(*words) + b"".join(_ALIKE.pack(*group) for group in groups)
+    return FRAME.pack(FOLDED, 0, probe, size) + payload
+
+
+def encode_level(level: Level) -> bytes:
+    """Return a LEVEL frame."""
+    return FRAME.pack(LEVEL, 0, 0, _LEVEL.size) + _LEVEL.pack(*level)
+
+
+def encode_hit(hit: Hit, stack: bytes, stores: int) -> bytes:
+    """Return a HIT frame, of a probe that stores so many words."""
+    payload = _encode_values(hit, stores) + stack
+    return FRAME.pack(HIT, 0, hit.probe, len(payload)) + payload
+
+
+def encode_same(hit: Hit, stores: int) -> bytes:
+    """Return a SAME frame, of a probe that stores so many words."""
+    payload = _U64.pack(hit.position) + _encode_values(hit, stores)
+    return FRAME.pack(SAME, 0, hit.probe, len(payload)) + payload
+
+
+def _encode_values(hit: Hit, stores: int) -> bytes:
+    stored = (hit.stored, 0, hit.mark)[:stores]
+    values = hit.time_ns, hit.thread, *hit.registers, *stored
+    return struct.pack(f"<{len(values)}Q", *values)
+
+
 def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
     """Yield (position, kind, probe, payload position, payload length) of each whole frame.
 
@@ -146,7 +268,7 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
     while payload <= end:
         kind, _, probe, length = unpack(data, position)
         behind = payload + length
-        if not HEAD <= kind <= MEMORY or behind > end:
+        if not HEAD <= kind <= LEVEL or behind > end:
             return
         yield position, kind, probe, payload, length
         if kind == END:

@@ -13,7 +13,7 @@ from typing import Any
 
 MAGIC = b"gdbleak1"
 
-HEAD, PHASE, HIT, END, FREED, MEMORY = 1, 2, 3, 4, 5, 6
+HEAD, PHASE, HIT, END, FREED, MEMORY, SAME, FOLDED, LEVEL = range(1, 10)
 """Kinds of frames."""
 
 FRAME = struct.Struct("<BBHI")

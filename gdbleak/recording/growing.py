@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gdbleak.recording.events import Decoder, Event, Hit, iter_frames
+from gdbleak.recording.frames import FRAME, SAME
 from gdbleak.recording.probes import Probe, Role
 
 CHUNK_BYTES = 1 << 18
 """As much is read at once, or as much more as the next frame takes."""
 _WORD = struct.Struct("<Q")
+_RETURNED = Role.RETURN, Role.CALL
 
 
 class Appended(NamedTuple):
@@ -37,6 +39,9 @@ class GrowingRecording:
         """Where the last frame that was taken in ends."""
         self._probes = probes
         self._decoder = Decoder(probes)
+        self._is_whole = any(probe.role is Role.CALL for probe in probes)
+        self._callers: dict[int, int] = {}
+        """By position of the frame that has the stack, of calls that were seen whole."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> GrowingRecording:
@@ -58,7 +63,7 @@ class GrowingRecording:
                 self._file, size if end is None else min(size, max(end - start, 0)), start
             )
             for frame in iter_frames(data, 0, len(data)):
-                event = self._decoder.decode(data, *frame)
+                event = self._decoder.decode(data, start + frame[0], *frame[1:])
                 self.position = start + frame[3] + frame[4]
                 if event is not None:
                     yield Appended(event, data, frame[3])
@@ -74,9 +79,18 @@ class GrowingRecording:
             yield from self.read(end)
 
     def find_caller(self, appended: Appended) -> int:
-        """Return the address to which a function has returned; 0 for other events."""
+        """Return the address to which a function has returned; 0 for other events.
+
+        It has to be asked for every event, as others may have the same stack.
+        """
         event, data, payload = appended
-        if not isinstance(event, Hit) or self._probes[event.probe].role is not Role.RETURN:
+        if not isinstance(event, Hit) or self._probes[event.probe].role not in _RETURNED:
             return 0
-        (caller,) = _WORD.unpack_from(data, payload + self._decoder.stack_offset(event.probe))
+        kind, _, _, length = FRAME.unpack_from(data, payload - FRAME.size)
+        if kind == SAME:
+            return self._callers.get(event.position, 0)
+        at = self._decoder.stack_offset(event.probe)
+        (caller,) = _WORD.unpack_from(data, payload + at) if at < length else (0,)
+        if self._is_whole:
+            self._callers[event.position] = caller
         return int(caller)

@@ -14,9 +14,10 @@ from gdbleak.recording.outside_values import fill
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
 
-VERSION = 5
-READABLE = (4, 5)
-"""Which versions are read: since 5 a probe may record more than one word from `size_offset` on."""
+VERSION = 6
+READABLE = (4, 5, 6)
+"""Which versions are read: since 5 a probe may record more than one word from `size_offset` on;
+since 6 there are calls that were seen whole, and frames for them that save space."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,10 @@ class Probe:
     """The function entered, or, for a way out, one of those that leave there."""
     role: Role
     registers: tuple[str, ...]
-    """The registers to record; the stack pointer is the first."""
+    """The registers to record; the stack pointer is the first.
+
+    Where calls are seen whole: of a CALL, and of a RETURN from a resize, the stack pointer, `rax`
+    with the block's address, however the function tells it, `rbp`, and those that hold `sizes`."""
     out_register: str | None
     """At an entry: the register that says where the result will be stored."""
     original: str

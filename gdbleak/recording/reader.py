@@ -15,15 +15,17 @@ from itertools import islice
 from gdbleak.errors import RecordingError
 from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.recording.end import End
-from gdbleak.recording.events import Decoder, Event, iter_frames, read_time
-from gdbleak.recording.frames import END, FRAME, HEAD, HIT, MAGIC, PHASE
+from gdbleak.recording.events import Decoder, Event, decode_level, iter_frames, read_time
+from gdbleak.recording.frames import END, FRAME, HEAD, HIT, LEVEL, MAGIC, PHASE, SAME
 from gdbleak.recording.head import READABLE, Head
-from gdbleak.recording.outside_values import describe_damage, read_object
+from gdbleak.recording.outside_values import UnfitError, describe_damage, read_object
 from gdbleak.text.lines import cut
 from gdbleak.text.units import count_of
 
 CHUNK_BYTES = 1 << 18
 """How much of a file is read at once, if that holds a whole frame."""
+
+_HITS = HIT, SAME
 
 MAX_FRAME_BYTES = 16 << 20
 """The largest frames are HEAD and END: some hundred bytes for each module and probe."""
@@ -102,15 +104,22 @@ class Recording:
         """The END frame; None when the recording is cut off."""
         self.last_ns = 0
         """When the last event was."""
+        self.zeros = 0
+        """Only of blocks whose hash ends in so many zeros all events are there."""
+        self.dropped = 0
+        """How many events of others were left out."""
         for data, _, frames in self._iter_chunks(self._first):
-            for _, kind, _, payload, length in [frame for frame in frames if frame[1] != HIT]:
+            for _, kind, _, payload, length in [frame for frame in frames if frame[1] not in _HITS]:
                 if kind == END:
                     self.end = End.decode(read_object(data[payload : payload + length]))
                 elif kind == PHASE and self.opened_ns is None:
-                    self.opened_ns = read_time(data, payload)
+                    self.opened_ns = read_time(data, kind, payload)
+                elif kind == LEVEL:
+                    _, zeros, self.dropped = decode_level(data, payload)
+                    self.zeros = max(self.zeros, zeros)
             timed = (frame for frame in reversed(frames) if frame[1] not in (HEAD, END))
-            for _, _, _, payload, _ in islice(timed, 1):
-                self.last_ns = read_time(data, payload)
+            for _, kind, _, payload, _ in islice(timed, 1):
+                self.last_ns = read_time(data, kind, payload)
 
     @property
     def notes(self) -> list[str]:
@@ -146,24 +155,33 @@ class Recording:
         """Return the raw stack of the hit at `position`, and its registers by name.
 
         It takes least time right after the hit was read.
+
+        Raises:
+            RecordingError: the file was cut off meanwhile.
+            UnfitError: no hit is there.
+
         """
         data, start, end = self._chunk
         begin = position - start
         if not 0 <= begin < end:
             data, begin = self._read_frame(position), 0
-        _, _, probe, length = FRAME.unpack_from(data, begin)
+        kind, _, probe, length = FRAME.unpack_from(data, begin)
+        if kind != HIT:
+            raise UnfitError("it looks for a stack where there is none")
         payload = begin + FRAME.size
         names, unpack, stack = self._stacks[probe]
         registers = dict(zip(names, unpack(data, payload)))
         return memoryview(data)[payload + stack : payload + length], registers
 
     def _read_frame(self, position: int) -> bytes:
-        """Return a frame that was whole when it was found."""
+        """Return a frame that was whole when it was found, or that another one says is there."""
+        if not len(MAGIC) <= position <= self._size - FRAME.size:
+            raise UnfitError("it looks for a stack beyond its end")
         data = self._read(position, self._hit_bytes)
         if len(data) < FRAME.size:
             raise RecordingError(f"{self.path} was cut off while it was read")
         _, _, _, length = FRAME.unpack_from(data)
-        end = FRAME.size + length
+        end = FRAME.size + min(length, MAX_FRAME_BYTES)
         if len(data) < end:
             self._hit_bytes = max(self._hit_bytes, end)  # the next one may be as long
             data = self._read(position, end)

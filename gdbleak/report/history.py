@@ -56,6 +56,25 @@ class Span:
         part = after_ns * PARTS // self.window_ns
         return part if part < PARTS else PARTS - 1
 
+    def spread(self, from_ns: int, to_ns: int, count: int) -> list[tuple[int, int]]:
+        """Return how many of a count fall in which part, if they are spread evenly over a time.
+
+        >>> Span(0, 320, 400).spread(5, 25, 10), Span(0, 320, 400).spread(315, 335, 4)
+        ([(0, 2), (1, 6), (2, 2)], [(31, 1), (32, 3)])
+
+        """
+        first, last = self.part(from_ns), self.part(to_ns)
+        if first == last or to_ns <= from_ns:
+            return [(last, count)]
+        shares, given = [], 0
+        for part in range(first, last + 1):
+            ends_ns = self.opened_ns + self.window_ns * (part + 1) // PARTS
+            until_ns = to_ns if part == last else min(ends_ns, to_ns)
+            due = round(count * max(until_ns - from_ns, 0) / (to_ns - from_ns))
+            shares.append((part, max(due - given, 0)))
+            given = max(due, given)
+        return [(part, share) for part, share in shares if share]
+
     def times_s(self) -> tuple[float, ...]:
         """Return when the parts end, in seconds since the window began."""
         return tuple(self.window_ns * part / PARTS / 1e9 for part in range(1, PARTS + 1))

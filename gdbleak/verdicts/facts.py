@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from math import comb, exp, lgamma, log, sqrt
 from statistics import median
 
 from gdbleak.report.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.text.units import format_seconds
-from gdbleak.verdicts.survival import Share, ascending, estimate_survival
+from gdbleak.verdicts.survival import Ages, Share, estimate_survival
 from gdbleak.verdicts.turnover import Room
 
 FEW = 3
@@ -51,7 +50,7 @@ class Growth:
 class Story:
     """What was recorded of a site; ages are in nanoseconds."""
 
-    freed: Sequence[int]
+    freed: Ages
     """Ages at which blocks were freed."""
     alive: Sequence[int]
     """Ages at the end of the blocks that were not freed."""
@@ -80,7 +79,7 @@ class Facts:
         self.story = story
         self.old_ns = story.observed_ns * OLD_SHARE
         self.old = sorted(age for age in story.alive if age >= self.old_ns)
-        self.freed_late = sum(age >= self.old_ns for age in story.freed)
+        self.freed_late = story.freed.count_from(self.old_ns)
         self.alive, self.freed = len(story.alive), len(story.freed)
 
     @cached_property
@@ -141,13 +140,12 @@ class Facts:
     @property
     def usual_life(self) -> str:
         """How long the blocks that were freed lived at most, one in a hundred left out."""
-        last = next(islice(ascending(self.story.freed), int(self.freed * 0.99), None))
-        return format_seconds(last / 1e9)
+        return format_seconds(self.story.freed.at(int(self.freed * 0.99)) / 1e9)
 
     @property
     def outlives(self) -> bool:
         """Whether all blocks that got old live far longer than many others did."""
-        return self.freed >= MANY and max(self.story.freed) < self.old_ns / 10
+        return self.freed >= MANY and self.story.freed.largest < self.old_ns / 10
 
     @property
     def flow(self) -> list[float]:

@@ -24,18 +24,21 @@ _KINDS = (
 )
 
 
-def look_ahead(sites: Iterable[Site], limit: MemoryLimit | None) -> Outlook | None:
+def look_ahead(
+    sites: Iterable[Site], limit: MemoryLimit | None, by_address: bool = False
+) -> Outlook | None:
     """Return when what leaks and grows reaches a limit; None when nothing does.
 
     Args:
         sites: Of the report.
         limit: That of the process after the window, if it is known.
+        by_address: Whether estimates are by blocks of which all was recorded: as good as a whole.
 
     """
     rate = sum(
         site.amounts.bytes_per_s * site.verdict.net_share
         for site in sites
-        if site.verdict and site.verdict.word in _GROWING[site.estimate is not None]
+        if site.verdict and site.verdict.word in _GROWING[bool(site.estimate) and not by_address]
     )
     if not rate:
         return None

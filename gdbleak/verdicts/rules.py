@@ -114,7 +114,7 @@ def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
         yield (
             Word.GROWING,
             f"more come than go: +{format_factor(grown / came)}/s throughout; those freed"
-            f" lived up to {format_seconds(max(story.freed) / 1e9)}",
+            f" lived up to {format_seconds(story.freed.largest / 1e9)}",
         )
     at_half, at_end = story.blocks[2 * QUARTER - 1], story.blocks[-1]
     lasting, _ = facts.lasting
@@ -181,7 +181,7 @@ def _describe_freed(facts: Facts) -> str:
     story = facts.story
     share = _percent(facts.freed / (facts.freed + facts.alive))
     return f"{share} of {format_count(facts.freed + facts.alive)} freed, up to " + (
-        f"{format_seconds(max(story.freed) / 1e9)} old"
+        f"{format_seconds(story.freed.largest / 1e9)} old"
     )
 
 

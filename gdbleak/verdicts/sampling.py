@@ -17,7 +17,7 @@ from gdbleak.ledger.blocks import LAST_SHARE
 from gdbleak.recording.events import Turn
 from gdbleak.recording.rate import Rate
 from gdbleak.report.model import Estimate, Sampling
-from gdbleak.verdicts.survival import survival
+from gdbleak.verdicts.survival import AnyAges, survival
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
@@ -30,7 +30,7 @@ _LAST_TOO = 1 / (1 - LAST_SHARE)
 class Sample:
     """What was recorded of a site in bursts."""
 
-    freed: Sequence[int]
+    freed: AnyAges
     """Ages in nanoseconds at which blocks were freed, or found to be."""
     alive: Sequence[int]
     """Ages in nanoseconds of the others, but for the last of each burst."""
@@ -121,10 +121,7 @@ def estimate(sample: Sample, sampling: Sampling, age_ns: float, duration_s: floa
     Breslow and N. Day, Statistical Methods in Cancer Research II, 1987, page 69).
     """
     count = sample.remaining(age_ns)
-    more = count + 1
-    low, high = 0.0, more * (1 - 1 / (9 * more) + _Z / (3 * sqrt(more))) ** 3
-    if count > 0:
-        low = max(count * (1 - 1 / (9 * count) - _Z / (3 * sqrt(count))) ** 3, 0.0)
+    low, high = _bound(count)
 
     def in_bytes(blocks: float) -> int:
         return round(blocks * _LAST_TOO * sample.block_bytes) + sample.older_bytes
@@ -136,3 +133,35 @@ def estimate(sample: Sample, sampling: Sampling, age_ns: float, duration_s: floa
         outstanding_count=round(sampling.scale * count * _LAST_TOO) + sample.older_count,
         bytes_per_s=in_bytes(sampling.scale * count) / duration_s if duration_s else 0.0,
     )
+
+
+def multiply(size: int, count: int, scale: int, duration_s: float) -> Estimate:
+    """Return what stays of a site, of whose blocks one in `scale` was kept, by its address.
+
+    Args:
+        size: Bytes of those that were kept and stay.
+        count: How many these are.
+        scale: How many blocks each stands for.
+        duration_s: Length of the window.
+
+    """
+    low, high = _bound(count)
+    each = size / count if count else 0.0
+    # What was seen is certain.
+    least = max(round(low * each * scale), size)
+    return Estimate(
+        outstanding_bytes=size * scale,
+        outstanding_bytes_low=least,
+        outstanding_bytes_high=max(round(high * each * scale), least),
+        outstanding_count=count * scale,
+        bytes_per_s=size * scale / duration_s if duration_s else 0.0,
+    )
+
+
+def _bound(count: float) -> tuple[float, float]:
+    """Return between which counts the expected one lies, with a confidence of 95 %."""
+    more = count + 1
+    low, high = 0.0, more * (1 - 1 / (9 * more) + _Z / (3 * sqrt(more))) ** 3
+    if count > 0:
+        low = max(count * (1 - 1 / (9 * count) - _Z / (3 * sqrt(count))) ** 3, 0.0)
+    return low, high

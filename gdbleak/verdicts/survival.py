@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import chain, repeat
 from math import exp, log, sqrt
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
@@ -48,7 +50,74 @@ def ascending(ages: Sequence[int]) -> Iterator[int]:
         yield from sorted(part)
 
 
-def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
+class Ages:
+    """Ages of blocks, some of them together with how many blocks had each."""
+
+    def __init__(self, ages: Iterable[int] = ()) -> None:
+        self._single = array("q", ages)
+        self._many: dict[int, int] = {}
+        self._count_of_many = 0
+
+    def __len__(self) -> int:
+        return len(self._single) + self._count_of_many
+
+    def add(self, age: int) -> None:
+        """Add the age of a block."""
+        self._single.append(age)
+
+    def add_many(self, age: int, count: int) -> None:
+        """Add the age that so many blocks have reached, in the memory that one of them takes."""
+        if count > 0:
+            self._many[age] = self._many.get(age, 0) + count
+            self._count_of_many += count
+
+    def merge(self, other: Ages) -> None:
+        """Add all that was added to another."""
+        self._single += other._single
+        for age, count in other._many.items():
+            self.add_many(age, count)
+
+    @property
+    def largest(self) -> int:
+        """The greatest age.
+
+        Raises:
+            ValueError: there are none.
+
+        """
+        return max(chain(self._single, self._many))
+
+    def count_from(self, age: float) -> int:
+        """Return how many have reached an age."""
+        many = sum(count for reached, count in self._many.items() if reached >= age)
+        return sum(reached >= age for reached in self._single) + many
+
+    def at(self, place: int) -> int:
+        """Return the age at a place in ascending order, from 0.
+
+        >>> ages = Ages([5, 1])
+        >>> ages.add_many(3, 10)
+        >>> ages.at(0), ages.at(1), ages.at(10), ages.at(11)
+        (1, 3, 3, 5)
+
+        """
+        for age, count in self.pairs():
+            if place < count:
+                return age
+            place -= count
+        raise IndexError(place)
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Yield ages in ascending order, each with how many blocks; an age may come again."""
+        single = zip(ascending(self._single), repeat(1))
+        return merge(single, sorted(self._many.items())) if self._many else single
+
+
+AnyAges = Union[Ages, Sequence[int]]
+"""Ages, or the age of every single block."""
+
+
+def survival(freed: AnyAges, alive: Sequence[int], age: float) -> float:
     """Return which share of blocks reaches an age; 1 where none was observed for as long.
 
     Args:
@@ -65,7 +134,7 @@ def survival(freed: Sequence[int], alive: Sequence[int], age: float) -> float:
     return estimate_survival(freed, alive, age).value
 
 
-def estimate_survival(freed: Sequence[int], alive: Sequence[int], age: float) -> Share:
+def estimate_survival(freed: AnyAges, alive: Sequence[int], age: float) -> Share:
     """Return which share of blocks reaches an age, and its interval.
 
     Where nothing was observed, that is from 0 to 1.
@@ -77,16 +146,17 @@ def estimate_survival(freed: Sequence[int], alive: Sequence[int], age: float) ->
     share, variance = 1.0, 0.0
     observed = len(freed) + len(alive)
     young = sorted(alive)
-    left = 0
-    for gone, died in enumerate(ascending(freed)):
+    left = gone = 0
+    for died, count in (freed if isinstance(freed, Ages) else Ages(freed)).pairs():
         if died > age:
             break
         while left < len(young) and young[left] < died:
             left += 1
         at_risk = observed - gone - left
-        share *= 1 - 1 / at_risk
-        if at_risk > 1:
-            variance += 1 / (at_risk * (at_risk - 1))
+        share *= 1 - count / at_risk
+        if at_risk > count:
+            variance += count / (at_risk * (at_risk - count))
+        gone += count
     if share in (0.0, 1.0):
         known = sum(born > age for born in alive) + len(freed)
         bound = (0.05 / 2) ** (1 / known) if known else 0.0

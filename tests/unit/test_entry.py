@@ -56,7 +56,7 @@ def test_signal_in_a_destructor(tmp_path, number, status, said):
 
 
 def test_version_needs_no_other_module(tmp_path):
-    for module in ("capstone", "psutil", "pygdbmi", "rich", "tabulate"):
+    for module in ("capstone", "numpy", "psutil", "pygdbmi", "rich", "tabulate"):
         (tmp_path / f"{module}.py").write_text("raise ImportError")
     result = run("--version", PYTHONPATH=str(tmp_path))
 
