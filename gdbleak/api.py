@@ -17,21 +17,25 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
-from gdbleak.capture.ways import by_breakpoints
+from gdbleak.capture.probe import ProbeKind
+from gdbleak.capture.ways import by_breakpoints, inline
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import TargetError
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
+from gdbleak.inline.hooks import plan_inline
 from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
 from gdbleak.preflight.pilot import measure_rate
+from gdbleak.preflight.way import wants_inline
 from gdbleak.recording.head import Head
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.rate import Rate
@@ -67,6 +71,7 @@ def trace(
     pid: int,
     duration_s: float = Limits.duration_s,
     *,
+    probe: str = ProbeKind.BREAKPOINT,
     mappings: bool = False,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
@@ -85,6 +90,7 @@ def trace(
     Args:
         pid: The process.
         duration_s: Length of the window in seconds.
+        probe: How: "breakpoint", "inline" or "auto"; see docs/inline.md.
         mappings: Also record what the program maps itself.
         selection: Which allocators to record.
         options: What the report is about.
@@ -107,6 +113,7 @@ def trace(
     view = Pickles(interval_s) if on_report else None
     return record(
         pid,
+        ProbeKind(probe),
         Limits(duration_s, **limits),
         replace(selection, mappings=mappings or selection.mappings),
         options,
@@ -118,6 +125,7 @@ def trace(
 @raised_limits()
 def record(
     pid: int,
+    kind: ProbeKind,
     limits: Limits,
     selection: Selection,
     options: ReportOptions,
@@ -136,7 +144,17 @@ def record(
         plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
-        way = by_breakpoints(gdb, source, target, plan, limits, folder)
+        way, reason = None, ()
+        if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
+            try:
+                hooks = plan_inline(allocators, source, modules, images)
+                way = inline(gdb, source, target, allocators, hooks, limits, folder)
+            except TargetError as error:
+                if kind is ProbeKind.INLINE:
+                    raise
+                reason = (f"recorded by breakpoints, because inline was refused: {error}",)
+        if way is None:
+            way = by_breakpoints(gdb, source, target, plan, limits, folder, reason)
         recording = Path(save) if save else folder / "recording"
         head = Head(
             started=isoformat(time.time()),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from gdbleak.capture.account import Account
 from gdbleak.capture.backend import After
 from gdbleak.capture.inline_hold import InlineHold
 from gdbleak.capture.inline_observer import InlineObserver
@@ -15,14 +14,20 @@ from gdbleak.capture.inline_recorder import InlineRecorder
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.visits import GdbVisitor
 from gdbleak.inline.reader import RingReader
 from gdbleak.recording.end import Inline
+from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
+from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.journal import Journal
+from gdbleak.safety.journals import open_inline_journal
 from gdbleak.safety.proof import LocalProof
+from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import Target
@@ -38,6 +43,7 @@ class InlineBackend:
         source: LiveProcess,
         target: Target,
         implant: Implant,
+        modules: Collection[Module],
         probes: tuple[Probe, ...],
         folder: Path,
         recording: Path,
@@ -51,6 +57,7 @@ class InlineBackend:
             source: The process, as it is read.
             target: What it was before.
             implant: What is put into it.
+            modules: The files whose code is written to.
             probes: Those of the recording, one for each site of the image, in the same order.
             folder: A private folder for files of the debugger.
             recording: A file that holds the head already.
@@ -62,6 +69,7 @@ class InlineBackend:
         self._source = source
         self._target = target
         self._implant = implant
+        self._modules = modules
         self._probes = probes
         self._folder = folder
         self._recording = recording
@@ -85,12 +93,17 @@ class InlineBackend:
         """
         pid, max_pause_s = self._target.pid, self._limits.max_pause_ms / 1e3
         with ExitStack() as stack:
-            journal = open_inline_journal(self._target, self._modules, self._implant)
+            scratch = read_scratch(pid, self._source)
+            values = self._implant.to_json()
+            journal = open_inline_journal(self._target, self._modules, values, scratch)
             stack.callback(self._close_journal, journal)
-            stack.enter_context(Guarding(journal, self._folder))
-            self._visitor = stack.enter_context(GdbVisitor(self._gdb, self._folder, max_pause_s))
+            self._guard = stack.enter_context(Guarding(journal, self._folder))
+            self._visitor = stack.enter_context(
+                GdbVisitor(self._gdb, self._folder, max_pause_s, journal)
+            )
+            implant = self._implant
             self._injection = stack.enter_context(
-                Injection(pid, *self._implant, self._visitor, journal)
+                Injection(pid, implant.image, implant.cave, implant.ring, self._visitor, journal)
             )
             self._recorder = InlineRecorder(
                 self._injection,
@@ -105,6 +118,14 @@ class InlineBackend:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def _close_journal(self, journal: Journal) -> None:
+        """Remove the journal, unless there is something to repair."""
+        if journal.closed or not journal.events:
+            journal.path.unlink(missing_ok=True)
+
+    def _make_reader(self, append: Callable[[bytes], None]) -> RingReader:
+        return RingReader(self._implant.ring, self._target.pid, append)
 
     @property
     def account(self) -> Account:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.capture.backend import Backend
+from gdbleak.capture.inline_backend import InlineBackend
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.heap.freed import Heap
-from gdbleak.plan.allocators import Plan
+from gdbleak.injection.implant import Implant
+from gdbleak.injection.places import choose_place
+from gdbleak.inline.model import InlinePlan
+from gdbleak.inline.payload import build_in_any
+from gdbleak.inline.probes import make_probes
+from gdbleak.inline.ring import Ring
+from gdbleak.plan.allocators import Allocator, Plan
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Probe
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import Target
+
+UNIT_BITS = 19
+"""The ring has two to the power of so many units: 32 MiB, 25 ms of a million calls a second."""
 
 
 @dataclass(frozen=True)
@@ -64,5 +74,51 @@ def by_breakpoints(
         find_heap(source, plan),
         lambda recording, notebook: LocalBackend(
             gdb, source, target, plan, folder, recording, limits, notebook
+        ),
+    )
+
+
+def inline(
+    gdb: GdbProgram,
+    source: LiveProcess,
+    target: Target,
+    allocators: Sequence[Allocator],
+    plan: InlinePlan,
+    limits: Limits,
+    folder: Path,
+    notes: tuple[str, ...] = (),
+) -> Way:
+    """Return the way by which the target records its calls itself.
+
+    Args:
+        gdb: The debugger to use.
+        source: The process, as it is read.
+        target: What it was before.
+        allocators: Those that the numbers in the plan mean.
+        plan: How they are recorded.
+        limits: What ends the window.
+        folder: A private folder for files of the debugger and the guard.
+        notes: Sentences about why it is this way.
+
+    Raises:
+        AllocatorError: the recorder fits nowhere.
+        ProcessUnusableError: there is no room for the ring.
+
+    """
+    size = Ring(0, UNIT_BITS).size
+    ring = Ring(choose_place(source.read_mappings(), size), UNIT_BITS)
+    cave, image = build_in_any(plan, ring)
+    implant = Implant(image, cave, ring)
+    probes = make_probes(plan.hooks, image.sites)
+    functions = {hook.function.name: hook.function for hook in plan.hooks}
+    modules = [allocator.module for allocator in allocators]
+    return Way(
+        tuple(allocator.name for allocator in allocators),
+        tuple(functions.values()),
+        probes,
+        (*plan.notes, *notes),
+        None,
+        lambda recording, notebook: InlineBackend(
+            gdb, source, target, implant, modules, probes, folder, recording, limits, notebook
         ),
     )

@@ -219,12 +219,12 @@ class Trace:
             )
             return record(
                 pid,
+                options.probe,
                 limits,
                 selected,
                 report_options(options),
                 options.save,
                 watcher,
-                options.probe,
             )
 
 

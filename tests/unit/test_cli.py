@@ -64,7 +64,14 @@ def refuse(capsys, trace, load):
 @pytest.mark.parametrize("arguments", [["trace", "123"], ["123"]])
 def test_a_pid_alone_means_trace(trace, arguments, capsys):
     assert cli.main(arguments) == 0
-    assert trace.call_args.args[:-1] == (123, Limits(), Selection(), ReportOptions(), None)
+    assert trace.call_args.args[:-1] == (
+        123,
+        ProbeKind.BREAKPOINT,
+        Limits(),
+        Selection(),
+        ReportOptions(),
+        None,
+    )
     assert "fibonacci" in capsys.readouterr().out
 
 
@@ -75,7 +82,14 @@ def test_options_of_trace(trace, tmp_path):
     assert cli.main(["trace", "123", *options.split()]) == 0
     limits = Limits(2.5, max_events=7, stack_bytes=8192)
     about = ReportOptions(4096, 2 << 20, 20.0, "count", 5)
-    assert trace.call_args.args[:-1] == (123, limits, Selection(), about, str(save))
+    assert trace.call_args.args[:-1] == (
+        123,
+        ProbeKind.BREAKPOINT,
+        limits,
+        Selection(),
+        about,
+        str(save),
+    )
     assert output.read_text().startswith("{")
 
 
