@@ -491,23 +491,40 @@ def test_own_calls_that_cannot_be_told_from_the_programs(build):
         plan_of(build(*functions))
 
 
-GLIBC = ("-Wl,-soname,libc.so.6",)
-VERSION = 'version: .ascii "GNU C Library (test) stable release version 2.41\\n"\n'
+VERSION = '    .ascii "GNU C Library (small) version 2.41\\n"\n'
+OWN_NAMES = {name: f"    .hidden own_{name}\nown_{name}:\n" for name in ("malloc", "free")}
+"""By which glibc calls its functions without the linkage table."""
 
 
-def test_what_glibc_jumps_to_calls_back_into_its_caller(build):
-    """`free` jumps to nothing here; the start of a cache, which is called, jumps to `free`."""
+def test_what_glibc_jumps_to_returns_to_its_caller(build):
+    """The start of a cache is called, and jumps to `free`, which so returns behind the call."""
     functions = [
-        *(hidden("slow", "call start; ret"), MALLOC, FREE, hidden("start", "nop; jmp free")),
-        *(VERSION, function("strdup", "call malloc@plt; ret")),
+        *(hidden("slow", "call start; ret"), OWN_NAMES["malloc"], MALLOC),
+        *(OWN_NAMES["free"], FREE, hidden("start", "nop; jmp own_free"), VERSION),
+        *(function("strdup", "call malloc@plt; ret"), function("cfree", "jmp free@plt")),
     ]
-    flags = (*GLIBC, "-Wl,--defsym=__malloc=malloc", "-Wl,-Bsymbolic")
-    path = build(*functions, name="libc.so.6", flags=flags)
+    path = build(*functions, name="libc.so.6", flags=("-Wl,-soname,libc.so.6",))
     found = plan_of(path)
-    symbols = ElfImage(str(path)).find_functions(("slow", "start"))
-    assert found.own_code[0] == symbols["slow"].address + BIAS
-    start = symbols["start"]
-    assert found.own_code[1] == start.address + start.size + BIAS
+    image = ElfImage(str(path))
+    slow, start = (image.find_function(name) for name in ("slow", "start"))
+    assert found.own_code == (slow.address + BIAS, start.address + start.size + BIAS)
+    assert names_of(found) == {"malloc", "free"}
+
+
+def test_a_call_of_the_program_among_those_of_glibc(build):
+    functions = [
+        *(hidden("end", "call own_free; ret"), function("strdup", "call malloc@plt; ret")),
+        *(OWN_NAMES["malloc"], MALLOC, OWN_NAMES["free"], FREE, VERSION),
+    ]
+    path = build(*functions, name="libc.so.6", flags=("-Wl,-soname,libc.so.6",))
+    with pytest.raises(InlineRefusedError, match="cannot be told from those of the function at"):
+        plan_of(path)
+
+
+def test_a_glibc_that_a_linker_has_spread(build):
+    functions = [MALLOC, FREE, VERSION, "    .skip 300000\n", function("realloc", PLAIN)]
+    with pytest.raises(InlineRefusedError, match=r"its malloc\.c is in many parts"):
+        plan_of(build(*functions))
 
 
 def test_nothing_is_hooked_without_a_module():
