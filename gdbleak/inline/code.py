@@ -109,6 +109,9 @@ class ModuleCode:
                 if branch.target in stubs:
                     function, is_linked = stubs[branch.target]
                     found.append(Use(branch.address, function, branch.is_call, is_linked))
+        for entry in entries:
+            near = self._find_short_branches({entry})
+            found += (Use(at, entry, is_call=False, is_linked=False) for at, _ in near)
         return found
 
     def _find_slots(self, entries: Collection[int], names: Collection[str]) -> dict[int, int]:

@@ -16,7 +16,7 @@ from gdbleak.errors import ElfError
 from gdbleak.recording.functions import FAMILIES, OPERATORS, AllocatorFunction
 from gdbleak.recording.modules import Module
 
-_RUNTIME = re.compile(r"lib(stdc\+\+|c\+\+|c\+\+abi|gcc_s|unwind)\b")
+_RUNTIME = re.compile(r"lib(stdc\+\+|c\+\+|c\+\+abi|gcc_s|unwind)[.-]")
 _THROWING_SYMBOLS = ("__cxa_throw", "_Unwind_RaiseException")
 _OPERATOR_NEW = re.compile(rb"(_Zn[wa]m)")
 _KNOWN = frozenset(function for family in FAMILIES for function in family)

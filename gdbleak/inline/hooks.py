@@ -95,8 +95,8 @@ class _Planner:
         part = _plan_part(number, allocator, self._memory, self._modules, self._images)
         if self.hooks and part.own_code.has_calls:
             raise InlineRefusedError(
-                "its own calls of its functions are not told from the program's, as those of the"
-                " first allocator are"
+                "its calls of its own functions could not be told from the program's: that is"
+                " possible for one allocator"
             )
         hooks = [*self.hooks, *part.hooks]
         if not part.hooks:

@@ -28,6 +28,8 @@ _OF_MALLOC_C = frozenset(
     }
 )
 """What glibc defines in its malloc/malloc.c: between two of them, there is nothing else."""
+_MOST_OF_MALLOC_C = 256 << 10
+"""Ten times what it has. A linker that orders functions anew would spread it."""
 
 
 class OwnCode(NamedTuple):
@@ -86,20 +88,23 @@ class _Search:
         if is_glibc:
             inside = [a for a, function in self._entries.items() if function.name in _OF_MALLOC_C]
             core = _hull(map(self._extent_at, inside))
+            if len(core) > _MOST_OF_MALLOC_C:
+                raise InlineRefusedError(f"{self._code.image.path}: its malloc.c is in many parts")
             own = self._find_others_of_glibc()
         else:
             own = self._find_reachable()
         own |= self._callers & self._functions
         own |= {caller for caller in self._callers if _is_within(caller, core)}
-        # The larger range also has in it what may call by a pointer.
-        for span in (_hull({core, *own, *self._functions}), _hull({core, *own})):
-            others = [c for c in self._callers - own if c.start < span.stop and c.stop > span.start]
-            if not others:
-                return OwnCode(span, has_calls=bool(own))
-        raise InlineRefusedError(
-            f"{self._code.image.path}: the allocator's calls of its own functions cannot be told"
-            f" from those of the function at {min(c.start for c in others):#x}"
-        )
+        # No larger than needed: next to it, a program's function may be called by a pointer, and
+        # call `malloc` by one, as obstacks do.
+        span = _hull({core, *own})
+        others = [c for c in self._callers - own if c.start < span.stop and c.stop > span.start]
+        if others:
+            raise InlineRefusedError(
+                f"{self._code.image.path}: the allocator's calls of its own functions cannot be"
+                f" told from those of the function at {min(c.start for c in others):#x}"
+            )
+        return OwnCode(span, has_calls=bool(own))
 
     def _find_others_of_glibc(self) -> set[range]:
         """Return further functions of glibc's malloc.c that call or jump to those recorded."""
