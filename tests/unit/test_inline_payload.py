@@ -101,6 +101,8 @@ def test_offsets_are_those_of_the_ring():
 
 def test_only_general_registers(image):
     for instruction in instructions_of(image).values():
+        if instruction.id == x86.X86_INS_NOP:
+            continue  # it only fills up
         used = {name_of(instruction, number) for each in instruction.regs_access() for number in each}
         assert used <= ALLOWED, instruction
         assert not {*instruction.groups} & {x86.X86_GRP_FPU, x86.X86_GRP_PRIVILEGE}, instruction
@@ -125,7 +127,7 @@ def test_nothing_leads_elsewhere_but_what_was_moved(image):
             elif operand.type == x86.X86_OP_IMM and is_branch(instruction):
                 if operand.imm not in instructions and operand.imm not in back:
                     elsewhere.append(instruction.mnemonic)
-    assert sorted(elsewhere) == ["cmp", "je", "je"]  # posix_memalign, free, and cfree
+    assert sorted(elsewhere) == ["cmp", "je"]  # of posix_memalign and free
 
 
 def is_branch(instruction):
@@ -144,7 +146,7 @@ def test_every_path_of_the_recorder_preserves_registers(image, routine):
     ends = walk(image, image.address + read_labels()[routine])
     assert {mnemonic for mnemonic, _, _ in ends} == {"ret"}
     for _, registers, stack in ends:
-        assert dict(registers) == {name: name for name in RESTORED} | {"rflags": None}
+        assert dict(registers) == {name: name for name in RESTORED} | {"rflags": None, "zero": None}
         assert stack == ()
 
 
@@ -154,7 +156,7 @@ def test_every_path_of_the_routines_preserves_everything(image, routine, back):
     ends = walk(image, getattr(image, routine) - back)
     resume = image.resume + (8 if back else 0)
     for target, registers, stack in ends:
-        assert dict(registers) == {name: name for name in (*RESTORED, "rflags")}
+        assert dict(registers) == {name: name for name in (*RESTORED, "rflags")} | {"zero": None}
         assert stack == ()
         assert target == resume
     assert ends
@@ -164,10 +166,11 @@ def walk(image, start):
     """Follow every path from an address, and return how they end.
 
     Registers have the names of those whose first value they hold, or None, and so have the words of
-    the stack, the last on top. An end is `ret`, or the address of the word that is jumped through.
+    the stack, the last on top, which may be numbers, too. `zero` is the zero flag, if it is known.
+    An end is `ret`, or the address of the word that is jumped through.
     """
     instructions = instructions_of(image)
-    registers = tuple((name, name) for name in (*RESTORED, "rflags"))
+    registers = (*((name, name) for name in (*RESTORED, "rflags")), ("zero", None))
     ends, seen, todo = set(), set(), [(start, registers, ())]
     while todo:
         state = todo.pop()
@@ -186,10 +189,11 @@ def walk(image, start):
         if branches and instruction.operands[0].type == x86.X86_OP_MEM:
             ends.add((following + instruction.operands[0].mem.disp, registers, stack))
             continue
-        for target in [instruction.operands[0].imm] if branches else []:
+        goes = branches and not (instruction.id == x86.X86_INS_JNE and values["zero"])
+        stays = instruction.id != x86.X86_INS_JMP and not (goes and values["zero"] is False)
+        targets = [instruction.operands[0].imm] if goes else []
+        for target in targets + [following] * stays:
             todo.append((target, tuple(values.items()), tuple(after)))
-        if instruction.id != x86.X86_INS_JMP:
-            todo.append((following, tuple(values.items()), tuple(after)))
     return ends
 
 
@@ -198,25 +202,28 @@ def follow(instruction, values, stack):
     if instruction.id == x86.X86_INS_PUSH:
         [operand] = instruction.operands
         is_register = operand.type == x86.X86_OP_REG
-        stack.append(values[instruction.reg_name(operand.reg)] if is_register else None)
+        stack.append(values[instruction.reg_name(operand.reg)] if is_register else operand.imm)
     elif instruction.id == x86.X86_INS_PUSHFQ:
         stack.append(values["rflags"])
     elif instruction.id == x86.X86_INS_POP:
         values[instruction.reg_name(instruction.operands[0].reg)] = stack.pop()
     elif instruction.id == x86.X86_INS_POPFQ:
-        values["rflags"] = stack.pop()
+        values.update(rflags=stack.pop(), zero=None)
     elif instruction.op_str.startswith("rsp, [rsp"):
         words = instruction.operands[1].mem.disp // 8
         stack[:] = [*stack, *[None] * -words] if words < 0 else stack[:-words]
     elif instruction.id == x86.X86_INS_CALL:
         assert instruction.operands[0].imm in SYSTEM_CALLS
-        values.update(dict.fromkeys((*SYSTEM_CALL_CHANGES, "rflags")))
+        values.update(dict.fromkeys((*SYSTEM_CALL_CHANGES, "rflags", "zero")))
     else:
         _, written = instruction.regs_access()
         names = {name_of(instruction, number) for number in written}
         assert "rsp" not in names, instruction
-        values.update(dict.fromkeys(names))
+        values.update(dict.fromkeys(names | ({"zero"} if "rflags" in names else set())))
         assert_frame_is_kept(instruction)
+        if instruction.id == x86.X86_INS_TEST and instruction.op_str.startswith("byte ptr [rsp"):
+            place, bits = instruction.operands
+            values["zero"] = not stack[-1 - place.mem.disp // 8] & bits.imm
 
 
 def assert_frame_is_kept(instruction):
@@ -290,24 +297,25 @@ def describe(image, start):
     labels = {image.address + offset: name for name, offset in read_labels().items()}
     moved = image.address + len(read_code())
     lines = []
-    for address, each in instructions_of(image).items():
-        if address < start:
-            continue
-        if lines and lines[-1].startswith("call"):
-            assert (each.mnemonic, each.op_str) == ("mov", "qword ptr [rsp - 8], 0")
-            lines[-1] = lines[-1].replace("call", "called", 1)
+    instructions = instructions_of(image)
+    for address, each in instructions.items():
+        if address < start or is_clearing(each):
             continue
         operand = each.operands[0] if each.operands else None
-        if each.mnemonic == "lea":
-            line = f"drop {each.operands[1].mem.disp // 8}"
-        elif each.mnemonic == "call":
-            line = f"call {labels.get(operand.imm, 'moved' if operand.imm == moved else '')}"
-        elif each.mnemonic[0] == "j":
-            line = each.mnemonic
+        if each.id == x86.X86_INS_LEA:
+            lines.append(f"drop {each.operands[1].mem.disp // 8}")
+        elif each.id == x86.X86_INS_CALL:
+            assert is_clearing(instructions[address + each.size])
+            lines.append(f"call {'moved' if operand.imm == moved else labels[operand.imm]}")
+        elif is_branch(each):
+            lines.append(each.mnemonic)
         else:
-            line = f"{each.mnemonic} {each.op_str}".strip()
-        lines.append(line)
-    return "|".join(lines).replace("called", "call")
+            lines.append(f"{each.mnemonic} {each.op_str}".strip())
+    return "|".join(lines)
+
+
+def is_clearing(instruction):
+    return (instruction.mnemonic, instruction.op_str) == ("mov", "qword ptr [rsp - 8], 0")
 
 
 def test_sites_and_twins():
@@ -322,7 +330,7 @@ def test_sites_and_twins():
     ]
     instructions = instructions_of(image)
     for site in image.sites:
-        assert instructions[image.address + site.number].op_str == "qword ptr [rsp - 8], 0"
+        assert is_clearing(instructions[image.address + site.number])
     for jump in image.jumps:
         covered = disassemble(jump.original, jump.address)
         assert [twin[0] for twin in jump.twins] == [*covered][1:]
