@@ -1,0 +1,371 @@
+"""What the inline probe writes into a target: assembled as committed, and nothing else in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import capstone
+import pytest
+from capstone import x86
+
+from gdbleak.errors import AllocatorError
+from gdbleak.inline import ring as layout
+from gdbleak.inline.model import Cave, Hook, InlinePlan
+from gdbleak.inline.payload import build, build_in_any
+from gdbleak.inline.recorder import read_code, read_labels
+from gdbleak.inline.ring import Ring
+from gdbleak.recording.functions import FAMILIES, MALLOC_FAMILY
+from gdbleak.recording.probes import Role
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "gdbleak/inline/recorder.S"
+CODE = 0x7F0000010000
+CAVE = Cave(0x7F00000200F8, bytes(4000), "/lib/libc.so.6")
+RING = Ring(0x100000000000, 16)
+
+STARTS = {  # how functions begin, of which only the second can be moved byte by byte
+    "free": "4885ff0f84bf000000",  # test %rdi, %rdi; je far away
+    "malloc": "415455534889fb",  # push %r12; push %rbp; push %rbx; mov %rdi, %rbx
+    "posix_memalign": "803d0102140000",  # cmpb $0, far away(%rip)
+}
+RESTORED = ("rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
+ALLOWED = {*RESTORED, "rsp", "rip", "rflags", "fs"}
+ROUTINES = ("gate", "record_entry", "record_out", "record_result", "record_resized")
+SYSTEM_CALL_CHANGES = {"rax", "rcx", "r11"}
+
+
+def plan(*names, caves=(CAVE,)):
+    functions = {function.name: function for family in FAMILIES for function in family}
+    hooks = []
+    for number, name in enumerate(names):
+        address = CODE + 0x100 * number
+        code = bytes.fromhex(STARTS.get(name, STARTS["malloc"]))
+        hooks.append(Hook(functions[name], 0, address, address, code))
+    return InlinePlan(tuple(hooks), caves, (CODE, CODE + 0x8000))
+
+
+def disassemble(code, address):
+    """Return all instructions of some code, which has nothing else in it, by their addresses."""
+    disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    disassembler.detail = True
+    found = {each.address: each for each in disassembler.disasm(code, address)}
+    assert sum(each.size for each in found.values()) == len(code)
+    return found
+
+
+def words_of(image):
+    """Return the words for the builder, and the addresses at which they and constants are."""
+    return range(image.address, image.address + read_labels()["gate"])
+
+
+def instructions_of(image):
+    start = len(words_of(image))
+    return disassemble(image.code[start:], image.address + start)
+
+
+def name_of(instruction, register):
+    """Return the 64 bits that a register is a part of."""
+    name = instruction.reg_name(register)
+    parts = {f"r{n}{size}": f"r{n}" for n in range(8, 16) for size in "dwb"}
+    parts |= {f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "flags")}
+    parts |= {f"{n}l": f"r{n}x" for n in "abcd"}
+    return parts.get(name, name)
+
+
+@pytest.fixture(scope="module")
+def image():
+    names = [function.name for function in MALLOC_FAMILY[:-2]]
+    return build(plan(*names), CAVE, RING)
+
+
+def test_committed_bytes_are_those_of_the_source(tmp_path):
+    for tool in ("make", "as", "objcopy", "nm"):
+        if not shutil.which(tool):
+            pytest.skip(f"there is no {tool} here: the bytes are compared where binutils are")
+    subprocess.run(["make", "-s", "-C", ROOT, "payload", f"OUT={tmp_path}"], check=True)
+    for name in ("recorder.bin", "recorder.labels"):
+        assert (tmp_path / name).read_bytes() == (SOURCE.parent / name).read_bytes()
+
+
+def test_offsets_are_those_of_the_ring():
+    written = re.findall(r"^\s+\.set\s+(\w+), (.*)$", SOURCE.read_text().split(".text")[0], re.M)
+    values = {name: eval(value) for name, value in written}
+    known = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
+    del known["STACK_WORDS_OF_UNIT"]
+    assert values == known
+
+
+def test_only_general_registers(image):
+    for instruction in instructions_of(image).values():
+        if instruction.id == x86.X86_INS_NOP:
+            continue  # it only fills up
+        used = {name_of(instruction, number) for each in instruction.regs_access() for number in each}
+        assert used <= ALLOWED, instruction
+        assert not {*instruction.groups} & {x86.X86_GRP_FPU, x86.X86_GRP_PRIVILEGE}, instruction
+
+
+def test_one_system_call(image):
+    calls = {x86.X86_INS_SYSCALL, x86.X86_INS_SYSENTER, x86.X86_INS_INT}
+    found = [each for each in instructions_of(image).values() if each.id in calls]
+    assert [each.mnemonic for each in found] == ["syscall"]
+
+
+def test_nothing_leads_elsewhere_but_what_was_moved(image):
+    instructions, words = instructions_of(image), words_of(image)
+    back = {jump.address + len(jump.original) for jump in image.jumps}
+    elsewhere = []
+    for instruction in instructions.values():
+        for operand in instruction.operands:
+            if operand.type == x86.X86_OP_MEM and operand.mem.base == x86.X86_REG_RIP:
+                target = instruction.address + instruction.size + operand.mem.disp
+                if target not in words:
+                    elsewhere.append(instruction.mnemonic)
+            elif operand.type == x86.X86_OP_IMM and is_branch(instruction):
+                if operand.imm not in instructions and operand.imm not in back:
+                    elsewhere.append(instruction.mnemonic)
+    assert sorted(elsewhere) == ["cmp", "je"]  # of posix_memalign and free
+
+
+def is_branch(instruction):
+    return bool({*instruction.groups} & {capstone.CS_GRP_JUMP, capstone.CS_GRP_CALL})
+
+
+def test_the_kernel_goes_two_bytes_back_into_a_jump(image):
+    instructions = instructions_of(image)
+    for routine in (image.map_ring, image.unmap_ring):
+        assert instructions[routine - 2].mnemonic == "jmp"
+        assert instructions[routine - 2].size == 2
+
+
+@pytest.mark.parametrize("routine", ROUTINES)
+def test_every_path_of_the_recorder_preserves_registers(image, routine):
+    ends = walk(image, image.address + read_labels()[routine])
+    assert {mnemonic for mnemonic, _, _ in ends} == {"ret"}
+    for _, registers, stack in ends:
+        assert dict(registers) == {name: name for name in RESTORED} | {"rflags": None, "zero": None}
+        assert stack == ()
+
+
+@pytest.mark.parametrize("back", [0, 2])
+@pytest.mark.parametrize("routine", ["map_ring", "unmap_ring"])
+def test_every_path_of_the_routines_preserves_everything(image, routine, back):
+    ends = walk(image, getattr(image, routine) - back)
+    resume = image.resume + (8 if back else 0)
+    for target, registers, stack in ends:
+        assert dict(registers) == {name: name for name in (*RESTORED, "rflags")} | {"zero": None}
+        assert stack == ()
+        assert target == resume
+    assert ends
+
+
+def walk(image, start):
+    """Follow every path from an address, and return how they end.
+
+    Registers have the names of those whose first value they hold, or None, and so have the words of
+    the stack, the last on top, which may be numbers, too. `zero` is the zero flag, if it is known.
+    An end is `ret`, or the address of the word that is jumped through.
+    """
+    instructions = instructions_of(image)
+    registers = (*((name, name) for name in (*RESTORED, "rflags")), ("zero", None))
+    ends, seen, todo = set(), set(), [(start, registers, ())]
+    while todo:
+        state = todo.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        address, registers, stack = state
+        instruction = instructions[address]
+        if instruction.id == x86.X86_INS_RET:
+            ends.add(("ret", registers, stack))
+            continue
+        values, after = dict(registers), list(stack)
+        follow(instruction, values, after)
+        branches = instruction.group(capstone.CS_GRP_JUMP)
+        following = address + instruction.size
+        if branches and instruction.operands[0].type == x86.X86_OP_MEM:
+            ends.add((following + instruction.operands[0].mem.disp, registers, stack))
+            continue
+        goes = branches and not (instruction.id == x86.X86_INS_JNE and values["zero"])
+        stays = instruction.id != x86.X86_INS_JMP and not (goes and values["zero"] is False)
+        targets = [instruction.operands[0].imm] if goes else []
+        for target in targets + [following] * stays:
+            todo.append((target, tuple(values.items()), tuple(after)))
+    return ends
+
+
+def follow(instruction, values, stack):
+    """Change the registers and the stack as an instruction does."""
+    if instruction.id == x86.X86_INS_PUSH:
+        [operand] = instruction.operands
+        is_register = operand.type == x86.X86_OP_REG
+        stack.append(values[instruction.reg_name(operand.reg)] if is_register else operand.imm)
+    elif instruction.id == x86.X86_INS_PUSHFQ:
+        stack.append(values["rflags"])
+    elif instruction.id == x86.X86_INS_POP:
+        values[instruction.reg_name(instruction.operands[0].reg)] = stack.pop()
+    elif instruction.id == x86.X86_INS_POPFQ:
+        values.update(rflags=stack.pop(), zero=None)
+    elif instruction.op_str.startswith("rsp, [rsp"):
+        words = instruction.operands[1].mem.disp // 8
+        stack[:] = [*stack, *[None] * -words] if words < 0 else stack[:-words]
+    elif instruction.id == x86.X86_INS_CALL:
+        assert instruction.operands[0].imm in SYSTEM_CALLS
+        values.update(dict.fromkeys((*SYSTEM_CALL_CHANGES, "rflags", "zero")))
+    else:
+        _, written = instruction.regs_access()
+        names = {name_of(instruction, number) for number in written}
+        assert "rsp" not in names, instruction
+        values.update(dict.fromkeys(names | ({"zero"} if "rflags" in names else set())))
+        assert_frame_is_kept(instruction)
+        if instruction.id == x86.X86_INS_TEST and instruction.op_str.startswith("byte ptr [rsp"):
+            place, bits = instruction.operands
+            values["zero"] = not stack[-1 - place.mem.disp // 8] & bits.imm
+
+
+def assert_frame_is_kept(instruction):
+    """Assert that an instruction writes no word of the stack but a return address that was left."""
+    if instruction.operands and instruction.operands[0].type == x86.X86_OP_MEM:
+        memory = instruction.operands[0].mem
+        if memory.base == x86.X86_REG_RSP and instruction.operands[0].access & capstone.CS_AC_WRITE:
+            assert memory.disp == -8
+
+
+SYSTEM_CALLS = {
+    CAVE.address + -CAVE.address % 16 + read_labels()["system_call"],
+}
+
+
+def test_words_of_the_builder(image):
+    words = {name: word(image, name) for name in read_labels() if name in WORDS}
+    assert words == WORDS | {"image_size": len(image.code)}
+
+
+def word(image, name):
+    return struct.unpack_from("<Q", image.code, read_labels()[name])[0]
+
+
+WORDS = {
+    "ring": RING.address,
+    "ring_size": 4096 + (64 << 16),
+    "last_unit": 0xFFFF,
+    "half": 0x8000,
+    "last_bit": 15,
+    "own_code": CODE,
+    "own_size": 0x8000,
+    "own_to_image": (CODE - (CAVE.address + 8)) % (1 << 64),
+    "image_size": 0,
+    "resume": 0,
+    "resume_again": 0,
+}
+
+
+TRAMPOLINES = {
+    "free": "push rdi|call record_entry|drop 1|test rdi, rdi|je|jmp",
+    "sdallocx": "push rdi|call record_entry|drop 1|push r12|push rbp|push rbx|mov rbx, rdi|jmp",
+    "malloc": "call gate|jb|push rdi|push 1|push rdi|call moved|call record_result|drop 3|ret",
+    "calloc": "call gate|jb|push rsi|push rdi|push rsi|call moved|call record_result|drop 3|ret",
+    "posix_memalign": (
+        "call gate|jb|push rdi|push 1|push rdx|call moved|call record_out|drop 3|ret"
+    ),
+    "realloc": (
+        "call gate|jb|push rdi|call record_entry|push 1|push rsi|call moved|call record_resized"
+        "|drop 3|ret"
+    ),
+    "reallocarray": (
+        "call gate|jb|push rdi|call record_entry|push rsi|push rdx|call moved"
+        "|call record_resized|drop 3|ret"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAMPOLINES)
+def test_trampoline(name):
+    image = build(plan(name), CAVE, RING)
+    [jump] = image.jumps
+    [patch, *_] = disassemble(jump.code[:5], jump.address).values()
+    start = patch.operands[0].imm
+    assert describe(image, start) == TRAMPOLINES[name]
+    assert jump.code[5:] == jump.original[5:]
+
+
+def describe(image, start):
+    """Return the instructions of a trampoline; each call is followed by the clearing of its slot."""
+    labels = {image.address + offset: name for name, offset in read_labels().items()}
+    moved = image.address + len(read_code())
+    lines = []
+    instructions = instructions_of(image)
+    for address, each in instructions.items():
+        if address < start or is_clearing(each):
+            continue
+        operand = each.operands[0] if each.operands else None
+        if each.id == x86.X86_INS_LEA:
+            lines.append(f"drop {each.operands[1].mem.disp // 8}")
+        elif each.id == x86.X86_INS_CALL:
+            assert is_clearing(instructions[address + each.size])
+            lines.append(f"call {'moved' if operand.imm == moved else labels[operand.imm]}")
+        elif is_branch(each):
+            lines.append(each.mnemonic)
+        else:
+            lines.append(f"{each.mnemonic} {each.op_str}".strip())
+    return "|".join(lines)
+
+
+def is_clearing(instruction):
+    return (instruction.mnemonic, instruction.op_str) == ("mov", "qword ptr [rsp - 8], 0")
+
+
+def test_sites_and_twins():
+    image = build(plan("realloc", "free", "malloc", "posix_memalign"), CAVE, RING)
+    roles = [(site.hook, site.role) for site in image.sites]
+    assert roles == [
+        (0, Role.ENTRY),
+        (0, Role.RETURN),
+        (1, Role.ENTRY),
+        (2, Role.CALL),
+        (3, Role.CALL),
+    ]
+    instructions = instructions_of(image)
+    for site in image.sites:
+        assert is_clearing(instructions[image.address + site.number])
+    for jump in image.jumps:
+        covered = disassemble(jump.original, jump.address)
+        assert [twin[0] for twin in jump.twins] == [*covered][1:]
+        for original, copy in jump.twins:
+            assert instructions[copy].mnemonic == covered[original].mnemonic
+
+
+def test_a_small_cave_is_refused_and_the_next_is_taken():
+    small = Cave(CAVE.address + 0x10000, bytes(1000), "/lib/small.so")
+    with pytest.raises(AllocatorError, match=r"/lib/small.so: there is room for 992 bytes of 1\d+"):
+        build(plan("malloc", "free"), small, RING)
+    cave, image = build_in_any(plan("malloc", "free", caves=(small, CAVE)), RING)
+    assert (cave, image) == (CAVE, build(plan("malloc", "free"), CAVE, RING))
+    with pytest.raises(AllocatorError, match="there is room for 992 bytes"):
+        build_in_any(plan("malloc", caves=(small, small)), RING)
+    with pytest.raises(AllocatorError, match="no code of the process has room"):
+        build_in_any(plan("malloc", caves=()), RING)
+
+
+def test_an_image_fits_to_the_byte():
+    size = len(build(plan("malloc"), CAVE, RING).code)
+    cave = Cave(CAVE.address + 8, bytes(size), "")
+    assert len(build(plan("malloc"), cave, RING).code) == size
+    with pytest.raises(AllocatorError):
+        build(plan("malloc"), Cave(cave.address, bytes(size - 1), ""), RING)
+
+
+@pytest.mark.parametrize("name", ["malloc", "free", "posix_memalign"])
+def test_a_cave_too_far_away_is_refused(name):
+    far = Cave(CAVE.address + (3 << 30), bytes(4000), "/lib/far.so")
+    with pytest.raises(AllocatorError, match=r"/lib/far.so: .* too far away"):
+        build(plan(name), far, RING)
+
+
+@pytest.mark.parametrize("bits", [5, 33])
+def test_rings_have_a_sensible_size(bits):
+    with pytest.raises(ValueError, match="units"):
+        build(plan("malloc"), CAVE, Ring(RING.address, bits))
