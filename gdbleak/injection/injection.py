@@ -80,6 +80,7 @@ class Injection:
         self._visitor = visitor
         self._journal = journal
         self._started = start_of_living(pid)
+        self._is_touched = False
         try:
             program = Path(f"/proc/{pid}/exe").stat()
             self.memory = Memory(pid, writable=True)
@@ -171,6 +172,8 @@ class Injection:
         return removal
 
     def _take_back(self) -> None:
+        if not self._is_touched:
+            return
         removal = self.remove()
         if not removal.ok:
             raise InjectionError(removal.left[0], f"run `gdbleak rescue {self.pid}`")
@@ -223,7 +226,11 @@ class Injection:
 
         """
         for tries in range(1, TRIES + 1):
-            outcome = self._visitor.visit(self.pid, steps())
+            planned = steps()
+            was_touched, self._is_touched = self._is_touched, True  # if GDB does not tell
+            outcome = self._visitor.visit(self.pid, planned)
+            begun = planned[: outcome.done + 1]
+            self._is_touched = was_touched or any(step["do"] == "write" for step in begun)
             self.pauses_ms.append(outcome.pause_ns / 1e6)
             if outcome.threads is not None:
                 self.threads = outcome.threads

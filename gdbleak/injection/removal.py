@@ -30,7 +30,7 @@ from gdbleak.injection.steps import (
 )
 from gdbleak.injection.visits import Outcome, Visitor
 from gdbleak.safety.repair import start_of_living
-from gdbleak.target.proc import Memory, list_threads, read_mappings
+from gdbleak.target.proc import Memory, list_threads, read_mappings, read_state
 
 PATIENCE_S = 10.0
 """For how long it is tried."""
@@ -197,6 +197,8 @@ class _Process:
         if remains.ring is At.RING:
             parts.append("its ring")
         parts += [f"code of somebody else at {address:#x}" for address in remains.strange]
+        if read_state(self._pid) == "T":
+            why = f"it is stopped; continue it first: `kill -CONT {self._pid}`"
         return f"process {self._pid} still holds {', '.join(parts)}: {why}"
 
 

@@ -17,9 +17,12 @@ from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.injection.steps import Step
 from gdbleak.safety.forced_end import end_debugger
+from gdbleak.safety.guarding import Guarding
+from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import read_tracer, start_of_living, wake
 from gdbleak.target.proc import read_state
 
+_MACHINE = X86_64.elf_machine_number
 VISIT = script_path("gdbleak_visit.py")
 READY_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 10.0
@@ -76,28 +79,39 @@ class Visitor(Protocol):
 class GdbVisitor:
     """Visits by a GDB, and by another one when that has ended. A context."""
 
-    def __init__(self, gdb: GdbProgram, folder: Path, max_pause_s: float) -> None:
+    def __init__(
+        self,
+        gdb: GdbProgram,
+        folder: Path,
+        max_pause_s: float,
+        journal: Journal | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             gdb: The program.
             folder: A private folder.
             max_pause_s: How long a process may stand still before its GDB is ended.
+            journal: What a guard of each GDB reads; without one there is no guard.
 
         """
         self._gdb = gdb
         self._folder = folder
         self._max_pause_s = max_pause_s
+        self._journal = journal
         self._debugger: Debugger | None = None
+        self._guard: Guarding | None = None
         self._launches = 0
 
     def __enter__(self) -> GdbVisitor:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._guard is not None:
+            self._guard.stand_down()
         if self._debugger is not None:
             self._debugger.__exit__(*error)
-            self._debugger = None
+        self.drop()
 
     @property
     def pid(self) -> int:
@@ -115,20 +129,36 @@ class GdbVisitor:
             self._launches += 1
             own = self._folder / f"visits{self._launches}"
             own.mkdir()
-            self._debugger = Debugger(self._gdb, VISIT, own, X86_64.elf_machine_number)
             self._plan = own / "plan.json"
             try:
+                self._debugger = self._start(own)
                 self._debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
-            except DebuggerFailedError:
+            except BaseException:
                 self.drop()
                 raise
         return self._debugger
 
+    def _start(self, folder: Path) -> Debugger:
+        """Start a GDB, and what guards it."""
+        if self._journal is None:
+            return Debugger(self._gdb, VISIT, folder, _MACHINE)
+        guard = self._guard = Guarding(self._journal, folder)
+        try:
+            debugger = Debugger(self._gdb, VISIT, folder, _MACHINE, guard.life)
+        except BaseException:
+            os.close(guard.life)
+            raise
+        guard.announce(debugger.pid, halts_first=False)
+        return debugger
+
     def drop(self) -> None:
-        """End the GDB; the next visit starts another one."""
+        """End the GDB, and its guard; the next visit starts others."""
         if self._debugger is not None:
             self._debugger.close()
             self._debugger = None
+        if self._guard is not None:
+            self._guard.__exit__()
+            self._guard = None
 
     def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
         """See `Visitor`."""
@@ -144,7 +174,7 @@ class GdbVisitor:
             return _parse(self._await(debugger, pid, token))
         except (DebuggerFailedError, KeyboardInterrupt):
             self._end(pid)
-            wake(before)
+            wake(before, was_held=True)
             raise
 
     def _await(self, debugger: Debugger, pid: int, token: int) -> str:

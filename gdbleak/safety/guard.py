@@ -1,5 +1,8 @@
 """The guard: a small process of its own that repairs a target whose GDB was killed.
 
+A recorder that was put into the target stays there, because it does no harm; but a target that GDB
+has halted to put it in has to be continued.
+
     main([JOURNAL, LIFE, CONTROL, FOLDER])
 
 LIFE is a pipe that only GDB can write to: its end is the end of GDB, and the kernel tells it just
@@ -42,7 +45,7 @@ from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import (
     SETTLE_S,
     disarm,
-    iter_changes,
+    is_as_it_was,
     may_write,
     read_tracer,
     repair,
@@ -99,7 +102,7 @@ class _Guard:
                 time.sleep(STEP_S)
                 self._let_go()
         shutil.rmtree(self._folder, ignore_errors=True)
-        if self._journal.closed or not any(iter_changes(self._memory, self._journal.plan)):
+        if self._journal.closed or is_as_it_was(self._memory, self._journal.plan):
             self._journal.path.unlink(missing_ok=True)
 
     def _disarm(self) -> None:

@@ -73,10 +73,35 @@ def disarm(memory: int, plan: dict[str, Any]) -> int:
     return restored
 
 
-def wake(plan: dict[str, Any]) -> bool:
+def holds_recorder(memory: int, plan: dict[str, Any]) -> bool:
+    """Whether anything stands in a process of a recorder that was put into it.
+
+    It does no harm there. To take it out takes a GDB, by which no thread runs meanwhile.
+    """
+    inline = plan.get("inline")
+    if not inline:
+        return False
+    code, cave = bytes.fromhex(inline["code"]), inline["cave"]
+    start = inline["address"] - cave["address"]
+    places = {jump["address"]: bytes.fromhex(jump["original"]) for jump in inline["jumps"]}
+    places[inline["address"]] = bytes.fromhex(cave["original"])[start : start + len(code)]
+    return any(
+        _read(memory, len(original), address) not in (original, b"")
+        for address, original in places.items()
+    )
+
+
+def wake(plan: dict[str, Any], was_held: bool = False) -> bool:
     """Continue a target that was left stopped, or is about to stop, and was not before.
 
-    Returns whether it was.
+    Args:
+        plan: What the journal says of it.
+        was_held: Whether its tracer has just died that held it by a SIGSTOP, which takes effect
+            then; for a moment nothing tells of it.
+
+    Returns:
+        Whether it was.
+
     """
     pid = plan["pid"]
     deadline = time.monotonic() + SETTLE_S
@@ -84,7 +109,7 @@ def wake(plan: dict[str, Any]) -> bool:
         if start_of_living(pid) != plan["started"]:
             return False
         state = read_thread_state(pid)
-        if state == "T" or (state != "t" and has_pending_stop(pid)):
+        if state == "T" or (state != "t" and (was_held or has_pending_stop(pid))):
             os.kill(pid, signal.SIGCONT)
             return True
         if state != "t":
@@ -124,12 +149,19 @@ def repair(
         journal.append(who=who, restored=0, traced_by_another=True, closed=True)
         return
     restored += restore(memory, journal.plan)
-    continued = wake(journal.plan)
+    # A GDB that visits a process to put a recorder in holds it by nothing else.
+    was_held = bool(debugger) and "inline" in journal.plan
+    continued = wake(journal.plan, was_held)
     lives = start_of_living(journal.plan["pid"]) == journal.plan["started"]
-    left = sum(1 for _ in iter_changes(memory, journal.plan))
+    closed = is_as_it_was(memory, journal.plan)
     journal.append(
-        who=who, restored=restored, continued=continued, target_lives=lives, closed=left == 0
+        who=who, restored=restored, continued=continued, target_lives=lives, closed=closed
     )
+
+
+def is_as_it_was(memory: int, plan: dict[str, Any]) -> bool:
+    """Whether nothing of a trace is left in the memory of its target."""
+    return not any(iter_changes(memory, plan)) and not holds_recorder(memory, plan)
 
 
 def may_write(pid: int, debugger: int | None) -> bool:

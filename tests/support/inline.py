@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.implant import Implant
@@ -91,6 +92,10 @@ def assert_nothing_left(pid: int, implant: Implant) -> None:
         assert find_ring(read_mappings(pid), implant.ring, memory) is At.NOTHING
 
 
+class KilledError(BaseException):
+    """What a visitor raises that has been cut: nothing of gdbleak may go on after that."""
+
+
 class Cut:
     """A visitor whose GDB is killed while it holds the process, before one of all its steps."""
 
@@ -104,7 +109,10 @@ class Cut:
         """Do the steps up to that one."""
         if not self.was_cut and len(steps) > self._left:
             self.was_cut = True
-            self._visitor.visit(pid, [*steps[: self._left], {"do": "die"}])
+            try:
+                self._visitor.visit(pid, [*steps[: self._left], {"do": "die"}])
+            except DebuggerDiedError as error:
+                raise KilledError from error
             raise AssertionError("GDB has survived that")
         self._left -= len(steps)
         return self._visitor.visit(pid, steps)
