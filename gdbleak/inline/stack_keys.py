@@ -1,0 +1,152 @@
+"""Which raw stacks are of the same call stack, by a hash of the return addresses in them. Pure.
+
+Words that lie in executable memory, and where in the stack they are, decide. Among them are old
+return addresses that were left over: so one call stack may have several keys, but one key has one
+call stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdbleak.inline.ring import STACK_WORDS_OF_UNIT, WORD_BYTES
+from gdbleak.inline.ring_reader import UNIT_WORDS
+
+if TYPE_CHECKING:
+    from gdbleak.inline.ring_reader import Batch, Flags, Numbers, Words
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+_OTHER = np.uint64(0xC2B2AE3D27D4EB4F)
+_ROWS = 1 << 13
+"""So many units are looked through at once: they fit into the cache."""
+
+
+class CodeRanges:
+    """Where executable memory is."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Take it in; each range is its first address and the one behind its last."""
+        merged: list[list[int]] = []
+        for start, end in sorted(ranges):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        self._bounds = np.array([bound for each in merged for bound in each], np.uint64)
+        self._may_be = np.zeros(1 << 16, np.bool_)
+        for start, end in merged:
+            first, last = start >> 16, (end - 1) >> 16
+            if last - first >= 0xFFFF:
+                self._may_be[:] = True
+            else:
+                self._may_be[np.arange(first, last + 1) & 0xFFFF] = True
+
+    def may_hold(self, words: Words) -> Flags:
+        """Return which words may be addresses of code, by their bits 16 to 31."""
+        found: Flags = self._may_be[words.view("<u2")[..., 1::4]]
+        return found
+
+    def hold(self, words: Words) -> Flags:
+        """Return which words are addresses of code."""
+        found: Flags = np.searchsorted(self._bounds, words, "right") % 2 == 1
+        return found
+
+
+def mix(words: Words) -> Words:
+    """Return a hash of each word."""
+    words = words * _ODD
+    words ^= words >> np.uint64(29)
+    words *= _OTHER
+    words ^= words >> np.uint64(32)
+    return words
+
+
+def hash_stacks(batch: Batch, code: CodeRanges, wanted: Flags) -> Words:
+    """Return a key for the site and stack of each wanted event, never 0; the others have any."""
+    words, heads = batch.words, batch.heads
+    keys = batch.sites.astype(np.uint64) << np.uint64(32) | batch.stack_words.astype(np.uint64)
+    # A function that keeps its frame in the register is unwound by that.
+    above = batch.frame_pointers - batch.stack_pointers
+    in_stack = above < batch.stack_words.astype(np.uint64) * np.uint64(WORD_BYTES)
+    keys ^= np.where(in_stack, above, np.uint64(0xFFFF)) << np.uint64(16)
+    with_stack = np.flatnonzero(wanted & (batch.stack_words > 0))
+    keys[with_stack] ^= mix(words[heads[with_stack] + 1, 1])
+    keys = mix(keys)
+    rows, columns, found = _find_code(words, code)
+    events = _events_of_rows(len(words), heads)[rows]
+    places = (rows - heads[events] - 1) * STACK_WORDS_OF_UNIT + columns - 1
+    # Neither an event's first unit, nor what is left over behind its stack.
+    inside = (events >= 0) & (places >= 0) & (places < batch.stack_words[events])
+    events, places, found = events[inside], places[inside], found[inside]
+    if len(events):
+        parts = mix(found ^ mix(places.astype(np.uint64) + np.uint64(1)))
+        starts = np.flatnonzero(np.append(True, events[1:] != events[:-1]))
+        keys[events[starts]] += np.add.reduceat(parts, starts)
+    return np.maximum(keys, np.uint64(1))
+
+
+def _find_code(words: Words, code: CodeRanges) -> tuple[Numbers, Numbers, Words]:
+    """Return row, column, and value of each word that is an address of code."""
+    places = [
+        np.flatnonzero(code.may_hold(words[start : start + _ROWS])) + start * UNIT_WORDS
+        for start in range(0, len(words), _ROWS)
+    ]
+    flat = np.concatenate(places) if places else np.zeros(0, np.int64)
+    found = words.reshape(-1)[flat]
+    is_code = code.hold(found)
+    flat, found = flat[is_code], found[is_code]
+    return flat >> 3, flat & 7, found
+
+
+def _events_of_rows(rows: int, heads: Numbers) -> Numbers:
+    """Return the event that each row is in, or that comes before it; -1 before the first."""
+    begins = np.zeros(rows, np.int64)
+    begins[heads] = 1
+    return np.cumsum(begins) - 1
+
+
+class KeyTable:
+    """Numbers keys, from 0, in the order in which they come; a bounded number of them."""
+
+    def __init__(self, most: int) -> None:
+        """Begin; `most` keys are numbered, a power of two."""
+        self.most = most
+        slots = 8 * most
+        self._mask = np.uint64(slots - 1)
+        self._keys = np.zeros(slots, np.uint64)
+        self._numbers = np.full(slots, -1, np.int64)
+        self.count = 0
+
+    def find(self, keys: Words) -> Numbers:
+        """Return the number of each key; -1 for one that has none. A key is never 0."""
+        slots = (keys & self._mask).astype(np.int64)
+        found = self._keys[slots]
+        numbers = np.where(found == keys, self._numbers[slots], -1)
+        left = np.flatnonzero((found != keys) & (found != 0))
+        while len(left):  # of another key that hashes alike
+            slots[left] = (slots[left] + 1) & int(self._mask)
+            found = self._keys[slots[left]]
+            same = found == keys[left]
+            numbers[left[same]] = self._numbers[slots[left[same]]]
+            left = left[~same & (found != 0)]
+        return numbers
+
+    def add(self, keys: Words) -> None:
+        """Number keys that are not numbered yet, each once; no more than there is room for."""
+        mask = int(self._mask)
+        for key in keys[: self.most - self.count].tolist():
+            slot = key & mask
+            while self._keys[slot]:
+                slot = (slot + 1) & mask
+            self._keys[slot] = key
+            self._numbers[slot] = self.count
+            self.count += 1
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._keys[:] = 0
+        self._numbers[:] = -1
+        self.count = 0
