@@ -18,7 +18,7 @@ from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import ProbeKind
-from gdbleak.capture.ways import by_breakpoints, inline
+from gdbleak.capture.ways import Way, by_breakpoints, inline
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
@@ -144,7 +144,8 @@ def record(
         plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
-        way, reason = None, ()
+        way: Way | None = None
+        reason: tuple[str, ...] = ()
         if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
             try:
                 hooks = plan_inline(allocators, source, modules, images)

@@ -17,7 +17,7 @@ from gdbleak.injection.injection import Injection
 from gdbleak.inline.reader import RingReader
 from gdbleak.ledger.blocks import Block
 from gdbleak.recording.end import EndedBy
-from gdbleak.recording.events import encode_turn
+from gdbleak.recording.events import Turn, encode_turn
 from gdbleak.recording.phases import Phase
 
 DRAIN_S = 0.02
@@ -53,8 +53,7 @@ class InlineRecorder(Recorder, Account):
         self._max_events = max_events
         self._reader = make_reader(self.note)
         self._phase = Phase.ALL
-        self.position = position
-        """Where the last whole frame of the recording ends."""
+        self._position = position
         self._write_error: str | None = None
         self._is_asked = False
         self._never, self._other_end = os.pipe2(os.O_CLOEXEC)
@@ -140,16 +139,21 @@ class InlineRecorder(Recorder, Account):
 
         """
         self._notebook.note(frames)
-        self.position += len(frames)
+        self._position += len(frames)
 
     def _note_phase(self) -> None:
         now_ns = time.monotonic_ns()
-        self.note(encode_turn(self._phase, now_ns))
+        self.note(encode_turn(Turn(now_ns, self._phase)))
         if self.opened_ns is None:
             self.opened_ns = now_ns
 
     def wake(self) -> None:
         """Do nothing: nobody holds the target."""
+
+    @property
+    def position(self) -> int:
+        """Where the last whole frame of the recording ends."""
+        return self._position
 
     @property
     def events(self) -> int:

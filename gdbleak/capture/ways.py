@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.capture.backend import Backend
-from gdbleak.capture.inline_backend import InlineBackend
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import find_heap
@@ -105,6 +104,8 @@ def inline(
         ProcessUnusableError: there is no room for the ring.
 
     """
+    from gdbleak.capture.inline_backend import InlineBackend  # loads numpy
+
     size = Ring(0, UNIT_BITS).size
     ring = Ring(choose_place(source.read_mappings(), size), UNIT_BITS)
     cave, image = build_in_any(plan, ring)

@@ -15,6 +15,10 @@ STOP_S = 150e-6
 the host: stops take 0.1 to 0.4 ms, by the machine and by where the threads run."""
 
 
+INLINE_S = 25e-9
+"""What a call takes longer that is recorded inline; see docs/benchmarks.md."""
+
+
 def stops_per_s(rate: Rate, usable_sizes: bool = False) -> float:
     """Return how often a recording would halt the process, if that did not slow it down.
 
@@ -58,6 +62,18 @@ def describe(
     if 100 * load > budget_percent < 100:
         text += f"; sampling within {budget_percent:g} %"
     return text
+
+
+def describe_inline(rate: Rate) -> str:
+    """Say what it would cost a process to be recorded inline.
+
+    >>> describe_inline(Rate(180_000, 179_500)), describe_inline(Rate(9, 8))
+    ('about 0.9 % of one processor', 'less than 0.1 % of one processor')
+    """
+    percent = (rate.allocations_per_s + rate.frees_per_s) * INLINE_S * 100
+    if percent < 0.1:
+        return "less than 0.1 % of one processor"
+    return f"about {_round(percent)} % of one processor"
 
 
 def _round(number: float) -> str:

@@ -226,6 +226,11 @@ def encode_resident(resident: Resident) -> bytes:
     return FRAME.pack(MEMORY, 0, 0, _RESIDENT.size) + _RESIDENT.pack(*resident)
 
 
+def encode_turn(turn: Turn) -> bytes:
+    """Return a PHASE frame."""
+    return FRAME.pack(PHASE, 0, turn.phase, _U64.size) + _U64.pack(turn.time_ns)
+
+
 def encode_folded(folded: Folded) -> bytes:
     """Return a FOLDED frame."""
     _, probe, *_, groups = folded

@@ -17,6 +17,7 @@ from reports import LEFT_AS_FOUND, SAMPLES
 from gdbleak import __version__, cli
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.limits import Limits
+from gdbleak.capture.probe import ProbeKind
 from gdbleak.commands.arguments import parse_size
 from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full

@@ -103,7 +103,9 @@ def test_only_general_registers(image):
     for instruction in instructions_of(image).values():
         if instruction.id == x86.X86_INS_NOP:
             continue  # it only fills up
-        used = {name_of(instruction, number) for each in instruction.regs_access() for number in each}
+        used = {
+            name_of(instruction, number) for each in instruction.regs_access() for number in each
+        }
         assert used <= ALLOWED, instruction
         assert not {*instruction.groups} & {x86.X86_GRP_FPU, x86.X86_GRP_PRIVILEGE}, instruction
 
