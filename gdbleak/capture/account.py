@@ -34,8 +34,8 @@ class Account(Protocol):
         """Blocks of the window that are alive, by address, the latest at the end."""
 
     @property
-    def outstanding_count(self) -> int:
-        """How many there are."""
+    def ring_fill(self) -> float | None:
+        """Which share of the room is taken that the target has to record in; None without any."""
 
     @property
     def slowed_s(self) -> float:

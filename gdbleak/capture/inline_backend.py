@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gdbleak.capture.account import Account
 from gdbleak.capture.backend import After
 from gdbleak.capture.inline_hold import InlineHold
 from gdbleak.capture.inline_observer import InlineObserver
-from gdbleak.capture.inline_recorder import InlineRecorder
+from gdbleak.capture.inline_recorder import InlineRecorder, find_code
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
@@ -19,8 +19,10 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.visits import GdbVisitor
-from gdbleak.inline.reader import RingReader
+from gdbleak.inline.probes import by_site
+from gdbleak.inline.reader import Recorded, RingReader
 from gdbleak.recording.end import Inline
+from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.guarding import Guarding
@@ -45,6 +47,7 @@ class InlineBackend:
         implant: Implant,
         modules: Collection[Module],
         probes: tuple[Probe, ...],
+        functions: Iterable[AllocatorFunction],
         folder: Path,
         recording: Path,
         limits: Limits,
@@ -59,6 +62,7 @@ class InlineBackend:
             implant: What is put into it.
             modules: The files whose code is written to.
             probes: Those of the recording, one for each site of the image, in the same order.
+            functions: Those of the probes.
             folder: A private folder for files of the debugger.
             recording: A file that holds the head already.
             limits: What ends the window.
@@ -71,6 +75,7 @@ class InlineBackend:
         self._implant = implant
         self._modules = modules
         self._probes = probes
+        self._allocating = [function.name for function in functions if function.allocates]
         self._folder = folder
         self._recording = recording
         self._limits = limits
@@ -124,8 +129,28 @@ class InlineBackend:
         if journal.closed or not journal.events:
             journal.path.unlink(missing_ok=True)
 
-    def _make_reader(self, append: Callable[[bytes], None]) -> RingReader:
-        return RingReader(self._implant.ring, self._target.pid, append)
+    def _make_reader(self, out: Recorded) -> RingReader:
+        memory, image = self._injection.memory, self._implant.image
+        return RingReader(
+            self._implant.ring,
+            memory.read,
+            memory.write,
+            by_site(image.sites, self._probes),
+            self._allocating,
+            out,
+            find_code(self._target.pid),
+            self._find_thread,
+        )
+
+    def _find_thread(self, pointer: int) -> int:
+        """Return the id of the thread with a thread pointer; 0 where that is not known."""
+        for thread in self._injection.threads:
+            if thread.fs_base == pointer:
+                return thread.id
+        offset = self._hold.facts.thread_id if self._hold.facts else 0
+        if not offset:
+            return 0
+        return int.from_bytes(self._injection.memory.read(pointer + offset, 4), "little")
 
     @property
     def account(self) -> Account:
@@ -166,7 +191,7 @@ class InlineBackend:
             self._implant.ring.size,
             self._injection.pauses_ms,
             self._limits,
-            self._recorder.note,
+            self._recorder.append,
         )
 
     def read_after(self, has_exec: bool) -> After:
@@ -176,11 +201,11 @@ class InlineBackend:
         return After(resident_set(pid), memory_status(pid), modules, self._describe())
 
     def _describe(self) -> Inline:
-        implant, removal = self._implant, self._hold.removal
+        implant, removal, counts = self._implant, self._hold.removal, self._recorder.counts
         return Inline(
-            calls=self._recorder.calls,
-            lost=self._recorder.lost,
-            one_of=self._recorder.one_of,
+            calls=counts.events,
+            lost=counts.missing,
+            one_of=1 << counts.level,
             path=implant.cave.path,
             code_bytes=len(implant.image.code),
             functions=len(implant.image.jumps),

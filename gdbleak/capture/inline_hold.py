@@ -9,7 +9,7 @@ from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.removal import Removal
 from gdbleak.injection.ring_control import Settings
-from gdbleak.injection.thread_facts import find_thread_facts
+from gdbleak.injection.thread_facts import ThreadFacts, find_thread_facts
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.target.proc import read_mappings
 
@@ -29,6 +29,8 @@ class InlineHold:
         self._injection = injection
         self._recorder = recorder
         self._stack_bytes = stack_bytes
+        self.facts: ThreadFacts | None = None
+        """What was found of the threads, when the target was taken."""
         self.removal: Removal | None = None
         self.released_s: float | None = None
 
@@ -60,10 +62,9 @@ class InlineHold:
 
     def _settings(self) -> Settings:
         injection = self._injection
-        facts = find_thread_facts(
+        facts = self.facts = find_thread_facts(
             injection.pid, injection.threads, read_mappings(injection.pid), injection.memory
         )
-        self._recorder.know(facts)
         return Settings(
             stack_bytes=self._stack_bytes,
             more_stack_bytes=self._stack_bytes,

@@ -8,34 +8,41 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from gdbleak.capture.account import Account
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.errors import WriteError
+from gdbleak.errors import NoSuchProcessError, WriteError
 from gdbleak.injection.injection import Injection
-from gdbleak.inline.reader import RingReader
+from gdbleak.inline.reader import Recorded, RingCounts, RingLostError, RingReader
 from gdbleak.ledger.blocks import Block
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.events import Turn, encode_turn
 from gdbleak.recording.phases import Phase
+from gdbleak.target.proc import read_mappings
 
 DRAIN_S = 0.02
 """How long a call that is being recorded may take to end, once the recorder is off."""
+DRAINED_S = 5.0
+"""How long it may take to read what is left."""
+CODE_S = 1.0
+"""How often is looked for code that was loaded."""
 
 
-class InlineRecorder(Recorder, Account):
+class InlineRecorder(Recorder, Account, Recorded):
     """The recorder inside a target, and what it has left there so far."""
 
     children = 0
     stop_signal = None
+    slowed_s = 0.0
 
     def __init__(
         self,
         injection: Injection,
         notebook: Notebook,
         position: int,
-        make_reader: Callable[[Callable[[bytes], None]], RingReader],
+        make_reader: Callable[[Recorded], RingReader],
         max_events: int | None,
     ) -> None:
         """Prepare.
@@ -44,18 +51,20 @@ class InlineRecorder(Recorder, Account):
             injection: What is put into the target.
             notebook: Adds to the recording, and nobody else does.
             position: Where the recording ends by now.
-            make_reader: Returns what reads the ring, given what appends whole frames.
+            make_reader: Returns what reads the ring, once there is one, into a recording.
             max_events: How many events the window may have; None for any number.
 
         """
         self._injection = injection
         self._notebook = notebook
+        self._make_reader = make_reader
         self._max_events = max_events
-        self._reader = make_reader(self.note)
-        self._phase = Phase.ALL
+        self._reader: RingReader | None = None
         self._position = position
+        self._phase = Phase.ALL
         self._write_error: str | None = None
         self._is_asked = False
+        self._next_code_s = 0.0
         self._never, self._other_end = os.pipe2(os.O_CLOEXEC)
         self.opened_ns: int | None = None
 
@@ -69,31 +78,60 @@ class InlineRecorder(Recorder, Account):
         """Process id of gdbleak: nobody else works in the window."""
         return os.getpid()
 
+    @property
+    def counts(self) -> RingCounts:
+        """What has been read so far."""
+        return self._reader.counts if self._reader else RingCounts()
+
     def fileno(self) -> int:
-        """A descriptor that never becomes readable: what the target has recorded is asked for."""
+        """A descriptor that never becomes readable: what the target records has to be fetched."""
         return self._never
 
     def open(self) -> None:
-        """Switch the recorder on: the window begins."""
+        """Switch the recorder on: the window begins.
+
+        Raises:
+            NoSuchProcessError: the process has ended.
+            WriteError: the recording cannot be written on.
+
+        """
+        try:
+            self._reader = self._make_reader(self)
+        except RingLostError as error:
+            raise NoSuchProcessError(
+                f"process {self._injection.pid} has ended meanwhile"
+            ) from error
         self._note_phase()
         self._injection.switch(on=True)
 
     def drain(self) -> None:
         """Switch the recorder off, and take in what it has left."""
-        self._injection.switch(on=False)
+        if self._reader is None:
+            return
+        with suppress(NoSuchProcessError):
+            self._injection.switch(on=False)
         time.sleep(DRAIN_S)
-        self.poll()
-        self._guard(self._reader.close)
+        deadline_s, before = time.monotonic() + DRAINED_S, -1
+        while before != (before := self.counts.events) and time.monotonic() < deadline_s:
+            self.poll()
+        try:
+            self._reader.close()
+        except WriteError as error:
+            self._write_error = str(error)
 
     def poll(self, _timeout_s: float = 0) -> None:
         """Take in what has been recorded since."""
-        self._guard(self._reader.poll)
-
-    def _guard(self, read: Callable[[], None]) -> None:
+        if self._reader is None or self._write_error:
+            return
+        if time.monotonic() >= self._next_code_s:
+            self._next_code_s = time.monotonic() + CODE_S
+            self._reader.set_code(find_code(self._injection.pid))
         try:
-            read()
+            self._reader.poll()
         except WriteError as error:
             self._write_error = str(error)
+        except RingLostError:
+            return  # the process has ended or runs another program: whoever observes it sees that
 
     def take_end(self) -> EndedBy | None:
         """Return None: how the target fares is seen from outside."""
@@ -119,7 +157,7 @@ class InlineRecorder(Recorder, Account):
             armed=True,
             turn_error=None,
             stops=len(pauses_ns),
-            lost=self._reader.lost,
+            lost=self.counts.missing,
             write_error=self._write_error,
             last_error=None,
             attach_pause_ns=max(pauses_ns, default=None),
@@ -129,9 +167,12 @@ class InlineRecorder(Recorder, Account):
     def ask_turn(self, phase: Phase) -> None:
         """Say in the recording what counts from now on: the recorder tells everything."""
         self._phase = phase
-        self._note_phase()
+        try:
+            self._note_phase()
+        except WriteError as error:
+            self._write_error = str(error)
 
-    def note(self, frames: bytes) -> None:
+    def append(self, frames: bytes) -> None:
         """Append whole frames to the recording.
 
         Raises:
@@ -143,7 +184,7 @@ class InlineRecorder(Recorder, Account):
 
     def _note_phase(self) -> None:
         now_ns = time.monotonic_ns()
-        self.note(encode_turn(Turn(now_ns, self._phase)))
+        self.append(encode_turn(Turn(now_ns, self._phase)))
         if self.opened_ns is None:
             self.opened_ns = now_ns
 
@@ -158,7 +199,7 @@ class InlineRecorder(Recorder, Account):
     @property
     def events(self) -> int:
         """Calls and returns so far."""
-        return self._reader.events
+        return self.counts.events
 
     @property
     def full(self) -> bool:
@@ -171,17 +212,20 @@ class InlineRecorder(Recorder, Account):
         return {}
 
     @property
-    def outstanding_count(self) -> int:
-        """By how many more blocks were handed out than freed."""
-        return self._reader.outstanding_count
-
-    @property
-    def slowed_s(self) -> float:
-        """For how long the target stood still, to put the recorder into it."""
-        return 0.0
+    def ring_fill(self) -> float:
+        """Which share of the ring was unread at the latest poll."""
+        return self.counts.fill
 
     def read(self) -> None:
         """Do nothing: `poll` takes in and writes down."""
 
     def read_all(self) -> None:
         """Do nothing: `drain` takes in the rest."""
+
+
+def find_code(pid: int) -> list[tuple[int, int]]:
+    """Return where executable memory is in a process; nothing once it has ended."""
+    try:
+        return [(each.start, each.end) for each in read_mappings(pid) if "x" in each.permissions]
+    except (FileNotFoundError, ProcessLookupError):
+        return []

@@ -51,3 +51,7 @@ class Progress:
     """On the clock of the recording."""
     recorded_bytes: int = 0
     """The length of the recording up to its last whole frame."""
+    ring_fill: float | None = None
+    """Inline: which share of the room is taken that the target has to record in."""
+    lost: int = 0
+    """Events that could not be recorded."""

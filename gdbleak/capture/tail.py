@@ -66,9 +66,8 @@ class Tail(Account):
         return self._replay.ledger.outstanding
 
     @property
-    def outstanding_count(self) -> int:
-        """How many there are."""
-        return len(self.outstanding)
+    def ring_fill(self) -> None:
+        """None: what breakpoints tell is written down at once."""
 
     @property
     def slowed_s(self) -> float:

@@ -159,10 +159,12 @@ class Watch:
             self._schedule.end_s,
             account.events,
             account.events / elapsed_s,
-            account.outstanding_count,
+            len(account.outstanding),
             self.stopped_s,
             self._schedule.samples,
             self.latest.stops if self.latest else 0,
             self._now_ns,
             account.position,
+            account.ring_fill,
+            self.latest.lost if self.latest else 0,
         )

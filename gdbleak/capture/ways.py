@@ -120,6 +120,16 @@ def inline(
         (*plan.notes, *notes),
         None,
         lambda recording, notebook: InlineBackend(
-            gdb, source, target, implant, modules, probes, folder, recording, limits, notebook
+            gdb,
+            source,
+            target,
+            implant,
+            modules,
+            probes,
+            functions.values(),
+            folder,
+            recording,
+            limits,
+            notebook,
         ),
     )

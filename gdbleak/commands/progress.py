@@ -73,10 +73,14 @@ class ProgressLine:
         events_per_s = format_count(round(progress.events_per_s))
         pace = "sampling" if progress.samples else f"{events_per_s} events/s"
         if self._draws:
+            if progress.ring_fill is None:
+                state = f"{format_count(progress.outstanding)} outstanding"
+            else:
+                state = f"{format_count(progress.lost)} lost  ring {progress.ring_fill:.0%} full"
             self._draw(
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
                 f"  {pace}"
-                f"  {format_count(progress.outstanding)} outstanding"
+                f"  {state}"
                 f"  stopped {progress.stopped_s:.1f} s"
                 "  (Ctrl-C ends)"
             )
