@@ -170,7 +170,7 @@ class InlineBackend:
             KeyboardInterrupt: Ctrl-C came before anything was done.
 
         """
-        rehearse(self._visitor)
+        self._visitor.launch()
         check_sharers(self._target.pid)  # once more: seconds have passed
         interruption.defer()
         if interruption.reason:

@@ -9,20 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from support.processes import Target
+
 from gdbleak.architectures.x86_64_decoder import X86Decoder
 from gdbleak.architectures.x86_64_moving import ENDBR64, read_whole
 from gdbleak.elf.image import ElfImage
 from gdbleak.inline import ring as layout
-from gdbleak.inline.model import Cave, Hook, Image, InlinePlan
+from gdbleak.inline.model import Cave, Hook, InlinePlan
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.recording.functions import MALLOC_FAMILY
-from gdbleak.target.proc import Memory, read_mappings
-from support.processes import Target
+from gdbleak.target.proc import Mapping, Memory, read_mappings
 
 RING_ADDRESS = 0x1000_0000_0000
 ROLES = ("entry", "call", "return")
 MAIN_LOG = 0
+_MAX_THREAD_BLOCK = 0x900
 
 
 class Event(NamedTuple):
@@ -87,7 +89,7 @@ class Probed:
         self.put(layout.MAIN_STACK, start)
         self.put(layout.MAIN_STACK + layout.WORD_BYTES, end)
         self.put(layout.STACK_BYTES, stack_bytes)
-        self.put(layout.MORE_STACK_MASK, layout.MORE_STACK_MASK | (1 << 64) - 1)
+        self.put(layout.MORE_STACK_BYTES, stack_bytes)
         for name, value in words.items():
             self.put(getattr(layout, name), value)
 
@@ -116,9 +118,7 @@ class Probed:
 
     def get(self, offset: int) -> int:
         """Return a word of the ring's head."""
-        word: int
-        [word] = struct.unpack("<Q", self.memory.read(self.ring.address + offset, 8))
-        return word
+        return self._word(self.ring.address + offset)
 
     @cached_property
     def main_stack(self) -> tuple[int, int]:
@@ -127,6 +127,27 @@ class Probed:
             if mapping.path == "[stack]":
                 return mapping.start, mapping.end
         raise AssertionError("no stack")
+
+    def stack_of(self, thread: int) -> Mapping:
+        """Return the mapping of a thread's stack, given its thread pointer."""
+        mappings = read_mappings(self.target.pid)
+        return next(mapping for mapping in mappings if mapping.start <= thread < mapping.end)
+
+    def find_stack_block(self, threads: dict[int, Mapping]) -> int:
+        """Return where, from the thread pointers, the starts of their stacks are, with the guard."""
+        places = [
+            {
+                offset
+                for offset in range(0, _MAX_THREAD_BLOCK, layout.WORD_BYTES)
+                if self._word(thread + offset) == mapping.start - layout.PAGE_BYTES
+            }
+            for thread, mapping in threads.items()
+        ]
+        [place] = set.intersection(*places)
+        return place
+
+    def _word(self, address: int) -> int:
+        return int.from_bytes(self.memory.read(address, layout.WORD_BYTES), "little")
 
     @property
     def dropped(self) -> list[int]:
@@ -222,13 +243,3 @@ def plan_libc(pid: int, memory: Memory) -> InlinePlan:
     assert not any(cave.original)
     image.close()
     return InlinePlan(tuple(hooks), (cave,), own)
-
-
-def other_threads(recorded: list[Recorded], thread: int) -> list[Event]:
-    """Return the events of one thread, in their order."""
-    return [each.event for each in recorded if each.thread == thread]
-
-
-def make_room(image: Image) -> range:
-    """Return the addresses of an image."""
-    return range(image.address, image.address + len(image.code))
