@@ -19,6 +19,7 @@ FLOORS = [
     "follow",
     "renderers preflight",
     "capture",
+    "inline",
     "safety survey",
     "plan",
     "debugger",
