@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gdbleak.capture.account import Account
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
 from gdbleak.capture.backend import Backend, Observer
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
@@ -78,7 +79,7 @@ class Window:
         self._backend = backend
         self._looks = looks
         self._on_progress = on_progress
-        self._account = backend.account
+        self._account: Account
         self._outcome = _Outcome()
         self._end: End | None = None
         self._end_bytes = 0
@@ -95,6 +96,7 @@ class Window:
 
         """
         self._backend.__enter__()
+        self._account = self._backend.account
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,4 +1,4 @@
-"""Keeps a recording small: stacks that were written before, and blocks that are freed at once. Pure.
+"""Keeps a recording small: what was written before, and what is freed at once. Pure.
 
 Of the events with one key of their stack, the first is written whole. A later one says where that
 is. A block that is handed out, and whose next event is that it is freed, in the same batch, is only
@@ -159,7 +159,7 @@ class Folder:
         return np.sort(new[places])
 
     def _find_pairs(self, batch: Batch, may_fold: Flags) -> tuple[Numbers, Numbers]:
-        """Return which events hand out a block that the next one of its address frees, and those."""
+        """Return events that hand out a block which the next one of its address frees, and those."""
         addresses, sites = batch.addresses, batch.sites
         # Sorted together with their places: that takes a fraction of the time of sorting places.
         places = np.arange(len(batch), dtype=np.uint64)

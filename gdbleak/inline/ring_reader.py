@@ -48,6 +48,16 @@ class Batch(NamedTuple):
     def __len__(self) -> int:
         return len(self.heads)
 
+    def pick(self, wanted: Flags) -> Batch:
+        """Return the batch of some of its events."""
+        return Batch(
+            self.words,
+            self.heads[wanted],
+            self.tickets[wanted],
+            self.sites[wanted],
+            self.stack_words[wanted],
+        )
+
     def column(self, field: int) -> Words:
         """Return a word of each event's first unit."""
         found: Words = self.words[self.heads, field]

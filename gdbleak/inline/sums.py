@@ -23,7 +23,7 @@ _ZEROS = LEVELS + 1
 _FIRST_AGE, _AGES = 16, 16
 """Ages are told apart by how many bits their nanoseconds take: from so many on, and so many more."""
 _BINS = _ZEROS * _AGES
-_ENDS = np.array([LEVELS] + [(n & -n).bit_length() - 1 for n in range(1, 1 << LEVELS)])
+_ENDS = np.array([LEVELS, *((n & -n).bit_length() - 1 for n in range(1, 1 << LEVELS))])
 """In how many zeros a number ends, by its lowest bits."""
 
 
@@ -40,7 +40,10 @@ class Blocks(NamedTuple):
 
     def pick(self, places: slice) -> Blocks:
         """Return some of them."""
-        return Blocks(*(column[places] for column in self))
+        stacks, threads, addresses, sizes, ages = self
+        return Blocks(
+            stacks[places], threads[places], addresses[places], sizes[places], ages[places]
+        )
 
 
 class Sum(NamedTuple):
@@ -64,12 +67,10 @@ class Sums:
 
     def add(self, blocks: Blocks) -> Iterator[Sum]:
         """Add blocks; yield what has to go for want of room. It has to be run to its end."""
-        keys = mix(
-            blocks.stacks.astype(np.uint64) << np.uint64(40)
-            ^ blocks.threads.astype(np.uint64) << np.uint64(7)
-            ^ _bit_lengths(blocks.sizes).astype(np.uint64)
-        )
-        keys = np.maximum(keys, np.uint64(1))
+        keys = blocks.stacks.astype(np.uint64) << np.uint64(40)
+        keys ^= blocks.threads.astype(np.uint64) << np.uint64(7)
+        keys ^= _bit_lengths(blocks.sizes).astype(np.uint64)
+        keys = np.maximum(mix(keys), np.uint64(1))
         cells = self._cells.find(keys)
         unknown = np.flatnonzero(cells < 0)
         if len(unknown):
@@ -92,12 +93,8 @@ class Sums:
         for cell in range(self._cells.count):
             bins = np.flatnonzero(self._blocks[cell])
             counts = self._blocks[cell, bins]
-            columns = (
-                bins // _AGES,
-                self._ages[cell, bins] // counts,
-                counts,
-                self._bytes[cell, bins],
-            )
+            ages, sizes = self._ages[cell, bins] // counts, self._bytes[cell, bins]
+            columns = bins // _AGES, ages, counts, sizes
             groups = tuple(map(Alike, *(column.tolist() for column in columns)))
             yield Sum(int(self._stacks[cell]), int(self._threads[cell]), groups)
         for sums in (self._blocks, self._bytes, self._ages):
