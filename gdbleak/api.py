@@ -149,7 +149,7 @@ def record(
         if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
             try:
                 hooks = plan_inline(allocators, source, modules, images)
-                way = inline(gdb, source, target, allocators, hooks, limits, folder)
+                way = inline(gdb, source, target, allocators, hooks, rate, limits, folder)
             except TargetError as error:
                 if kind is ProbeKind.INLINE:
                     raise

@@ -85,6 +85,14 @@ class Observer(Protocol):
     def stopped_s(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still, by its threads."""
 
+    def stops(self, status: Status | None) -> int | None:
+        """Return how often the target was halted; None if nobody knows.
+
+        Args:
+            status: The last counts of the recorder, if it has told them.
+
+        """
+
     def longest_pause_s(self, status: Status | None) -> tuple[float | None, bool]:
         """Return for how long the target stood still at once, and whether that is the least.
 

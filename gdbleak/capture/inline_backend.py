@@ -19,12 +19,14 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.visits import GdbVisitor
+from gdbleak.inline.pace import Pace
 from gdbleak.inline.probes import by_site
 from gdbleak.inline.reader import Recorded, RingReader
 from gdbleak.recording.end import Inline
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
+from gdbleak.recording.rate import Rate
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_inline_journal
@@ -48,6 +50,7 @@ class InlineBackend:
         modules: Collection[Module],
         probes: tuple[Probe, ...],
         functions: Iterable[AllocatorFunction],
+        rate: Rate,
         folder: Path,
         recording: Path,
         limits: Limits,
@@ -63,6 +66,7 @@ class InlineBackend:
             modules: The files whose code is written to.
             probes: Those of the recording, one for each site of the image, in the same order.
             functions: Those of the probes.
+            rate: How often the process allocates.
             folder: A private folder for files of the debugger.
             recording: A file that holds the head already.
             limits: What ends the window.
@@ -75,6 +79,9 @@ class InlineBackend:
         self._implant = implant
         self._modules = modules
         self._probes = probes
+        is_known = not (rate.reason or rate.at_least)
+        events_per_s = rate.allocations_per_s + rate.frees_per_s if is_known else None
+        self._pace = Pace(limits.stack_bytes, events_per_s)
         self._allocating = [function.name for function in functions if function.allocates]
         self._folder = folder
         self._recording = recording
@@ -140,6 +147,7 @@ class InlineBackend:
             out,
             find_code(self._target.pid),
             self._find_thread,
+            self._pace,
         )
 
     def _find_thread(self, pointer: int) -> int:
@@ -179,7 +187,7 @@ class InlineBackend:
 
     def hold(self) -> InlineHold:
         """Return what puts the recorder in and takes it out."""
-        self._hold = InlineHold(self._injection, self._recorder, self._limits.stack_bytes)
+        self._hold = InlineHold(self._injection, self._recorder, self._pace)
         return self._hold
 
     def observe(self) -> InlineObserver:

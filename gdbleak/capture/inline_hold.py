@@ -10,6 +10,8 @@ from gdbleak.injection.injection import Injection
 from gdbleak.injection.removal import Removal
 from gdbleak.injection.ring_control import Settings
 from gdbleak.injection.thread_facts import ThreadFacts, find_thread_facts
+from gdbleak.inline.pace import Pace
+from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.target.proc import read_mappings
 
@@ -17,18 +19,18 @@ from gdbleak.target.proc import read_mappings
 class InlineHold:
     """Takes a target by what is put into it, and lets it go by taking that out."""
 
-    def __init__(self, injection: Injection, recorder: InlineRecorder, stack_bytes: int) -> None:
+    def __init__(self, injection: Injection, recorder: InlineRecorder, pace: Pace) -> None:
         """Prepare.
 
         Args:
             injection: What is put into the target.
             recorder: Reads what the target records.
-            stack_bytes: How much stack to keep of each block.
+            pace: Says how much stack to keep at first.
 
         """
         self._injection = injection
         self._recorder = recorder
-        self._stack_bytes = stack_bytes
+        self._pace = pace
         self.facts: ThreadFacts | None = None
         """What was found of the threads, when the target was taken."""
         self.removal: Removal | None = None
@@ -65,9 +67,11 @@ class InlineHold:
         facts = self.facts = find_thread_facts(
             injection.pid, injection.threads, read_mappings(injection.pid), injection.memory
         )
+        places = dict(self._pace.settings)
         return Settings(
-            stack_bytes=self._stack_bytes,
-            more_stack_bytes=self._stack_bytes,
+            stack_bytes=places[STACK_BYTES],
+            more_stack_bytes=places[MORE_STACK_BYTES],
+            more_stack_mask=places[MORE_STACK_MASK],
             main_stack=facts.main_stack,
             stack_block=facts.stack_block,
         )

@@ -87,6 +87,10 @@ class InlineObserver:
         """Return for how long the target stood still in the visits so far."""
         return sum(self._pauses_ms) / 1e3
 
+    def stops(self, _status: Status | None) -> int:
+        """Return in how many visits it was halted."""
+        return len(self._pauses_ms)
+
     def longest_pause_s(self, _status: Status | None) -> tuple[float | None, bool]:
         """Return the longest visit: no thread stood still for longer at once."""
         return max(self._pauses_ms, default=0.0) / 1e3, False

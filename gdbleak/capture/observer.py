@@ -130,6 +130,10 @@ class LocalObserver:
         """Return for how many of the seconds gone by the target stood still, by its threads."""
         return self._standstill.estimate(elapsed_s)
 
+    def stops(self, status: Status | None) -> int | None:
+        """Return how often a breakpoint was hit, as GDB has told last."""
+        return status.stops if status else None
+
     def longest_pause_s(self, status: Status | None) -> tuple[float, bool]:
         """Return for how long the target stood still at once, and whether that is the least.
 

@@ -22,6 +22,7 @@ from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import Allocator, Plan
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Probe
+from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import Target
 
@@ -83,6 +84,7 @@ def inline(
     target: Target,
     allocators: Sequence[Allocator],
     plan: InlinePlan,
+    rate: Rate,
     limits: Limits,
     folder: Path,
     notes: tuple[str, ...] = (),
@@ -95,6 +97,7 @@ def inline(
         target: What it was before.
         allocators: Those that the numbers in the plan mean.
         plan: How they are recorded.
+        rate: How often the process allocates.
         limits: What ends the window.
         folder: A private folder for files of the debugger and the guard.
         notes: Sentences about why it is this way.
@@ -127,6 +130,7 @@ def inline(
             modules,
             probes,
             functions.values(),
+            rate,
             folder,
             recording,
             limits,

@@ -214,8 +214,8 @@ class Window:
         """Keep the recorder's last counts, and for how long the target stood still."""
         outcome, status = self._outcome, watch.latest
         if status:
-            outcome.stops = status.stops
             outcome.lost_events = status.lost
+        outcome.stops = observer.stops(status)
         pause_s, outcome.longest_pause_is_least = observer.longest_pause_s(status)
         outcome.longest_pause_ms = None if pause_s is None else pause_s * 1e3
 

@@ -25,17 +25,34 @@ _MORE_MASK = 0xF
 class Pace:
     """Measures how often events come, and chooses the bytes of stack that each keeps."""
 
-    def __init__(self) -> None:
-        self._step = len(STEPS) - 1
+    def __init__(self, most: int = STEPS[0], events_per_s: float | None = None) -> None:
+        """Begin.
+
+        Args:
+            most: How many bytes of each stack are kept when there is time for that.
+            events_per_s: How often events come, if that is known.
+
+        """
+        self._steps = (most, *(step for step in STEPS if step < most))
+        self._step = len(self._steps) - 1
         self._is_set = False
         self._since: tuple[int, int] | None = None
-        self._events_per_s = 0.0
+        self._events_per_s = events_per_s or 0.0
         self._is_measured = False
+        if events_per_s is not None:
+            self._step = self._settle(self._step)
 
     @property
     def stack_bytes(self) -> int:
         """What is kept of most stacks."""
-        return STEPS[self._step]
+        return self._steps[self._step]
+
+    @property
+    def settings(self) -> Iterator[tuple[int, int]]:
+        """What is written into the ring's head: place, and value of each."""
+        yield MORE_STACK_BYTES, max(min(MORE, self._steps[0]), self.stack_bytes)
+        yield MORE_STACK_MASK, _MORE_MASK
+        yield STACK_BYTES, self.stack_bytes
 
     def measure(self, now_ns: int, events: int) -> float:
         """Return how many events come in a second, by how many have come until now."""
@@ -52,22 +69,25 @@ class Pace:
         """Yield what is to be written into the ring's head, if that changes: place, and value."""
         step = self._step
         if drops or fill >= _FULL:
-            step = len(STEPS) - 1
+            step = len(self._steps) - 1
         elif self._is_measured:
             self._is_measured = False
-            while step < len(STEPS) - 1 and self._load(step) > _FALL:
-                step += 1
-            while step > 0 and self._load(step - 1) < _RISE:
-                step -= 1
+            step = self._settle(step)
         if step == self._step and self._is_set:
             return
         self._step, self._is_set = step, True
-        more = max(MORE, STEPS[step])
-        yield MORE_STACK_BYTES, more
-        yield MORE_STACK_MASK, _MORE_MASK
-        yield STACK_BYTES, STEPS[step]
+        yield from self.settings
+
+    def _settle(self, step: int) -> int:
+        """Return the step to go to, from one."""
+        while step < len(self._steps) - 1 and self._load(step) > _FALL:
+            step += 1
+        while step > 0 and self._load(step - 1) < _RISE:
+            step -= 1
+        return step
 
     def _load(self, step: int) -> float:
         """Return which part of what is sustained would have to be read, with so much stack."""
-        more = (max(MORE, STEPS[step]) - STEPS[step]) / (_MORE_MASK + 1)
-        return self._events_per_s * (UNIT_BYTES + STEPS[step] + more) * 8 / 7 / SUSTAINED
+        stack = self._steps[step]
+        more = (max(MORE, stack) - stack) / (_MORE_MASK + 1)
+        return self._events_per_s * (UNIT_BYTES + stack + more) * 8 / 7 / SUSTAINED

@@ -98,6 +98,7 @@ class RingReader:
         out: Recorded,
         code: Iterable[tuple[int, int]],
         find_thread: Callable[[int], int],
+        pace: Pace | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         flush_ns: int = FLUSH_NS,
     ) -> None:
@@ -112,6 +113,7 @@ class RingReader:
             out: What frames are appended to; its head has the probes.
             code: Where executable memory is in the target: first address, and the one behind.
             find_thread: Returns the thread id to a thread pointer; it is called once for each.
+            pace: Chooses how much of each stack is kept.
             clock: Returns the time of the recording's clock in nanoseconds.
             flush_ns: What is folded is written after so long.
 
@@ -126,7 +128,7 @@ class RingReader:
         for site, probe in probes.items():
             self._probe_numbers[site] = probe.id
         self._folder = _make_folder(probes, {*allocating}, CodeRanges(code))
-        self._pace = Pace()
+        self._pace = pace or Pace()
         (self._tail,) = _WORD.unpack(self._fetch(ring.address + READ, _WORD.size))
         self._marks: deque[tuple[int, int]] = deque([(self._clock(), self._tail)])
         """When so many units had been claimed; the latest last."""
@@ -207,7 +209,7 @@ class RingReader:
         if self._tail == first:
             return
         self._put(READ, self._tail)
-        self.counts.lost += decoded.damaged
+        self.counts.lost += int(decoded.damaged)
         self.counts.events += len(decoded.batch)
         if len(decoded.batch):
             self._record(decoded.batch)

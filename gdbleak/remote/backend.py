@@ -44,6 +44,10 @@ class RemoteObserver:
         """Return 0: its threads are not looked at."""
         return 0.0
 
+    def stops(self, status: Status | None) -> int | None:
+        """Return how often a breakpoint was hit, as GDB has told last."""
+        return status.stops if status else None
+
     def longest_pause_s(self, status: Status | None) -> tuple[float | None, bool]:
         """Return the longest pause that GDB has seen; it may have been longer."""
         if status is None:

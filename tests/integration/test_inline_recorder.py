@@ -120,7 +120,9 @@ def test_everything_one_thread_does(start):
     assert set(names) >= {"malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "free"}
     assert probed.dropped == [0] * 16
     begin, end = probed.main_stack
-    code = [m for m in read_mappings(probed.target.pid) if m.executable and "inline_probe" in m.path]
+    code = [
+        m for m in read_mappings(probed.target.pid) if m.executable and "inline_probe" in m.path
+    ]
     for each in recorded:
         assert begin < each.stack_pointer < end
         assert len(each.stack) == 192 // 8

@@ -103,6 +103,9 @@ class Observer:
     def stopped_s(self, _elapsed_s):
         return 0.0
 
+    def stops(self, status):
+        return status and status.stops
+
     def longest_pause_s(self, status):
         return (status.longest_stop_ns / 1e9, True) if status else (None, False)
 
