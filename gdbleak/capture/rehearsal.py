@@ -85,7 +85,7 @@ def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[in
             try:
                 rehearsal.run()
             except DebuggerFailedError as error:
-                raise _describe(gdb, rehearsal.step, str(error)) from error
+                raise describe(gdb, rehearsal.step, str(error)) from error
         except BaseException:
             # Before the stand-in: nobody else can wait for a process that GDB has attached to.
             agent.close()
@@ -95,7 +95,8 @@ def _prove(gdb: GdbProgram, launch: Callable[[], Agent], on_launch: Callable[[in
     return agent
 
 
-def _describe(gdb: GdbProgram, step: str, cause: str) -> UnprovedError:
+def describe(gdb: GdbProgram, step: str, cause: str) -> UnprovedError:
+    """Return an error that says at which step of a rehearsal a GDB has failed, and why."""
     for words in ("gdb: ", "Error occurred in Python: "):
         cause = cause.removeprefix(words)
     kind = DetachError if step == _DETACH else UnprovedError

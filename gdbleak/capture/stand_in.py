@@ -4,8 +4,9 @@
 
 It says in a line of JSON where two of its functions are, then obeys the lines that it reads:
 
-    call N    call the first function N times; say in which thread, and how often it was right
-    fork      start a child that calls it once; say with which status the child ended
+    call N      call the first function N times; say in which thread, and how often it was right
+    allocate N  allocate N blocks, write to them, and free them; say how many held what was written
+    fork        start a child that calls it once; say with which status the child ended
 
 One thread obeys, the others wait, as the threads of a server do. It ends with its input, and with
 the process that has started it.
@@ -28,6 +29,8 @@ _PR_SET_PDEATHSIG, _PR_SET_PTRACER = 1, 0x59616D61  # prctl(2)
 _libc = ctypes.CDLL(None)
 _labs = _libc.labs
 _labs.argtypes, _labs.restype = [ctypes.c_long], ctypes.c_long
+_libc.malloc.argtypes, _libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+_libc.free.argtypes, _libc.free.restype = [ctypes.c_void_p], None
 
 
 def obey(line: str) -> dict[str, int]:
@@ -37,10 +40,21 @@ def obey(line: str) -> dict[str, int]:
         count = int(rest[0])
         right = sum(_labs(-number) == number for number in range(1, count + 1))
         return {"thread": threading.get_native_id(), "right": right}
+    if command == "allocate":
+        return {"right": sum(map(keeps, range(1, int(rest[0]) + 1)))}
     child = os.fork()
     if not child:
         os._exit(0 if _labs(-1) == 1 else 1)
     return {"status": os.waitpid(child, 0)[1]}
+
+
+def keeps(size: int) -> bool:
+    """Allocate a block of so many bytes, and free it; return whether it held what was written."""
+    block = _libc.malloc(size)
+    ctypes.memset(block, size & 0xFF, size)
+    kept = ctypes.string_at(block, size) == bytes([size & 0xFF]) * size
+    _libc.free(block)
+    return kept
 
 
 def say(values: dict[str, int]) -> None:

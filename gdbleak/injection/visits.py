@@ -101,7 +101,8 @@ class GdbVisitor:
         self._journal = journal
         self._debugger: Debugger | None = None
         self._guard: Guarding | None = None
-        self._launches = 0
+        self.launches = 0
+        """How many GDBs it took so far."""
 
     def __enter__(self) -> GdbVisitor:
         return self
@@ -126,8 +127,8 @@ class GdbVisitor:
 
         """
         if self._debugger is None:
-            self._launches += 1
-            own = self._folder / f"visits{self._launches}"
+            self.launches += 1
+            own = self._folder / f"visits{self.launches}"
             own.mkdir()
             self._plan = own / "plan.json"
             try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import time
 from contextlib import suppress
 
 import pytest
@@ -17,12 +20,28 @@ from support.inline import (
     mortal_gdb,
     visitor_in,
 )
+from support.processes import state_of, wait_until
 
+from gdbleak.errors import GdbleakError
 from gdbleak.injection.rescue import rescue
+from gdbleak.safety.repair import read_tracer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 THREADS = ("hot", "signals", "churn", "read", "futex", "sleep", "epoll")
+
+
+ROUNDS = 4 * int(os.environ.get("GDBLEAK_TORTURE", "1"))
+CYCLE_S = 0.15
+"""About how long it takes to put the recorder in and to take it out."""
+CROWDS = {
+    "idle": ("read", "futex", "timed", "epoll"),
+    "1 hot": ("hot",),
+    "16 hot": ("hot",) * 16,
+    "in signal handlers": ("signals",) * 4,
+    "that come and go": ("churn",) * 4,
+    "200 idle": ("read", "futex") * 100,
+}
 
 
 @pytest.fixture
@@ -36,10 +55,10 @@ def abandon(journal):
     journal.path.write_text(text.replace(f'"controller": {os.getpid()}', '"controller": 4194305'))
 
 
-def assert_works(target):
+def assert_works(target, kinds=THREADS):
     """Assert that a process lives, and that each of its threads has done what it should."""
     target.tell("wake")
-    for kind in THREADS:
+    for kind in kinds:
         found, result = target.lines.next().split()
         assert (found, result.isdecimal()) == (kind, True), result
 
@@ -54,11 +73,12 @@ def live_through(target, visitor, implant, journal):
 
 
 def assert_rescued(target, implant, place=None):
-    """Assert that a process can be repaired, and lives."""
+    """Assert that a process can be repaired, and lives; return what was said of it."""
     [outcome] = rescue(target.pid)
     assert outcome.ok, (place, outcome.text)
     assert_nothing_left(target.pid, implant)
     target.assert_as_found()
+    return outcome.text
 
 
 def test_death_before_every_step(target, tmp_path):
@@ -74,3 +94,61 @@ def test_death_before_every_step(target, tmp_path):
             place += 1
     assert place > 3 * len(implant.image.jumps)
     assert_works(target)
+
+
+@pytest.mark.parametrize("dies", ["gdb", "gdb and gdbleak"])
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_death_at_a_random_moment(build_target, start_target, tmp_path, crowd, dies):
+    target = start_target(build_target("waiting.c"), *CROWDS[crowd])
+    implant = implant_for(target.pid)
+    dice, repaired = random.Random(f"{crowd} {dies}"), 0
+    for number in range(ROUNDS):
+        journal = journal_for(target.pid, implant)
+        folder = tmp_path / str(number)
+        tool, gdb = start_tool(target, implant, journal, folder)
+        time.sleep(dice.random() * CYCLE_S)
+        os.kill(gdb, signal.SIGKILL)
+        if dies == "gdb":
+            assert wait_for(tool) == 0
+        else:
+            os.kill(tool, signal.SIGKILL)
+            wait_for(tool)
+        wait_until(lambda: not read_tracer(target.pid), "GDB had ended")
+        wait_until(lambda: state_of(target.pid) in "RSD", "the process ran on", 5)
+        if journal.path.exists():
+            abandon(journal)
+            repaired += "took out" in assert_rescued(target, implant)
+        assert_nothing_left(target.pid, implant)
+    assert_works(target, CROWDS[crowd])
+    print(f"| {crowd} | {dies} | {ROUNDS} killed | {repaired} to rescue | 0 dead |")
+
+
+def start_tool(target, implant, journal, folder):
+    """Start a process that puts the recorder in and takes it out; return its PID and its GDB's."""
+    told, tell = os.pipe()
+    tool = os.fork()
+    if not tool:
+        status = 1
+        try:
+            with visitor_in(folder, journal=journal) as visitor:
+                os.write(tell, f"{visitor.pid}\n".encode())
+                with injection_into(target.pid, visitor, implant, journal) as injection:
+                    # What it raises was taken back.
+                    with suppress(GdbleakError):
+                        while visitor.launches == 1:
+                            enter(injection)
+                            assert injection.remove().ok
+                    assert injection.remove().ok
+            journal.path.unlink()
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(tell)
+    gdb = os.read(told, 16)
+    os.close(told)
+    return tool, int(gdb)
+
+
+def wait_for(tool):
+    """Return with which status a process of ours has ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(tool, 0)[1])

@@ -12,14 +12,11 @@ from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
-from gdbleak.injection.places import choose_place
+from gdbleak.injection.planning import plan_implant
 from gdbleak.injection.remains import At, find_ring, read_remains
 from gdbleak.injection.ring_control import Settings
 from gdbleak.injection.steps import Step
 from gdbleak.injection.visits import GdbVisitor, Outcome
-from gdbleak.inline.hooks import plan_inline
-from gdbleak.inline.payload import build_in_any
-from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import find_allocators
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_inline_journal
@@ -35,14 +32,10 @@ SETTINGS = Settings(stack_bytes=192)
 
 def implant_for(pid: int) -> Implant:
     """Return what to put into a process."""
-    ring = Ring(0, UNIT_BITS)
-    ring = Ring(choose_place(read_mappings(pid), ring.size), UNIT_BITS)
     with ImageCache() as images, LiveProcess(pid, images) as process:
         modules = process.read_modules()
         allocators = find_allocators(modules, process.read_search_order(), images=images)
-        plan = plan_inline(allocators, process, modules, images)
-        cave, image = build_in_any(plan, ring)
-    return Implant(image, cave, ring)
+        return plan_implant(process, allocators, modules, images, UNIT_BITS)[1]
 
 
 def journal_for(pid: int, implant: Implant) -> Journal:
@@ -54,10 +47,12 @@ def journal_for(pid: int, implant: Implant) -> Journal:
 
 
 @contextmanager
-def visitor_in(folder: Path, gdb: GdbProgram | None = None) -> Iterator[GdbVisitor]:
-    """Return a GDB that is ready to visit processes."""
+def visitor_in(
+    folder: Path, gdb: GdbProgram | None = None, journal: Journal | None = None
+) -> Iterator[GdbVisitor]:
+    """Return a GDB that is ready to visit processes; with a journal, one that is guarded."""
     folder.mkdir(exist_ok=True)
-    with GdbVisitor(gdb or find_gdb(), folder, MAX_PAUSE_S) as visitor:
+    with GdbVisitor(gdb or find_gdb(), folder, MAX_PAUSE_S, journal) as visitor:
         visitor.launch()
         yield visitor
 
