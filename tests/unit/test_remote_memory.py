@@ -1,4 +1,4 @@
-"""Memory of another process, read and written while it runs, whether or not the calls are allowed."""
+"""Memory of another process, read and written while it runs, whatever system calls are allowed."""
 
 from __future__ import annotations
 
