@@ -159,7 +159,7 @@ class Folder:
         return np.sort(new[places])
 
     def _find_pairs(self, batch: Batch, may_fold: Flags) -> tuple[Numbers, Numbers]:
-        """Return events that hand out a block which the next one of its address frees, and those."""
+        """Return events that hand out a block which its address's next one frees, and those."""
         addresses, sites = batch.addresses, batch.sites
         # Sorted together with their places: that takes a fraction of the time of sorting places.
         places = np.arange(len(batch), dtype=np.uint64)

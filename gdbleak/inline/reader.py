@@ -211,8 +211,7 @@ class RingReader:
         self._put(READ, self._tail)
         self.counts.lost += int(decoded.damaged)
         self.counts.events += len(decoded.batch)
-        if len(decoded.batch):
-            self._record(decoded.batch)
+        self._record(decoded.batch)
 
     def _is_given_up(self, unit: int, now_ns: int) -> bool:
         """Whether a unit was claimed so long ago that it would have been written by now."""
@@ -223,6 +222,8 @@ class RingReader:
         if not known.all():
             self.counts.lost += int(np.count_nonzero(~known))
             batch = batch.pick(known)
+        if not len(batch):
+            return
         times, threads = self._time(batch), self._identify(batch)
         gone, plan = self._folder.plan(batch)
         self._append_folded(gone)

@@ -129,7 +129,7 @@ def decode(units: bytes, first: int) -> Decoded:
     needed = 1 + -(-stack_words // STACK_WORDS_OF_UNIT)
     sound = (counts == needed) & (heads + counts == behind)
     strays = end > 0 and (not len(heads) or heads[0] != 0)
-    damaged = len(heads) - int(np.count_nonzero(sound)) + strays
+    damaged = len(heads) - int(np.count_nonzero(sound)) + bool(strays)
     heads = heads[sound]
     batch = Batch(
         words,

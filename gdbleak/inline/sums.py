@@ -21,7 +21,7 @@ MOST_CELLS = 1 << 13
 _ZEROS = LEVELS + 1
 """Classes of the zeros in which hashes end; the last one is all that end in as many or more."""
 _FIRST_AGE, _AGES = 16, 16
-"""Ages are told apart by how many bits their nanoseconds take: from so many on, and so many more."""
+"""Ages are told apart by how many bits their nanoseconds take: from so many on, so many more."""
 _BINS = _ZEROS * _AGES
 _ENDS = np.array([LEVELS, *((n & -n).bit_length() - 1 for n in range(1, 1 << LEVELS))])
 """In how many zeros a number ends, by its lowest bits."""
