@@ -90,9 +90,12 @@ class _Search:
 
     def find(self, is_glibc: bool) -> OwnCode:
         core = range(0)
-        if is_glibc:
+        image = self._code.image
+        ends = image.find_functions(THREAD_END_SYMBOLS).values()
+        if is_glibc and (image.soname == LIBRARY or ends):  # other allocators take its names, too
             core = self._find_malloc_c()
-            own = self._find_others_of_glibc()
+            own = {self._extent_at(symbol.address) for symbol in ends}
+            own |= self._find_others_of_glibc()
         else:
             own = {function for function in self._find_reachable() if self._calls_in(function)}
         own |= {function for function in self._functions if self._calls_in(function)}
@@ -102,7 +105,7 @@ class _Search:
         for address in self._calls_in(span):
             if address not in core and not any(address in function for function in own):
                 raise InlineRefusedError(
-                    f"{self._code.image.path}: the allocator's calls of its own functions cannot be"
+                    f"{image.path}: the allocator's calls of its own functions cannot be"
                     f" told from the one at {address:#x}"
                 )
         return OwnCode(span, has_calls=bool(own))
@@ -115,12 +118,12 @@ class _Search:
         return core
 
     def _find_others_of_glibc(self) -> set[range]:
-        """Return further functions of glibc's malloc.c that call or jump to those recorded."""
-        if self._code.image.soname != LIBRARY:
-            symbols = self._code.image.find_functions(THREAD_END_SYMBOLS).values()
-            return {self._extent_at(symbol.address) for symbol in symbols}
-        # All else in the library goes through the linkage table.
-        uses = [use for use in self._uses if not use.is_linked]
+        """Return further functions of glibc's malloc.c that call or jump to those recorded.
+
+        All else in the library goes through the linkage table. In a program, anybody may call them.
+        """
+        is_library = self._code.image.soname == LIBRARY
+        uses = [use for use in self._uses if is_library and not use.is_linked]
         found: set[range] = set()
         while uses:
             more = {self._extent_at(use.address) for use in uses} - found
