@@ -269,9 +269,9 @@ class ElfFile:
 
     @property
     def is_program(self) -> bool:
-        """Whether it can be started: it is linked to fixed addresses, or names a dynamic linker."""
+        """Whether it is no library: it has a fixed place, or a dynamic linker and no DT_SONAME."""
         kinds = {segment.kind for segment in self._headers.segments}
-        return self.header[16] == _ET_EXEC or PT_INTERP in kinds
+        return self.header[16] == _ET_EXEC or (PT_INTERP in kinds and self.soname is None)
 
     @property
     def dynamic_address(self) -> int | None:

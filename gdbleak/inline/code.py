@@ -94,7 +94,8 @@ class ModuleCode:
             names: By which they may be linked.
 
         """
-        slots = self._find_slots(entries, names)
+        slots = self._find_slots(entries, names) if names else {}
+        self.image.spend(sum(len(code) >> 6 for _, code in self._pieces))
         found: list[Use] = []
         stubs = {entry: (entry, False) for entry in entries}
         for start, code in self._pieces:
@@ -128,7 +129,8 @@ class ModuleCode:
 
     def find_called(self, function: range) -> list[range]:
         """Return the functions that one calls or jumps to, as far as it names them itself."""
-        code = self.read(function.start, len(function))
+        code = self.read(function.start, function.stop - function.start)
+        self.image.spend(1 + (len(code) >> 6))
         targets = {branch.target for branch in iter_long_branches(code, function.start)}
         found = ((target, self.walk.find_known_extent(target)) for target in targets - {0})
         return [known for target, known in found if known and known.start == target]
@@ -156,6 +158,7 @@ class ModuleCode:
 
     def _find_long_branches(self, places: Container[int]) -> Iterator[tuple[int, int]]:
         for start, code in self._pieces:
+            self.image.spend(len(code) >> 6)
             for scan in (iter_long_branches, iter_references):
                 for branch in scan(code, start):
                     if branch.target in places and self._may_begin_at(branch.address):
@@ -166,6 +169,7 @@ class ModuleCode:
         function = self.walk.find_known_extent(address)
         at = function.start if function else address
         while at < address:
+            self.image.spend()
             instruction = self.decoder.decode(at)
             if instruction is None:  # data
                 return True
@@ -195,6 +199,7 @@ class ModuleCode:
         """Yield the branches of a function, up to an address."""
         at = function.start
         while at in function and at < end:
+            self.image.spend()
             instruction = self.decoder.decode(at)
             if instruction is None:  # data, which does not say where it ends
                 yield from self._iter_unknown(at)
@@ -206,13 +211,13 @@ class ModuleCode:
 
     def _iter_cases(self, function: range) -> Iterator[int]:
         """Yield where the tables of `switch` in a function lead, as far as that is in it."""
-        code = self.read(function.start, len(function))
+        code = self.read(function.start, function.stop - function.start)
         for table in iter_jump_tables(code, function.start):
+            self.image.spend(_DECODING_STEPS)
             size, base = (4, table.address) if table.is_relative else (8, 0)
             entries = self.image.read(table.address, size * _MOST_ENTRIES)
             layout = "<i" if table.is_relative else "<Q"
             for (entry,) in struct.iter_unpack(layout, entries[: len(entries) // size * size]):
-                self.image.spend()
                 if base + entry not in function:
                     break
                 yield base + entry

@@ -247,7 +247,7 @@ def _find_patch(entry: int, code: ModuleCode) -> tuple[int, bytes]:
     if extent.start != entry:
         raise UnmovableError(f"it begins in the function at {extent.start:#x}")
     if extent.stop - patch < JUMP_BYTES:
-        raise UnmovableError(f"it has {len(extent)} bytes")
+        raise UnmovableError(f"it has {extent.stop - extent.start} bytes")
     if patch % PAGE_SIZE > PAGE_SIZE - JUMP_BYTES:
         raise UnmovableError("a page ends in its first bytes")
     patched = b"".join(bytes(found.bytes) for found in read_whole(code.decoder, patch))

@@ -11,12 +11,13 @@ All addresses are link-time ones.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import InlineRefusedError
-from gdbleak.inline.code import ModuleCode, Use
+from gdbleak.inline.code import ModuleCode
 from gdbleak.plan.own_calls import LIBRARY, THREAD_END_SYMBOLS
 from gdbleak.recording.functions import AllocatorFunction
 
@@ -77,58 +78,64 @@ class _Search:
         self._entries = entries
         self._uses = code.find_uses(entries, names)
         self._functions = {self._extent_at(entry) for entry in entries}
-        self._callers = {self._extent_at(use.address) for use in self._uses if use.is_call}
+        self._calls = sorted(use.address for use in self._uses if use.is_call)
 
     def _extent_at(self, address: int) -> range:
         known = self._code.walk.find_known_extent(address)
         return known or range(address, address + 1)
 
+    def _calls_in(self, span: range) -> list[int]:
+        first, end = bisect_left(self._calls, span.start), bisect_left(self._calls, span.stop)
+        return self._calls[first:end]
+
     def find(self, is_glibc: bool) -> OwnCode:
         core = range(0)
-        if is_glibc:
-            inside = [a for a, function in self._entries.items() if function.name in _OF_MALLOC_C]
-            core = _hull(map(self._extent_at, inside))
-            if len(core) > _MOST_OF_MALLOC_C:
-                raise InlineRefusedError(f"{self._code.image.path}: its malloc.c is in many parts")
-            own = self._find_others_of_glibc()
+        image = self._code.image
+        ends = image.find_functions(THREAD_END_SYMBOLS).values()
+        if is_glibc and (image.soname == LIBRARY or ends):  # other allocators take its names, too
+            core = self._find_malloc_c()
+            own = {self._extent_at(symbol.address) for symbol in ends}
+            own |= self._find_others_of_glibc()
         else:
-            own = self._find_reachable()
-        own |= self._callers & self._functions
-        own |= {caller for caller in self._callers if _is_within(caller, core)}
+            own = {function for function in self._find_reachable() if self._calls_in(function)}
+        own |= {function for function in self._functions if self._calls_in(function)}
         # No larger than needed: next to it, a program's function may be called by a pointer, and
         # call `malloc` by one, as obstacks do.
         span = _hull({core, *own})
-        others = [c for c in self._callers - own if c.start < span.stop and c.stop > span.start]
-        if others:
-            raise InlineRefusedError(
-                f"{self._code.image.path}: the allocator's calls of its own functions cannot be"
-                f" told from those of the function at {min(c.start for c in others):#x}"
-            )
+        for address in self._calls_in(span):
+            if address not in core and not any(address in function for function in own):
+                raise InlineRefusedError(
+                    f"{image.path}: the allocator's calls of its own functions cannot be"
+                    f" told from the one at {address:#x}"
+                )
         return OwnCode(span, has_calls=bool(own))
 
+    def _find_malloc_c(self) -> range:
+        names = {address: function.name for address, function in self._entries.items()}
+        core = _hull(self._extent_at(a) for a, name in names.items() if name in _OF_MALLOC_C)
+        if core.stop - core.start > _MOST_OF_MALLOC_C:
+            raise InlineRefusedError(f"{self._code.image.path}: its malloc.c is in many parts")
+        return core
+
     def _find_others_of_glibc(self) -> set[range]:
-        """Return further functions of glibc's malloc.c that call or jump to those recorded."""
-        if self._code.image.soname != LIBRARY:
-            symbols = self._code.image.find_functions(THREAD_END_SYMBOLS).values()
-            return {self._extent_at(symbol.address) for symbol in symbols}
-        # All else in the library goes through the linkage table.
-        found = {self._extent_at(use.address) for use in self._uses if not use.is_linked}
-        jumping = self._find_jumping(self._uses, found)
-        while jumping:  # what calls these is called back by what they jump to
-            uses = self._code.find_uses(jumping, ())
+        """Return further functions of glibc's malloc.c that call or jump to those recorded.
+
+        All else in the library goes through the linkage table. In a program, anybody may call them.
+        """
+        is_library = self._code.image.soname == LIBRARY
+        uses = [use for use in self._uses if is_library and not use.is_linked]
+        found: set[range] = set()
+        while uses:
             more = {self._extent_at(use.address) for use in uses} - found
-            self._callers |= {self._extent_at(use.address) for use in uses if use.is_call}
             found |= more
-            jumping = self._find_jumping(uses, more)
+            # What calls a function that ends in a jump is called back by what that jumps to.
+            jumping = {self._extent_at(use.address) for use in uses if not use.is_call} & more
+            starts = {function.start for function in jumping} - self._entries.keys()
+            uses = self._code.find_uses(starts, ()) if starts else []
         return found
 
-    def _find_jumping(self, uses: Iterable[Use], among: set[range]) -> set[int]:
-        """Return where those functions begin that are not recorded, and end in such a jump."""
-        jumping = {self._extent_at(use.address) for use in uses if not use.is_call}
-        return {function.start for function in jumping & among} - self._entries.keys()
-
     def _find_reachable(self) -> set[range]:
-        """Return the functions that call those recorded, and that these call in their turn."""
+        """Return the functions that are recorded, and those that they call in turn."""
         seen: set[range] = set()
         todo = list(self._functions)
         while todo:
@@ -136,7 +143,7 @@ class _Search:
             if function not in seen:
                 seen.add(function)
                 todo += self._code.find_called(function)
-        return seen & self._callers
+        return seen
 
 
 def _hull(spans: Iterable[range]) -> range:
@@ -144,7 +151,3 @@ def _hull(spans: Iterable[range]) -> range:
     if not known:
         return range(0)
     return range(min(span.start for span in known), max(span.stop for span in known))
-
-
-def _is_within(inner: range, outer: range) -> bool:
-    return outer.start <= inner.start and inner.stop <= outer.stop

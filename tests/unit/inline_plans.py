@@ -14,6 +14,7 @@ from gdbleak.plan.allocators import find_allocators
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.modules import Module, ModuleMap
 
+EVERYTHING = Selection()
 BIAS = 0x7F00_0000_0000
 DISTANCE = 0x1000_0000
 """From one module to the next."""
@@ -65,14 +66,14 @@ def map_files(paths: Iterable[str | Path], **places: int) -> tuple[MappedFiles, 
     return memory, ModuleMap(modules)
 
 
-def plan(memory: MappedFiles, modules: ModuleMap, selection: Selection = Selection()) -> InlinePlan:
+def plan(memory: MappedFiles, modules: ModuleMap, selection: Selection = EVERYTHING) -> InlinePlan:
     """Plan for what is mapped."""
     with ImageCache() as images:
         allocators = find_allocators(modules, selection=selection, images=images)
         return plan_inline(allocators, memory, modules, images)
 
 
-def plan_of(*paths: str | Path, selection: Selection = Selection(), **places: int) -> InlinePlan:
+def plan_of(*paths: str | Path, selection: Selection = EVERYTHING, **places: int) -> InlinePlan:
     """Plan for a process that has some files mapped."""
     return plan(*map_files(paths, **places), selection)
 

@@ -92,6 +92,15 @@ def test_the_room_of_the_program(build, tmp_path):
     assert cave.path == str(program)
 
 
+def test_no_room_in_a_library_that_can_be_started_too(build):
+    """It may be unmapped, unlike the program."""
+    dynamic_linker = '    .section .interp, "a"\n    .asciz "/lib64/ld-linux-x86-64.so.2"\n'
+    for flags, expected in (((), 1), (("-Wl,-soname,libcap.so.2",), 0)):
+        other = build(dynamic_linker, "    .text\n    .skip 9\n", name=f"l{expected}", flags=flags)
+        image = ElfImage(str(other))
+        assert image.is_program == bool(expected)
+
+
 @pytest.mark.parametrize("bias", [BIAS + (1 << 31), BIAS - (1 << 31) - 0x10000])
 def test_room_that_is_too_far_away(build, bias):
     paths = [build(PAIR, FULL), build("    .skip 10\n", name="libc.so.6", flags=())]

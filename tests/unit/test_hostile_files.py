@@ -20,10 +20,12 @@ from gdbleak.elf.headers import MAX_SECTION_BYTES
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError, GdbleakError
 from gdbleak.host.files import FileBytes, open_regular
+from gdbleak.inline.hooks import plan_inline
 from gdbleak.plan.allocator_names import name_allocator
+from gdbleak.plan.allocators import Allocator
 from gdbleak.plan.breakpoints import place_probes
 from gdbleak.recording.functions import FAMILIES
-from gdbleak.recording.modules import Module
+from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.unwinding.cfi import UnwindTable
 from gdbleak.unwinding.code_map import CodeMap
 from gdbleak.unwinding.code_walk import CodeWalk
@@ -212,6 +214,7 @@ def read_all(path):
     image = ElfImage(str(path), effort)
     functions = [function for family in FAMILIES for function in family]
     module = Module("/malloc", 0, 1 << 47, 0, None, str(path))
+    allocator = Allocator("glibc", module, image, FAMILIES[0])
     table, walk_address = UnwindTable(image), 1 << 20
     for ask in (
         lambda: image.build_id,
@@ -219,6 +222,7 @@ def read_all(path):
         lambda: name_allocator(image, "it"),
         lambda: image.has_section(".note.go.buildid"),
         lambda: place_probes(FAMILIES[0], module, image, X86_64),
+        lambda: plan_inline([allocator], image, ModuleMap([module])),
         lambda: CodeWalk(image, X86_64).passes_on(walk_address, {1}),
         lambda: image.read_linked_functions(X86_64.slot_relocations, 37, ["memset"]),
         lambda: table.find_row(walk_address + 8),
