@@ -30,7 +30,6 @@ from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.inline.hooks import plan_inline
 from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
@@ -148,8 +147,7 @@ def record(
         reason: tuple[str, ...] = ()
         if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
             try:
-                hooks = plan_inline(allocators, source, modules, images)
-                way = inline(gdb, source, target, allocators, hooks, rate, limits, folder)
+                way = inline(gdb, source, target, allocators, modules, images, rate, limits, folder)
             except TargetError as error:
                 if kind is ProbeKind.INLINE:
                     raise

@@ -135,7 +135,7 @@ class Backend(Protocol):
 
     @property
     def account(self) -> Account:
-        """What is known so far of what was recorded."""
+        """What is known so far of what was recorded, once there is a recorder."""
 
     def __enter__(self) -> Backend: ...
 

@@ -11,14 +11,15 @@ from gdbleak.capture.backend import After
 from gdbleak.capture.inline_hold import InlineHold
 from gdbleak.capture.inline_observer import InlineObserver
 from gdbleak.capture.inline_recorder import InlineRecorder, find_code
+from gdbleak.capture.inline_rehearsal import proved_visitor
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder
 from gdbleak.debugger.program import GdbProgram
+from gdbleak.errors import NoSuchProcessError
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
-from gdbleak.injection.visits import GdbVisitor
 from gdbleak.inline.pace import Pace
 from gdbleak.inline.probes import by_site
 from gdbleak.inline.reader import Recorded, RingReader
@@ -27,8 +28,6 @@ from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
-from gdbleak.safety.guarding import Guarding
-from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_inline_journal
 from gdbleak.safety.proof import LocalProof
 from gdbleak.safety.scratch import read_scratch
@@ -87,54 +86,34 @@ class InlineBackend:
         self._recording = recording
         self._limits = limits
         self._notebook = notebook
-        self._stack = ExitStack()
         image = implant.image
         places = [(image.address, implant.original)]
         places += [(jump.address, jump.original) for jump in image.jumps]
         self.proof = LocalProof(target, places, source)
 
     def __enter__(self) -> InlineBackend:
-        """Write a journal, and start a guard.
+        """Write a journal.
 
         Raises:
             OpenJournalError: the process is being traced, or an earlier trace has left something.
             WriteError: the journal cannot be written.
             NoSuchProcessError: the process has ended.
-            InjectionError: its memory may not be written to.
 
         """
-        pid, max_pause_s = self._target.pid, self._limits.max_pause_ms / 1e3
-        with ExitStack() as stack:
-            scratch = read_scratch(pid, self._source)
-            values = self._implant.to_json()
-            journal = open_inline_journal(self._target, self._modules, values, scratch)
-            stack.callback(self._close_journal, journal)
-            self._guard = stack.enter_context(Guarding(journal, self._folder))
-            self._visitor = stack.enter_context(
-                GdbVisitor(self._gdb, self._folder, max_pause_s, journal)
-            )
-            implant = self._implant
-            self._injection = stack.enter_context(
-                Injection(pid, implant.image, implant.cave, implant.ring, self._visitor, journal)
-            )
-            self._recorder = InlineRecorder(
-                self._injection,
-                self._notebook,
-                self._recording.stat().st_size,
-                self._make_reader,
-                self._limits.max_events,
-            )
-            stack.callback(self._recorder.close)
-            self._stack = stack.pop_all()
+        try:
+            scratch = read_scratch(self._target.pid, self._source)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            pid = self._target.pid
+            raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
+        self._journal = open_inline_journal(
+            self._target, self._modules, self._implant.to_json(), scratch
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def _close_journal(self, journal: Journal) -> None:
         """Remove the journal, unless there is something to repair."""
-        if journal.closed or not journal.events:
-            journal.path.unlink(missing_ok=True)
+        if self._journal.closed or not self._journal.events:
+            self._journal.path.unlink(missing_ok=True)
 
     def _make_reader(self, out: Recorded) -> RingReader:
         memory, image = self._injection.memory, self._implant.image
@@ -175,15 +154,32 @@ class InlineBackend:
         Raises:
             UnprovedError: GDB failed on a process of ours; the target was not touched.
             ProcessUnusableError: another process shares the memory of the target by now.
+            InjectionError: the memory of the target may not be written to.
             KeyboardInterrupt: Ctrl-C came before anything was done.
 
         """
-        self._visitor.launch()
-        check_sharers(self._target.pid)  # once more: seconds have passed
-        interruption.defer()
-        if interruption.reason:
-            raise KeyboardInterrupt
-        yield self._recorder
+        max_pause_s = self._limits.max_pause_ms / 1e3
+        pid, implant = self._target.pid, self._implant
+        with ExitStack() as stack:
+            visitor = stack.enter_context(
+                proved_visitor(self._gdb, self._folder, max_pause_s, self._journal)
+            )
+            check_sharers(pid)  # once more: seconds have passed
+            interruption.defer()
+            if interruption.reason:
+                raise KeyboardInterrupt
+            self._injection = stack.enter_context(
+                Injection(pid, implant.image, implant.cave, implant.ring, visitor, self._journal)
+            )
+            self._recorder = InlineRecorder(
+                self._injection,
+                self._notebook,
+                self._recording.stat().st_size,
+                self._make_reader,
+                self._limits.max_events,
+            )
+            stack.callback(self._recorder.close)
+            yield self._recorder
 
     def hold(self) -> InlineHold:
         """Return what puts the recorder in and takes it out."""

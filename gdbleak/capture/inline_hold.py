@@ -12,7 +12,7 @@ from gdbleak.injection.ring_control import Settings
 from gdbleak.injection.thread_facts import ThreadFacts, find_thread_facts
 from gdbleak.inline.pace import Pace
 from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES
-from gdbleak.recording.end import TARGET_ENDED, EndedBy
+from gdbleak.recording.end import EndedBy
 from gdbleak.target.proc import read_mappings
 
 
@@ -76,16 +76,11 @@ class InlineHold:
             stack_block=facts.stack_block,
         )
 
-    def let_go(self, ended_by: EndedBy) -> None:
+    def let_go(self, _ended_by: EndedBy) -> None:
         """Switch the recorder off, take in the rest, and take everything out.
 
-        Args:
-            ended_by: Why the window ends.
-
+        Children of fork may hold it too, and live on when the target has ended.
         """
-        if ended_by in TARGET_ENDED:
-            self.released_s = time.monotonic()
-            return
         try:
             self._recorder.drain()
         finally:

@@ -12,15 +12,13 @@ from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import find_heap
 from gdbleak.capture.notebook import Notebook
 from gdbleak.debugger.program import GdbProgram
+from gdbleak.elf.cache import ImageCache
 from gdbleak.heap.freed import Heap
-from gdbleak.injection.implant import Implant
-from gdbleak.injection.places import choose_place
-from gdbleak.inline.model import InlinePlan
-from gdbleak.inline.payload import build_in_any
+from gdbleak.injection.planning import plan_implant
 from gdbleak.inline.probes import make_probes
-from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import Allocator, Plan
 from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
@@ -83,7 +81,8 @@ def inline(
     source: LiveProcess,
     target: Target,
     allocators: Sequence[Allocator],
-    plan: InlinePlan,
+    modules: ModuleMap,
+    images: ImageCache,
     rate: Rate,
     limits: Limits,
     folder: Path,
@@ -95,27 +94,24 @@ def inline(
         gdb: The debugger to use.
         source: The process, as it is read.
         target: What it was before.
-        allocators: Those that the numbers in the plan mean.
-        plan: How they are recorded.
+        allocators: Those of the process.
+        modules: All that is mapped there.
+        images: Keeps the files.
         rate: How often the process allocates.
         limits: What ends the window.
         folder: A private folder for files of the debugger and the guard.
         notes: Sentences about why it is this way.
 
     Raises:
-        AllocatorError: the recorder fits nowhere.
-        ProcessUnusableError: there is no room for the ring.
+        TargetError: it cannot be recorded so.
+        ElfError: a file is damaged.
 
     """
     from gdbleak.capture.inline_backend import InlineBackend  # loads numpy
 
-    size = Ring(0, UNIT_BITS).size
-    ring = Ring(choose_place(source.read_mappings(), size), UNIT_BITS)
-    cave, image = build_in_any(plan, ring)
-    implant = Implant(image, cave, ring)
-    probes = make_probes(plan.hooks, image.sites)
+    plan, implant = plan_implant(source, allocators, modules, images, UNIT_BITS)
+    probes = make_probes(plan.hooks, implant.image.sites)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
-    modules = [allocator.module for allocator in allocators]
     return Way(
         tuple(allocator.name for allocator in allocators),
         tuple(functions.values()),
@@ -127,7 +123,7 @@ def inline(
             source,
             target,
             implant,
-            modules,
+            [allocator.module for allocator in allocators],
             probes,
             functions.values(),
             rate,

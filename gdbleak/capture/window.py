@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gdbleak.capture.account import Account
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
 from gdbleak.capture.backend import Backend, Observer
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
@@ -79,7 +78,6 @@ class Window:
         self._backend = backend
         self._looks = looks
         self._on_progress = on_progress
-        self._account: Account
         self._outcome = _Outcome()
         self._end: End | None = None
         self._end_bytes = 0
@@ -96,7 +94,6 @@ class Window:
 
         """
         self._backend.__enter__()
-        self._account = self._backend.account
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -179,6 +176,7 @@ class Window:
             ) from error
 
     def _record(self, recorder: Recorder, interruption: Interruption) -> None:
+        self._account = self._backend.account
         hold = self._backend.hold()
         hold.take()
         observer = self._backend.observe()

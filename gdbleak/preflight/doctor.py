@@ -19,9 +19,7 @@ from gdbleak.errors import GdbleakError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.leash import Leash
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.inline.hooks import plan_inline
-from gdbleak.inline.payload import build_in_any
-from gdbleak.inline.ring import Ring
+from gdbleak.injection.planning import plan_implant
 from gdbleak.plan.allocators import Allocator, count_escapes, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe, describe_inline
@@ -195,15 +193,15 @@ def _examine_inline(
 ) -> Finding:
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
-        plan = plan_inline(allocators, process, modules, images)
-        cave, image = build_in_any(plan, Ring(0, UNIT_BITS))
+        plan, implant = plan_implant(process, allocators, modules, images, UNIT_BITS)
     except GdbleakError as error:
         return Finding(f"inline it cannot be recorded: {error}")
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
     return Finding(
-        f"inline it can be recorded (--probe inline): {len(image.code):,} bytes of code would go"
-        f" to {image.address:#x} in {cave.path}, and jumps there into {names}{cost}"
+        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code would go"
+        f" to {implant.image.address:#x} in {implant.cave.path},"
+        f" and jumps there into {names}{cost}"
     )
 
 

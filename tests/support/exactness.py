@@ -36,9 +36,9 @@ def sum_by_line(report: Any) -> dict[int, Counter[str]]:
     return sums
 
 
-def assert_exact(cli: Cli, target: Target, allocator: str, **how: Any) -> None:
+def assert_exact(cli: Cli, target: Target, allocator: str, *options: object, **how: Any) -> None:
     """Trace a round of a program's allocations, and compare with what it knows about them."""
-    trace = cli.start_trace(target.pid, **how)
+    trace = cli.start_trace(target.pid, *options, **how)
     truth = json.loads(target.ask("go"))
     trace.send(signal.SIGINT)
     report = trace.finish().report

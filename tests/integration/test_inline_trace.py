@@ -1,0 +1,136 @@
+"""`gdbleak trace --probe inline`: everything is recorded, and nothing is left in the process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.crew import assert_released
+from support.exactness import assert_exact, sum_by_line
+from support.libraries import LIBRARIES, find_library
+from support.processes import wait_until
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+
+FLAGS = ("-fno-optimize-sibling-calls",)
+INLINE = ("--probe", "inline")
+TARGETS = Path(__file__).parents[1] / "targets"
+
+
+@pytest.fixture
+def musl_gcc():
+    """Return the compiler for musl."""
+    if shutil.which("musl-gcc") is None:
+        pytest.skip("musl-gcc is not installed: run .ci/setup test")
+    return "musl-gcc"
+
+
+@pytest.mark.parametrize("flag", ["-pie", "-no-pie", "-static", "-static-pie"])
+def test_glibc(cli, build_target, start_target, flag):
+    target = start_target(build_target("exact.cpp", *FLAGS, flag))
+    assert_exact(cli, target, "glibc", *INLINE)
+    assert_released(target)
+
+
+def test_again_and_again(cli, build_target, start_target):
+    target = start_target(build_target("exact.cpp", *FLAGS))
+    for _ in range(3):
+        assert_exact(cli, target, "glibc", *INLINE)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_other_allocators(cli, build_target, start_target, name):
+    program = build_target("sites.c", *FLAGS)
+    target = start_target("env", f"LD_PRELOAD={find_library(LIBRARIES[name])}", program)
+    assert_exact(cli, target, name.split()[0], *INLINE)
+
+
+def test_operator_new_that_may_throw(cli, build_target, start_target):
+    library = find_library(LIBRARIES["jemalloc"])
+    target = start_target("env", f"LD_PRELOAD={library}", build_target("exact.cpp", *FLAGS))
+    refused = cli.run("trace", target.pid, *INLINE)
+
+    assert refused.exit_code == 3
+    assert "may throw" in refused.stderr
+    assert "--probe breakpoint" in refused.stderr
+    assert_exact(cli, target, "jemalloc", "--probe", "auto")
+
+
+def test_musl(cli, musl_gcc, start_target, tmp_path):
+    program = tmp_path / "sites"
+    command = [musl_gcc, "-g", "-O1", *FLAGS, "-o", program, TARGETS / "sites.c"]
+    subprocess.run(command, check=True)
+    assert_exact(cli, start_target(program), "musl", *INLINE)
+
+
+def test_what_the_report_says(cli, puppet):
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    assert puppet.ask("leak 10") == "leaked"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    [site] = report["sites"]
+    inline = report["window"]["inline"]
+
+    assert (site["outstanding_count"], report["verification"]["ok"]) == (10, True)
+    assert (inline["lost"], inline["one_of"], inline["left"]) == (0, 1, None)
+    assert inline["calls"] == report["window"]["events"] >= 10
+    assert Path(inline["path"]).name == "libc.so.6"
+    assert (inline["functions"] > 5, 1000 < inline["code_bytes"] < 4096) == (True, True)
+    assert report["window"]["stops"] == inline["attaches"] >= 4
+    assert report["window"]["sampling"] is None
+
+
+def test_the_process_ends(cli, puppet):
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    assert puppet.ask("leak 10") == "leaked"
+    puppet.process.kill()
+    puppet.process.wait()
+    report = trace.finish().report
+
+    assert report["window"]["ended_by"] in ("target-exit", "target-killed")
+    assert report["verification"]["ok"] is None
+
+
+def test_a_second_gdbleak(cli, puppet):
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    second = cli.start("trace", puppet.pid, *INLINE)
+    wait_until(lambda: second.has_ended, "it had ended")
+    trace.send(signal.SIGINT)
+    assert trace.finish().report["verification"]["ok"] is True
+    refused = second.finish()
+    assert (refused.exit_code, "gdbleak is already tracing" in refused.stderr) == (3, True)
+
+
+def test_gdbleak_is_killed(cli, puppet):
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    trace.send(signal.SIGKILL)
+    wait_until(lambda: trace.has_ended, "gdbleak had ended")
+    assert puppet.ask("leak 10") == "leaked"
+    rescued = cli.run("rescue", puppet.pid)
+
+    assert rescued.exit_code == 0, rescued
+    assert puppet.ask("leak 10") == "leaked"
+    assert "nothing to repair" not in rescued.stdout
+    assert "there is no journal" in cli.run("rescue", puppet.pid).stdout
+    trace.end()
+
+
+def test_mappings_are_refused(cli, puppet):
+    refused = cli.run("trace", puppet.pid, *INLINE, "--mappings")
+    assert refused.exit_code == 3
+    assert "mmap" in refused.stderr
+
+
+def test_sums_are_those_of_a_saved_recording(cli, build_target, start_target, tmp_path):
+    target = start_target(build_target("exact.cpp", *FLAGS))
+    saved = tmp_path / "recording"
+    truth = []
+    result = cli.record(target.pid, saved, lambda: truth.append(target.ask("go")), *INLINE)
+    again = cli.run("report", saved, "--older", 0, "--format", "json")
+
+    assert sum_by_line(again.report) == sum_by_line(result.report)
+    assert {site["line"] for site in json.loads(truth[0])} == set(sum_by_line(again.report))
