@@ -141,7 +141,7 @@ def test_nothing_while_it_is_off(start):
 
 
 def test_ring_goes_round(start):
-    probed = start(14)
+    probed = start(13)
     probed.start()
     for seed in range(12):
         probed.tell(f"mix {seed} 300")
@@ -237,7 +237,7 @@ def test_more_of_the_stack_of_some_blocks(start):
 def test_what_is_left_when_the_ring_fills_is_complete(start):
     probed = start(14)
     probed.start()
-    probed.tell("mix 5 3000")
+    probed.tell("mix 5 20000")
     expected = probed.read_log()[1]
     recorded = probed.read_events()
     dropped = probed.dropped
