@@ -85,8 +85,8 @@ class Image:
     jumps: tuple[Jump, ...]
     map_ring: int
     """Address of the routine that maps the ring: a thread that is set there runs it, and goes on at
-    the address in `resume`. The kernel may set it two bytes before, to repeat a system call; then it
-    goes on at the address in the word behind."""
+    the address in `resume`. The kernel may set it two bytes before, to repeat a system call: then
+    it goes on at the address in the word behind."""
     unmap_ring: int
     """Address of the routine that unmaps it, in the same way."""
     resume: int

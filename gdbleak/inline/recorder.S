@@ -65,40 +65,33 @@ factor:         .quad   HASH_FACTOR
 nothing:        .quad   0, 0    # size and factor of an event that has none
 
 /*
- * Sets the carry flag unless a call is to be recorded whose return address is in the given place on
- * the stack: if recording is off, or if the call comes from the allocator itself, directly or by
- * way of a trampoline. Changes rax.
+ * Called by a trampoline before it pushes anything. Sets the carry flag unless the call is to be
+ * recorded whose return address is on the stack: if recording is off, or if the call comes from the
+ * allocator itself, directly or by way of a trampoline.
  */
-        .macro  CHECK return_address
-        mov     ring(%rip), %rax
-        cmpl    $1, ON(%rax)
-        jb      1f
-        mov     \return_address, %rax
-        sub     own_code(%rip), %rax
-        cmp     own_size(%rip), %rax
-        jb      1f
-        add     own_to_image(%rip), %rax
-        cmp     image_size(%rip), %rax
-1:
-        .endm
-
-/* Called by a trampoline before it pushes anything. Sets the carry flag as above. */
+        .balign 16
 gate:
         push    %rax
-        CHECK   16(%rsp)
+        mov     ring(%rip), %rax
+        cmpl    $1, ON(%rax)
+        jb      gated
+        mov     16(%rsp), %rax
+        sub     own_code(%rip), %rax
+        cmp     own_size(%rip), %rax
+        jb      gated
+        add     own_to_image(%rip), %rax
+        cmp     image_size(%rip), %rax
+gated:
         pop     %rax
         ret
 
 /*
  * Called by a trampoline when a block is about to be freed or resized. On the stack: the block,
- * then the return address of the program's call. Checks by itself, so that a function that frees
- * needs no gate.
+ * then the return address of the program's call. There is no event of a null pointer.
  */
         .balign 16
 record_entry:
         push    %rax
-        CHECK   24(%rsp)
-        jb      leave_at_once
         mov     16(%rsp), %rax
         test    %rax, %rax
         jz      leave_at_once

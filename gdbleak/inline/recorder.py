@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,13 +17,13 @@ from gdbleak.inline.ring import WORD_BYTES
 _FOLDER = Path(__file__).parent
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_code() -> bytes:
     """Return the code, whose words for the builder are 0."""
     return (_FOLDER / "recorder.bin").read_bytes()
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_labels() -> Mapping[str, int]:
     """Return where in the code each label is, by its name."""
     lines = (_FOLDER / "recorder.labels").read_text(encoding="ascii").splitlines()

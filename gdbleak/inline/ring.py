@@ -55,7 +55,7 @@ HASH_SHIFT, HASH_FACTOR = 4, 0x9E3779B97F4A7C15
 INFO, ADDRESS, SIZE, FACTOR, THREAD, STACK_POINTER, FRAME_POINTER = range(1, 8)
 """INFO holds, from its lowest bits, 16 of the site, 16 of the stack's bytes, 16 of the units.
 ADDRESS is the block that was handed out, or that is freed or resized. SIZE times FACTOR was
-requested. THREAD is the thread pointer. STACK_POINTER is where the return address of the call is."""
+requested. THREAD is the thread pointer. STACK_POINTER is where the call's return address is."""
 
 
 @dataclass(frozen=True)

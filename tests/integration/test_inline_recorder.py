@@ -7,8 +7,8 @@ command, and the program itself goes into the routine that maps the ring.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.inline import Probed
@@ -120,7 +120,9 @@ def test_everything_one_thread_does(start):
     assert set(names) >= {"malloc", "calloc", "realloc", "reallocarray", "posix_memalign", "free"}
     assert probed.dropped == [0] * 16
     begin, end = probed.main_stack
-    code = [m for m in read_mappings(probed.target.pid) if m.executable and "inline_probe" in m.path]
+    code = [
+        m for m in read_mappings(probed.target.pid) if m.executable and "inline_probe" in m.path
+    ]
     for each in recorded:
         assert begin < each.stack_pointer < end
         assert len(each.stack) == 192 // 8
