@@ -126,7 +126,7 @@ class InlineBackend:
             out,
             find_code(self._target.pid),
             self._find_thread,
-            self._pace,
+            pace=self._pace,
         )
 
     def _find_thread(self, pointer: int) -> int:

@@ -1,23 +1,26 @@
 """Builds what is written into a target: the recorder, and a trampoline for each function. Pure.
 
-A trampoline of a function that frees:
-
-            push    BLOCK                   and so on behind each `call`: the slot of its
-            call    record_entry            return address is cleared
-            drop    1 word
-    moved:  the instructions that the jump covers
-            jump    behind them
-
-Of one that allocates; one that resizes has `call record_entry` behind its first `push`:
+A trampoline is entered in the middle. Behind each `call`, the slot of its return address is cleared.
 
     moved:  the instructions that the jump covers
             jump    behind them
-    here:   call    gate                    sets the carry flag if nothing is to be recorded
+    here:   call    gate            sets the carry flag if nothing is to be recorded
             jump    moved, if it is set
-            push    BLOCK or where the result will be stored; any word if there is neither
+            push    BLOCK, of a function that frees or resizes
+            call    record_entry
+            call    moved
+            drop    1 word
+            return
+
+The original is called, for it may end in a jump to another function that is recorded, or to itself:
+that one finds a return address in the image, and takes the call for the allocator's own. Of a
+function that allocates, there are more words on the stack, so that it is aligned as for the program:
+
+            push    BLOCK, or where the result will be stored; any word if there is neither
+            call    record_entry, if it resizes
             push    FACTOR or 1
             push    SIZE
-            call    moved                   aligned as for the program: three words and an address
+            call    moved
             call    record_result, record_resized, or record_out
             drop    3 words
             return
@@ -131,51 +134,44 @@ class _Builder:
 
     def add(self, number: int, hook: Hook) -> None:
         """Append the trampoline of a hook, and the jump to it."""
-        if hook.function.allocates:
-            original = self._encoder.here
-            moved = self._add_moved(hook)
-            start = self._encoder.here
-            self._add_call(number, hook.function, original)
-        else:
-            start = self._encoder.here
-            self._add_record(number, hook.function, Role.ENTRY)
-            self._encoder.drop(1)
-            moved = self._add_moved(hook)
-        self._add_jump(hook, start, moved)
-
-    def _add_moved(self, hook: Hook) -> Moved:
-        """Append the instructions that a jump covers, and the way back behind them."""
-        moved = move(hook.code, hook.patch, self._encoder.here)
+        function, original = hook.function, self._encoder.here
+        moved = move(hook.code, hook.patch, original)
         self._encoder.add(moved.code)
         self._encoder.jump(hook.patch + len(hook.code))
-        return moved
-
-    def _add_call(self, number: int, function: AllocatorFunction, original: int) -> None:
-        """Append what calls a function that allocates, and records what it returns."""
+        self._add_jump(hook, moved)
         self._encoder.call(self._start + self._labels["gate"])
         self._encoder.jump_if_carry(original)
-        *factors, size = (X86_64.argument_registers[number] for number in function.sizes)
-        if function.pointer is not None:
-            self._add_record(number, function, Role.ENTRY)
-        else:
-            stored = function.result
-            self._encoder.push(size if stored is None else X86_64.argument_registers[stored])
-        if factors:
-            self._encoder.push(factors[0])
-        else:
-            self._encoder.push_one()
-        self._encoder.push(size)
+        words = self._push(number, function)
         self._encoder.call(original)
-        self._add_result(number, function)
-        self._encoder.drop(3)
+        if function.allocates:
+            self._add_result(number, function)
+        self._encoder.drop(words)
         self._encoder.ret()
 
-    def _add_record(self, number: int, function: AllocatorFunction, role: Role) -> None:
-        """Append what pushes the block that a function frees or resizes, and records it."""
-        if function.pointer is None:
-            raise ValueError(f"{function.name} takes no block")
-        self._encoder.push(X86_64.argument_registers[function.pointer])
-        self._add_site(number, "record_entry", role)
+    def _add_jump(self, hook: Hook, moved: Moved) -> None:
+        """Note the jump from a function to where its trampoline goes on."""
+        jump = Encoder(hook.patch)
+        jump.jump(self._encoder.here)
+        code = jump.code + hook.code[JUMP_BYTES:]
+        self.jumps.append(Jump(hook.patch, hook.code, code, moved.places))
+
+    def _push(self, number: int, function: AllocatorFunction) -> int:
+        """Append what pushes the arguments to record, and return how many words those are."""
+        registers = X86_64.argument_registers
+        sizes = [registers[argument] for argument in function.sizes]
+        if function.pointer is not None:
+            self._encoder.push(registers[function.pointer])
+            self._add_site(number, "record_entry", Role.ENTRY)
+            if not sizes:
+                return 1
+        else:
+            self._encoder.push(sizes[0] if function.result is None else registers[function.result])
+        if len(sizes) > 1:
+            self._encoder.push(sizes[0])
+        else:
+            self._encoder.push_one()
+        self._encoder.push(sizes[-1])
+        return 3
 
     def _add_result(self, number: int, function: AllocatorFunction) -> None:
         """Append what records the block that a function has handed out."""
@@ -189,9 +185,3 @@ class _Builder:
     def _add_site(self, number: int, routine: str, role: Role) -> None:
         returned = self._encoder.call(self._start + self._labels[routine])
         self.sites.append(Site(returned - self._start, number, role))
-
-    def _add_jump(self, hook: Hook, start: int, moved: Moved) -> None:
-        jump = Encoder(hook.patch)
-        jump.jump(start)
-        code = jump.code + hook.code[JUMP_BYTES:]
-        self.jumps.append(Jump(hook.patch, hook.code, code, moved.places))

@@ -98,9 +98,9 @@ class RingReader:
         out: Recorded,
         code: Iterable[tuple[int, int]],
         find_thread: Callable[[int], int],
-        pace: Pace | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         flush_ns: int = FLUSH_NS,
+        pace: Pace | None = None,
     ) -> None:
         """Begin.
 
@@ -113,9 +113,9 @@ class RingReader:
             out: What frames are appended to; its head has the probes.
             code: Where executable memory is in the target: first address, and the one behind.
             find_thread: Returns the thread id to a thread pointer; it is called once for each.
-            pace: Chooses how much of each stack is kept.
             clock: Returns the time of the recording's clock in nanoseconds.
             flush_ns: What is folded is written after so long.
+            pace: Chooses how much of each stack is kept.
 
         """
         self.counts = RingCounts()

@@ -65,40 +65,33 @@ factor:         .quad   HASH_FACTOR
 nothing:        .quad   0, 0    # size and factor of an event that has none
 
 /*
- * Sets the carry flag unless a call is to be recorded whose return address is in the given place on
- * the stack: if recording is off, or if the call comes from the allocator itself, directly or by
- * way of a trampoline. Changes rax.
+ * Called by a trampoline before it pushes anything. Sets the carry flag unless the call is to be
+ * recorded whose return address is on the stack: if recording is off, or if the call comes from the
+ * allocator itself, directly or by way of a trampoline.
  */
-        .macro  CHECK return_address
-        mov     ring(%rip), %rax
-        cmpl    $1, ON(%rax)
-        jb      1f
-        mov     \return_address, %rax
-        sub     own_code(%rip), %rax
-        cmp     own_size(%rip), %rax
-        jb      1f
-        add     own_to_image(%rip), %rax
-        cmp     image_size(%rip), %rax
-1:
-        .endm
-
-/* Called by a trampoline before it pushes anything. Sets the carry flag as above. */
+        .balign 16
 gate:
         push    %rax
-        CHECK   16(%rsp)
+        mov     ring(%rip), %rax
+        cmpl    $1, ON(%rax)
+        jb      gated
+        mov     16(%rsp), %rax
+        sub     own_code(%rip), %rax
+        cmp     own_size(%rip), %rax
+        jb      gated
+        add     own_to_image(%rip), %rax
+        cmp     image_size(%rip), %rax
+gated:
         pop     %rax
         ret
 
 /*
  * Called by a trampoline when a block is about to be freed or resized. On the stack: the block,
- * then the return address of the program's call. Checks by itself, so that a function that frees
- * needs no gate.
+ * then the return address of the program's call. There is no event of a null pointer.
  */
         .balign 16
 record_entry:
         push    %rax
-        CHECK   24(%rsp)
-        jb      leave_at_once
         mov     16(%rsp), %rax
         test    %rax, %rax
         jz      leave_at_once
@@ -214,24 +207,26 @@ bounded:
         shr     $16, %edx
         inc     %edx
 
-/* Claim the units, unless they would not fit; by an exchange rather than by an addition, for what
- * has once been added could not be taken back. In rcx: how many are free, less one. */
-try:
+/* In rcx: how many units are free, less one. More than there are if the reader has come between the
+ * two words: then most of them. */
         mov     TICKETS(%rdi), %rax
-claim:
         mov     last_unit(%rip), %rcx
         add     READ(%rdi), %rcx
         sub     %rax, %rcx
-        cmp     last_unit(%rip), %rcx
-        ja      full
         cmp     %rcx, %rdx
-        ja      full
+        jg      full
         cmp     half(%rip), %rcx
-        jb      crowded
-claim_now:
+        jl      crowded
+
+/* Claim the units. Should so many others have claimed theirs meanwhile that these are not free any
+ * more, nothing is written there, and the reader finds a hole. */
+claim:
+        mov     %rdx, %rax
+        lock xadd %rax, TICKETS(%rdi)
         lea     (%rax,%rdx), %rcx
-        lock cmpxchg %rcx, TICKETS(%rdi)
-        jne     claim
+        sub     READ(%rdi), %rcx
+        cmp     last_unit(%rip), %rcx
+        jg      full
 
 /* The event's first unit, in rcx, but for its first word. */
         mov     %rax, %rcx
@@ -322,19 +317,16 @@ crowded:
         imul    factor(%rip), %r9
         shr     $32, %r9
         bsf     %r9, %r9
-        jz      claim_now
+        jz      claim
         cmp     %ecx, %r9d
-        jae     claim_now
+        jae     claim
         jmp     drop
 full:
         mov     $LEVELS + 1, %ecx
 
-/* Count what is left out, unless the units that were counted have become others since: what was read
- * between is then no reason. If nobody has read for long, nobody will; how long is counted without a
+/* Count what is left out. If nobody has read for long, nobody will; how long is counted without a
  * lock, for some more or less do not matter. */
 drop:
-        cmp     %rax, TICKETS(%rdi)
-        jne     try
         lock incq DROPPED(%rdi,%rcx,WORD_BYTES)
         incq    UNREAD(%rdi)
         cmpq    $MANY_UNREAD, UNREAD(%rdi)

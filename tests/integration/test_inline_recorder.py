@@ -7,8 +7,8 @@ command, and the program itself goes into the routine that maps the ring.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.inline_program import Probed
@@ -143,7 +143,7 @@ def test_nothing_while_it_is_off(start):
 
 
 def test_ring_goes_round(start):
-    probed = start(14)
+    probed = start(13)
     probed.start()
     for seed in range(12):
         probed.tell(f"mix {seed} 300")
@@ -239,7 +239,7 @@ def test_more_of_the_stack_of_some_blocks(start):
 def test_what_is_left_when_the_ring_fills_is_complete(start):
     probed = start(14)
     probed.start()
-    probed.tell("mix 5 3000")
+    probed.tell("mix 5 20000")
     expected = probed.read_log()[1]
     recorded = probed.read_events()
     dropped = probed.dropped

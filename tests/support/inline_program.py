@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from support.processes import Target
-
 from gdbleak.architectures.x86_64_decoder import X86Decoder
 from gdbleak.architectures.x86_64_moving import ENDBR64, read_whole
 from gdbleak.elf.image import ElfImage
@@ -20,6 +18,7 @@ from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.recording.functions import MALLOC_FAMILY
 from gdbleak.target.proc import Mapping, Memory, read_mappings
+from support.processes import Target
 
 RING_ADDRESS = 0x1000_0000_0000
 ROLES = ("entry", "call", "return")
@@ -134,7 +133,7 @@ class Probed:
         return next(mapping for mapping in mappings if mapping.start <= thread < mapping.end)
 
     def find_stack_block(self, threads: dict[int, Mapping]) -> int:
-        """Return where, from the thread pointers, the starts of their stacks are, with the guard."""
+        """Return where, from a thread pointer, the start of the stack is kept, with its guard."""
         places = [
             {
                 offset
