@@ -52,6 +52,9 @@ torture: .venv/for-test ## Run the long versions of the tests of safety, and mea
 		tests/unit/test_mutations.py
 	$(BIN)/python benchmarks/survival.py
 
+torture-inline: .venv/for-test ## Kill GDB and gdbleak at random moments of an injection
+	GDBLEAK_TORTURE=$${GDBLEAK_TORTURE:-25} $(BIN)/pytest -q -rP tests/integration/test_inline_deaths.py
+
 bench: .venv/for-bench ## Measure what watching costs: gdbleak, its peers, and the least possible
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
@@ -77,4 +80,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .gdbs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture bench check payload wheel clean
+.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture torture-inline bench check payload wheel clean

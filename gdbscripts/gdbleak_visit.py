@@ -37,14 +37,11 @@ import gdb
 clock = getattr(time, "monotonic", time.time)
 
 SYSCALL = b"\x0f\x05"
-RED_ZONE = 128
-STACK_BYTES = 1 << 18
+RED_ZONE, STACK_BYTES = 128, 1 << 18
 WORD = struct.Struct("<Q")
-# Where a signal frame holds rsp and rip, from behind the return address: the fields of ucontext_t.
-SAVED = 160
-FRAMES = 4
-# Calls that do not come back to where they were made: rt_sigreturn, execve, exit, exit_group,
-# execveat.
+# Where a signal frame holds rsp, from behind the return address: a field of ucontext_t.
+SAVED, FRAMES = 160, 4
+# They do not come back to where they were called: rt_sigreturn, execve, exit, exit_group, execveat.
 ONE_WAY = (15, 59, 60, 231, 322)
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
 
@@ -95,11 +92,9 @@ class Visit(object):
     """A process that is held, as long as it takes."""
 
     def __init__(self, plan):
-        self.pid = plan["pid"]
-        self.steps = plan["steps"]
-        self.memory = None
+        self.pid, self.steps = plan["pid"], plan["steps"]
+        self.memory = self.mappings = None
         self.threads = []
-        self.mappings = None
         self.attached = False
         self.outcome = dict.fromkeys(("failed", "why", "where", "threads", "hijacked"))
         self.outcome.update(tracer=os.getpid(), done=0, pause_ns=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from gdbleak.architectures import X86_64
-from gdbleak.debugger.interface import Debugger, DebuggerDiedError, DebuggerSilentError
+from gdbleak.debugger.interface import Debugger, DebuggerSilentError
 from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.injection.steps import Step
@@ -230,4 +230,5 @@ def _parse(console: str) -> Outcome:
         states = None if threads is None else tuple(ThreadState(*thread) for thread in threads)
         return Outcome(threads=states, **values)
     except (ValueError, TypeError) as error:
-        raise DebuggerDiedError(f"gdb: {console.strip() or 'no answer'}") from error
+        said = console.strip() or "nothing"
+        raise DebuggerFailedError(f"gdb does not tell what it has done, but says {said}") from error
