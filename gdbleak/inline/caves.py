@@ -2,7 +2,7 @@
 
 The kernel maps whole pages. Behind the end of an executable segment, the rest of its last page is
 executable too, and holds what the file has there: zeros, or a copy of what follows in the file,
-which is used at another address. Where no module has enough of that, there may be the section
+which is used at another address. Where no module has plenty of that, there may be the section
 `__libc_freeres_fn` of a glibc before 2.38: its functions are called by tools that look for leaks,
 when the program ends, and by nobody else.
 """
@@ -20,7 +20,9 @@ from gdbleak.readable import Readable
 from gdbleak.recording.modules import Module
 
 LEAST_BYTES = 1536
-"""Room for the recorder, whatever it records."""
+"""What the recorder takes for an allocator with few functions."""
+PLENTY_BYTES = 3072
+"""What it takes for any allocator."""
 
 _ALIGNMENT = 16
 _UNCALLED_SECTION = "__libc_freeres_fn"
@@ -29,7 +31,7 @@ _UNCALLED_SECTION = "__libc_freeres_fn"
 def find_caves(
     places: Collection[tuple[Module, ElfImage]], patches: Collection[int], memory: Readable
 ) -> tuple[Cave, ...]:
-    """Return the caves in some modules, the largest first.
+    """Return the caves in some modules: ends of segments, the largest first, then sections.
 
     Args:
         places: The modules, each with its file.
@@ -40,17 +42,19 @@ def find_caves(
         ElfError: a file is damaged.
 
     """
+    found: list[Cave] = []
     for find in (_find_ends_of_segments, _find_uncalled):
-        found = [
+        if found and len(found[0].original) >= PLENTY_BYTES:
+            break
+        caves = (
             Cave(address + module.bias, original, module.path)
             for module, image in places
             for address, original in find(image)
             if len(original) >= LEAST_BYTES
-        ]
-        usable = [cave for cave in found if _is_usable(cave, patches, memory)]
-        if usable:
-            return tuple(sorted(usable, key=lambda cave: len(cave.original), reverse=True))
-    return ()
+        )
+        usable = (cave for cave in caves if _is_usable(cave, patches, memory))
+        found += sorted(usable, key=lambda cave: len(cave.original), reverse=True)
+    return tuple(found)
 
 
 def _is_usable(cave: Cave, patches: Collection[int], memory: Readable) -> bool:

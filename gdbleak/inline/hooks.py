@@ -58,7 +58,6 @@ def plan_inline(
             cannot be proved.
         AllocatorError: which function is called will be known only when the program runs.
         ForeignBreakpointError: code in memory differs from its file.
-        ElfError: a file is damaged, or takes too long to look through.
 
     """
     planner = _Planner(memory, modules, images or ImageCache())
@@ -67,6 +66,8 @@ def plan_inline(
             planner.add(number, allocator)
         except (InlineRefusedError, AllocatorError, ForeignBreakpointError, ElfError) as error:
             if not planner.hooks or any(map(is_unknown, allocator.functions)):
+                if isinstance(error, ElfError):
+                    raise InlineRefusedError(str(error)) from error
                 raise
             planner.notes.append(f"{allocator.name} is not recorded: {error}")
     return planner.finish()
@@ -90,6 +91,9 @@ class _Planner:
 
         Raises:
             InlineRefusedError: it cannot be recorded inline.
+            AllocatorError: which function is called will be known only when the program runs.
+            ForeignBreakpointError: its code in memory differs from its file.
+            ElfError: a file is damaged, or takes too long to look through.
 
         """
         part = _plan_part(number, allocator, self._memory, self._modules, self._images)
@@ -150,6 +154,7 @@ def _plan_part(
         raise InlineRefusedError(f"{module.path} is not a file of x86-64")
     if any(function.mapping for function in allocator.functions):
         raise InlineRefusedError(f"the calls of mmap in {module.path} are not recorded inline")
+    image.charge(Effort())
     by_name = {function.name: function for function in allocator.functions}
     entries = find_entries(by_name, module, image)
     code = ModuleCode(image)

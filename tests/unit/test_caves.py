@@ -143,6 +143,7 @@ def test_a_segment_that_is_larger_in_memory(build):
     assert caves_in(path) == ()
 
 
+FINI = '    .section .fini, "ax"\n'
 UNCALLED = '    .section __libc_freeres_fn, "ax"\n    .p2align 4\n'
 
 
@@ -173,11 +174,21 @@ def test_functions_that_are_called_when_the_program_ends(build, name):
     others, expected = CALLERS[name]
     text = FULL + uncalled(2000, 20, 980) + others
     # The section is followed by what leaves no room at the end of the page.
-    text += '    .section .fini, "ax"\n    .skip 4096 - 3010 + 300, 0x90\n'
+    text += f"{FINI}    .skip 4096 - 3010 + 300, 0x90\n"
     path = build(PAIR, text)
     start = ElfImage(str(path)).find_section("__libc_freeres_fn").address + BIAS
     found = [(cave.address - start, len(cave.original)) for cave in caves_in(path)]
     assert [(offset, size) for offset, size in found] == expected
+
+
+@pytest.mark.parametrize(("size", "sections"), [(1000, []), (2000, [2100])])
+def test_the_section_where_an_end_of_a_segment_may_be_too_small(build, size, sections):
+    """The end of a segment, which leaves a page but for `size` bytes, comes first, and may do."""
+    path = build(PAIR, f"{uncalled(2100)}{FINI}\n    .skip {size} - 2200 + 4096\n")
+    [code] = [segment for segment in ElfImage(str(path)).segments if segment.executable]
+    rest, *others = [len(cave.original) for cave in caves_in(path)]
+    assert rest == -(code.address + code.file_size) % 4096 // 16 * 16
+    assert others == sections
 
 
 @pytest.mark.parametrize("suite", LIBRARIES)

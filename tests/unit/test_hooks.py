@@ -19,8 +19,10 @@ from support.roots import HOST, LIBRARIES, library_of
 
 from gdbleak.architectures import X86_64
 from gdbleak.architectures.x86_64_moving import JUMP_BYTES, move
+from gdbleak.effort import Effort
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ForeignBreakpointError, InlineRefusedError
+from gdbleak.inline import hooks
 from gdbleak.plan.breakpoints import place_probes
 from gdbleak.plan.selection import Selection, parse_function
 from gdbleak.recording.functions import FAMILIES, INTERNAL_FUNCTIONS, MALLOC_FAMILY
@@ -167,14 +169,14 @@ def test_moved_instructions_run():
     libc, path = ctypes.CDLL(None), host_libc()
     start = min(m.start for m in read_mappings("self") if m.path == str(path))
     memory, modules = map_files([path], **{path.name: start})
-    hooks = {hook.function.name: hook for hook in plan(memory, modules).hooks}
+    planned = {hook.function.name: hook for hook in plan(memory, modules).hooks}
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     page = libc.mmap(start - (64 << 20), 4096, rights, flags, -1, 0)
     copies = {}
-    for number, (name, hook) in enumerate(hooks.items()):
+    for number, (name, hook) in enumerate(planned.items()):
         at = page + number * 64
         moved = move(hook.code, hook.patch, at).code
         back = hook.patch + len(hook.code) - (at + len(moved) + JUMP_BYTES)
@@ -373,6 +375,13 @@ def test_memory_that_cannot_be_read(build):
     memory, modules = map_files([build(MALLOC, FREE)])
     memory.pages.clear()
     with pytest.raises(InlineRefusedError, match="cannot be read"):
+        plan(memory, modules)
+
+
+def test_a_file_that_takes_too_long(build, monkeypatch):
+    memory, modules = map_files([build(MALLOC, FREE)])
+    monkeypatch.setattr(hooks, "Effort", lambda: Effort(steps=100))
+    with pytest.raises(InlineRefusedError, match="was not read to its end"):
         plan(memory, modules)
 
 
