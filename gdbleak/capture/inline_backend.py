@@ -34,6 +34,7 @@ from gdbleak.safety.scratch import read_scratch
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import Target
+from gdbleak.target.remote_memory import RemoteMemory
 from gdbleak.target.shared_memory import check_sharers
 
 
@@ -116,11 +117,12 @@ class InlineBackend:
             self._journal.path.unlink(missing_ok=True)
 
     def _make_reader(self, out: Recorded) -> RingReader:
-        memory, image = self._injection.memory, self._implant.image
+        image = self._implant.image
         return RingReader(
             self._implant.ring,
-            memory.read,
-            memory.write,
+            self._memory.read,
+            # By what was opened before: another program may run here, or another process.
+            self._injection.memory.write,
             by_site(image.sites, self._probes),
             self._allocating,
             out,
@@ -171,6 +173,7 @@ class InlineBackend:
             self._injection = stack.enter_context(
                 Injection(pid, implant.image, implant.cave, implant.ring, visitor, self._journal)
             )
+            self._memory = stack.enter_context(RemoteMemory(pid))
             self._recorder = InlineRecorder(
                 self._injection,
                 self._notebook,
