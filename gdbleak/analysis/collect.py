@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbleak.analysis.allocator_mappings import AllocatorMappings
+from gdbleak.analysis.folded import divide
 from gdbleak.analysis.grouping import Key, name_part, part_of
 from gdbleak.analysis.images import Images
 from gdbleak.analysis.options import ReportOptions
@@ -15,7 +16,7 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.end import UNFINISHED
-from gdbleak.recording.events import Alike, Folded, Hit, Resident, Turn
+from gdbleak.recording.events import Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Role
 from gdbleak.recording.reader import Recording
@@ -207,16 +208,12 @@ class _Adder:
         self._find_tally(block.stack, block.kind, part).add(block, growth, self._older_ns)
 
     def add_folded(self, folded: Folded) -> None:
-        """Add blocks that were handed out and freed within a moment; of a group, by their mean."""
+        """Add blocks that were handed out and freed within a moment."""
         number = self._find_number(folded.position)
-        parts: dict[str, list[Alike]] = {}
-        for group in folded.groups:
-            size = group.size // max(group.blocks, 1)
-            if group.zeros >= self._zeros and group.blocks and self._counts(size):
-                part = name_part(folded.thread, size, self._by)
-                parts.setdefault(part, []).append(group)
-        for part, groups in parts.items():
-            self._find_tally(number, HEAP, part).add_folded(folded, groups)
+        counts = self._counts if self.leaves_out else None
+        for thread, blocks, size in divide(folded, self._by, self._zeros, counts):
+            part = name_part(thread, size // blocks, self._by)
+            self._find_tally(number, HEAP, part).add_folded(folded, blocks, size)
 
     def _counts(self, size: int) -> bool:
         return self._min_size <= size and (self._max_size is None or size <= self._max_size)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gdbleak.analysis.folded import allot
 from gdbleak.ledger.blocks import HEAP, Block
-from gdbleak.recording.events import Alike, Folded
+from gdbleak.recording.events import Folded
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.verdicts.facts import Growth, Story
 from gdbleak.verdicts.sampling import Sample
@@ -82,20 +83,19 @@ class Tally:
         if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
             self._add_resized(block, growth)
 
-    def add_folded(self, folded: Folded, groups: Iterable[Alike]) -> None:
+    def add_folded(self, folded: Folded, blocks: int, size: int) -> None:
         """Add blocks that were handed out and freed within a moment.
 
         Args:
-            folded: When that was.
-            groups: Those of its groups that count.
+            folded: How old they were, and when that was.
+            blocks: How many of its blocks.
+            size: Bytes of these together.
 
         """
-        blocks = 0
-        for _, age_ns, count, size in groups:
-            blocks += count
+        for (age_ns, _), count in zip(folded.ages, allot(blocks, [n for _, n in folded.ages])):
             self.freed_ages.add_many(age_ns, count)
-            self.allocated_bytes += size
-            self.size += size
+        self.allocated_bytes += size
+        self.size += size
         self.allocated_count += blocks
         self.freed_count += blocks
         for part, count in self.span.spread(folded.from_ns, folded.to_ns, blocks):

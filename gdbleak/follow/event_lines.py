@@ -111,12 +111,12 @@ class EventLines:
 
     def _folded(self, folded: Folded) -> str:
         """Return the line of blocks that were handed out and freed a moment later."""
-        blocks = sum(group.blocks for group in folded.groups)
-        size = sum(group.size for group in folded.groups)
-        oldest_ns = max((group.age_ns for group in folded.groups), default=0)
+        blocks, size = folded.kept(zeros=0)
+        oldest_ns = max((age_ns for age_ns, _ in folded.ages), default=0)
         rest = f"{count_of(blocks, 'block')}, freed within {format_seconds(oldest_ns / 1e9)}"
         name = self._probes[folded.probe].function
-        return self._line(folded.to_ns, folded.thread, name, str(size), None, rest)
+        threads = "-" if len(folded.threads) != 1 else folded.threads[0][0]
+        return self._line(folded.to_ns, threads, name, str(size), None, rest)
 
     def _line(
         self, time_ns: int, thread: int | str, name: str, size: str, address: int | None, rest: str

@@ -2,7 +2,7 @@
 
 Of the events with one key of their stack, the first is written whole. A later one says where that
 is. A block that is handed out, and whose next event is that it is freed, in the same batch, is only
-counted: by stack, thread and about how large it is, with its age.
+counted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import numpy as np
 
 from gdbleak.inline.encoding import Kept
 from gdbleak.inline.stack_keys import CodeRanges, KeyTable, hash_stacks
-from gdbleak.inline.sums import Blocks, Sum, Sums
+from gdbleak.inline.sums import Blocks, Sums
 from gdbleak.recording.events import Folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gdbleak.inline.ring_reader import Batch, Flags, Numbers
 
 MOST_KEYS = 1 << 13
@@ -60,7 +58,7 @@ class Folder:
         self._positions = np.zeros(MOST_KEYS, np.int64)
         """By number of the key, where the frame is that has its stack; 0 if not written yet."""
         self._probes = np.zeros(MOST_KEYS, np.int64)
-        self._sums = Sums()
+        self._sums = Sums(MOST_KEYS)
         self._since_ns = self._until_ns = 0
 
     def plan(self, batch: Batch) -> tuple[list[Folded], Plan]:
@@ -122,34 +120,39 @@ class Folder:
         births = plan.births
         if not len(births):
             return []
+        gone = [] if self._sums.has_room(threads[births]) else self.flush()
         self._since_ns, self._until_ns = self._since_ns or int(times[0]), int(times[-1])
-        blocks = Blocks(
-            plan.stacks[births],
-            threads[births],
-            batch.addresses[births],
-            batch.sizes[births],
-            times[plan.deaths] - times[births],
+        self._sums.add(
+            Blocks(
+                plan.stacks[births],
+                threads[births],
+                batch.addresses[births],
+                batch.sizes[births],
+                times[plan.deaths] - times[births],
+            )
         )
-        return self._fold(self._sums.add(blocks))
+        return gone
 
     def flush(self) -> list[Folded]:
         """Return what was folded since the last time, and begin anew."""
-        folded = self._fold(self._sums.take())
-        self._since_ns = 0
-        return folded
-
-    def _fold(self, sums: Iterable[Sum]) -> list[Folded]:
-        return [
+        sums = self._sums
+        folded = [
             Folded(
                 int(self._positions[stack]),
                 int(self._probes[stack]),
                 self._since_ns,
                 self._until_ns,
-                thread,
-                groups,
+                sums.ages_of(stack),
+                sums.threads_of(stack),
+                sums.sizes_of(stack),
+                sums.zeros_of(stack),
             )
-            for stack, thread, groups in sums
+            for stack in sums.filled()
         ]
+        if folded:
+            sums.clear()
+        self._since_ns = 0
+        return folded
 
     def _find_firsts(self, stacks: Numbers) -> Numbers:
         """Return the first event of each key whose stack is not written yet."""

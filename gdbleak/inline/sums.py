@@ -1,4 +1,4 @@
-"""What was folded: counts of blocks by stack, thread and size, with their ages. Pure."""
+"""What was folded: how many blocks of each stack, and how these are made up. Pure."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gdbleak.inline.ring import HASH_FACTOR, HASH_SHIFT, LEVELS
-from gdbleak.inline.stack_keys import KeyTable, mix
-from gdbleak.recording.events import Alike
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gdbleak.inline.ring_reader import Numbers, Words
 
-MOST_CELLS = 1 << 13
-"""So many sums are kept; then they have to go."""
-
-_ZEROS = LEVELS + 1
-"""Classes of the zeros in which hashes end; the last one is all that end in as many or more."""
+_ENDS = np.array([LEVELS, *((n & -n).bit_length() - 1 for n in range(1, 1 << LEVELS))])
+"""In how many zeros a number ends, by its lowest bits; the last class is all that end in more."""
 _FIRST_AGE, _AGES = 16, 16
 """Ages are told apart by how many bits their nanoseconds take: from so many on, so many more."""
-_BINS = _ZEROS * _AGES
-_ENDS = np.array([LEVELS, *((n & -n).bit_length() - 1 for n in range(1, 1 << LEVELS))])
-"""In how many zeros a number ends, by its lowest bits."""
+_SIZES = 64
+"""So are sizes."""
+_THREADS = 256
+"""So many threads are told apart; then what is summed up has to go."""
 
 
 class Blocks(NamedTuple):
@@ -38,80 +32,86 @@ class Blocks(NamedTuple):
     ages: Numbers
     """In nanoseconds."""
 
-    def pick(self, places: slice) -> Blocks:
-        """Return some of them."""
-        stacks, threads, addresses, sizes, ages = self
-        return Blocks(
-            stacks[places], threads[places], addresses[places], sizes[places], ages[places]
-        )
-
-
-class Sum(NamedTuple):
-    """What was summed up for one stack and thread, and one order of magnitude of sizes."""
-
-    stack: int
-    thread: int
-    groups: tuple[Alike, ...]
-
 
 class Sums:
-    """Sums up blocks."""
+    """Sums up blocks by their stack."""
 
-    def __init__(self) -> None:
-        self._cells = KeyTable(MOST_CELLS)
-        self._stacks = np.zeros(MOST_CELLS, np.int64)
-        self._threads = np.zeros(MOST_CELLS, np.int64)
-        self._blocks = np.zeros((MOST_CELLS, _BINS), np.int64)
-        self._bytes = np.zeros((MOST_CELLS, _BINS), np.uint64)
-        self._ages = np.zeros((MOST_CELLS, _BINS), np.int64)
+    def __init__(self, stacks: int) -> None:
+        """Begin; the numbers of stacks are less than `stacks`."""
+        self.zeros = np.zeros((2, stacks, LEVELS + 1), np.int64)
+        """Blocks, and their bytes."""
+        self.sizes = np.zeros((2, stacks, _SIZES), np.int64)
+        """Blocks, and their bytes."""
+        self.ages = np.zeros((2, stacks, _AGES), np.int64)
+        """Blocks, and their ages together."""
+        self.threads = np.zeros((stacks, _THREADS), np.int64)
+        self._places: dict[int, int] = {}
+        """By thread."""
 
-    def add(self, blocks: Blocks) -> Iterator[Sum]:
-        """Add blocks; yield what has to go for want of room. It has to be run to its end."""
-        keys = blocks.stacks.astype(np.uint64) << np.uint64(40)
-        keys ^= blocks.threads.astype(np.uint64) << np.uint64(7)
-        keys ^= _bit_lengths(blocks.sizes).astype(np.uint64)
-        keys = np.maximum(mix(keys), np.uint64(1))
-        cells = self._cells.find(keys)
-        unknown = np.flatnonzero(cells < 0)
-        if len(unknown):
-            new, places = np.unique(keys[unknown], return_index=True)
-            if len(new) > MOST_CELLS - self._cells.count:
-                yield from self.take()
-                half = len(keys) // 2 if len(new) > MOST_CELLS else len(keys)
-                yield from self.add(blocks.pick(slice(half)))
-                yield from self.add(blocks.pick(slice(half, None)))
-                return
-            added = slice(self._cells.count, self._cells.count + len(new))
-            self._stacks[added] = blocks.stacks[unknown[places]]
-            self._threads[added] = blocks.threads[unknown[places]]
-            self._cells.add(new)
-            cells[unknown] = self._cells.find(keys[unknown])
-        self._count(cells, blocks)
+    def has_room(self, threads: Numbers) -> bool:
+        """Whether blocks of these threads can be added before `clear`, all at once."""
+        return len(self._places.keys() | {*np.unique(threads).tolist()}) <= _THREADS
 
-    def take(self) -> Iterator[Sum]:
-        """Yield all sums, and begin anew. It has to be run to its end."""
-        for cell in range(self._cells.count):
-            bins = np.flatnonzero(self._blocks[cell])
-            counts = self._blocks[cell, bins]
-            ages, sizes = self._ages[cell, bins] // counts, self._bytes[cell, bins]
-            columns = bins // _AGES, ages, counts, sizes
-            groups = tuple(map(Alike, *(column.tolist() for column in columns)))
-            yield Sum(int(self._stacks[cell]), int(self._threads[cell]), groups)
-        for sums in (self._blocks, self._bytes, self._ages):
-            sums[: self._cells.count] = 0
-        self._cells.clear()
-
-    def _count(self, cells: Numbers, blocks: Blocks) -> None:
+    def add(self, blocks: Blocks) -> None:
+        """Add blocks; those of more threads than there is room for are added to the last one."""
+        stacks, sizes = blocks.stacks, blocks.sizes.astype(np.int64)
         hashes = (blocks.addresses >> np.uint64(HASH_SHIFT)) * np.uint64(HASH_FACTOR)
-        zeros = _ENDS[(hashes >> np.uint64(32) & np.uint64((1 << LEVELS) - 1)).astype(np.int64)]
+        ends = (hashes >> np.uint64(32) & np.uint64((1 << LEVELS) - 1)).astype(np.int64)
+        _add(self.zeros, stacks, _ENDS[ends], sizes)
+        _add(self.sizes, stacks, np.minimum(_bit_lengths(sizes), _SIZES - 1), sizes)
         ages = np.clip(_bit_lengths(blocks.ages) - _FIRST_AGE, 0, _AGES - 1)
-        places = cells * _BINS + zeros * _AGES + ages
-        np.add.at(self._blocks.reshape(-1), places, 1)
-        np.add.at(self._bytes.reshape(-1), places, blocks.sizes)
-        np.add.at(self._ages.reshape(-1), places, blocks.ages)
+        _add(self.ages, stacks, ages, blocks.ages)
+        known, places = np.unique(blocks.threads, return_inverse=True)
+        columns = [
+            self._places.setdefault(thread, min(len(self._places), _THREADS - 1))
+            for thread in known.tolist()
+        ]
+        places = stacks * _THREADS + np.array(columns, np.int64)[places]
+        np.add.at(self.threads.reshape(-1), places, 1)
+
+    def filled(self) -> list[int]:
+        """Return the stacks that have blocks."""
+        found: list[int] = np.flatnonzero(self.ages[0].any(axis=1)).tolist()
+        return found
+
+    def ages_of(self, stack: int) -> tuple[tuple[int, int], ...]:
+        """Return ages, the mean of those that are alike, each with how many blocks."""
+        blocks, ages = self.ages[:, stack]
+        bins = np.flatnonzero(blocks)
+        return tuple(zip((ages[bins] // blocks[bins]).tolist(), blocks[bins].tolist()))
+
+    def threads_of(self, stack: int) -> tuple[tuple[int, int], ...]:
+        """Return threads, each with how many blocks."""
+        row = self.threads[stack].tolist()
+        return tuple((thread, row[at]) for thread, at in self._places.items() if row[at])
+
+    def sizes_of(self, stack: int) -> tuple[tuple[int, int], ...]:
+        """Return how many blocks are about equally large, each with their bytes."""
+        blocks, size = self.sizes[:, stack]
+        bins = np.flatnonzero(blocks)
+        return tuple(zip(blocks[bins].tolist(), size[bins].tolist()))
+
+    def zeros_of(self, stack: int) -> tuple[tuple[int, int, int], ...]:
+        """Return zeros, each with how many blocks have hashes that end in them, and their bytes."""
+        blocks, size = self.zeros[:, stack]
+        bins = np.flatnonzero(blocks)
+        return tuple(zip(bins.tolist(), blocks[bins].tolist(), size[bins].tolist()))
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for sums in (self.zeros, self.sizes, self.ages, self.threads):
+            sums[:] = 0
+        self._places.clear()
 
 
-def _bit_lengths(numbers: Words | Numbers) -> Numbers:
+def _add(sums: Numbers, stacks: Numbers, bins: Numbers, values: Numbers) -> None:
+    """Add a block to the bin of each stack, and its value."""
+    places = stacks * sums.shape[2] + bins
+    np.add.at(sums[0].reshape(-1), places, 1)
+    np.add.at(sums[1].reshape(-1), places, values)
+
+
+def _bit_lengths(numbers: Numbers) -> Numbers:
     """Return how many bits each number takes; of very large ones it may be one more."""
     _, exponents = np.frexp(numbers.astype(np.float64))
     lengths: Numbers = exponents.astype(np.int64)

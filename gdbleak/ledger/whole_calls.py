@@ -49,7 +49,7 @@ class WholeCalls:
 
     def fold(self, folded: Folded) -> int:
         """Record blocks that were handed out and freed; return how many calls these were."""
-        blocks = sum(group.blocks for group in folded.groups if group.zeros >= self._zeros)
+        blocks, _ = folded.kept(self._zeros)
         self._ledger.count_folded(blocks)
         return 2 * blocks
 

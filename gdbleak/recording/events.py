@@ -10,10 +10,12 @@
 - MEMORY: u64 time, u64 bytes of the resident set. Written by the controller.
 - SAME: a hit whose raw stack is that of an earlier one: u64 position of the frame of that HIT, then
   what a HIT has, without the stack. This and the next two come from inside the target only.
-- FOLDED: blocks of one probe, one stack and one thread that were handed out and freed again: u64
-  position of the frame of the HIT that has the stack, u64 time from which, u64 time up to which,
-  u64 thread, then four u64 for each group of blocks: how many zeros the hashes of their addresses
-  end in (or more), their age, how many they are, and their bytes in all.
+- FOLDED: blocks of one probe and one stack that were handed out and freed again: u64 position of
+  the frame of the HIT that has the stack, u64 time from which, u64 time up to which, four u16 that
+  say how long the lists are that follow. Each of the blocks is in each list: pairs of u64 age and
+  u64 count; pairs of u64 thread and u64 count; pairs of u64 count and u64 bytes of all those that
+  are about equally large; triples of u64 zeros, u64 count and u64 bytes, of those whose hash
+  ends in so many zeros, or, of the last class, in more.
 - LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
   hash does not end in so many zeros among them.
 
@@ -46,8 +48,7 @@ from gdbleak.recording.probes import Probe
 
 _U64 = struct.Struct("<Q")
 _RESIDENT = struct.Struct("<QQ")
-_FOLDED = struct.Struct("<QQQQ")
-_ALIKE = struct.Struct("<QQQQ")
+_FOLDED = struct.Struct("<QQQ4H")
 _LEVEL = struct.Struct("<QQQ")
 _TIME_AT = {SAME: 8, FOLDED: 16}
 """Where in the payload its time is, if it is not the first word."""
@@ -89,19 +90,11 @@ class Resident(NamedTuple):
     size: int
 
 
-class Alike(NamedTuple):
-    """Folded blocks that are alike."""
-
-    zeros: int
-    """In how many zeros the hashes of their addresses end; of the last class, or in more."""
-    age_ns: int
-    blocks: int
-    size: int
-    """Bytes of all of them together."""
-
-
 class Folded(NamedTuple):
-    """Blocks of one call stack and thread that were handed out, and freed a moment later."""
+    """Blocks of one call stack that were handed out, and freed a moment later.
+
+    Each of its tuples is about all of them.
+    """
 
     position: int
     """Of the frame in the file that holds their stack."""
@@ -109,9 +102,19 @@ class Folded(NamedTuple):
     from_ns: int
     to_ns: int
     """All of it happened between these."""
-    thread: int
-    """Who allocated them."""
-    groups: tuple[Alike, ...]
+    ages: tuple[tuple[int, int], ...]
+    """Ages in nanoseconds, and how many blocks were as old."""
+    threads: tuple[tuple[int, int], ...]
+    """Threads, and how many blocks each allocated."""
+    sizes: tuple[tuple[int, int], ...]
+    """How many blocks have the same highest bit of their sizes, and their bytes in all."""
+    zeros: tuple[tuple[int, int, int], ...]
+    """In how many zeros hashes of addresses end, how many blocks that is, and their bytes."""
+
+    def kept(self, zeros: int) -> tuple[int, int]:
+        """Return how many blocks have hashes that end in so many zeros, and their bytes."""
+        kept = [(blocks, size) for ends, blocks, size in self.zeros if ends >= zeros]
+        return sum(blocks for blocks, _ in kept), sum(size for _, size in kept)
 
 
 class Level(NamedTuple):
@@ -167,11 +170,7 @@ class Decoder:
         if kind == MEMORY:
             return Resident(*_RESIDENT.unpack_from(data, payload))
         if kind == FOLDED:
-            earlier, from_ns, to_ns, thread, *words = struct.unpack_from(
-                f"<{length // 8}Q", data, payload
-            )
-            groups = map(Alike, words[::4], words[1::4], words[2::4], words[3::4])
-            return Folded(earlier, probe, from_ns, to_ns, thread, tuple(groups))
+            return _decode_folded(data, probe, payload, length)
         if kind == LEVEL:
             return decode_level(data, payload)
         return None
@@ -233,11 +232,29 @@ def encode_turn(turn: Turn) -> bytes:
 
 def encode_folded(folded: Folded) -> bytes:
     """Return a FOLDED frame."""
-    _, probe, *_, groups = folded
-    size = _FOLDED.size + len(groups) * _ALIKE.size
-    words = folded.position, folded.from_ns, folded.to_ns, folded.thread
-    payload = _FOLDED.pack(*words) + b"".join(_ALIKE.pack(*group) for group in groups)
-    return FRAME.pack(FOLDED, 0, probe, size) + payload
+    position, probe, from_ns, to_ns, *lists = folded
+    words = [number for each in lists for group in each for number in group]
+    payload = _FOLDED.pack(position, from_ns, to_ns, *map(len, lists))
+    payload += struct.pack(f"<{len(words)}Q", *words)
+    return FRAME.pack(FOLDED, 0, probe, len(payload)) + payload
+
+
+def _decode_folded(data: Any, probe: int, payload: int, length: int) -> Folded:
+    position, from_ns, to_ns, *counts = _FOLDED.unpack_from(data, payload)
+    ages, threads, sizes, zeros = counts
+    in_pairs = 2 * (ages + threads + sizes)
+    if length != _FOLDED.size + 8 * (in_pairs + 3 * zeros):
+        raise UnfitError("its lists of folded blocks are not as long as it says")
+    words = struct.unpack_from(f"<{in_pairs + 3 * zeros}Q", data, payload + _FOLDED.size)
+    pairs = (*zip(words[:in_pairs:2], words[1:in_pairs:2]),)
+    last = words[in_pairs:]
+    return Folded(
+        *(position, probe, from_ns, to_ns),
+        ages=pairs[:ages],
+        threads=pairs[ages : ages + threads],
+        sizes=pairs[ages + threads :],
+        zeros=(*zip(last[::3], last[1::3], last[2::3]),),
+    )
 
 
 def encode_level(level: Level) -> bytes:

@@ -85,7 +85,7 @@ def test_what_is_folded_comes_out_as_with_breakpoints(folder, seed, cuts, begin,
 def test_few_keys_and_sums(folder, monkeypatch, seed):
     """They are forgotten again and again: nothing else changes."""
     monkeypatch.setattr(fold, "MOST_KEYS", 4)
-    monkeypatch.setattr(sums, "MOST_CELLS", 4)
+    monkeypatch.setattr(sums, "_THREADS", 3)
     ring = FakeRing(13)
     program = Program(ring, seed, places=20, addresses=30)
     record(folder / "inline", ring, program, 600, {100, 101, 300, 450})
@@ -133,13 +133,15 @@ def test_pairs_are_folded_behind_the_first(tmp_path):
         rig.finish()
     events = events_of(tmp_path / "it")
     first, freed = [event for event in events if isinstance(event, Hit)]
-    folded = [event for event in events if isinstance(event, Folded)]
-    groups = [group for each in folded for group in each.groups]
+    [folded] = [event for event in events if isinstance(event, Folded)]
     assert (first.registers[1], freed.registers) == (0x1000, (STACK.pointer, 0x1000))
-    assert {each.position for each in folded} == {first.position}
-    assert sum(group.blocks for group in groups) == 99
-    assert sum(group.size for group in groups) == sum(range(100))
-    assert all(first.time_ns <= each.from_ns <= each.to_ns for each in folded)
+    assert folded.position == first.position
+    assert folded.kept(zeros=0) == (99, sum(range(100)))
+    assert folded.threads == ((500, 99),)
+    for blocks in folded.ages, folded.threads:
+        assert sum(count for _, count in blocks) == 99
+    assert sum(count for count, _ in folded.sizes) == 99
+    assert first.time_ns <= folded.from_ns <= folded.to_ns
 
 
 def test_the_same_stack_is_written_once(tmp_path):
