@@ -222,13 +222,13 @@ def read_all(path):
         lambda: name_allocator(image, "it"),
         lambda: image.has_section(".note.go.buildid"),
         lambda: place_probes(FAMILIES[0], module, image, X86_64),
-        lambda: plan_inline([allocator], image, ModuleMap([module])),
         lambda: CodeWalk(image, X86_64).passes_on(walk_address, {1}),
         lambda: image.read_linked_functions(X86_64.slot_relocations, 37, ["memset"]),
         lambda: table.find_row(walk_address + 8),
         lambda: DebugFrame.of(image).find_function(walk_address),
         lambda: CodeMap(image).is_function(walk_address),
         lambda: image.find_extent(walk_address),
+        lambda: plan_inline([allocator], image, ModuleMap([module])),
     ):
         with suppress(GdbleakError):
             ask()
