@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import InlineRefusedError
-from gdbleak.inline.code import ModuleCode
+from gdbleak.inline.code import ModuleCode, Use
 from gdbleak.plan.own_calls import LIBRARY, THREAD_END_SYMBOLS
 from gdbleak.recording.functions import AllocatorFunction
 
@@ -95,9 +95,12 @@ class _Search:
         if is_glibc and (image.soname == LIBRARY or ends):  # other allocators take its names, too
             core = self._find_malloc_c()
             own = {self._extent_at(symbol.address) for symbol in ends}
-            own |= self._find_others_of_glibc()
+            # All else in the library goes through the linkage table. In a program, who knows?
+            if image.soname == LIBRARY:
+                own |= self._find_callers([use for use in self._uses if not use.is_linked])
         else:
-            own = {function for function in self._find_reachable() if self._calls_in(function)}
+            reachable = self._find_reachable()
+            own = self._find_callers(_within(self._uses, reachable), reachable)
         own |= {function for function in self._functions if self._calls_in(function)}
         # No larger than needed: next to it, a program's function may be called by a pointer, and
         # call `malloc` by one, as obstacks do.
@@ -117,22 +120,27 @@ class _Search:
             raise InlineRefusedError(f"{self._code.image.path}: its malloc.c is in many parts")
         return core
 
-    def _find_others_of_glibc(self) -> set[range]:
-        """Return further functions of glibc's malloc.c that call or jump to those recorded.
+    def _find_callers(self, uses: list[Use], among: Collection[range] | None = None) -> set[range]:
+        """Return the functions that something recorded returns to, which these call and jump to.
 
-        All else in the library goes through the linkage table. In a program, anybody may call them.
+        What calls a function that ends in a jump is returned to by what that jumps to.
+
+        Args:
+            uses: The calls and jumps.
+            among: Which functions may be among them; None for all.
+
         """
-        is_library = self._code.image.soname == LIBRARY
-        uses = [use for use in self._uses if is_library and not use.is_linked]
-        found: set[range] = set()
+        callers: set[range] = set()
+        jumping: set[range] = set()
         while uses:
-            more = {self._extent_at(use.address) for use in uses} - found
-            found |= more
-            # What calls a function that ends in a jump is called back by what that jumps to.
-            jumping = {self._extent_at(use.address) for use in uses if not use.is_call} & more
-            starts = {function.start for function in jumping} - self._entries.keys()
+            callers |= {self._extent_at(use.address) for use in uses if use.is_call}
+            more = {self._extent_at(use.address) for use in uses if not use.is_call} - jumping
+            jumping |= more
+            starts = {function.start for function in more} - self._entries.keys()
             uses = self._code.find_uses(starts, ()) if starts else []
-        return found
+            if among is not None:
+                uses = _within(uses, among)
+        return callers
 
     def _find_reachable(self) -> set[range]:
         """Return the functions that are recorded, and those that they call in turn."""
@@ -144,6 +152,19 @@ class _Search:
                 seen.add(function)
                 todo += self._code.find_called(function)
         return seen
+
+
+def _within(uses: Iterable[Use], functions: Iterable[range]) -> list[Use]:
+    """Return those of some calls and jumps that are in one of some functions."""
+    ordered = sorted(uses)
+    addresses = [use.address for use in ordered]
+    return [
+        use
+        for function in functions
+        for use in ordered[
+            bisect_left(addresses, function.start) : bisect_left(addresses, function.stop)
+        ]
+    ]
 
 
 def _hull(spans: Iterable[range]) -> range:
