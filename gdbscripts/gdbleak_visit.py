@@ -25,6 +25,7 @@ steps that were done; `failed` is what failed, "attach" and "detach" beside the 
 `where` tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of each.
 """
 
+import bisect
 import json
 import os
 import signal
@@ -223,20 +224,22 @@ class Visit(object):
         """
         able = [thread for thread in self.threads if thread.id not in avoid]
         for thread in able:
-            is_called = thread.call >= 0 and thread.call not in ONE_WAY
-            if is_called and self.read(thread.rip - len(SYSCALL), len(SYSCALL)) == SYSCALL:
+            if thread.call >= 0 and thread.call not in ONE_WAY and self.is_syscall(thread.rip - 2):
                 return thread
         for thread in able:
             if thread.call < 0 and self.is_outside_rseq(thread):
                 return thread
         raise StepError("no thread can run anything else now")
 
+    def is_syscall(self, address):
+        return self.read(address, len(SYSCALL)) == SYSCALL
+
     def is_outside_rseq(self, thread):
         """Whether a thread certainly is in no restartable sequence.
 
         Source: rseq(2); ptrace(2), PTRACE_GET_RSEQ_CONFIGURATION, which Linux knows since 5.13.
         """
-        if kernel() < (4, 18):  # which has no such sequences
+        if [int(number) for number in os.uname()[2].split(".")[:2]] < [4, 18]:  # it has none
             return True
         try:
             import ctypes
@@ -258,13 +261,14 @@ class Visit(object):
         return not start <= thread.rip < start + length
 
     def read_stack(self, address):
-        """Return a stack from an address on, up to the end of its mapping."""
-        for start, end in self.read_mappings():
-            if start <= address < end:
+        """Return a stack from an address on, up to the end of its mapping; b"" without one."""
+        mappings = self.read_mappings()
+        for place in (address, address + RED_ZONE + 8):  # the red zone may begin below the mapping
+            start, end = mappings[max(bisect.bisect(mappings, (place, 1 << 64)) - 1, 0)]
+            if start <= place < end:
+                address = max(address, start)
                 return self.read(address, min(end - address, STACK_BYTES))
-            if address < start < address + RED_ZONE + 8:  # the red zone is below the mapping
-                return self.read_stack(start)
-        raise StepError("a thread has no stack")
+        return b""
 
     def read_mappings(self):
         if self.mappings is None:
@@ -314,11 +318,6 @@ def from_hex(text):
     return bytes(bytearray.fromhex(text))
 
 
-def kernel():
-    numbers = os.uname()[2].split("-")[0].split(".")
-    return tuple(int(number) for number in numbers[:2])
-
-
 def read_status(pid):
     try:
         with open("/proc/%d/status" % pid) as file:
@@ -329,7 +328,7 @@ def read_status(pid):
 
 
 class Command(gdb.Command):
-    """gdbleak-visit FILE: visit a process, and print the outcome as one line of JSON."""
+    """gdbleak-visit FILE: visit a process, and print the outcome."""
 
     def __init__(self):
         gdb.Command.__init__(self, "gdbleak-visit", gdb.COMMAND_USER)
