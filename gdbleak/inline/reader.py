@@ -20,7 +20,7 @@ from gdbleak.inline.fold import Folder
 from gdbleak.inline.pace import Pace
 from gdbleak.inline.ring import DROPPED, LEVELS, ON, PAGE_BYTES, READ, TICKETS, UNREAD, Ring
 from gdbleak.inline.ring_reader import Batch, decode, find_next, pieces
-from gdbleak.inline.stack_keys import CodeRanges
+from gdbleak.inline.stack_keys import CodeRanges, KeyTable, mix
 from gdbleak.recording.events import Folded, Level, encode_folded, encode_level
 from gdbleak.recording.probes import Probe, Role
 
@@ -33,6 +33,9 @@ CHUNK_UNITS = 1 << 18
 """So many are read at once, 16 MiB."""
 FLUSH_NS = 1_000_000_000
 """What is folded is written at least once in this time."""
+
+MOST_THREADS = 1 << 15
+"""So many thread pointers are known; then all of them are forgotten."""
 
 _WORD = struct.Struct("<Q")
 
@@ -121,7 +124,8 @@ class RingReader:
         self.counts = RingCounts()
         self._ring, self._read, self._write, self._out = ring, read, write, out
         self._find_thread = find_thread
-        self._threads: dict[int, int] = {}
+        self._threads = KeyTable(MOST_THREADS)
+        self._thread_ids = np.zeros(MOST_THREADS, np.int64)
         self._clock, self._flush_ns = clock, flush_ns
         self._encoder = Encoder(probes)
         self._probe_numbers = np.full(1 << 16, -1, np.int64)
@@ -246,16 +250,21 @@ class RingReader:
     def _identify(self, batch: Batch) -> Numbers:
         """Return the thread id of each event."""
         pointers = batch.threads
-        changes = np.append(0, np.flatnonzero(pointers[1:] != pointers[:-1]) + 1)
-        known = self._threads
-        ids = []
-        for pointer in pointers[changes].tolist():
-            thread = known.get(pointer)
-            if thread is None:
-                thread = known[pointer] = self._find_thread(pointer)
-            ids.append(thread)
-        lengths = np.diff(np.append(changes, len(pointers)))
-        return np.repeat(np.array(ids, np.int64), lengths)
+        keys = np.maximum(mix(pointers), np.uint64(1))
+        numbers = self._threads.find(keys)
+        unknown = np.flatnonzero(numbers < 0)
+        if len(unknown):
+            new, places = np.unique(keys[unknown], return_index=True)
+            if len(new) > MOST_THREADS - self._threads.count:
+                self._threads.clear()
+                unknown = np.arange(len(pointers))
+                new, places = np.unique(keys, return_index=True)
+            first = self._threads.count
+            self._threads.add(new)
+            for number, pointer in enumerate(pointers[unknown[places]].tolist(), first):
+                self._thread_ids[number] = self._find_thread(pointer)
+            numbers[unknown] = self._threads.find(keys[unknown])
+        return self._thread_ids[numbers]
 
     def _append_folded(self, folded: Iterable[Folded]) -> None:
         self._append(b"".join(map(encode_folded, folded)))

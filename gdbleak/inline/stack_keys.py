@@ -13,46 +13,51 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdbleak.inline.ring import STACK_WORDS_OF_UNIT, WORD_BYTES
-from gdbleak.inline.ring_reader import UNIT_WORDS
 
 if TYPE_CHECKING:
     from gdbleak.inline.ring_reader import Batch, Flags, Numbers, Words
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xC2B2AE3D27D4EB4F)
+_USER_END = np.uint64(1 << 48)
 _ROWS = 1 << 13
 """So many units are looked through at once: they fit into the cache."""
 
 
 class CodeRanges:
-    """Where executable memory is."""
+    """Where executable memory is, in tables of parts of an address.
+
+    Together they say of few other addresses that they are there: of some whose pages are as far
+    into 256 MiB as one with code is, and into 4 GiB as another.
+    """
 
     def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Take it in; each range is its first address and the one behind its last."""
-        merged: list[list[int]] = []
-        for start, end in sorted(ranges):
-            if merged and start <= merged[-1][1]:
-                merged[-1][1] = max(merged[-1][1], end)
-            else:
-                merged.append([start, end])
-        self._bounds = np.array([bound for each in merged for bound in each], np.uint64)
-        self._may_be = np.zeros(1 << 16, np.bool_)
-        for start, end in merged:
-            first, last = start >> 16, (end - 1) >> 16
-            if last - first >= 0xFFFF:
-                self._may_be[:] = True
-            else:
-                self._may_be[np.arange(first, last + 1) & 0xFFFF] = True
+        ranges = [*ranges]
+        self._pages = _table(ranges, 12)
+        self._blocks = _table(ranges, 16)
+        self._regions = _table(ranges, 32)
 
     def may_hold(self, words: Words) -> Flags:
         """Return which words may be addresses of code, by their bits 16 to 31."""
-        found: Flags = self._may_be[words.view("<u2")[..., 1::4]]
+        found: Flags = self._blocks[words.view("<u2")[..., 1::4]]
         return found
 
     def hold(self, words: Words) -> Flags:
-        """Return which words are addresses of code."""
-        found: Flags = np.searchsorted(self._bounds, words, "right") % 2 == 1
+        """Return which of those are."""
+        found: Flags = self._pages[(words >> np.uint64(12)).astype(np.uint16)]
+        found &= self._regions[words.view("<u2")[2::4]] & (words < _USER_END)
         return found
+
+
+def _table(ranges: Iterable[tuple[int, int]], shift: int) -> Flags:
+    """Return whether code has an address with such bits, of 16 from `shift` on."""
+    table = np.zeros(1 << 16, np.bool_)
+    for start, end in ranges:
+        first, last = start >> shift, (end - 1) >> shift
+        if end > start:
+            table[np.arange(first, min(last, first + 0xFFFF) + 1) & 0xFFFF] = True
+    return table
 
 
 def mix(words: Words) -> Words:
@@ -90,11 +95,10 @@ def hash_stacks(batch: Batch, code: CodeRanges, wanted: Flags) -> Words:
 
 def _find_code(words: Words, code: CodeRanges) -> tuple[Numbers, Numbers, Words]:
     """Return row, column, and value of each word that is an address of code."""
-    places = [
-        np.flatnonzero(code.may_hold(words[start : start + _ROWS])) + start * UNIT_WORDS
-        for start in range(0, len(words), _ROWS)
-    ]
-    flat = np.concatenate(places) if places else np.zeros(0, np.int64)
+    may_be = np.empty(words.shape, np.bool_)
+    for start in range(0, len(words), _ROWS):
+        may_be[start : start + _ROWS] = code.may_hold(words[start : start + _ROWS])
+    flat = np.flatnonzero(may_be)
     found = words.reshape(-1)[flat]
     is_code = code.hold(found)
     flat, found = flat[is_code], found[is_code]
