@@ -1,6 +1,6 @@
 """Builds what is written into a target: the recorder, and a trampoline for each function. Pure.
 
-A trampoline is entered in the middle. Behind each `call`, the slot of its return address is cleared.
+A trampoline is entered at `here`. Behind each `call`, the slot of its return address is cleared.
 
     moved:  the instructions that the jump covers
             jump    behind them
@@ -12,9 +12,9 @@ A trampoline is entered in the middle. Behind each `call`, the slot of its retur
             drop    1 word
             return
 
-The original is called, for it may end in a jump to another function that is recorded, or to itself:
-that one finds a return address in the image, and takes the call for the allocator's own. Of a
-function that allocates, there are more words on the stack, so that it is aligned as for the program:
+The original is called, for it may end in a jump to another function that is recorded, or to
+itself: that one finds a return address in the image, and takes the call for the allocator's own.
+Of a function that allocates, three words are on the stack. It is aligned as for the program anyway:
 
             push    BLOCK, or where the result will be stored; any word if there is neither
             call    record_entry, if it resizes

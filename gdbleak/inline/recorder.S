@@ -377,8 +377,8 @@ entered:
         testb   $UNMAP, 72(%rsp)
         jnz     unmap
 
-/* Private and anonymous, where nothing is yet, and without a reserve of memory: so a strict limit
- * on what is promised does not count it, nor count it again for each child. */
+/* Private and anonymous, where nothing is yet, and without a reserve of memory: so it is not counted
+ * among what the kernel has promised, nor once more for each child, unless that limit is strict. */
         .set    PROT_READ_WRITE, 1 + 2
         .set    MAP_FLAGS, 0x02 + 0x20 + 0x4000 + 0x100000
         mov     $PROT_READ_WRITE, %edx

@@ -9,11 +9,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from support.inline_program import Probed
 
 from gdbleak.inline import ring as layout
+from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.recorder import read_code, read_labels
 from gdbleak.inline.ring import hash_address
 from gdbleak.target.proc import read_mappings
@@ -258,6 +261,25 @@ def test_what_is_left_when_the_ring_fills_is_complete(start):
     assert {*last} <= kept
 
 
+def test_a_reader_that_is_too_slow(start):
+    probed = start(10)
+    probed.tell("threads 4")
+    probed.start(64)
+    recorded = []
+    probed.target.tell(f"crowd 20000 {PAIRS}")
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(probed.target.lines.next)
+        while not ended.done():
+            recorded += probed.read_ready()
+    recorded += probed.read_events()
+    for number in range(1, 5):
+        thread, log = probed.read_log(number)
+        assert len(log) == 4 * 20000
+        assert_subset([each.event for each in recorded if each.thread == thread], log)
+    assert len(recorded) + sum(probed.dropped) == 4 * 4 * 20000
+    assert sum(probed.dropped) > 0
+
+
 def level_at(taken, units):
     """Return the level when so many units are taken."""
     level = 0
@@ -340,6 +362,26 @@ def test_a_child_of_fork_records_nothing(start):
     probed.start()
     assert probed.target.ask("fork") == "0"
     assert probed.read_events() == []
+
+
+def test_threads_that_come_and_go(start):
+    probed = start()
+    probed.start()
+    probed.tell("churn 30")
+    counts = Counter((each.function, each.stack[0]) for each in probed.read_events())
+    # In the program: a block for each thread, which it frees, and one that it returns.
+    assert [*counts.values()].count(240) >= 4
+
+
+def test_calls_of_the_allocator_itself_are_left_out(start):
+    """Here the program is taken for the allocator."""
+    probed = start()
+    [*own] = (m for m in read_mappings(probed.target.pid) if "inline_probe" in m.path)
+    probed.plan = replace(probed.plan, own_code=(own[0].start, own[-1].end))
+    probed.cave, probed.image = build_in_any(probed.plan, probed.ring)
+    probed.start()
+    probed.tell("mix 1 100")
+    assert not any(own[0].start <= each.stack[0] < own[-1].end for each in probed.read_events())
 
 
 def test_put_back_while_the_program_lives(start):

@@ -15,7 +15,7 @@ import pytest
 
 @pytest.fixture
 def leave(build_target):
-    """Return a function that leaves malloc at each instruction, and how many processes ended how."""
+    """Return a function that leaves malloc at each instruction, and says how processes ended."""
 
     def leave(size: int, threads: int) -> dict[str, int]:
         program = build_target("left_malloc.c", "-fno-builtin")

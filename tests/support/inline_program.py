@@ -46,6 +46,7 @@ class Recorded:
     frame_pointer: int
     stack: tuple[int, ...]
     ticket: int
+    units: int
 
 
 class Probed:
@@ -157,15 +158,33 @@ class Probed:
     def read_events(self) -> list[Recorded]:
         """Return the events that are in the ring since it was read last, and take them out."""
         read, tickets = self.get(layout.READ), self.get(layout.TICKETS)
-        data = b""
-        while len(data) < self.ring.units * layout.UNIT_BYTES:
-            data += self.memory.read(
-                self.ring.first_unit + len(data), self.ring.units * layout.UNIT_BYTES - len(data)
-            )
-        events = [*self._iter_events(data, read, tickets)]
+        events = [*self._iter_events(self._read_units(), read, tickets)]
         self.put(layout.READ, tickets)
         self.put(layout.UNREAD, 0)
         return events
+
+    def read_ready(self) -> list[Recorded]:
+        """Return the events that are whole, while others are being written, and take them out."""
+        events = self._peek(self.get(layout.READ), self.get(layout.TICKETS))
+        if events:
+            self.put(layout.READ, events[-1].ticket + events[-1].units)
+        return events
+
+    def _peek(self, read: int, tickets: int) -> list[Recorded]:
+        """Return the events up to the first that is not whole."""
+        events = []
+        for each in self._iter_events(self._read_units(), read, tickets):
+            if each.ticket != read:
+                break
+            events.append(each)
+            read += each.units
+        return events
+
+    def _read_units(self) -> bytes:
+        data, size = b"", self.ring.units * layout.UNIT_BYTES
+        while len(data) < size:
+            data += self.memory.read(self.ring.first_unit + len(data), size - len(data))
+        return data
 
     def _iter_events(self, data: bytes, read: int, tickets: int) -> Iterator[Recorded]:
         units = [*struct.iter_unpack("<8Q", data)]
@@ -190,6 +209,7 @@ class Probed:
                 first[layout.FRAME_POINTER],
                 tuple(stack),
                 number,
+                count,
             )
             number += count
 

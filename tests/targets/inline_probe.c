@@ -487,6 +487,28 @@ static unsigned long __attribute__((noinline)) with_pattern(unsigned words)
     return pattern[words - 1];
 }
 
+/* Threads that come and go, each with something to free. */
+static void *live_briefly(void *block)
+{
+    free(block);
+    return malloc(50);
+}
+
+static void churn(unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) {
+        pthread_t running[8];
+        for (unsigned j = 0; j < 8; j++)
+            if (pthread_create(&running[j], NULL, live_briefly, malloc(40)))
+                abort();
+        for (unsigned j = 0; j < 8; j++) {
+            void *block;
+            pthread_join(running[j], &block);
+            free(block);
+        }
+    }
+}
+
 static void run_fork(int *answer)
 {
     pid_t child = fork();
@@ -542,6 +564,9 @@ int main(void)
             puts("ok");
         } else if (!strcmp(word, "crowd")) {
             run_threads(b, a);
+            puts("ok");
+        } else if (!strcmp(word, "churn")) {
+            churn(a);
             puts("ok");
         } else if (!strcmp(word, "bench")) {
             run_threads(BENCH, a);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -98,6 +99,7 @@ int main(int argc, char **argv)
 {
     size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 3000;
     int threads = argc > 2 ? atoi(argv[2]) : 1;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     unsigned lived = 0, killed = 0, hung = 0, twice = 0;
     for (int ended = 0; !ended;) {
         for (int i = 0; i < AT_ONCE; i++) {

@@ -36,6 +36,7 @@ RESTORED = ("rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", *(f"r{n}" for n in 
 ALLOWED = {*RESTORED, "rsp", "rip", "rflags", "fs"}
 ROUTINES = ("gate", "record_entry", "record_out", "record_result", "record_resized")
 SYSTEM_CALL_CHANGES = {"rax", "rcx", "r11"}
+ZERO, NONZERO = "zero", "not zero"
 
 
 def plan(*names, caves=(CAVE,)):
@@ -168,8 +169,8 @@ def walk(image, start):
     """Follow every path from an address, and return how they end.
 
     Registers have the names of those whose first value they hold, or None, and so have the words of
-    the stack, the last on top, which may be numbers, too. `zero` is the zero flag, if it is known.
-    An end is `ret`, or the address of the word that is jumped through.
+    the stack, the last on top, which may be numbers, too. `zero` is how the last test ended, if
+    that is known. An end is `ret`, or the address of the word that is jumped through.
     """
     instructions = instructions_of(image)
     registers = (*((name, name) for name in (*RESTORED, "rflags")), ("zero", None))
@@ -191,8 +192,8 @@ def walk(image, start):
         if branches and instruction.operands[0].type == x86.X86_OP_MEM:
             ends.add((following + instruction.operands[0].mem.disp, registers, stack))
             continue
-        goes = branches and not (instruction.id == x86.X86_INS_JNE and values["zero"])
-        stays = instruction.id != x86.X86_INS_JMP and not (goes and values["zero"] is False)
+        goes = branches and not (instruction.id == x86.X86_INS_JNE and values["zero"] == ZERO)
+        stays = instruction.id != x86.X86_INS_JMP and not (goes and values["zero"] == NONZERO)
         targets = [instruction.operands[0].imm] if goes else []
         for target in targets + [following] * stays:
             todo.append((target, tuple(values.items()), tuple(after)))
@@ -225,7 +226,7 @@ def follow(instruction, values, stack):
         assert_frame_is_kept(instruction)
         if instruction.id == x86.X86_INS_TEST and instruction.op_str.startswith("byte ptr [rsp"):
             place, bits = instruction.operands
-            values["zero"] = not stack[-1 - place.mem.disp // 8] & bits.imm
+            values["zero"] = NONZERO if stack[-1 - place.mem.disp // 8] & bits.imm else ZERO
 
 
 def assert_frame_is_kept(instruction):
