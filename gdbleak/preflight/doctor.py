@@ -199,8 +199,8 @@ def _examine_inline(
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
     return Finding(
-        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code would go"
-        f" to {implant.image.address:#x} in {implant.cave.path},"
+        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code"
+        f" would go to {implant.image.address:#x} in {implant.cave.path},"
         f" and jumps there into {names}{cost}"
     )
 
