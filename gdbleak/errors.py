@@ -9,6 +9,7 @@ GdbleakError
 |   |-- ProcessStoppedError
 |   |-- ProcessUnusableError
 |   |-- AllocatorError
+|   |-- InlineRefusedError
 |   |-- ForeignBreakpointError
 |   `-- OpenJournalError
 |-- UndecidedError
@@ -106,6 +107,12 @@ class ProcessUnusableError(TargetError):
 
 class AllocatorError(TargetError):
     """No allocator was found that gdbleak can record completely."""
+
+
+class InlineRefusedError(TargetError):
+    """It cannot be proved that the process can be recorded inline; breakpoints may still do."""
+
+    default_help = "use breakpoints: --probe breakpoint"
 
 
 class ForeignBreakpointError(TargetError):
