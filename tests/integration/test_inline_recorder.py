@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from support.inline import Probed
+from support.probed import Probed
 
 from gdbleak.inline import ring as layout
 from gdbleak.inline.payload import build_in_any
