@@ -138,7 +138,7 @@ class _Builder:
         self._encoder.add(moved.code)
         self._encoder.jump(hook.patch + len(hook.code))
         self._add_jump(hook, moved)
-        self._encoder.call(self._start + self._labels["gate"])
+        self._encoder.call(self._start + self._labels["gate"], keep_flags=True)
         self._encoder.jump_if_carry(original)
         words = self._push(number, function)
         self._encoder.call(original)

@@ -197,10 +197,15 @@ def describe(image, start):
         if address < start or is_clearing(each):
             continue
         operand = each.operands[0] if each.operands else None
-        if each.id == x86.X86_INS_LEA:
-            lines.append(f"drop {each.operands[1].mem.disp // 8}")
+        if each.id == x86.X86_INS_ADD:
+            assert operand.reg == x86.X86_REG_RSP
+            lines.append(f"drop {each.operands[1].imm // 8}")
         elif each.id == x86.X86_INS_CALL:
-            assert is_clearing(instructions[address + each.size])
+            clearing = instructions[address + each.size]
+            assert is_clearing(clearing)
+            assert (
+                clearing.mnemonic == "mov" or operand.imm != image.address + read_labels()["gate"]
+            )
             lines.append(f"call {'moved' if operand.imm == moved else labels[operand.imm]}")
         elif is_branch(each):
             lines.append(each.mnemonic)
@@ -210,7 +215,9 @@ def describe(image, start):
 
 
 def is_clearing(instruction):
-    return (instruction.mnemonic, instruction.op_str) == ("mov", "qword ptr [rsp - 8], 0")
+    """Return whether it zeroes the word below the stack; behind the gate, flags have to stay."""
+    is_zero = instruction.op_str == "qword ptr [rsp - 8], 0"
+    return is_zero and instruction.mnemonic in ("mov", "and")
 
 
 def test_sites_and_twins():
