@@ -37,4 +37,3 @@ def test_a_lock_is_left_held(leave):
 def test_the_heap_is_left_half_changed(leave):
     ends = leave(3000, threads=1)
     assert ends["killed"] + ends["twice"] > 0
-    assert ends["hung"] == 0
