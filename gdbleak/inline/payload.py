@@ -55,7 +55,7 @@ def build_in_any(plan: InlinePlan, ring: Ring) -> tuple[Cave, Image]:
         try:
             return cave, build(plan, cave, ring)
         except InlineRefusedError:
-            continue  # it is too small: the next may have more room before its first aligned byte
+            continue  # it is too small, or too far from a hook
     if not plan.caves:
         raise InlineRefusedError("no code of the process has room for a recorder")
     return plan.caves[-1], build(plan, plan.caves[-1], ring)
