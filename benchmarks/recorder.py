@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.inline_program import Probed
+from support.probed import Probed
 from support.processes import running
 from tabulate import tabulate
 

@@ -17,17 +17,18 @@ _NUMBERS = {
 }
 _REX_B = b"\x41"
 _PUSH, _PUSH_ONE = 0x50, b"\x6a\x01"
-_CALL, _JUMP, _JUMP_IF_CARRY = b"\xe8", b"\xe9", b"\x0f\x82"
+_CALL, _JUMP, _NEAR_JUMP_IF_CARRY = b"\xe8", b"\xe9", b"\x72"
 _RETURN = b"\xc3"
-_DROP = bytes.fromhex("488d6424")  # lea N(%rsp), %rsp
-_CLEAR = bytes.fromhex("48c74424f800000000")  # movq $0, -8(%rsp)
-_DISTANCE = struct.Struct("<i")
+_DROP = bytes.fromhex("4883c4")  # add $N, %rsp
+_CLEAR = bytes.fromhex("48836424f800")  # andq $0, -8(%rsp)
+_CLEAR_AND_KEEP_FLAGS = bytes.fromhex("48c74424f800000000")  # movq $0, -8(%rsp)
+_DISTANCE, _NEAR_DISTANCE = struct.Struct("<i"), struct.Struct("<b")
 
 
 class Encoder:
     """Code that grows from an address on.
 
-    What it jumps to may be up to 2 GB away; farther, it raises OverflowError.
+    What it calls or jumps to may be up to 2 GB away; farther, it raises OverflowError.
     """
 
     def __init__(self, address: int) -> None:
@@ -58,31 +59,34 @@ class Encoder:
         self.add(_PUSH_ONE)
 
     def drop(self, words: int) -> None:
-        """Take words from the stack, and leave the flags as they are."""
+        """Take words from the stack."""
         self.add(_DROP + bytes([words * WORD_BYTES]))
 
-    def call(self, target: int) -> int:
-        """Call code, clear where the return address was, and return that address."""
-        self._go(_CALL, target)
+    def call(self, target: int, keep_flags: bool = False) -> int:
+        """Call code, clear where the return address was, and return that address.
+
+        With `keep_flags`, the flags are those that the code has left.
+        """
+        self._go(_CALL, target, _DISTANCE)
         returned = self.here
-        self.add(_CLEAR)
+        self.add(_CLEAR_AND_KEEP_FLAGS if keep_flags else _CLEAR)
         return returned
 
     def jump(self, target: int) -> None:
         """Jump; that takes five bytes, however near it is."""
-        self._go(_JUMP, target)
+        self._go(_JUMP, target, _DISTANCE)
 
     def jump_if_carry(self, target: int) -> None:
-        """Jump if the carry flag is set."""
-        self._go(_JUMP_IF_CARRY, target)
+        """Jump if the carry flag is set, up to 128 bytes back."""
+        self._go(_NEAR_JUMP_IF_CARRY, target, _NEAR_DISTANCE)
 
     def ret(self) -> None:
         """Return."""
         self.add(_RETURN)
 
-    def _go(self, operation: bytes, target: int) -> None:
-        distance = target - (self.here + len(operation) + _DISTANCE.size)
+    def _go(self, operation: bytes, target: int, field: struct.Struct) -> None:
+        distance = target - (self.here + len(operation) + field.size)
         try:
-            self.add(operation + _DISTANCE.pack(distance))
+            self.add(operation + field.pack(distance))
         except struct.error as error:
             raise OverflowError(f"{target:#x} is too far away from {self.here:#x}") from error

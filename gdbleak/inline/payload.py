@@ -31,7 +31,7 @@ from __future__ import annotations
 from gdbleak.architectures import X86_64
 from gdbleak.architectures.x86_64_encoder import Encoder
 from gdbleak.architectures.x86_64_moving import JUMP_BYTES, Moved, UnmovableError, move
-from gdbleak.errors import AllocatorError
+from gdbleak.errors import InlineRefusedError
 from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Site
 from gdbleak.inline.recorder import fill_in, read_code, read_labels
 from gdbleak.inline.ring import Ring
@@ -42,23 +42,22 @@ _ALIGNMENT = 16
 _MAX_IMAGE_BYTES = 1 << 16
 """The number of a site has 16 bits."""
 _MIN_UNIT_BITS, _MAX_UNIT_BITS = 6, 32
-_HELP = "trace it with `--probe breakpoint`"
 
 
 def build_in_any(plan: InlinePlan, ring: Ring) -> tuple[Cave, Image]:
     """Return the first cave of a plan that the image fits into, and the image.
 
     Raises:
-        AllocatorError: It fits into none.
+        InlineRefusedError: It fits into none.
 
     """
     for cave in plan.caves[:-1]:
         try:
             return cave, build(plan, cave, ring)
-        except AllocatorError:
-            continue  # it is too small: the next may have more room before its first aligned byte
+        except InlineRefusedError:
+            continue  # it is too small, or too far from a hook
     if not plan.caves:
-        raise AllocatorError("no code of the process has room for a recorder", _HELP)
+        raise InlineRefusedError("no code of the process has room for a recorder")
     return plan.caves[-1], build(plan, plan.caves[-1], ring)
 
 
@@ -66,7 +65,7 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
     """Return what is written into a cave, and the jumps that lead there.
 
     Raises:
-        AllocatorError: The cave is too small, or too far away.
+        InlineRefusedError: The cave is too small, or too far away.
         ValueError: The ring has too few or too many units.
 
     """
@@ -79,11 +78,11 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
         for number, hook in enumerate(plan.hooks):
             builder.add(number, hook)
     except (OverflowError, UnmovableError) as error:
-        raise AllocatorError(f"{cave.path}: {error}", _HELP) from error
+        raise InlineRefusedError(f"{cave.path}: {error}") from error
     size, room = builder.size, min(len(cave.original) - skipped, _MAX_IMAGE_BYTES)
     if size > room:
         message = f"{cave.path}: there is room for {max(room, 0)} bytes of {size} of a recorder"
-        raise AllocatorError(message, _HELP)
+        raise InlineRefusedError(message)
     labels = read_labels()
     return Image(
         address=start,
@@ -139,7 +138,7 @@ class _Builder:
         self._encoder.add(moved.code)
         self._encoder.jump(hook.patch + len(hook.code))
         self._add_jump(hook, moved)
-        self._encoder.call(self._start + self._labels["gate"])
+        self._encoder.call(self._start + self._labels["gate"], keep_flags=True)
         self._encoder.jump_if_carry(original)
         words = self._push(number, function)
         self._encoder.call(original)

@@ -64,6 +64,18 @@ resume_again:   .quad   0       # two bytes before, where the kernel repeats its
 factor:         .quad   HASH_FACTOR
 nothing:        .quad   0, 0    # size and factor of an event that has none
 
+/* What the program may have in registers that a function may change: behind rax, and all of them. */
+        .macro  PUSH_OTHERS
+        .irp    register, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+        push    %\register
+        .endr
+        .endm
+        .macro  POP_ALL
+        .irp    register, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
+        pop     %\register
+        .endr
+        .endm
+
 /*
  * Called by a trampoline before it pushes anything. Sets the carry flag unless the call is to be
  * recorded whose return address is on the stack: if recording is off, or if the call comes from the
@@ -95,14 +107,7 @@ record_entry:
         mov     16(%rsp), %rax
         test    %rax, %rax
         jz      leave_at_once
-        push    %rcx
-        push    %rdx
-        push    %rsi
-        push    %rdi
-        push    %r8
-        push    %r9
-        push    %r10
-        push    %r11
+        PUSH_OTHERS
         lea     88(%rsp), %r8
         lea     nothing(%rip), %r11
         jmp     record
@@ -136,14 +141,7 @@ record_result:
 record_resized:
         push    %rax
 record_call:
-        push    %rcx
-        push    %rdx
-        push    %rsi
-        push    %rdi
-        push    %r8
-        push    %r9
-        push    %r10
-        push    %r11
+        PUSH_OTHERS
         lea     104(%rsp), %r8
         lea     80(%rsp), %r11
 
@@ -293,15 +291,7 @@ copy_word:
 copied:
         mov     %r11, (%rcx)
 leave:
-        pop     %r11
-        pop     %r10
-        pop     %r9
-        pop     %r8
-        pop     %rdi
-        pop     %rsi
-        pop     %rdx
-        pop     %rcx
-        pop     %rax
+        POP_ALL
         ret
 
 /* Half of the units are taken or more: at level L in ecx the hash has to end in L zeros. rcx was at
@@ -364,14 +354,7 @@ unmap_again:
         ENTER   UNMAP + AGAIN
 entered:
         push    %rax
-        push    %rcx
-        push    %rdx
-        push    %rsi
-        push    %rdi
-        push    %r8
-        push    %r9
-        push    %r10
-        push    %r11
+        PUSH_OTHERS
         mov     ring(%rip), %rdi
         mov     ring_size(%rip), %rsi
         testb   $UNMAP, 72(%rsp)
@@ -418,15 +401,7 @@ unmap:
 /* The flags last, and nothing read from below the stack pointer: so two ways out. */
 go_on:
         testb   $AGAIN, 72(%rsp)
-        pop     %r11
-        pop     %r10
-        pop     %r9
-        pop     %r8
-        pop     %rdi
-        pop     %rsi
-        pop     %rdx
-        pop     %rcx
-        pop     %rax
+        POP_ALL
         lea     8(%rsp), %rsp
         jnz     go_on_again
         popfq

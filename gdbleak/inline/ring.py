@@ -31,7 +31,7 @@ TICKETS = 0x40
 READ = 0x80
 """Units read so far; written by the reader, as all of the following."""
 STACK_BYTES = 0x88
-"""How much stack to keep of each block, a multiple of 8."""
+"""How much stack to keep of each block, a multiple of 8 below 65536."""
 MORE_STACK_BYTES = 0x90
 """The same of those blocks whose hash has zeros where `MORE_STACK_MASK` has ones."""
 MORE_STACK_MASK = 0x98

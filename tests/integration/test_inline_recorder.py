@@ -6,6 +6,7 @@ command, and the program itself goes into the routine that maps the ring.
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,13 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from support.inline_program import Probed
+from support.probed import Probed
 
 from gdbleak.inline import ring as layout
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.recorder import read_code, read_labels
 from gdbleak.inline.ring import hash_address
 from gdbleak.target.proc import read_mappings
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the recorder is written for x86-64"
+)
 
 ALLOCATE, FORK = 0, 1
 MIX, PAIRS = 0, 1

@@ -8,9 +8,14 @@ left at any instruction: see test_inline_recorder.py.
 
 from __future__ import annotations
 
+import platform
 import subprocess
 
 import pytest
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="it steps by a flag of x86-64"
+)
 
 
 @pytest.fixture
@@ -37,4 +42,3 @@ def test_a_lock_is_left_held(leave):
 def test_the_heap_is_left_half_changed(leave):
     ends = leave(3000, threads=1)
     assert ends["killed"] + ends["twice"] > 0
-    assert ends["hung"] == 0

@@ -1,5 +1,5 @@
 /* Allocates as it is told to, and notes what it did, for a recorder that was written into it to be
- * compared with; see support/inline.py. */
+ * compared with; see support/probed.py. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>

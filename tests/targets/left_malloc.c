@@ -15,7 +15,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { BLOCKS = 400, NOT_LEFT = 1, GIVEN_TWICE = 3, SECONDS = 2, AT_ONCE = 64 };
+enum { BLOCKS = 400, NOT_LEFT = 1, GIVEN_TWICE = 3, SECONDS = 5, AT_ONCE = 256 };
 
 static sigjmp_buf back;
 static volatile long steps, leave_at;
