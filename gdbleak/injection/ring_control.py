@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.inline.ring import (
+    LITTLE_STACK_BYTES,
     MAIN_STACK,
     MAPPED,
     MORE_STACK_BYTES,
@@ -36,6 +37,8 @@ class Settings:
     """Which they are: those whose hash has zeros where this has ones."""
     main_stack: tuple[int, int] = (0, 0)
     """From where to where the stack of the main thread lies; zeros where that is not known."""
+    little_stack_bytes: int = 192
+    """The most that is kept of a stack while more than a quarter of the ring is unread."""
     stack_block: int = 0
     """Where from the thread pointer the lowest address of a thread's stack stands; 0 if unknown."""
 
@@ -81,6 +84,7 @@ class RingControl:
             (MORE_STACK_MASK, [settings.more_stack_mask]),
             (MAIN_STACK, settings.main_stack),
             (STACK_BLOCK, [settings.stack_block]),
+            (LITTLE_STACK_BYTES, [settings.little_stack_bytes]),
         ):
             self._write(self._ring.address + offset, struct.pack(f"<{len(words)}Q", *words))
 

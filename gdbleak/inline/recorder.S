@@ -28,6 +28,7 @@
         .set    MORE_STACK_MASK, 0x98
         .set    MAIN_STACK, 0xa0
         .set    STACK_BLOCK, 0xb0
+        .set    LITTLE_STACK_BYTES, 0xb8
         .set    UNREAD, 0x100
         .set    MANY_UNREAD, 1 << 20
         .set    DROPPED, 0x108
@@ -167,6 +168,17 @@ record:
         mov     STACK_BYTES(%rdi), %r10
         test    %rax, MORE_STACK_MASK(%rdi)
         cmovz   MORE_STACK_BYTES(%rdi), %r10
+
+/* Once a quarter of the units is unread, it is little: the reader may come too late to ask for that,
+ * and what is left out then is missed for the rest of the window. */
+        mov     TICKETS(%rdi), %rcx
+        sub     READ(%rdi), %rcx
+        add     %rcx, %rcx
+        mov     LITTLE_STACK_BYTES(%rdi), %rdx
+        cmp     %r10, %rdx
+        cmova   %r10, %rdx
+        cmp     half(%rip), %rcx
+        cmovg   %rdx, %r10
 
 /* How far the stack can be read for sure: the main thread's to its end, another's to the block of
  * its thread, which stands at the end of its stack; one that nobody knows to the end of the page. */

@@ -40,6 +40,8 @@ MAIN_STACK = 0xA0
 STACK_BLOCK = 0xB0
 """Where, from the thread pointer, the first address of a thread's stack is kept; 0 if nobody knows.
 From there to the thread pointer all memory is its stack."""
+LITTLE_STACK_BYTES = 0xB8
+"""The most that is kept of a stack while more than a quarter of the units is unread."""
 UNREAD = 0x100
 """About how many were left out since the reader came last, which writes 0. Many, and `ON` becomes
 0."""
