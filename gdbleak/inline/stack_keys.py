@@ -80,6 +80,8 @@ def hash_stacks(batch: Batch, code: CodeRanges, wanted: Flags) -> Words:
     with_stack = np.flatnonzero(wanted & (batch.stack_words > 0))
     keys[with_stack] ^= mix(words[heads[with_stack] + 1, 1])
     keys = mix(keys)
+    if not len(batch):
+        return keys
     rows, columns, found = _find_code(words, code)
     events = _events_of_rows(len(words), heads)[rows]
     places = (rows - heads[events] - 1) * STACK_WORDS_OF_UNIT + columns - 1
