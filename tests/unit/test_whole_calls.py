@@ -68,9 +68,9 @@ def write(path, *frames):
 
 
 def load(path, **options):
-    options = ReportOptions(**{"older_ms": 0, "listed_blocks": 9, **options})
+    chosen = ReportOptions(**{"older_ms": 0, "listed_blocks": 9, **options})
     with Recording(path) as recording:
-        return make_report(recording, find_again, options, None)
+        return make_report(recording, find_again, chosen, None)
 
 
 class Books:
