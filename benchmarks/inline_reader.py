@@ -35,7 +35,7 @@ from gdbleak.recording.probes import Role
 from gdbleak.recording.rate import unknown
 from gdbleak.recording.writer import begin_recording
 
-CODE = (0x7F12_0000_0000, 0x7F12_0020_0000)
+CODE = (0x7F12_3456_0000, 0x7F12_3476_0000)
 MALLOC, FREE = 1000, 2000
 STACKS = 200
 THREADS = 16
