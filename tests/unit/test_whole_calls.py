@@ -30,6 +30,7 @@ from gdbleak.recording.events import (
 from gdbleak.recording.frames import FOLDED, FRAME, LEVEL, MAGIC, SAME
 from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 from gdbleak.target.modules import find_again
 
@@ -178,6 +179,13 @@ def test_report_of_folded_blocks(tmp_path):
         write(tmp_path / "it", first, encode_folded(BLOCKS), encode_level(Level(1, 1, 9)))
     ).sites
     assert (site.allocated_count - site.outstanding_count, site.freed_count) == (30, 30)
+
+
+@pytest.mark.parametrize(("turned_ns", "count"), [(10**9, 1), (5 * 10**9, 101), (10**10, 101)])
+def test_folded_blocks_of_the_tail_do_not_count(tmp_path, turned_ns, count):
+    frames = [encode_hit(call(10**9, A, 8), STACK, 0), recordings.turn(turned_ns, Phase.FREES)]
+    report = load(write(tmp_path / "it", *frames, encode_folded(BLOCKS)))
+    assert (report.sites[0].allocated_count, report.window.allocations) == (count, count)
 
 
 @pytest.mark.parametrize(
