@@ -87,7 +87,7 @@ def collect(
             turns.append(event)
         elif isinstance(event, Resident):
             resident.append(event)
-        elif isinstance(event, Folded):
+        elif isinstance(event, Folded) and replay.takes(event):
             called.add(event.probe)
             adder.add_folded(event)
     ledger = replay.ledger

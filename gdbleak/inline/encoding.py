@@ -81,9 +81,8 @@ class Encoder:
             own = events[mine]
             out[at] = times[own].astype(np.uint64)
             out[at + 1] = threads[own].astype(np.uint64)
-            rows = batch.heads[own]
             for place, field in enumerate(fields, 2):
-                out[at + place] = batch.words[rows, field]
+                out[at + place] = batch.fields[field][own]
         ends = begins + lengths
         for place in np.flatnonzero(kept.with_stack).tolist():
             stack = batch.stack(int(events[place]))

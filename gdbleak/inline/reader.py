@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 HOLE_NS = 2_000_000_000
 """A unit that was claimed so long ago, and is not written, never will be: its thread is gone."""
-CHUNK_UNITS = 1 << 18
-"""So many are read at once, 16 MiB."""
+CHUNK_UNITS = 1 << 14, 1 << 18
+"""At least and at most so many units are read at once, a quarter of the ring in between. No event
+has as many as the first."""
+BUSY_FILL, BUSY_NS = 1 / 8, 200_000_000
+"""A poll goes on for at most so long while it finds so much of the ring unread."""
 FLUSH_NS = 1_000_000_000
 """What is folded is written at least once in this time."""
 
@@ -127,6 +130,7 @@ class RingReader:
         self._threads = KeyTable(MOST_THREADS)
         self._thread_ids = np.zeros(MOST_THREADS, np.int64)
         self._clock, self._flush_ns = clock, flush_ns
+        self._chunk_units = min(max(ring.units // 4, CHUNK_UNITS[0]), CHUNK_UNITS[1])
         self._encoder = Encoder(probes)
         self._probe_numbers = np.full(1 << 16, -1, np.int64)
         for site, probe in probes.items():
@@ -151,22 +155,33 @@ class RingReader:
             WriteError: the recording cannot be written.
 
         """
-        now_ns = self._clock()
+        began_ns = self._clock()
+        self._read_all(began_ns)
+        fill, before = self.counts.fill, -1
+        # While it was read, as much may have come again: whoever came later would find it full.
+        while self.counts.fill >= BUSY_FILL and self._tail != before:
+            before, now_ns = self._tail, self._clock()
+            if now_ns - began_ns >= BUSY_NS:
+                break
+            self._read_all(now_ns)
+        self.counts.fill = fill
+        if began_ns - self._flushed_ns >= self._flush_ns:
+            self._flushed_ns = began_ns
+            self._append_folded(self._folder.flush())
+        return self.counts
+
+    def _read_all(self, now_ns: int) -> None:
+        """Read what has come by now, up to a hole."""
         head = self._fetch(self._ring.address, PAGE_BYTES)
         (tickets,) = _WORD.unpack_from(head, TICKETS)
         self._count(head, now_ns, tickets)
         self._marks.append((now_ns, tickets))
-        while self._tail < tickets:
+        before = -1
+        while before != self._tail < tickets:
             before = self._tail
-            self._read_chunk(min(tickets, before + CHUNK_UNITS), now_ns)
-            if self._tail == before:
-                break
+            self._read_chunk(min(tickets, before + self._chunk_units), now_ns)
         while len(self._marks) > 2 and self._marks[1][0] <= now_ns - HOLE_NS:
             self._marks.popleft()
-        if now_ns - self._flushed_ns >= self._flush_ns:
-            self._flushed_ns = now_ns
-            self._append_folded(self._folder.flush())
-        return self.counts
 
     def close(self) -> RingCounts:
         """Write what is still held back, and how much was left out; return the counts.
@@ -187,9 +202,7 @@ class RingReader:
         counts.dropped = struct.unpack_from(f"<{LEVELS + 2}Q", head, DROPPED)
         counts.is_on = head[ON : ON + 4] != bytes(4)
         counts.fill = min((tickets - self._tail) / self._ring.units, 1.0)
-        (unread,) = _WORD.unpack_from(head, UNREAD)
-        if unread:
-            self._put(UNREAD, 0)
+        self._put(UNREAD, 0)
         if self._level is None or self._level.zeros != counts.level:
             self._append_level(now_ns)
         events = counts.events + sum(counts.dropped)
@@ -213,7 +226,8 @@ class RingReader:
         if self._tail == first:
             return
         self._put(READ, self._tail)
-        self.counts.lost += int(decoded.damaged)
+        self._put(UNREAD, 0)
+        self.counts.lost += decoded.damaged
         self.counts.events += len(decoded.batch)
         self._record(decoded.batch)
 

@@ -33,7 +33,7 @@ _FIELD = np.uint64(0xFFFF)
 
 
 class Batch(NamedTuple):
-    """Whole events in the order of their tickets; all but `words` are columns, a row an event."""
+    """Whole events in the order of their tickets. All but `words` and `fields` are columns."""
 
     words: Words
     """The units, in rows of eight words."""
@@ -44,6 +44,8 @@ class Batch(NamedTuple):
     sites: Numbers
     stack_words: Numbers
     """How much stack it has."""
+    fields: Words
+    """The words of the events' first units: a row for each of the eight, a column an event."""
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -56,11 +58,12 @@ class Batch(NamedTuple):
             self.tickets[wanted],
             self.sites[wanted],
             self.stack_words[wanted],
+            self.fields[:, wanted],
         )
 
     def column(self, field: int) -> Words:
         """Return a word of each event's first unit."""
-        found: Words = self.words[self.heads, field]
+        found: Words = self.fields[field]
         return found
 
     @property
@@ -117,27 +120,25 @@ def decode(units: bytes, first: int) -> Decoded:
     written = _find_written(words, first)
     end = len(words) if written.all() else int(np.argmin(written))
     heads = np.flatnonzero(words[:end, 0] & np.uint64(1))
-    info = words[heads, INFO]
+    fields = np.ascontiguousarray(words[heads].T)
+    info = fields[INFO]
     counts = ((info >> np.uint64(32)) & _FIELD).astype(np.int64)
     stack_words = (((info >> np.uint64(16)) & _FIELD) // np.uint64(WORD_BYTES)).astype(np.int64)
     behind = np.append(heads[1:], end)
     if len(heads) and heads[-1] + counts[-1] > end:  # its last units are not written yet
         end = int(heads[-1])
-        heads, info, counts, stack_words, behind = (
-            column[:-1] for column in (heads, info, counts, stack_words, behind)
+        heads, counts, stack_words, behind = (
+            column[:-1] for column in (heads, counts, stack_words, behind)
         )
+        fields = fields[:, :-1]
     needed = 1 + -(-stack_words // STACK_WORDS_OF_UNIT)
     sound = (counts == needed) & (heads + counts == behind)
     strays = end > 0 and (not len(heads) or heads[0] != 0)
     damaged = len(heads) - int(np.count_nonzero(sound)) + bool(strays)
-    heads = heads[sound]
-    batch = Batch(
-        words,
-        heads,
-        heads + first,
-        (info[sound] & _FIELD).astype(np.int64),
-        stack_words[sound],
-    )
+    sites = (fields[INFO] & _FIELD).astype(np.int64)
+    batch = Batch(words, heads, heads + first, sites, stack_words, fields)
+    if not sound.all():
+        batch = batch.pick(sound)
     return Decoded(batch, first + end, damaged)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdbleak.inline.ring import STACK_WORDS_OF_UNIT, WORD_BYTES
+from gdbleak.inline.ring_reader import UNIT_WORDS
 
 if TYPE_CHECKING:
     from gdbleak.inline.ring_reader import Batch, Flags, Numbers, Words
@@ -69,6 +70,10 @@ def mix(words: Words) -> Words:
     return words
 
 
+_PLACES: Words = mix(np.arange(1, 1 << 13, dtype=np.uint64))
+"""What each place in a stack adds to the hash of a word there."""
+
+
 def hash_stacks(batch: Batch, code: CodeRanges, wanted: Flags) -> Words:
     """Return a key for the site and stack of each wanted event, never 0; the others have any."""
     words, heads = batch.words, batch.heads
@@ -80,36 +85,36 @@ def hash_stacks(batch: Batch, code: CodeRanges, wanted: Flags) -> Words:
     with_stack = np.flatnonzero(wanted & (batch.stack_words > 0))
     keys[with_stack] ^= mix(words[heads[with_stack] + 1, 1])
     keys = mix(keys)
-    rows, columns, found = _find_code(words, code)
-    events = _events_of_rows(len(words), heads)[rows]
-    places = (rows - heads[events] - 1) * STACK_WORDS_OF_UNIT + columns - 1
-    # Neither an event's first unit, nor what is left over behind its stack.
-    inside = (events >= 0) & (places >= 0) & (places < batch.stack_words[events])
-    events, places, found = events[inside], places[inside], found[inside]
-    if len(events):
-        parts = mix(found ^ mix(places.astype(np.uint64) + np.uint64(1)))
-        starts = np.flatnonzero(np.append(True, events[1:] != events[:-1]))
-        keys[events[starts]] += np.add.reduceat(parts, starts)
+    if not len(batch):
+        return keys
+    events_of, places_of = _locate_rows(len(words), heads)
+    for start in range(0, len(words), _ROWS):
+        part = words[start : start + _ROWS]
+        may_be = code.may_hold(part)
+        may_be[:, 0] = False  # the words that say which unit it is
+        flat = np.flatnonzero(may_be)
+        rows = (flat >> 3) + start
+        found, events = part.reshape(-1)[flat], events_of[rows]
+        places = places_of[rows] + (flat & 7)
+        # Neither an event's first unit, nor what is left over behind its stack.
+        inside = (places >= 0) & (places < batch.stack_words[events]) & code.hold(found)
+        events = events[inside]
+        if len(events):
+            parts = mix(found[inside] ^ _PLACES[places[inside]])
+            starts = np.flatnonzero(np.append(True, events[1:] != events[:-1]))
+            keys[events[starts]] += np.add.reduceat(parts, starts)
     return np.maximum(keys, np.uint64(1))
 
 
-def _find_code(words: Words, code: CodeRanges) -> tuple[Numbers, Numbers, Words]:
-    """Return row, column, and value of each word that is an address of code."""
-    may_be = np.empty(words.shape, np.bool_)
-    for start in range(0, len(words), _ROWS):
-        may_be[start : start + _ROWS] = code.may_hold(words[start : start + _ROWS])
-    flat = np.flatnonzero(may_be)
-    found = words.reshape(-1)[flat]
-    is_code = code.hold(found)
-    flat, found = flat[is_code], found[is_code]
-    return flat >> 3, flat & 7, found
-
-
-def _events_of_rows(rows: int, heads: Numbers) -> Numbers:
-    """Return the event that each row is in, or that comes before it; -1 before the first."""
+def _locate_rows(rows: int, heads: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the event that each row is in, and the place in its stack one before the row's."""
     begins = np.zeros(rows, np.int64)
     begins[heads] = 1
-    return np.cumsum(begins) - 1
+    events = np.maximum(np.cumsum(begins) - 1, 0)
+    # Rows before the first event, and the first of each, come to be before its stack.
+    places = (np.arange(rows) - heads[events] - 1) * STACK_WORDS_OF_UNIT - 1
+    places[begins > 0] = -UNIT_WORDS
+    return events, places
 
 
 class KeyTable:

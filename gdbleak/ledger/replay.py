@@ -83,6 +83,7 @@ class Replay:
         self._probes = [(p, by_name[p.function]) for p in probes]
         self._places = [_place(function) for _, function in self._probes]
         self._phase = Phase.ALL
+        self._turned_ns = 0
         self._takers = self._find_takers()
         self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
 
@@ -97,10 +98,16 @@ class Replay:
         elif isinstance(event, Folded):
             if self._whole is None:
                 raise UnfitError("it holds whole calls, and no probe for them")
-            self.events += self._whole.fold(event)
+            if self.takes(event):
+                self.events += self._whole.fold(event)
+
+    def takes(self, folded: Folded) -> bool:
+        """Whether folded blocks count: those do not that came when no new ones do any more."""
+        return self._phase.admits or folded.from_ns < self._turned_ns
 
     def _turn(self, turn: Turn) -> None:
-        phase = self._phase = turn.phase
+        phase, self._turned_ns = turn.phase, turn.time_ns
+        self._phase = phase
         self._takers = self._find_takers()
         if phase is Phase.NONE:
             self._latest.clear()

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import recordings
 
@@ -32,7 +32,7 @@ from gdbleak.inline.ring import (
 )
 from gdbleak.recording.appending import Appender
 from gdbleak.recording.functions import MALLOC_FAMILY
-from gdbleak.recording.probes import Role
+from gdbleak.recording.probes import Probe, Role
 
 WORD = struct.Struct("<Q")
 CODE = (recordings.PROGRAM.start, recordings.PROGRAM.end)
@@ -127,7 +127,7 @@ class FakeRing:
         self.put(TICKETS, tickets + units)
         return tickets
 
-    def _write(self, first: int, units: int, count: int, event: dict) -> Iterator[None]:
+    def _write(self, first: int, units: int, count: int, event: dict[str, Any]) -> Iterator[None]:
         stack = event["stack"]
         info = event["site"] | 8 * count << 16 | units << 32
         heads = info, event["address"], event["size"], event["factor"], POINTERS[event["thread"]]
@@ -157,7 +157,7 @@ class Clock:
 class Rig:
     """A ring, its reader, and the recording. A context."""
 
-    def __init__(self, path: Path, ring: FakeRing, **values: object) -> None:
+    def __init__(self, path: Path, ring: FakeRing, **values: Any) -> None:
         self.path, self.ring, self.clock = path, ring, Clock()
         functions = [function.to_json() for function in FUNCTIONS.values()]
         probes = [probe.to_json() for probe in PROBES]
@@ -299,12 +299,8 @@ class Program:
         """Write the recording that breakpoints would have made."""
         probes = [
             *recordings.PROBES,
-            recordings.Probe(
-                *(3, 0x3000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55")
-            ),
-            recordings.Probe(
-                *(4, 0x3010, "realloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3")
-            ),
+            Probe(*(3, 0x3000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55")),
+            Probe(*(4, 0x3010, "realloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3")),
         ]
         head = recordings.head(probes=[probe.to_json() for probe in probes])
         opened = recordings.opened(1_000_000_000)

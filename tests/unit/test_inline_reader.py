@@ -29,9 +29,9 @@ def folder(tmp_path_factory):
 
 
 def report_on(path, **options):
-    options = ReportOptions(**{"older_ms": 0, "listed_blocks": 10_000, **options})
+    chosen = ReportOptions(**{"older_ms": 0, "listed_blocks": 10_000, **options})
     with Recording(str(path)) as recording:
-        return make_report(recording, find_again, options, None)
+        return make_report(recording, find_again, chosen, None)
 
 
 def sites_of(report):

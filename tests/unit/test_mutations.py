@@ -17,6 +17,7 @@ import pytest
 import recordings
 import reports
 from recordings import FREE, MALLOC, MALLOC_RET
+from rings import FakeRing, Program, Rig
 from support.crew import TORTURE
 from support.fuzz import scaled
 from test_hostile_files import read_all
@@ -26,8 +27,14 @@ from gdbleak.analysis.options import ReportOptions
 from gdbleak.api import make_report
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import GdbleakError
-from gdbleak.recording.events import Freed, Resident, encode_freed, encode_resident
-from gdbleak.recording.frames import FRAME, MAGIC
+from gdbleak.recording.events import (
+    Freed,
+    Resident,
+    encode_freed,
+    encode_resident,
+    iter_frames,
+)
+from gdbleak.recording.frames import END, FOLDED, FRAME, HEAD, HIT, LEVEL, MAGIC, PHASE, SAME
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
@@ -151,6 +158,25 @@ def frames(library):
     return [recordings.head(rate=rate, **about), *events, end]
 
 
+@pytest.fixture(scope="module")
+def whole_calls(tmp_path_factory):
+    """Return the frames of a recording that was written inside a target."""
+    path = tmp_path_factory.mktemp("whole") / "recording"
+    ring = FakeRing(10)
+    program = Program(ring, seed=5, addresses=100)
+    with Rig(path, ring, flush_ns=10_000_000) as rig:
+        for step in range(800):
+            program.step()
+            if step % 150 == 30:
+                rig.reader.poll()
+                ring.set_stack(64)
+        rig.finish()
+    data = path.read_bytes()
+    found = [*iter_frames(data, len(MAGIC), len(data))]
+    assert {frame[1] for frame in found} == {HEAD, PHASE, HIT, END, SAME, FOLDED, LEVEL}
+    return [data[frame[0] : frame[3] + frame[4]] for frame in found]
+
+
 def mutate_recording(chance, frames):
     frames = list(frames)
     kind = chance.randrange(4)
@@ -204,7 +230,9 @@ def torture(kind, attempt):
     assert 0 < refused < COUNT
 
 
-def test_recordings(frames, tmp_path):
+@pytest.mark.parametrize("kind", ["frames", "whole_calls"])
+def test_recordings(kind, request, tmp_path):
+    frames = request.getfixturevalue(kind)
     path = tmp_path / "recording"
 
     def load(by, older_ms):
@@ -220,7 +248,7 @@ def test_recordings(frames, tmp_path):
         path.write_bytes(mutate_recording(chance, frames))
         show(load(chance.choice(BY), chance.choice((0, 500))), sound, chance)
 
-    torture("recording", attempt)
+    torture(f"recording {kind}", attempt)
 
 
 def test_reports():
