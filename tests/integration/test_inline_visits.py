@@ -124,7 +124,7 @@ def test_children_that_live_on_are_repaired_too(start, visitor):
     target = start("hot")
     with injection_into(target.pid, visitor) as injection:
         enter(injection)
-        children = [int(target.ask("fork")) for _ in range(2)]
+        children = [int(target.ask("fork 9")) for _ in range(2)]
         removal = injection.remove()
 
         assert (removal.ok, removal.children) == (True, 2)
