@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -53,7 +54,11 @@ def visitor_in(
     """Return a GDB that is ready to visit processes; with a journal, one that is guarded."""
     folder.mkdir(exist_ok=True)
     with GdbVisitor(gdb or find_gdb(), folder, MAX_PAUSE_S, journal) as visitor:
-        visitor.launch()
+        # As in a rehearsal. In its first attach GDB tries the kernel's ptrace on a child of its
+        # own, which would be left if it were killed then.
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stand_in:
+            visitor.visit(stand_in.pid, [])
+            stand_in.kill()
         yield visitor
 
 
