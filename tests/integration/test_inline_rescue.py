@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import pytest
 from support.inline import (
@@ -111,6 +112,7 @@ def test_children_outlive_the_process(left):
     left.assert_rescued("repaired 1 of its children", "it has ended")
     assert_nothing_left(child, left.implant)
     assert_as_found(child)
+    os.kill(child, signal.SIGKILL)
 
 
 def test_a_process_that_has_ended(left):

@@ -85,7 +85,7 @@ static void tick(int number)
     volatile int spin = 0;
 
     (void)number;
-    while (spin < 2000)
+    while (spin < 40000)
         spin++;
     ticks++;
 }
