@@ -239,16 +239,16 @@ class Visit(object):
 
         Source: rseq(2); ptrace(2), PTRACE_GET_RSEQ_CONFIGURATION, which Linux knows since 5.13.
         """
-        if [int(number) for number in os.uname()[2].split(".")[:2]] < [4, 18]:  # it has none
+        release = os.uname()[2].split("-")[0].split(".")
+        if tuple(map(int, release[:2])) < (4, 18):  # it has none
             return True
         try:
             import ctypes
 
-            ptrace = ctypes.CDLL(None).ptrace
-            ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
             answer = (ctypes.c_uint64 * 3)()
-            size = ctypes.sizeof(answer)
-            if ptrace(PTRACE_GET_RSEQ_CONFIGURATION, thread.id, size, answer) != size:
+            size = ctypes.c_long(ctypes.sizeof(answer))
+            ptrace = ctypes.CDLL(None).ptrace
+            if ptrace(PTRACE_GET_RSEQ_CONFIGURATION, thread.id, size, answer) != size.value:
                 return False
         except Exception:  # ctypes is optional
             return False

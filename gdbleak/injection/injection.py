@@ -33,6 +33,7 @@ from gdbleak.inline.model import Cave, Image
 from gdbleak.inline.ring import DONE, Ring
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import start_of_living
+from gdbleak.target.memory_limit import find_limit
 from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 MAP_S = 2.0
@@ -40,6 +41,8 @@ MAP_S = 2.0
 TRIES = 20
 """How many visits may find the process in a state in which nothing can be done."""
 _PAUSE_S = 0.01
+_ROOM = 4
+"""How many times as large as the ring the memory has to be that a process may still take."""
 _PASSING = ("attach", "absent", "hijack")
 """The steps that another visit may be able to do."""
 
@@ -112,6 +115,12 @@ class Injection:
                 f"every thread of process {self.pid} is under a seccomp filter, which may kill it"
                 " for a system call that it does not expect"
             )
+        limit, size = find_limit(self.pid), self.implant.ring.size
+        if limit and limit.left_bytes < _ROOM * size:
+            raise InjectionError(
+                f"process {self.pid} has {limit.left_bytes >> 20} MB of memory left, which is too"
+                f" little for a ring of {size >> 20} MB"
+            )
         self._note("map")
         try:
             self._visit(self._steps_to_map)
@@ -164,7 +173,10 @@ class Injection:
         """
         self._note("remove")
         remover = Remover(self.implant, self._visitor, patience_s)
-        removal = remover.remove(self.pid, self._started, self._program)
+        # Another program has another memory.
+        is_same = bool(self.memory.read(self.implant.image.address, 1))
+        started = self._started if is_same else None
+        removal = remover.remove(self.pid, started, self._program)
         if self._journal:
             self._journal.append(
                 who="gdbleak", closed=removal.ok, left=[*removal.left], children=removal.children

@@ -11,6 +11,7 @@ from pathlib import Path
 from gdbleak.injection.implant import Implant, is_one_of
 from gdbleak.inline.model import Jump
 from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, WORD_BYTES, Ring
+from gdbleak.safety.journals import has_journal
 from gdbleak.target.proc import Mapping, Memory, read_mappings
 
 _BREAKPOINT = b"\xcc"
@@ -105,7 +106,9 @@ def iter_copies(program: tuple[int, int], implant: Implant, but: int) -> Iterato
             if (found.st_dev, found.st_ino) != program:
                 continue
             with Memory(int(name)) as memory:
-                if not read_remains(int(name), implant, memory).is_nothing:
-                    yield int(name)
+                has_copy = not read_remains(int(name), implant, memory).is_nothing
+            # Workers of one parent look the same inside: another trace may record in one of them.
+            if has_copy and not has_journal(int(name)):
+                yield int(name)
         except OSError:  # it has ended, or we may not look at it, as we might not at its parent
             continue

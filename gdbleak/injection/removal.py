@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError
 from gdbleak.injection.filters import find_unfiltered
 from gdbleak.injection.implant import Implant
-from gdbleak.injection.remains import At, Remains, find_ring, iter_copies, read_remains
+from gdbleak.injection.remains import At, Remains, iter_copies, read_remains
 from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.ring_control import RingControl
 from gdbleak.injection.steps import (
@@ -147,10 +147,9 @@ class _Process:
 
     def _switch_off(self) -> None:
         """Switch the recorder off, and wait until nobody writes into the ring."""
-        ring = self._implant.ring
-        if find_ring(read_mappings(self._pid), ring, self._memory) is not At.RING:
+        if self._read().ring is not At.RING:
             return
-        control = RingControl(self._pid, ring, self._memory)
+        control = RingControl(self._pid, self._implant.ring, self._memory)
         with suppress(NoSuchProcessError):
             control.switch(on=False)
         deadline_s, tickets = time.monotonic() + _QUIET_S, -1

@@ -172,7 +172,10 @@ class GdbVisitor:
         try:
             debugger.forget()
             token = debugger.ask(f'-interpreter-exec console "gdbleak-visit {self._plan.name}"')
-            return _parse(self._await(debugger, pid, token))
+            outcome = _parse(self._await(debugger, pid, token))
+            if self._holds(read_tracer(pid)):
+                raise DebuggerFailedError(f"gdb (process {debugger.pid}) has not detached")
+            return outcome
         except (DebuggerFailedError, KeyboardInterrupt):
             self._end(pid)
             wake(before, was_held=True)

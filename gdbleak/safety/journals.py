@@ -156,6 +156,15 @@ def controller_lives(journal: Journal) -> bool:
     return started is not None and start_of_living(journal.plan["controller"]) == started
 
 
+def has_journal(pid: int) -> bool:
+    """Whether a trace of a process is under way, or has left something in it."""
+    try:
+        journal = Journal(journal_path(pid))
+    except (OSError, ValueError):
+        return False
+    return not journal.closed and journal.plan["started"] == start_of_living(pid)
+
+
 def check_journal(pid: int) -> None:
     """Remove a journal that has nothing to say about a process any more.
 

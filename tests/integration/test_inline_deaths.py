@@ -97,7 +97,7 @@ def test_death_before_every_step(target, tmp_path):
     assert_works(target)
 
 
-@pytest.mark.parametrize("dies", ["gdb", "gdb and gdbleak"])
+@pytest.mark.parametrize("dies", ["gdb", "gdbleak", "gdb and gdbleak"])
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_death_at_a_random_moment(build_target, start_target, tmp_path, crowd, dies):
     target = start_target(build_target("waiting.c"), *CROWDS[crowd])
@@ -108,12 +108,10 @@ def test_death_at_a_random_moment(build_target, start_target, tmp_path, crowd, d
         folder = tmp_path / str(number)
         tool, gdb = start_tool(target, implant, journal, folder)
         time.sleep(dice.random() * CYCLE_S)
-        os.kill(gdb, signal.SIGKILL)
-        if dies == "gdb":
-            assert wait_for(tool) == 0
-        else:
-            os.kill(tool, signal.SIGKILL)
-            wait_for(tool)
+        for process, name in ((gdb, "gdb"), (tool, "gdbleak")):
+            if name in dies.split(" and "):
+                os.kill(process, signal.SIGKILL)
+        assert wait_for(tool) == (0 if dies == "gdb" else -signal.SIGKILL)
         wait_until(lambda: running_beside(target) == [], "GDB and its guard had ended")
         wait_until(lambda: state_of(target.pid) in "RSD", "the process ran on", 5)
         if journal.path.exists():

@@ -46,7 +46,7 @@ REFUSED = {
     ),
     "it stays": (
         "Visit.leave = lambda self: os.close(self.memory)",
-        "at the injection: ",
+        "at the injection: gdb (process {gdb}) has not detached",
     ),
     "it hangs while it holds the process": (
         "Visit.do_write = lambda *_: time.sleep(60)",

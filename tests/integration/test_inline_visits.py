@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
+import struct
 from dataclasses import replace
 
 import pytest
@@ -11,16 +14,20 @@ from support.inline import (
     enter,
     implant_for,
     injection_into,
+    journal_for,
     visitor_in,
 )
 from support.processes import TRACER, assert_as_found, wait_until
 
 from gdbleak.errors import InjectionError, NoSuchProcessError
+from gdbleak.injection import injection
 from gdbleak.injection.removal import Removal
-from gdbleak.injection.steps import expect, tell_registers, write
+from gdbleak.injection.restorers import find_restorers
+from gdbleak.injection.steps import expect, expect_absent, tell_registers, write
 from gdbleak.injection.thread_facts import find_thread_facts
 from gdbleak.inline.ring import DONE, WIPED
-from gdbleak.target.proc import list_threads, read_mappings
+from gdbleak.recording.memory_limit import MemoryLimit
+from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -124,13 +131,14 @@ def test_children_that_live_on_are_repaired_too(start, visitor):
     target = start("hot")
     with injection_into(target.pid, visitor) as injection:
         enter(injection)
-        children = [int(target.ask("fork")) for _ in range(2)]
+        children = [int(target.ask("fork 9")) for _ in range(2)]
         removal = injection.remove()
 
         assert (removal.ok, removal.children) == (True, 2)
         for child in children:
             assert_nothing_left(child, injection.implant)
             assert_as_found(child)
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_process_that_ends(start, visitor):
@@ -200,3 +208,69 @@ def test_another_debugger(start, visitor, start_target):
         tracer.end()
         assert injection.remove().ok
         assert_nothing_left(target.pid, injection.implant)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_worker_of_the_same_parent_is_left_alone(start, visitor):
+    """Both look the same inside, and so does what is put into them."""
+    target = start("read")
+    workers = [int(target.ask("fork 30")) for _ in range(2)]
+    implant = implant_for(workers[0])
+    assert implant == implant_for(workers[1])
+    journal = journal_for(workers[1], implant)
+    with (
+        injection_into(workers[0], visitor, implant) as one,
+        injection_into(workers[1], visitor, implant, journal) as other,
+    ):
+        enter(one)
+        enter(other)
+        removal = one.remove()
+        assert (removal.ok, removal.children) == (True, 0)
+        assert_nothing_left(workers[0], implant)
+        assert other.ring.read_mapped()
+        assert other.remove().ok
+    assert_nothing_left(workers[1], implant)
+    journal.path.unlink()
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_process_with_too_little_memory_left(start, visitor, monkeypatch):
+    target = start("hot")
+    nearly_full = MemoryLimit(1 << 30, (1 << 30) - (1 << 20), "control group")
+    monkeypatch.setattr(injection, "find_limit", lambda _: nearly_full)
+    with (
+        injection_into(target.pid, visitor) as entered,
+        pytest.raises(InjectionError, match="has 1 MB of memory left"),
+    ):
+        entered.map_ring()
+    assert entered.pauses_ms == []
+
+
+def test_what_a_handler_has_interrupted_that_runs_on_a_stack_of_its_own(start, visitor):
+    target = start("signals")
+    mappings = read_mappings(target.pid)
+    code = [each for each in mappings if each.executable and "libc" in each.path]
+    with Memory(target.pid) as memory:
+        restorers = find_restorers(mappings, memory)
+        [thread] = [
+            each
+            for each in visitor.visit(target.pid, [tell_registers()]).threads
+            if each.id != target.pid
+        ]
+        top = memory.read(thread.fs_base - 0x800, 0x800)
+    words = [word for (word,) in struct.iter_unpack("<Q", top)]
+    started_by = [word for word in words if any(each.start <= word < each.end for each in code)][-1]
+
+    def visit():
+        """Look for the return address at the top; return how far below that the thread stands."""
+        wanted = [(started_by, started_by + 1)]
+        steps = [tell_registers(), expect_absent([], wanted, restorers)]
+        outcome = visitor.visit(target.pid, steps)
+        assert (outcome.failed, outcome.where) == ("absent", thread.id)
+        return next(each.fs_base - each.rsp for each in outcome.threads if each.id == thread.id)
+
+    stack = next(each for each in mappings if each.start <= thread.fs_base < each.end)
+    size = stack.end - stack.start
+    wait_until(lambda: not 0 < visit() < size, "a visit came in the midst of the handler")
+    wait_until(lambda: 0 < visit() < size, "a visit came elsewhere")

@@ -3,10 +3,11 @@
  *     waiting KIND...    a thread of each kind: read, futex, timed, sleep, poll, epoll, pause, hot,
  *                        signals, churn
  *
- * "fork" starts a child that allocates, and is answered with its PID; "exec PROGRAM" runs another
- * program. "wake" ends the threads, and is answered with a line for each, "KIND RESULT", in their order. The result
- * of one that waits is how often its call came back by itself (only epoll's may), or "wrong" if it
- * did not end as it should. That of one that is busy is how much it has done.
+ * "fork N" starts a child that allocates for N seconds, and is answered with its PID; "exec PROGRAM"
+ * runs another program. "wake" ends the threads, and is answered with a line for each, "KIND
+ * RESULT", in their order. The result of one that waits is how often its call came back by itself
+ * (only epoll's may), or "wrong" if it did not end as it should. That of one that is busy is how much
+ * it has done.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,7 +85,7 @@ static void tick(int number)
     volatile int spin = 0;
 
     (void)number;
-    while (spin < 2000)
+    while (spin < 40000)
         spin++;
     ticks++;
 }
@@ -235,6 +235,7 @@ int main(int count, char **kinds)
     struct waiter *all = calloc((size_t)count, sizeof *all);
     struct sigaction action = {.sa_handler = tick, .sa_flags = SA_ONSTACK | SA_RESTART};
     char command[256], program[256];
+    int seconds;
 
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     sigaction(SIGUSR1, &action, NULL);
@@ -247,11 +248,11 @@ int main(int count, char **kinds)
     }
     puts("ready");
     while (fgets(command, sizeof command, stdin)) {
-        if (strcmp(command, "fork\n") == 0) {                   /* a child that lives on */
+        if (sscanf(command, "fork %d", &seconds) == 1) {        /* a child that lives so long */
             pid_t child = fork();
 
             if (child == 0) {
-                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                alarm((unsigned)seconds);
                 for (;;) {
                     struct timespec moment = {0, 1000000};
 
