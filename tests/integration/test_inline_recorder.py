@@ -244,6 +244,16 @@ def test_more_of_the_stack_of_some_blocks(start):
     assert lengths[8] > 3 * lengths[128]
 
 
+def test_little_of_the_stack_while_the_ring_fills(start):
+    probed = start(14)
+    probed.start(512, LITTLE_STACK_BYTES=64)
+    probed.tell("mix 1 3000")
+    quarter = probed.ring.units // 4
+    stacks = [(each.ticket, len(each.stack)) for each in probed.read_events() if each.stack]
+    assert {words for ticket, words in stacks if ticket <= quarter} == {64}
+    assert {words for ticket, words in stacks if ticket > quarter} == {8}
+
+
 def test_what_is_left_when_the_ring_fills_is_complete(start):
     probed = start(14)
     probed.start()

@@ -90,6 +90,7 @@ class Probed:
         self.put(layout.MAIN_STACK + layout.WORD_BYTES, end)
         self.put(layout.STACK_BYTES, stack_bytes)
         self.put(layout.MORE_STACK_BYTES, stack_bytes)
+        self.put(layout.LITTLE_STACK_BYTES, stack_bytes)
         for name, value in words.items():
             self.put(getattr(layout, name), value)
 

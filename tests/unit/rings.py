@@ -276,7 +276,7 @@ class Program:
         if old:
             self._emit(REALLOC, old, 0, thread, stack, 0)
         self._hit(3, thread, stack.pointer, old, size)
-        before, caller = self.alive.get(old, (0, stack.words[0]))
+        _, caller = self.alive.get(old, (0, stack.words[0]))
         result, kind = 0, self.chance.random()
         if size and (kind < 0.4 and old):
             result = old
