@@ -211,6 +211,7 @@ class RingReader:
 
     def _read_chunk(self, end: int, now_ns: int) -> None:
         """Read units up to one of a number, as far as they are written."""
+        self._put(UNREAD, 0)
         units = b"".join(
             self._fetch(address, size) for address, size in pieces(self._ring, self._tail, end)
         )
@@ -224,7 +225,6 @@ class RingReader:
         if self._tail == first:
             return
         self._put(READ, self._tail)
-        self._put(UNREAD, 0)
         self.counts.lost += decoded.damaged
         self.counts.events += len(decoded.batch)
         self._record(decoded.batch)
