@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 HOLE_NS = 2_000_000_000
 """A unit that was claimed so long ago, and is not written, never will be: its thread is gone."""
-CHUNK_UNITS = 1 << 14, 1 << 18
+CHUNK_UNITS = 1 << 14, 1 << 16
 """At least and at most so many units are read at once, a quarter of the ring in between. No event
-has as many as the first."""
+has as many as the first. Of more, what is made of them would leave the processor's cache."""
 BUSY_FILL, BUSY_NS = 1 / 8, 200_000_000
 """A poll goes on for at most so long while it finds so much of the ring unread."""
 FLUSH_NS = 1_000_000_000
@@ -213,6 +213,7 @@ class RingReader:
 
     def _read_chunk(self, end: int, now_ns: int) -> None:
         """Read units up to one of a number, as far as they are written."""
+        self._put(UNREAD, 0)
         units = b"".join(
             self._fetch(address, size) for address, size in pieces(self._ring, self._tail, end)
         )
@@ -226,7 +227,6 @@ class RingReader:
         if self._tail == first:
             return
         self._put(READ, self._tail)
-        self._put(UNREAD, 0)
         self.counts.lost += decoded.damaged
         self.counts.events += len(decoded.batch)
         self._record(decoded.batch)

@@ -30,6 +30,8 @@ class RemoteMemory:
         self._pid = pid
         self._file: Memory | None = None
         self._calls = _find_calls()
+        self._buffer = ctypes.create_string_buffer(0)
+        """What was read last: to make a new one each time takes longer than to read."""
 
     def __enter__(self) -> RemoteMemory:
         return self
@@ -51,10 +53,11 @@ class RemoteMemory:
 
         """
         if self._calls is not None:
-            data = ctypes.create_string_buffer(size)
-            count = self._transfer(self._calls[0], address, data, size)
+            if len(self._buffer) < size:
+                self._buffer = ctypes.create_string_buffer(size)
+            count = self._transfer(self._calls[0], address, self._buffer, size)
             if count is not None:
-                return data.raw[:count] if count < size else data.raw
+                return bytes(memoryview(self._buffer)[:count])
         try:
             return self._open().read(address, size)
         except (FileNotFoundError, ProcessLookupError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 
 import pytest
 import recordings
@@ -276,3 +278,15 @@ def test_lines(tmp_path):
         ["1", "free", "8", "0x1000", "2.0", "s"],
         ["-", "malloc", "5100", "-", "100", "blocks,", "freed", "within", "0.0", "ms"],
     ]
+
+
+def test_report_does_not_load_numpy(tmp_path):
+    first = encode_hit(call(10**9, A, 8), STACK, 0)
+    path = write(tmp_path / "it", first, encode_folded(BLOCKS))
+    code = (
+        "import sys, gdbleak\n"
+        f"report = gdbleak.load({path!r})\n"
+        "print(report.window.allocations, 'numpy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["101", "False"]
