@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gdbleak.injection.implant import Implant, is_one_of
 from gdbleak.inline.model import Jump
-from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, WORD_BYTES, Ring
+from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, WIPED, WORD_BYTES, Ring
+from gdbleak.readable import Readable
 from gdbleak.safety.journals import has_journal
 from gdbleak.target.proc import Mapping, Memory, read_mappings
 
@@ -44,7 +45,7 @@ class Remains:
         return not self.jumps and self.cave is None and self.ring is not At.RING
 
 
-def read_remains(pid: int, implant: Implant, memory: Memory) -> Remains:
+def read_remains(pid: int, implant: Implant, memory: Readable) -> Remains:
     """Return what of an implant stands in a process; nothing once it is gone.
 
     Args:
@@ -74,7 +75,7 @@ def read_remains(pid: int, implant: Implant, memory: Memory) -> Remains:
     return Remains(tuple(jumps), cave, ring, tuple(strange))
 
 
-def find_ring(mappings: list[Mapping], ring: Ring, memory: Memory) -> At:
+def find_ring(mappings: list[Mapping], ring: Ring, memory: Readable) -> At:
     """Return what is where the ring goes. In a child of fork it is there, but empty."""
     end = ring.address + ring.size
     there = [each for each in mappings if each.start < end and each.end > ring.address]
@@ -83,7 +84,7 @@ def find_ring(mappings: list[Mapping], ring: Ring, memory: Memory) -> At:
     if any(each.path or each.permissions != "rw-p" for each in there):
         return At.OTHERS
     head = memory.read(ring.address, PAGE_BYTES)
-    if int.from_bytes(head[MAPPED : MAPPED + WORD_BYTES], "little") & DONE:
+    if int.from_bytes(head[MAPPED : MAPPED + WORD_BYTES], "little") in (DONE, DONE + WIPED):
         return At.RING
     is_alone = there[0].start == ring.address and there[-1].end <= end
     return At.RING if is_alone and not any(head) else At.OTHERS

@@ -101,6 +101,7 @@ class GdbVisitor:
         self._journal = journal
         self._debugger: Debugger | None = None
         self._guard: Guarding | None = None
+        self._session = 0
         self.launches = 0
         """How many GDBs it took so far."""
 
@@ -133,6 +134,7 @@ class GdbVisitor:
             self._plan = own / "plan.json"
             try:
                 self._debugger = self._start(own)
+                self._session = self._debugger.pid
                 self._debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
             except BaseException:
                 self.drop()
@@ -173,6 +175,7 @@ class GdbVisitor:
             debugger.forget()
             token = debugger.ask(f'-interpreter-exec console "gdbleak-visit {self._plan.name}"')
             outcome = _parse(self._await(debugger, pid, token))
+            self._learn(debugger, outcome.tracer)
             if self._holds(read_tracer(pid)):
                 raise DebuggerFailedError(f"gdb (process {debugger.pid}) has not detached")
             return outcome
@@ -207,14 +210,17 @@ class GdbVisitor:
             if now_s > deadline_s:
                 raise DebuggerSilentError(f"gdb (process {debugger.pid}) does not answer")
 
+    def _learn(self, debugger: Debugger, tracer: int) -> None:
+        """Take down which process GDB is: what was started may be a script that starts it."""
+        if tracer != debugger.pid:
+            debugger.pid = tracer
+            if self._guard:
+                self._guard.note(tracer)
+
     def _holds(self, tracer: int) -> bool:
         """Whether a tracer is our GDB, or was started by the script that was started for it."""
         with suppress(ProcessLookupError):
-            return (
-                tracer != 0
-                and self._debugger is not None
-                and (os.getsid(tracer) == self._debugger.pid)
-            )
+            return tracer != 0 and os.getsid(tracer) == self._session
         return False
 
     def _end(self, pid: int) -> None:

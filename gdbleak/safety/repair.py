@@ -146,7 +146,9 @@ def repair(
 
     """
     if not may_write(journal.plan["pid"], debugger):
-        journal.append(who=who, restored=0, traced_by_another=True, closed=True)
+        # A recorder is ours, whoever traces the process by now.
+        closed = "inline" not in journal.plan
+        journal.append(who=who, restored=0, traced_by_another=True, closed=closed)
         return
     restored += restore(memory, journal.plan)
     # A GDB that visits a process to put a recorder in holds it by nothing else.

@@ -19,6 +19,7 @@ from support.inline import (
 )
 from support.processes import TRACER, assert_as_found, wait_until
 
+from gdbleak.debugger.program import find_gdb
 from gdbleak.errors import InjectionError, NoSuchProcessError
 from gdbleak.injection import injection
 from gdbleak.injection.removal import Removal
@@ -274,3 +275,12 @@ def test_what_a_handler_has_interrupted_that_runs_on_a_stack_of_its_own(start, v
     size = stack.end - stack.start
     wait_until(lambda: not 0 < visit() < size, "a visit came in the midst of the handler")
     wait_until(lambda: 0 < visit() < size, "a visit came elsewhere")
+
+
+def test_a_gdb_that_a_script_starts(start, tmp_path):
+    target, script, gdb = start("hot"), tmp_path / "gdb", find_gdb()
+    script.write_text(f'#!/bin/sh\n{gdb.path} "$@"\nexit $?\n')
+    script.chmod(0o700)
+    with visitor_in(tmp_path / "visits", replace(gdb, path=str(script))) as visitor:
+        cycle(target, visitor)
+        assert visitor.visit(target.pid, []).tracer == visitor.pid
