@@ -10,7 +10,7 @@ from gdbleak.capture.probe import Status
 from gdbleak.readable import Readable
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.events import Resident, encode_resident
-from gdbleak.target.proc import read_state, resident_set
+from gdbleak.target.proc import resident_set
 
 
 class InlineObserver:
@@ -76,8 +76,8 @@ class InlineObserver:
         """
         if self._memory.read(self._place, 1):
             return None
-        ended = read_state(self._pid) in (None, "Z", "X")
-        return EndedBy.TARGET_EXIT if ended else EndedBy.TARGET_EXEC
+        # A process that is ending has no memory at all.
+        return EndedBy.TARGET_EXEC if resident_set(self._pid) else EndedBy.TARGET_EXIT
 
     def find_late_end(self) -> EndedBy | None:
         """Return None."""

@@ -45,7 +45,7 @@ LITTLE_STACK_BYTES = 0xB8
 UNREAD = 0x100
 """About how many were left out since the reader came last, which writes 0. Many, and `ON` becomes
 0."""
-MANY_UNREAD = 1 << 20
+MANY_UNREAD = 1 << 26
 DROPPED = 0x108
 """Sixteen words: how many events were left out at each level of fullness. In the one behind the
 last level: for want of room. Those that are used share the cache line of `UNREAD`."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 from support.probed import Probed
@@ -22,6 +23,7 @@ from gdbleak.inline.recorder import read_code, read_labels
 from gdbleak.inline.ring import hash_address
 from gdbleak.target.proc import read_mappings
 
+HANDS_OUT = attrgetter("hands_out")
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="the recorder is written for x86-64"
 )
@@ -133,8 +135,8 @@ def test_everything_one_thread_does(start):
     ]
     for each in recorded:
         assert begin < each.stack_pointer < end
-        assert len(each.stack) == 192 // 8
-        assert any(mapping.start <= each.stack[0] < mapping.end for mapping in code)
+        assert len(each.stack) == (192 // 8 if each.hands_out else 0)
+        assert not each.stack or any(m.start <= each.stack[0] < m.end for m in code)
 
 
 def test_nothing_while_it_is_off(start):
@@ -153,7 +155,7 @@ def test_nothing_while_it_is_off(start):
 def test_ring_goes_round(start):
     probed = start(13)
     probed.start()
-    for seed in range(12):
+    for seed in range(20):
         probed.tell(f"mix {seed} 300")
         assert [each.event for each in probed.read_events()] == probed.read_log()[1]
     assert probed.get(layout.TICKETS) > 3 * probed.ring.units
@@ -181,7 +183,8 @@ def test_everything_many_threads_do(start, known):
             for each in own:
                 end = thread if known else (each.stack_pointer // PAGE + 1) * PAGE
                 assert stack.start < each.stack_pointer < thread
-                assert len(each.stack) == min(1024, end - each.stack_pointer) // 8
+                kept = min(1024, end - each.stack_pointer) // 8
+                assert len(each.stack) == (kept if each.hands_out else 0)
         assert len(recorded) > 6 * 1200
     assert probed.dropped == [0] * 16
 
@@ -193,7 +196,7 @@ def test_a_stack_of_one_page(start):
     recorded = probed.read_events()
     assert [each.event for each in recorded] == probed.read_log()[1]
     assert [each.function for each in recorded] == ["malloc", "realloc", "realloc", "free"]
-    for each in recorded:
+    for each in filter(HANDS_OUT, recorded):
         assert len(each.stack) == (PAGE - each.stack_pointer % PAGE) // 8
 
 
@@ -215,7 +218,7 @@ def test_the_stack_is_copied_as_it_is(start, words):
     probed.tell("pattern 9000")
     recorded = probed.read_events()
     assert [each.event for each in recorded] == probed.read_log()[1]
-    for each in recorded:
+    for each in filter(HANDS_OUT, recorded):
         assert len(each.stack) == words
         known = [word for word in each.stack if word >> 32 == 0x5EED]
         assert known == [0x5EED00000000 + number for number in range(len(known))]
@@ -227,7 +230,7 @@ def test_the_stack_ends_where_it_ends(start):
     _, end = probed.main_stack
     probed.start(65528)
     probed.tell("mix 1 10")
-    for each in probed.read_events():
+    for each in filter(HANDS_OUT, probed.read_events()):
         assert each.stack_pointer + 8 * len(each.stack) == end
 
 
@@ -236,7 +239,7 @@ def test_more_of_the_stack_of_some_blocks(start):
     probed.start(64, MORE_STACK_BYTES=1024, MORE_STACK_MASK=7)
     probed.tell("mix 1 2000")
     lengths = Counter()
-    for each in probed.read_events():
+    for each in filter(HANDS_OUT, probed.read_events()):
         more = hash_address(each.event.address) & 7 == 0
         assert len(each.stack) == (128 if more else 8)
         lengths[len(each.stack)] += 1
@@ -325,8 +328,9 @@ def test_a_larger_stack_than_the_ring(start):
     probed = start(6)
     probed.start(4096)
     probed.tell("pattern 1000")
-    assert probed.read_events() == []
-    assert probed.dropped == [0] * 6 + [2] + [0] * 9
+    # The free of the block takes one unit.
+    assert [each.function for each in probed.read_events()] == ["free"]
+    assert probed.dropped == [0] * 6 + [1] + [0] * 9
 
 
 def test_a_hole_costs_nothing_else(start):
@@ -365,7 +369,7 @@ def test_a_jump_out_of_every_instruction(start):
     probed.start()
     steps = int(probed.target.ask("leave"))
     recorded = probed.read_events()
-    assert steps > 100
+    assert steps > 80
     assert Counter(each.function for each in recorded)["malloc"] == steps + 1
     probed.read_log()
     probed.tell("mix 3 500")
@@ -383,9 +387,11 @@ def test_threads_that_come_and_go(start):
     probed = start()
     probed.start()
     probed.tell("churn 30")
-    counts = Counter((each.function, each.stack[0]) for each in probed.read_events())
+    recorded = probed.read_events()
+    counts = Counter((each.function, *each.stack[:1]) for each in recorded)
     # In the program: a block for each thread, which it frees, and one that it returns.
-    assert [*counts.values()].count(240) >= 4
+    assert [*counts.values()].count(240) >= 2
+    assert counts[("free",)] >= 2 * 240
 
 
 def test_calls_of_the_allocator_itself_are_left_out(start):
@@ -396,7 +402,8 @@ def test_calls_of_the_allocator_itself_are_left_out(start):
     probed.cave, probed.image = build_in_any(probed.plan, probed.ring)
     probed.start()
     probed.tell("mix 1 100")
-    assert not any(own[0].start <= each.stack[0] < own[-1].end for each in probed.read_events())
+    callers = [each.stack[0] for each in filter(HANDS_OUT, probed.read_events())]
+    assert not any(own[0].start <= caller < own[-1].end for caller in callers)
 
 
 def test_put_back_while_the_program_lives(start):

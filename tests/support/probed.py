@@ -48,6 +48,11 @@ class Recorded:
     ticket: int
     units: int
 
+    @property
+    def hands_out(self) -> bool:
+        """Whether it tells of a block that was handed out: only then its stack is kept."""
+        return self.event.role != "entry"
+
 
 class Probed:
     """A program with a recorder in it."""
