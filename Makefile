@@ -7,7 +7,7 @@ TORTURES := children signals threads cycles death_of_the_tool any_ending freezes
 	glibc_heap_real exactness
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Each target installs what it lacks; again when what it needs has changed.
 .venv/for-demo: extras =

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gdbleak.errors import DebuggerFailedError, NoSuchProcessError
+from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
 from gdbleak.injection.filters import find_unfiltered
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.remains import At, Remains, iter_copies, read_remains
@@ -41,7 +41,7 @@ _RING_S = 1.0
 _PAUSES_S = (0.01, 0.01, 0.02, 0.05, 0.1)
 """How long to wait after visits that came too early; the last again and again."""
 _DEATHS = 3
-"""How many GDBs may end before it is given up."""
+"""How many visits may fail by a GDB that ends, or is not told what to do, before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Process:
                 break
             try:
                 outcome = self._remover.visitor.visit(self._pid, self._steps(remains))
-            except DebuggerFailedError as error:
+            except (DebuggerFailedError, WriteError) as error:
                 deaths += 1
                 why = str(error)
                 if deaths == _DEATHS:

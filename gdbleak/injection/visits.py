@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from gdbleak.architectures import X86_64
-from gdbleak.debugger.interface import Debugger, DebuggerSilentError
+from gdbleak.debugger.interface import Debugger, DebuggerDiedError, DebuggerSilentError
 from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
 from gdbleak.injection.steps import Step
@@ -127,19 +127,27 @@ class GdbVisitor:
             DebuggerFailedError: it did not start.
 
         """
-        if self._debugger is None:
-            self.launches += 1
-            own = self._folder / f"visits{self.launches}"
-            own.mkdir()
-            self._plan = own / "plan.json"
+        if self._debugger is not None:
             try:
-                self._debugger = self._start(own)
-                self._session = self._debugger.pid
-                self._debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
-            except BaseException:
+                self._debugger.poll()
+                return self._debugger
+            except DebuggerDiedError:
                 self.drop()
-                raise
-        return self._debugger
+        self.launches += 1
+        own = self._folder / f"visits{self.launches}"
+        self._plan = own / "plan.json"
+        try:
+            own.mkdir()
+            debugger = self._debugger = self._start(own)
+            self._session = debugger.pid
+            debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
+        except OSError as error:
+            self.drop()
+            raise DebuggerFailedError(f"gdb could not be started: {error.strerror}") from error
+        except BaseException:
+            self.drop()
+            raise
+        return debugger
 
     def _start(self, folder: Path) -> Debugger:
         """Start a GDB, and what guards it."""

@@ -17,7 +17,7 @@ from support.inline import (
     journal_for,
     visitor_in,
 )
-from support.processes import TRACER, assert_as_found, wait_until
+from support.processes import TRACER, assert_as_found, state_of, wait_until
 
 from gdbleak.debugger.program import find_gdb
 from gdbleak.errors import InjectionError, NoSuchProcessError
@@ -284,3 +284,32 @@ def test_a_gdb_that_a_script_starts(start, tmp_path):
     with visitor_in(tmp_path / "visits", replace(gdb, path=str(script))) as visitor:
         cycle(target, visitor)
         assert visitor.visit(target.pid, []).tracer == visitor.pid
+
+
+def test_a_gdb_that_has_ended_in_between(start, visitor):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        os.kill(visitor.pid, signal.SIGKILL)
+        wait_until(lambda: state_of(visitor.pid) == "Z", "GDB had ended")
+        removal = injection.remove()
+        assert (removal.ok, visitor.launches) == (True, 2)
+
+
+def test_removal_without_any_gdb(start, visitor, tmp_path):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        (tmp_path / "visits/visits1/plan.json").unlink()
+        (tmp_path / "visits/visits1/plan.json").mkdir()
+        removal = injection.remove()
+        assert not removal.ok
+        count = len(injection.implant.image.jumps)
+        start_of = (
+            f"process {target.pid} still holds {count} jumps, the recorder, which is off, its"
+        )
+        assert removal.left[0].startswith(start_of)
+        assert "cannot write" in removal.left[0]
+
+        (tmp_path / "visits/visits1/plan.json").rmdir()
+        assert injection.remove().ok
