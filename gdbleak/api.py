@@ -18,7 +18,7 @@ from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import ProbeKind
-from gdbleak.capture.ways import Way, by_breakpoints, inline
+from gdbleak.capture.ways import Way, by_breakpoints
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
@@ -146,6 +146,8 @@ def record(
         way: Way | None = None
         reason: tuple[str, ...] = ()
         if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
+            from gdbleak.capture.inline_way import inline  # loads numpy and capstone
+
             try:
                 way = inline(gdb, source, target, allocators, modules, images, rate, limits, folder)
             except TargetError as error:

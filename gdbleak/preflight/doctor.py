@@ -6,27 +6,23 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.rehearsal import proved_agent
-from gdbleak.capture.ways import UNIT_BITS
 from gdbleak.debugger.program import find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.leash import Leash
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.injection.planning import plan_implant
-from gdbleak.plan.allocators import Allocator, count_escapes, find_allocators, plan_probes
+from gdbleak.plan.allocators import count_escapes, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
-from gdbleak.preflight.cost import describe, describe_inline
+from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.recording.modules import ModuleMap
-from gdbleak.recording.rate import Rate
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
 from gdbleak.safety.repair import start_of_living
@@ -145,6 +141,8 @@ def _examine_permission() -> Finding:
 
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
+    from gdbleak.preflight.inline import describe_plan  # loads numpy and capstone
+
     try:
         target = inspect(pid)
         check_journal(pid)
@@ -157,7 +155,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             allocators = find_allocators(modules, process.read_search_order(), selection, images)
             plan = plan_probes(allocators, process, usable_sizes=selection.usable_sizes)
             rate = measure_rate(pid, plan.entries)
-            inline = _examine_inline(allocators, process, modules, rate, images)
+            inline = describe_plan(allocators, process, modules, rate, images)
     except GdbleakError as error:
         return [_problem(error)]
     for number, allocator in enumerate(plan.allocators):
@@ -172,7 +170,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
         )
     findings += [Finding(note) for note in plan.notes]
     findings.append(Finding(describe(rate, selection.usable_sizes, Limits.budget_percent)))
-    findings.append(inline)
+    findings.append(Finding(inline))
     for module in modules:
         if module.file is None:
             findings.append(
@@ -182,27 +180,6 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
                 )
             )
     return findings
-
-
-def _examine_inline(
-    allocators: Sequence[Allocator],
-    process: LiveProcess,
-    modules: ModuleMap,
-    rate: Rate,
-    images: ImageCache,
-) -> Finding:
-    """Say whether the process could record its calls itself, and where the recorder would go."""
-    try:
-        plan, implant = plan_implant(process, allocators, modules, images, UNIT_BITS)
-    except GdbleakError as error:
-        return Finding(f"inline it cannot be recorded: {error}")
-    names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
-    cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
-    return Finding(
-        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code"
-        f" would go to {implant.image.address:#x} in {implant.cave.path},"
-        f" and jumps there into {names}{cost}"
-    )
 
 
 def _examine_threads(target: Target) -> Finding:

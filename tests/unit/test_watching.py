@@ -41,7 +41,7 @@ def asked(monkeypatch):
 )
 def test_length_of_the_window(asked, options, duration_s):
     assert cli.main(["123", *options.split()]) == 0
-    assert asked.call_args.args[1].duration_s == duration_s
+    assert asked.call_args.args[2].duration_s == duration_s
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_table_in_between(shape):
 
 def test_blocks_are_asked_for(asked):
     assert cli.main(["123", "-a"]) == 0
-    assert asked.call_args.args[3].listed_blocks == 1000
+    assert asked.call_args.args[4].listed_blocks == 1000
 
 
 @pytest.fixture
