@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbleak.analysis.allocator_mappings import AllocatorMappings
+from gdbleak.analysis.cut_stacks import complete
 from gdbleak.analysis.folded import divide
 from gdbleak.analysis.grouping import Key, name_part, part_of
 from gdbleak.analysis.images import Images
@@ -98,7 +99,7 @@ def collect(
         span=span,
         events=replay.events,
         ledger=ledger,
-        tallies=adder.tallies,
+        tallies=complete(adder.tallies) if recording.is_inline else adder.tallies,
         older_frees=adder.older_frees,
         called=frozenset(called),
         turns=tuple(turns),

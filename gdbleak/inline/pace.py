@@ -8,8 +8,8 @@ from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES, 
 
 STEPS = (4096, 1024, 512, 192)
 """Bytes of stack, from idle to busy."""
-SUSTAINED = 150e6
-"""So many bytes a second are read without much of a processor: a third of what can be read."""
+SUSTAINED = 300e6
+"""So many bytes a second are read without much of a processor."""
 _FALL, _RISE = 1.0, 0.5
 """Above the first share of that there is less stack; there is more where it would be below the
 second."""
@@ -90,4 +90,5 @@ class Pace:
         """Return which part of what is sustained would have to be read, with so much stack."""
         stack = self._steps[step]
         more = (max(MORE, stack) - stack) / (_MORE_MASK + 1)
-        return self._events_per_s * (UNIT_BYTES + stack + more) * 8 / 7 / SUSTAINED
+        # Every other event is a free, which has no stack.
+        return self._events_per_s * (UNIT_BYTES + (stack + more) / 2 * 8 / 7) / SUSTAINED

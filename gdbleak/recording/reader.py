@@ -19,6 +19,7 @@ from gdbleak.recording.events import Decoder, Event, decode_level, iter_frames, 
 from gdbleak.recording.frames import END, FRAME, HEAD, HIT, LEVEL, MAGIC, PHASE, SAME
 from gdbleak.recording.head import READABLE, Head
 from gdbleak.recording.outside_values import UnfitError, describe_damage, read_object
+from gdbleak.recording.probes import Role
 from gdbleak.text.lines import cut
 from gdbleak.text.units import count_of
 
@@ -120,6 +121,11 @@ class Recording:
             timed = (frame for frame in reversed(frames) if frame[1] not in (HEAD, END))
             for _, kind, _, payload, _ in islice(timed, 1):
                 self.last_ns = read_time(data, kind, payload)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it was written inside the target."""
+        return any(probe.role is Role.CALL for probe in self.head.probes)
 
     @property
     def notes(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gdbleak.elf.cache import ImageCache
@@ -14,6 +14,7 @@ from gdbleak.plan.allocators import find_allocators
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.modules import Module, ModuleMap
 
+NOWHERE: Mapping[str, int] = {}
 EVERYTHING = Selection()
 BIAS = 0x7F00_0000_0000
 DISTANCE = 0x1000_0000
@@ -56,7 +57,9 @@ class MappedFiles:
                 return
 
 
-def map_files(paths: Iterable[str | Path], **places: int) -> tuple[MappedFiles, ModuleMap]:
+def map_files(
+    paths: Iterable[str | Path], places: Mapping[str, int] = NOWHERE
+) -> tuple[MappedFiles, ModuleMap]:
     """Map files one behind the other, or with another bias by file name."""
     memory = MappedFiles()
     modules = []
@@ -73,9 +76,11 @@ def plan(memory: MappedFiles, modules: ModuleMap, selection: Selection = EVERYTH
         return plan_inline(allocators, memory, modules, images)
 
 
-def plan_of(*paths: str | Path, selection: Selection = EVERYTHING, **places: int) -> InlinePlan:
-    """Plan for a process that has some files mapped."""
-    return plan(*map_files(paths, **places), selection)
+def plan_of(
+    *paths: str | Path, selection: Selection = EVERYTHING, places: Mapping[str, int] = NOWHERE
+) -> InlinePlan:
+    """Plan for a process that has some files mapped, some of them with a bias of their own."""
+    return plan(*map_files(paths, places), selection)
 
 
 def names_of(plan: InlinePlan) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -105,10 +106,10 @@ def test_no_room_in_a_library_that_can_be_started_too(build):
 def test_room_that_is_too_far_away(build, bias):
     paths = [build(PAIR, FULL), build("    .skip 10\n", name="libc.so.6", flags=())]
     with pytest.raises(InlineRefusedError, match="no 1,536 unused bytes"):
-        plan_of(*paths, **{"libc.so.6": bias})
+        plan_of(*paths, places={"libc.so.6": bias})
     near = (1 << 31) - 0x10000
-    assert plan_of(*paths, **{"libc.so.6": BIAS + near}).caves
-    assert plan_of(*paths, **{"libc.so.6": BIAS - near}).caves
+    assert plan_of(*paths, places={"libc.so.6": BIAS + near}).caves
+    assert plan_of(*paths, places={"libc.so.6": BIAS - near}).caves
 
 
 def test_room_that_something_else_is_in(build):
@@ -205,7 +206,7 @@ def test_c_libraries(suite):
 
 
 def find_libc():
-    paths = (Path(mapping.path) for mapping in read_mappings("self") if mapping.executable)
+    paths = (Path(mapping.path) for mapping in read_mappings(os.getpid()) if mapping.executable)
     return next(path for path in paths if re.match(r"libc[.-]", path.name))
 
 

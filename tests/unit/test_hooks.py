@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
 import subprocess
 from functools import lru_cache
@@ -58,7 +59,7 @@ def libc(request):
 
 
 def host_libc():
-    paths = (Path(mapping.path) for mapping in read_mappings("self") if mapping.executable)
+    paths = (Path(mapping.path) for mapping in read_mappings(os.getpid()) if mapping.executable)
     return next(path for path in paths if re.match(r"libc[.-]", path.name))
 
 
@@ -167,8 +168,8 @@ def test_another_allocator(name):
 def test_moved_instructions_run():
     """The copies of what is covered, each followed by a jump back, are called as the functions."""
     libc, path = ctypes.CDLL(None), host_libc()
-    start = min(m.start for m in read_mappings("self") if m.path == str(path))
-    memory, modules = map_files([path], **{path.name: start})
+    start = min(m.start for m in read_mappings(os.getpid()) if m.path == str(path))
+    memory, modules = map_files([path], {path.name: start})
     planned = {hook.function.name: hook for hook in plan(memory, modules).hooks}
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -209,8 +210,10 @@ def test_a_moved_call_runs(build):
     caller = function("malloc", "push %rbx; call called; add $100, %rax; pop %rbx; ret")
     path = build(called, caller, FREE)
     library = ctypes.CDLL(str(path))
-    start = min(m.start for m in read_mappings("self") if m.path == str(path))
-    [hook] = [h for h in plan_of(path, **{path.name: start}).hooks if h.function.name == "malloc"]
+    start = min(m.start for m in read_mappings(os.getpid()) if m.path == str(path))
+    [hook] = [
+        h for h in plan_of(path, places={path.name: start}).hooks if h.function.name == "malloc"
+    ]
     assert len(hook.code) == 6
     with_copy = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     at = ctypes.addressof(ctypes.c_char.from_buffer(with_copy))
@@ -448,14 +451,14 @@ def test_functions_that_the_user_names_are_recorded_or_nothing_is(build):
     libc, program = build(MALLOC, FREE), build(*POOLS, name="program")
     assert len(plan_of(libc, program, selection=POOL).hooks) == 4
     with pytest.raises(InlineRefusedError, match=r"no 1,536 unused bytes .* near .*program"):
-        plan_of(libc, program, selection=POOL, program=BIAS - (1 << 40))
+        plan_of(libc, program, selection=POOL, places={"program": BIAS - (1 << 40}))
 
 
 def test_an_allocator_that_is_too_far_away_is_left_out(build):
     other = build(function("je_malloc", PLAIN), function("je_free", PLAIN), name="libother.so")
     first = build(MALLOC, FREE)
     assert {hook.allocator for hook in plan_of(first, other).hooks} == {0, 1}
-    found = plan_of(first, other, **{"libother.so": BIAS + (1 << 32)})
+    found = plan_of(first, other, places={"libother.so": BIAS + (1 << 32)})
     assert {hook.allocator for hook in found.hooks} == {0}
     [note] = found.notes
     assert re.match(r"jemalloc in libother\.so is not recorded: no 1,536 unused bytes", note)

@@ -160,7 +160,7 @@ def test_idle_process_keeps_much_of_its_stacks():
 
 @pytest.mark.parametrize("step", STEPS)
 def test_stack_is_as_long_as_the_reader_bears(step):
-    rate = SUSTAINED / (step + 64 + 52) / 8 * 7 * 0.45
+    rate = SUSTAINED / (64 + (step + 52) / 2 * 8 / 7) * 0.45
     _, pace = paces(*[int(rate / 10)] * 30)
     assert pace.stack_bytes == step
 
