@@ -451,7 +451,7 @@ def test_functions_that_the_user_names_are_recorded_or_nothing_is(build):
     libc, program = build(MALLOC, FREE), build(*POOLS, name="program")
     assert len(plan_of(libc, program, selection=POOL).hooks) == 4
     with pytest.raises(InlineRefusedError, match=r"no 1,536 unused bytes .* near .*program"):
-        plan_of(libc, program, selection=POOL, places={"program": BIAS - (1 << 40}))
+        plan_of(libc, program, selection=POOL, places={"program": BIAS - (1 << 40)})
 
 
 def test_an_allocator_that_is_too_far_away_is_left_out(build):
