@@ -75,7 +75,7 @@ def _examine_journals() -> Iterator[Finding]:
             pid = journal.plan["pid"]
             if journal.plan["started"] == start_of_living(pid):
                 yield Finding(
-                    f"a trace of process {pid} was killed, and may have left breakpoints in it",
+                    f"a trace of process {pid} was killed, and may have left something in it",
                     f"gdbleak rescue {pid}",
                     stops=True,
                 )

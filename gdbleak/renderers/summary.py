@@ -61,7 +61,7 @@ def _recording(window: WindowInfo) -> list[Line]:
         facts.append(_fact("missed frees", missed, alarm=window.sampling is None))
     if window.found_free:
         facts.append(_fact("found free", f"{window.found_free:,} (seen in memory between bursts)"))
-    if window.lost_events:
+    if window.lost_events and not (window.inline and window.inline.lost):  # said above
         lost = f"{window.lost_events:,} LOST: counts above may be wrong by as many"
         facts.append(_fact("lost events", lost, alarm=True))
     return facts
@@ -96,7 +96,9 @@ def _inline(inline: Inline | None) -> list[Line]:
     """Say what recorded inside the process, and that it is out again."""
     if inline is None:
         return []
-    lost = f"{inline.lost:,} LOST" if inline.lost else "none lost"
+    lost = "none lost"
+    if inline.lost:
+        lost = f"{inline.lost:,} LOST: counts may be wrong by as many"
     share = f", of 1 in {inline.one_of} blocks, chosen by address" if inline.one_of > 1 else ""
     jumps = count_of(inline.functions, "function")
     written = (

@@ -196,7 +196,7 @@ def journal_path(pid: int) -> Path:
 
 def _occupied(pid: int, why: str) -> OpenJournalError:
     return OpenJournalError(
-        f"process {pid} may hold breakpoints: {why}", f"run `gdbleak rescue {pid}`"
+        f"process {pid} may hold breakpoints or a recorder: {why}", f"run `gdbleak rescue {pid}`"
     )
 
 
