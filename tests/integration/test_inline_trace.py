@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from support.crew import assert_released
 from support.exactness import assert_exact, sum_by_line
 from support.libraries import LIBRARIES, find_library
-from support.processes import wait_until
+from support.processes import status_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
@@ -134,3 +136,85 @@ def test_sums_are_those_of_a_saved_recording(cli, build_target, start_target, tm
 
     assert sum_by_line(again.report) == sum_by_line(result.report)
     assert {site["line"] for site in json.loads(truth[0])} == set(sum_by_line(again.report))
+
+
+def test_another_program(cli, puppet, build_target):
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    assert puppet.ask("leak 10") == "leaked"
+    puppet.tell(f"exec {build_target('puppet.c')}")
+    assert puppet.lines.next() == "ready"
+
+    assert trace.finish().report["window"]["ended_by"] == "target-exec"
+    assert puppet.ask("leak 3") == "leaked"
+
+
+EXCEPTIONS = """
+#include <cstdio>
+#include <new>
+#include <string>
+#include <unistd.h>
+static volatile long thrown, right;
+__attribute__((noinline)) static void ask(std::size_t size)
+{
+    try {
+        delete[] new char[size];
+    } catch (const std::bad_alloc &) {
+        thrown++;
+    }
+}
+int main()
+{
+    std::setvbuf(stdout, nullptr, _IONBF, 0);
+    std::puts("ready");
+    char line[100];
+    while (std::fgets(line, sizeof line, stdin)) {
+        for (int i = 0; i < 1000; i++) {
+            ask(100);
+            ask(std::size_t(1) << 60);
+        }
+        std::printf("%ld\\n", thrown);
+    }
+}
+"""
+
+
+def test_exceptions_pass(cli, start_target, tmp_path):
+    source, program = tmp_path / "throws.cpp", tmp_path / "throws"
+    source.write_text(EXCEPTIONS)
+    subprocess.run(["c++", "-O1", "-o", program, source], check=True)
+    target = start_target(program)
+    trace = cli.start_trace(target.pid, *INLINE)
+    assert target.ask("go") == "1000"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    assert report["verification"]["ok"] is True
+    # Of the blocks, and of the exceptions.
+    assert report["window"]["allocations"] == report["window"]["frees"] == 2000
+    assert target.ask("go") == "2000"
+
+
+def has_begun(running):
+    """Return whether gdbleak runs by now, and not only its Python."""
+    caught = int(status_of(Path(f"/proc/{running.pid}"))["SigCgt"], 16)
+    return caught >> signal.SIGTERM - 1 & 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment(cli, puppet):
+    began = time.monotonic()
+    cli.run("trace", puppet.pid, *INLINE, "--duration", 0.5)
+    whole_s = time.monotonic() - began
+    dice = random.Random("inline")
+    for _ in range(6):
+        running = cli.start("trace", puppet.pid, *INLINE, "--duration", 0.5, "--format", "json")
+        wait_until(lambda: has_begun(running), "gdbleak ran")
+        time.sleep(dice.random() * whole_s)
+        if not running.has_ended:
+            running.press_ctrl_c()
+        result = running.finish()
+        assert "Traceback" not in result.stderr
+        assert result.exit_code in (0, 130)
+        assert result.exit_code or result.report["verification"]["ok"] is True
+        assert puppet.ask("leak 10") == "leaked"
+        assert "there is no journal" in cli.run("rescue", puppet.pid).stdout
