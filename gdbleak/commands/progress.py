@@ -12,7 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from gdbleak.capture.limits import Progress
-from gdbleak.preflight.cost import describe, load_of
+from gdbleak.capture.probe import ProbeKind
+from gdbleak.preflight.cost import describe, forecast_inline, load_of
+from gdbleak.preflight.way import wants_inline
 from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
 
@@ -50,9 +52,18 @@ class ProgressLine:
         with suppress(OSError):  # the terminal has been closed
             self._live.stop()
 
-    def announce(self, rate: Rate, usable_sizes: bool, budget_percent: float) -> None:
+    def announce(
+        self,
+        rate: Rate,
+        usable_sizes: bool,
+        budget_percent: float,
+        kind: ProbeKind = ProbeKind.BREAKPOINT,
+    ) -> None:
         """Say what the window will cost: where nothing is drawn, only when the budget matters."""
-        self._forecast = describe(rate, usable_sizes, budget_percent)
+        if wants_inline(kind, rate, usable_sizes, budget_percent):
+            self._forecast = forecast_inline(rate)
+        else:
+            self._forecast = describe(rate, usable_sizes, budget_percent)
         with suppress(OSError):
             if self._draws:
                 self._draw(f"attaching to {self._target}")

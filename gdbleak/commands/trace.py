@@ -213,7 +213,9 @@ class Trace:
         )
         with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(
-                lambda rate: line.announce(rate, selected.usable_sizes, options.budget),
+                lambda rate: line.announce(
+                    rate, selected.usable_sizes, options.budget, options.probe
+                ),
                 line.show,
                 shown,
             )

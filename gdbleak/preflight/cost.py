@@ -57,11 +57,26 @@ def describe(
         cost = f"slow it {about} {_round(1 + load)} times"
     else:
         cost = f"halt it for {about} {_round(100 * load)} % of the time"
-    text = f"{'more than ' if rate.at_least else ''}{_round(rate.allocations_per_s)} allocations/s"
-    text += f": recording all would {cost}"
+    text = f"{_say(rate)}: recording all would {cost}"
     if 100 * load > budget_percent < 100:
         text += f"; sampling within {budget_percent:g} %"
     return text
+
+
+def forecast_inline(rate: Rate) -> str:
+    """Say how often a process allocates that will be recorded inline, and what that costs.
+
+    >>> forecast_inline(Rate(180_000, 179_500, at_least=True))
+    'more than 180,000 allocations/s: recorded inline, for about 0.9 % of one processor'
+    """
+    if rate.reason is not None or not stops_per_s(rate):
+        return describe(rate)
+    return f"{_say(rate)}: recorded inline, for {describe_inline(rate)}"
+
+
+def _say(rate: Rate) -> str:
+    about = "more than " if rate.at_least else ""
+    return f"{about}{_round(rate.allocations_per_s)} allocations/s"
 
 
 def describe_inline(rate: Rate) -> str:

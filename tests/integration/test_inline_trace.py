@@ -200,6 +200,16 @@ def has_begun(running):
     return caught >> signal.SIGTERM - 1 & 1
 
 
+def interrupt(cli, pid, after_s):
+    """Trace, press Ctrl-C, and return what became of it."""
+    running = cli.start("trace", pid, *INLINE, "--duration", 0.5, "--format", "json")
+    wait_until(lambda: has_begun(running), "gdbleak ran")
+    time.sleep(after_s)
+    if not running.has_ended:
+        running.press_ctrl_c()
+    return running.finish()
+
+
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment(cli, puppet):
     began = time.monotonic()
@@ -207,12 +217,7 @@ def test_ctrl_c_at_any_moment(cli, puppet):
     whole_s = time.monotonic() - began
     dice = random.Random("inline")
     for _ in range(6):
-        running = cli.start("trace", puppet.pid, *INLINE, "--duration", 0.5, "--format", "json")
-        wait_until(lambda: has_begun(running), "gdbleak ran")
-        time.sleep(dice.random() * whole_s)
-        if not running.has_ended:
-            running.press_ctrl_c()
-        result = running.finish()
+        result = interrupt(cli, puppet.pid, dice.random() * whole_s)
         assert "Traceback" not in result.stderr
         assert result.exit_code in (0, 130)
         assert result.exit_code or result.report["verification"]["ok"] is True
