@@ -11,7 +11,8 @@ from threading import Event, Thread
 
 import psutil
 
-LOOK_S = 0.005
+LOOK_S = 0.001
+"""The visits of the inline probe take little longer."""
 WEIGH_S = 0.1
 END_S = 15.0
 

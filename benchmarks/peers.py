@@ -21,6 +21,7 @@ MODES: tuple[tuple[str, ...], ...] = (
     ("--budget", "100", "--usable-sizes"),
     ("--budget", "30"),
     ("--budget", "10"),
+    ("--probe", "inline"),
 )
 """Options of `gdbleak trace`, a row of the table each."""
 
