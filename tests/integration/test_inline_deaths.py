@@ -10,7 +10,7 @@ import traceback
 from contextlib import suppress
 
 import pytest
-from support.crew import running_beside
+from support.crew import TORTURE, running_beside
 from support.inline import (
     Cut,
     KilledError,
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")
 THREADS = ("hot", "signals", "churn", "read", "futex", "sleep", "epoll")
 
 
-ROUNDS = 4 * int(os.environ.get("GDBLEAK_TORTURE", "1"))
+ROUNDS = 2 * TORTURE
 CYCLE_S = 0.15
 """About how long it takes to put the recorder in and to take it out."""
 CROWDS = {
@@ -98,7 +98,7 @@ def test_death_before_every_step(target, tmp_path):
 
 
 @pytest.mark.parametrize("dies", ["gdb", "gdbleak", "gdb and gdbleak"])
-@pytest.mark.parametrize("crowd", CROWDS)
+@pytest.mark.parametrize("crowd", CROWDS if TORTURE > 1 else ["idle", "16 hot"])
 def test_death_at_a_random_moment(build_target, start_target, tmp_path, crowd, dies):
     target = start_target(build_target("waiting.c"), *CROWDS[crowd])
     implant = implant_for(target.pid)
