@@ -91,9 +91,9 @@ class Encoder:
 
 
 def _fields(probe: Probe) -> tuple[int, ...]:
-    """Return which words of an event are the registers of a probe."""
+    """Return which words of an event are the registers of a probe, and what it stores."""
     if probe.role is Role.ENTRY:
-        return STACK_POINTER, ADDRESS
+        return (STACK_POINTER, ADDRESS, SIZE)[: len(probe.registers) + probe.stores]
     sizes = (SIZE,) if len(probe.registers) == 4 else (FACTOR, SIZE)
     return STACK_POINTER, ADDRESS, FRAME_POINTER, *sizes
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from gdbleak.architectures import X86_64
@@ -25,11 +26,11 @@ from gdbleak.inline.exceptions import (
     is_unknown,
 )
 from gdbleak.inline.model import Cave, Hook, InlinePlan
-from gdbleak.inline.own_code import OwnCode, find_own_code, is_allocator_library
+from gdbleak.inline.own_code import OwnCode, find_own_code, is_allocator_library, is_of_glibc
 from gdbleak.plan.allocators import LOADER, Allocator
 from gdbleak.plan.breakpoints import PASSING, find_entries
 from gdbleak.readable import Readable
-from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.functions import MALLOC_FAMILY, AllocatorFunction
 from gdbleak.recording.modules import Module, ModuleMap
 
 _IS_KEPT = re.compile(rf"libc[.-]|{LOADER.pattern}")
@@ -159,7 +160,11 @@ def _plan_part(
     entries = find_entries(by_name, module, image)
     code = ModuleCode(image)
     entries, notes = _choose(entries, code, module, modules, images)
-    hooks = tuple(_iter_hooks(entries, code, number, module, memory))
+    is_sized = allocator.is_glibc and is_of_glibc(image)
+    hooks = tuple(
+        replace(hook, sized=is_sized and hook.function in MALLOC_FAMILY)
+        for hook in _iter_hooks(entries, code, number, module, memory)
+    )
     names = {prefix + name for prefix in _ALIASES for name in by_name}
     own_code = find_own_code(code, entries, names, allocator.is_glibc)
     return _Part(hooks, own_code, notes)

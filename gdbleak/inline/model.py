@@ -35,6 +35,8 @@ class Hook:
     """Where the jump goes: the entry, or what follows its `endbr64`."""
     code: bytes
     """The whole instructions from there on that the jump of five bytes covers."""
+    sized: bool = False
+    """Whether the word before a block of its allocator is the size of that, as in glibc."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ def is_allocator_library(image: ElfImage) -> bool:
     return bool(_ALLOCATOR_LIBRARY.match(image.soname or ""))
 
 
+def is_of_glibc(image: ElfImage) -> bool:
+    """Return whether a file has the allocator of glibc in it: others take its names, too."""
+    return image.soname == LIBRARY or bool(image.find_functions(THREAD_END_SYMBOLS))
+
+
 def find_own_code(
     code: ModuleCode,
     entries: Mapping[int, AllocatorFunction],
@@ -92,7 +97,7 @@ class _Search:
         core = range(0)
         image = self._code.image
         ends = image.find_functions(THREAD_END_SYMBOLS).values()
-        if is_glibc and (image.soname == LIBRARY or ends):  # other allocators take its names, too
+        if is_glibc and is_of_glibc(image):
             core = self._find_malloc_c()
             own = {self._extent_at(symbol.address) for symbol in ends}
             # All else in the library goes through the linkage table. In a program, who knows?

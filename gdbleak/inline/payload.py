@@ -140,7 +140,7 @@ class _Builder:
         self._add_jump(hook, moved)
         self._encoder.call(self._start + self._labels["gate"], keep_flags=True)
         self._encoder.jump_if_carry(original)
-        words = self._push(number, function)
+        words = self._push(number, hook)
         self._encoder.call(original)
         if function.allocates:
             self._add_result(number, function)
@@ -154,13 +154,15 @@ class _Builder:
         code = jump.code + hook.code[JUMP_BYTES:]
         self.jumps.append(Jump(hook.patch, hook.code, code, moved.places))
 
-    def _push(self, number: int, function: AllocatorFunction) -> int:
+    def _push(self, number: int, hook: Hook) -> int:
         """Append what pushes the arguments to record, and return how many words those are."""
+        function = hook.function
         registers = X86_64.argument_registers
         sizes = [registers[argument] for argument in function.sizes]
         if function.pointer is not None:
             self._encoder.push(registers[function.pointer])
-            self._add_site(number, "record_entry", Role.ENTRY)
+            routine = "record_sized_entry" if hook.sized else "record_entry"
+            self._add_site(number, routine, Role.ENTRY)
             if not sizes:
                 return 1
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from gdbleak.architectures import X86_64
+from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.inline.model import Hook, Site
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.phases import Phase
@@ -23,6 +24,7 @@ def make_probes(hooks: Sequence[Hook], sites: Iterable[Site]) -> tuple[Probe, ..
             None,
             hooks[site.hook].code.hex(),
             hooks[site.hook].allocator,
+            SIZE_OFFSET if site.role is Role.ENTRY and hooks[site.hook].sized else None,
             phases=(Phase.ALL,),
         )
         for number, site in enumerate(sites)

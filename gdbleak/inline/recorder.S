@@ -109,13 +109,25 @@ record_entry:
         test    %rax, %rax
         jz      leave_at_once
         PUSH_OTHERS
-        lea     88(%rsp), %r8
         lea     nothing(%rip), %r11
+record_entered:
+        lea     88(%rsp), %r8
         mov     ring(%rip), %rdi
         mov     %rax, %rsi
         xor     %r10d, %r10d
         mov     $1, %edx
         jmp     sized                           # who frees a block is not asked
+
+/* The same for an allocator whose blocks have their sizes in the word before them. The one behind
+ * that is no factor, and nobody takes it for one. */
+record_sized_entry:
+        push    %rax
+        mov     16(%rsp), %rax
+        test    %rax, %rax
+        jz      leave_at_once
+        PUSH_OTHERS
+        lea     -WORD_BYTES(%rax), %r11
+        jmp     record_entered
 
 /*
  * Called by a trampoline when a function has returned that stores its result: 0 in eax, then, if a

@@ -29,11 +29,11 @@ class WholeLedger(Ledger):
         self.allocations += 1
         self._put_in(block, address, time_ns)
 
-    def release(self, time_ns: int, thread: int, address: int) -> None:
-        """Record a call that frees a block."""
+    def release(self, time_ns: int, thread: int, address: int, usable: int = 0) -> None:
+        """Record a call that frees a block, whose size is `usable` if that is known."""
         if self._calls:
             self.lose_resize(thread, time_ns)
-        self._end(self._alive.pop(address, None), 0, time_ns)
+        self._end(self._alive.pop(address, None), usable, time_ns)
 
     def count_folded(self, blocks: int) -> None:
         """Record so many calls that hand out a block, and as many that free them."""
@@ -41,13 +41,21 @@ class WholeLedger(Ledger):
         self.frees += blocks
 
     def begin_resize(
-        self, function: AllocatorFunction, time_ns: int, thread: int, address: int
+        self,
+        function: AllocatorFunction,
+        time_ns: int,
+        thread: int,
+        address: int,
+        usable: int = 0,
     ) -> None:
-        """Record that a block is about to be resized: its address may be handed out meanwhile."""
+        """Record that a block is about to be resized: its address may be handed out meanwhile.
+
+        Its size is `usable`, if that is known.
+        """
         if self._calls:
             self.lose_resize(thread, time_ns)
         block = self._alive.pop(address, None)
-        self._calls[thread] = Call(0, function, address, 0, 0, 0, block, 0)
+        self._calls[thread] = Call(0, function, address, 0, 0, 0, block, usable)
 
     def end_resize(self, time_ns: int, thread: int, address: int, size: int, stack: int) -> None:
         """Record that a block was resized.
@@ -69,10 +77,10 @@ class WholeLedger(Ledger):
         elif size:
             self._put_back(call)
         else:
-            self._end(call.block, 0, time_ns)
+            self._end(call.block, call.before, time_ns)
 
     def lose_resize(self, thread: int, time_ns: int) -> None:
         """Record that a resize which a thread has begun is not seen to end: its end is left out."""
         call = self._calls.pop(thread, None)
         if call is not None:
-            self._end(call.block, 0, time_ns)
+            self._end(call.block, call.before, time_ns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gdbleak.heap.chunk import is_size, usable_size
 from gdbleak.ledger.whole import WholeLedger
 from gdbleak.recording.choice import hash_address
 from gdbleak.recording.events import Folded, Hit
@@ -75,20 +76,21 @@ class WholeCalls:
         return 1
 
     def _free(self, hit: Hit) -> int:
-        _, number, time_ns, thread, registers, _, _ = hit
+        _, number, time_ns, thread, registers, stored, _ = hit
         address = registers[self._pointers[number]]
         if self._left_out and hash_address(address) & self._left_out:
             return 0
-        self._ledger.release(time_ns, thread, address)
+        self._ledger.release(time_ns, thread, address, _usable(stored))
         return 1
 
     def _begin_resize(self, hit: Hit) -> int:
-        _, number, time_ns, thread, registers, _, _ = hit
+        _, number, time_ns, thread, registers, stored, _ = hit
         address = registers[self._pointers[number]]
         if self._left_out and hash_address(address) & self._left_out:
             self._ledger.lose_resize(thread, time_ns)
             return 0
-        self._ledger.begin_resize(self._functions[number], time_ns, thread, address)
+        function = self._functions[number]
+        self._ledger.begin_resize(function, time_ns, thread, address, _usable(stored))
         return 1
 
     def _end_resize(self, hit: Hit) -> int:
@@ -100,3 +102,8 @@ class WholeCalls:
         size = self._size(number, registers)
         self._ledger.end_resize(time_ns, thread, address, size, position)
         return 1
+
+
+def _usable(stored: int) -> int:
+    """Return the size of a block by the word before it; 0 if that is not one."""
+    return usable_size(stored) if stored and is_size(stored) else 0

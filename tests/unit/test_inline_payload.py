@@ -34,7 +34,10 @@ STARTS = {  # how functions begin; only the second can be moved byte by byte
     "posix_memalign": "803d0102140000",  # cmpb $0, far away(%rip)
 }
 ALLOWED = {*REGISTERS, "rsp", "rip", "rflags", "fs"}
-ROUTINES = ("gate", "record_entry", "record_out", "record_result", "record_resized")
+ROUTINES = (
+    *("gate", "record_entry", "record_sized_entry"),
+    *("record_out", "record_result", "record_resized"),
+)
 
 
 def plan(*names, caves=(CAVE,)):
