@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import signal
 import sys
-from typing import Any
 
 _SOON_S = 0.001
 
@@ -36,7 +35,7 @@ def entry() -> None:
     sys.exit(status)
 
 
-def _repeat_signal(unraisable: Any) -> None:
+def _repeat_signal(unraisable: sys.UnraisableHookArgs) -> None:
     """Let a signal that came in a destructor come again: Python drops what is raised there."""
     error = unraisable.exc_value
     if isinstance(error, KeyboardInterrupt):

@@ -24,7 +24,7 @@ from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.debugger.symbols import Symbolizer, locate
 from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
-from gdbleak.errors import TargetError
+from gdbleak.errors import InlineRefusedError, TargetError
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.relay import Pickles
 from gdbleak.follow.view import Subject, View
@@ -49,6 +49,7 @@ from gdbleak.target.owners import Owner, owner_of_process
 from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import inspect, isoformat
 
+_BEYOND_BUDGET = "recorded inline, because breakpoints would slow the process beyond --budget"
 _INTERRUPTED = "interrupted: function names were not read"
 
 __all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
@@ -143,19 +144,20 @@ def record(
         plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
         rate = measure_rate(pid, plan.entries)
         watcher.on_rate(rate)
-        way: Way | None = None
-        reason: tuple[str, ...] = ()
+        limited = (gdb, source, target, limits, folder)
+        way = None
+        notes: tuple[str, ...] = ()
         if wants_inline(kind, rate, selection.usable_sizes, limits.budget_percent):
-            from gdbleak.capture.inline_way import inline  # loads numpy and capstone
-
             try:
-                way = inline(gdb, source, target, allocators, modules, images, rate, limits, folder)
+                way = _load_inline()(*limited, allocators, modules, images, rate)
             except TargetError as error:
                 if kind is ProbeKind.INLINE:
                     raise
-                reason = (f"recorded by breakpoints, because inline was refused: {error}",)
+                notes = (f"recorded by breakpoints, because inline was refused: {error}",)
         if way is None:
-            way = by_breakpoints(gdb, source, target, plan, limits, folder, reason)
+            way = by_breakpoints(*limited, plan, notes)
+        elif kind is ProbeKind.AUTO:
+            way = replace(way, notes=(*way.notes, _BEYOND_BUDGET))
         recording = Path(save) if save else folder / "recording"
         head = Head(
             started=isoformat(time.time()),
@@ -197,6 +199,23 @@ def record(
                     )
                 verification = window.conclude(waits=_INTERRUPTED not in report.notes)
                 return replace(report, verification=verification)
+
+
+def _load_inline() -> Callable[..., Way]:
+    """Return the way to record inline, whose packages take time to load.
+
+    Raises:
+        InlineRefusedError: numpy is missing, as it may be where gdbleak runs from a folder.
+
+    """
+    try:
+        from gdbleak.capture.inline_way import inline
+    except ModuleNotFoundError as error:
+        raise InlineRefusedError(
+            f"to record inside a process takes the Python package {error.name}, which is missing",
+            f"`pip install {error.name}`, or use breakpoints: --probe breakpoint",
+        ) from error
+    return inline
 
 
 def _report_on(

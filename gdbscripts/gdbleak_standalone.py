@@ -310,6 +310,7 @@ def record():
         "memory": process.memory_status(),
         "verification": proof,
         "modules": process.modules() if ended_by != "target-exec" else [],
+        "inline": None,
     }
     if recorder.write_error is None:
         os.write(recorder.file, frame(END, end))

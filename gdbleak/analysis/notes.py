@@ -26,9 +26,9 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     ledger, end = collected.ledger, recording.end or UNFINISHED
     if recording.zeros:
         yield (
-            f"recorded inline: 1 of {1 << recording.zeros} blocks, chosen by address, because"
-            f" {count_of(recording.dropped, 'event')} came too fast to be kept; what is outstanding"
-            " is estimated from these (numbers with ~), and the other counts are those of these"
+            f"{count_of(recording.dropped, 'event')} came too fast to be kept, so 1 block in"
+            f" {1 << recording.zeros} is recorded, chosen by address, with all of its calls:"
+            " numbers with ~ are estimates of the whole, the others are what was recorded"
         )
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)

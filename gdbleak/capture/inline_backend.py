@@ -173,7 +173,7 @@ class InlineBackend:
             self._injection = stack.enter_context(
                 Injection(pid, implant.image, implant.cave, implant.ring, visitor, self._journal)
             )
-            self._memory = stack.enter_context(RemoteMemory(pid))
+            self._memory = stack.enter_context(RemoteMemory(pid, self._injection.memory))
             self._recorder = InlineRecorder(
                 self._injection,
                 self._notebook,

@@ -13,7 +13,7 @@ from gdbleak.capture.limits import Limits
 from gdbleak.capture.ways import Way
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
-from gdbleak.injection.planning import plan_implant
+from gdbleak.injection.planning import UNIT_BITS, plan_implant
 from gdbleak.inline.probes import make_probes
 from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.modules import ModuleMap
@@ -21,21 +21,17 @@ from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import Target
 
-UNIT_BITS = 19
-"""The ring has two to the power of so many units: 32 MiB, 25 ms of a million calls a second."""
-
 
 def inline(
     gdb: GdbProgram,
     source: LiveProcess,
     target: Target,
+    limits: Limits,
+    folder: Path,
     allocators: Sequence[Allocator],
     modules: ModuleMap,
     images: ImageCache,
     rate: Rate,
-    limits: Limits,
-    folder: Path,
-    notes: tuple[str, ...] = (),
 ) -> Way:
     """Return the way by which the target records its calls itself.
 
@@ -43,13 +39,12 @@ def inline(
         gdb: The debugger to use.
         source: The process, as it is read.
         target: What it was before.
+        limits: What ends the window.
+        folder: A private folder for files of the debugger and the guard.
         allocators: Those of the process.
         modules: All that is mapped there.
         images: Keeps the files.
         rate: How often the process allocates.
-        limits: What ends the window.
-        folder: A private folder for files of the debugger and the guard.
-        notes: Sentences about why it is this way.
 
     Raises:
         TargetError: it cannot be recorded so.
@@ -63,7 +58,7 @@ def inline(
         tuple(allocator.name for allocator in allocators),
         tuple(functions.values()),
         probes,
-        (*plan.notes, *notes),
+        plan.notes,
         None,
         lambda recording, notebook: InlineBackend(
             gdb,

@@ -39,9 +39,9 @@ def by_breakpoints(
     gdb: GdbProgram,
     source: LiveProcess,
     target: Target,
-    plan: Plan,
     limits: Limits,
     folder: Path,
+    plan: Plan,
     notes: tuple[str, ...] = (),
 ) -> Way:
     """Return the way by which GDB halts the target at each call.
@@ -50,9 +50,9 @@ def by_breakpoints(
         gdb: The debugger to use.
         source: The process, as it is read.
         target: What it was before.
-        plan: Where to set breakpoints.
         limits: What ends the window.
         folder: A private folder for files of the debugger and the guard.
+        plan: Where to set breakpoints.
         notes: Sentences about why it is this way.
 
     """

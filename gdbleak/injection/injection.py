@@ -118,8 +118,8 @@ class Injection:
         limit, size = find_limit(self.pid), self.implant.ring.size
         if limit and limit.left_bytes < _ROOM * size:
             raise InjectionError(
-                f"process {self.pid} has {limit.left_bytes >> 20} MB of memory left, which is too"
-                f" little for a ring of {size >> 20} MB"
+                f"process {self.pid} may take {limit.left_bytes >> 20} MB of memory more, and a"
+                f" ring of {size >> 20} MB goes only where there are {_ROOM * size >> 20} MB"
             )
         self._note("map")
         try:

@@ -15,6 +15,9 @@ from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
 
+UNIT_BITS = 19
+"""The ring has two to the power of so many units: 32 MiB, 25 ms of a million calls a second."""
+
 
 def plan_implant(
     source: LiveProcess,

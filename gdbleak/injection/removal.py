@@ -29,7 +29,7 @@ from gdbleak.injection.steps import (
     write,
 )
 from gdbleak.injection.visits import Outcome, Visitor
-from gdbleak.safety.repair import start_of_living
+from gdbleak.safety.repair import find_survivor, start_of_living
 from gdbleak.target.proc import Memory, list_threads, read_mappings, read_state
 
 PATIENCE_S = 10.0
@@ -93,15 +93,31 @@ class Remover:
         return Removal(len(self.pauses_ms), tuple(self.pauses_ms), tuple(self.left), len(children))
 
     def _remove(self, pid: int) -> None:
+        thread = find_survivor(pid)
         try:
-            with Memory(pid, writable=True) as memory:
-                left = _Process(self, pid, memory).remove()
+            with Memory(thread or pid, writable=True) as memory:
+                if thread in (pid, None):
+                    left = _Process(self, pid, memory).remove()
+                else:
+                    left = self._leave(pid, memory)
         except (FileNotFoundError, ProcessLookupError):
             return
         except OSError as error:
             left = f"the memory of process {pid} cannot be written to: {error.strerror}"
         if left:
             self.left.append(left)
+
+    def _leave(self, pid: int, memory: Memory) -> str | None:
+        """Switch the recorder off in a process whose main thread has ended: GDB cannot attach."""
+        image = self.implant.image
+        if not self.implant.is_image(memory.read(image.address, len(image.code))):
+            return None
+        with suppress(NoSuchProcessError):
+            RingControl(pid, self.implant.ring, memory).switch(on=False)
+        return (
+            f"process {pid} still holds the recorder, which is off, and its ring: its main thread"
+            " has ended, so gdb cannot attach to it"
+        )
 
 
 class _Process:
@@ -135,7 +151,7 @@ class _Process:
                 why = _say(outcome)
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > deadline_s or read_state(self._pid) == "T":
                 return self._explain(why)
             time.sleep(next(pauses))
         return self._explain("they are left alone")

@@ -13,7 +13,7 @@ from gdbleak.injection.removal import Removal, Remover
 from gdbleak.injection.visits import GdbVisitor
 from gdbleak.safety import rescue as breakpoints
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import read_tracer, start_of_living, wake
+from gdbleak.safety.repair import find_survivor, read_tracer, start_of_living, wake
 from gdbleak.safety.rescue import Rescue, is_same_module, is_same_program
 from gdbleak.target.proc import Memory
 
@@ -72,6 +72,11 @@ class _TakeOut:
         if tracer:
             return self._leave(
                 f"is traced by process {tracer}: end that first, then run this again"
+            )
+        if self._lives and find_survivor(self._pid) != self._pid:
+            return self._leave(
+                "still holds a recorder, which switches itself off: its main thread has ended, so"
+                " gdb cannot attach to it; restart it when that suits you"
             )
         woken = self._lives and wake(self._journal.plan)
         before = self._look()

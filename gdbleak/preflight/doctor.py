@@ -141,7 +141,7 @@ def _examine_permission() -> Finding:
 
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
-    from gdbleak.preflight.inline import describe_plan  # loads numpy and capstone
+    from gdbleak.preflight.inline import describe_plan  # loads capstone
 
     try:
         target = inspect(pid)

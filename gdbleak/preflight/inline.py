@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gdbleak.capture.inline_way import UNIT_BITS
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
-from gdbleak.injection.planning import plan_implant
+from gdbleak.injection.planning import UNIT_BITS, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
 from gdbleak.recording.modules import ModuleMap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdbleak.recording.end import Inline
+from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.report.endings import describe
 from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text.lines import Line, printable
@@ -41,7 +41,7 @@ def _recording(window: WindowInfo) -> list[Line]:
     facts = [
         _fact("window", f"{format_seconds(window.duration_s)}{tail}, {describe(window.ended_by)}"),
         *_sampling(window.sampling),
-        *_inline(window.inline),
+        *_inline(window),
         _fact("events", f"{window.events:,}"),
         _fact("allocations", f"{window.allocations:,}"),
         _fact(
@@ -92,23 +92,30 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
     ]
 
 
-def _inline(inline: Inline | None) -> list[Line]:
+def _inline(window: WindowInfo) -> list[Line]:
     """Say what recorded inside the process, and that it is out again."""
+    inline = window.inline
     if inline is None:
         return []
     lost = "none lost"
     if inline.lost:
         lost = f"{inline.lost:,} LOST: counts may be wrong by as many"
-    share = f", of 1 in {inline.one_of} blocks, chosen by address" if inline.one_of > 1 else ""
+    calls = f"{window.events:,} calls"
+    if inline.one_of > 1:
+        calls += f", those of 1 block in {inline.one_of}"
     jumps = count_of(inline.functions, "function")
     written = (
         f"{inline.code_bytes:,} bytes of code in {printable(inline.path)},"
         f" jumps there from {jumps}, {format_bytes(inline.ring_bytes)} of memory"
     )
     also = f", and out of {count_of(inline.children, 'fork')} of it" if inline.children else ""
-    out = f"still there: {printable(inline.left)}" if inline.left else "all of it is out again"
+    out = "all of it is out again"
+    if inline.left:
+        out = f"still there: {printable(inline.left)}"
+    elif window.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
+        out = "gone with the program"
     return [
-        _fact("recorded inline", f"{inline.calls:,} calls, {lost}{share}", alarm=inline.lost > 0),
+        _fact("recorded inline", f"{calls}, {lost}", alarm=inline.lost > 0),
         _fact("written into it", f"{written}: {out}{also}", alarm=inline.left is not None),
     ]
 

@@ -103,6 +103,11 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
     ending = ENDINGS[window.ended_by]
     if ending.remedy:
         return f"the window {ending.words}", ending.remedy
+    if window.inline and window.inline.left:
+        return (
+            "not all could be taken out of the process",
+            f"run `gdbleak rescue {report.target.pid}`",
+        )
     if report.verification.ok is False:
         return "the process was not left as it was found", "look at it, and trace again"
     if not window.duration_s:

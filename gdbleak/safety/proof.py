@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gdbleak.readable import Readable
 from gdbleak.recording.end import Verification
+from gdbleak.safety.repair import start_of_living
 from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target
 
@@ -66,7 +67,7 @@ class LocalProof:
             if settled or time.monotonic() > deadline:
                 break
             time.sleep(0.005)
-        if state is None or state in "ZX" or tracer is None:
+        if state is None or tracer is None or not self.lives():
             return Verification(None, before, None, None, None)
         intact = None
         if not self._is_gone():
@@ -104,8 +105,7 @@ class LocalProof:
 
     def lives(self) -> bool:
         """Whether the process still lives; another one may have its PID by now."""
-        alive = read_state(self._target.pid) not in (None, "Z", "X")
-        return alive and read_start(self._target.pid) == self._started
+        return start_of_living(self._target.pid) == self._started
 
     def _is_gone(self) -> bool:
         """Whether the memory that was written to exists no more: another program runs."""

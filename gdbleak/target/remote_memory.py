@@ -25,10 +25,17 @@ class _Piece(ctypes.Structure):
 class RemoteMemory:
     """The memory of a process that may end at any time. A context."""
 
-    def __init__(self, pid: int) -> None:
-        """Begin; nothing is opened yet."""
+    def __init__(self, pid: int, file: Memory | None = None) -> None:
+        """Begin.
+
+        Args:
+            pid: The process.
+            file: Its memory, where that is open already; else it is opened if need be.
+
+        """
         self._pid = pid
-        self._file: Memory | None = None
+        self._file = file
+        self._owns_file = file is None
         self._calls = _find_calls()
         self._buffer = ctypes.create_string_buffer(0)
         """What was read last: to make a new one each time takes longer than to read."""
@@ -41,7 +48,7 @@ class RemoteMemory:
 
     def close(self) -> None:
         """Let go of the process."""
-        if self._file is not None:
+        if self._file is not None and self._owns_file:
             self._file.close()
             self._file = None
 
@@ -92,7 +99,8 @@ class RemoteMemory:
         if ctypes.get_errno() in _FORBIDDEN:
             self._calls = None
             return None
-        return 0
+        # The main thread may have ended, and not the process: what is open already can be read.
+        return 0 if self._owns_file else None
 
     def _open(self) -> Memory:
         if self._file is None:

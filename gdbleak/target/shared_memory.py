@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from gdbleak.errors import ProcessUnusableError
-from gdbleak.target.proc import Memory, read_mappings, read_name, read_stat
+from gdbleak.errors import NoSuchProcessError, ProcessUnusableError
+from gdbleak.target.proc import Memory, read_mappings, read_name, read_stat, read_state
 
 _SYS_KCMP, _KCMP_VM = 312, 1
 """Source: kcmp(2), and the table of system calls of Linux for x86-64."""
@@ -50,8 +50,11 @@ def check_sharers(pid: int) -> None:
 
     Raises:
         ProcessUnusableError: one goes on sharing it.
+        NoSuchProcessError: the main thread has ended; without its memory nothing can be compared.
 
     """
+    if read_state(pid) in (None, "Z", "X"):
+        raise NoSuchProcessError(f"process {pid}, or its main thread, has ended meanwhile")
     deadline_s = time.monotonic() + PATIENCE_S
     staying = found = find_sharers(pid)
     while found and staying:

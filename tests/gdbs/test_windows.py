@@ -133,7 +133,14 @@ def test_tail(build_target, start_target):
             assert keeper.ask("keep 9") == "kept 9"
 
     options = gdbleak.ReportOptions(older_ms=0)
-    report = gdbleak.trace(keeper.pid, duration_s=0.5, tail_s=1, options=options, on_progress=tell)
+    report = gdbleak.trace(
+        keeper.pid,
+        duration_s=0.5,
+        tail_s=1,
+        options=options,
+        on_progress=tell,
+        max_memory=1 << 40,  # that of pytest counts, too
+    )
 
     assert told == ["window", "tail"]
     [site] = report.leaking

@@ -16,6 +16,8 @@ from support.exactness import assert_exact, sum_by_line
 from support.libraries import LIBRARIES, find_library
 from support.processes import status_of, wait_until
 
+from gdbleak.target.proc import read_state
+
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
 FLAGS = ("-fno-optimize-sibling-calls",)
@@ -223,3 +225,61 @@ def test_ctrl_c_at_any_moment(cli, puppet):
         assert result.exit_code or result.report["verification"]["ok"] is True
         assert puppet.ask("leak 10") == "leaked"
         assert "there is no journal" in cli.run("rescue", puppet.pid).stdout
+
+
+ENDING = """
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *work(void *_)
+{
+    char line[100];
+    setvbuf(stdout, NULL, _IONBF, 0);
+    puts("ready");
+    while (fgets(line, sizeof line, stdin)) {
+        for (int i = 0; i < 1000; i++)
+            free(malloc(100));
+        puts("allocated");
+    }
+    exit(0);
+}
+int main(void)
+{
+    pthread_t thread;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_create(&thread, NULL, work, NULL);
+    sigset_t end;
+    int number;
+    sigemptyset(&end);
+    sigaddset(&end, SIGUSR1);
+    sigwait(&end, &number);
+    pthread_exit(NULL);
+}
+"""
+
+
+def test_main_thread_that_ends_in_the_window(cli, start_target, tmp_path):
+    """GDB cannot attach to such a process any more: it is said, and the recorder is off."""
+    source, program = tmp_path / "ends.c", tmp_path / "ends"
+    source.write_text(ENDING)
+    subprocess.run(["cc", "-pthread", "-o", program, source], check=True)
+    target = start_target(program)
+    trace = cli.start_trace(target.pid, *INLINE)
+    target.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: read_state(target.pid) == "Z", "the main thread had ended")
+    assert target.ask("go") == "allocated"
+    trace.send(signal.SIGINT)
+    result = trace.finish()
+
+    assert result.exit_code == 1
+    assert "main thread has ended" in result.report["window"]["inline"]["left"]
+    assert result.report["window"]["allocations"] >= 1000
+    assert f"gdbleak rescue {target.pid}" in result.stderr
+    rescued = cli.run("rescue", target.pid)
+    assert (rescued.exit_code, "main thread has ended" in rescued.stdout) == (1, True)
+    assert target.ask("go") == "allocated"
+    target.process.kill()
+    target.process.wait()

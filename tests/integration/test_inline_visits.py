@@ -242,7 +242,7 @@ def test_a_process_with_too_little_memory_left(start, visitor, monkeypatch):
     monkeypatch.setattr(injection, "find_limit", lambda _: nearly_full)
     with (
         injection_into(target.pid, visitor) as entered,
-        pytest.raises(InjectionError, match="has 1 MB of memory left"),
+        pytest.raises(InjectionError, match="may take 1 MB of memory more"),
     ):
         entered.map_ring()
     assert entered.pauses_ms == []

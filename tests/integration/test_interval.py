@@ -136,7 +136,9 @@ def test_reports_in_a_thread(puppet):
     reports = []
     with ThreadPoolExecutor(1) as pool:
         last = pool.submit(
-            lambda: gdbleak.trace(puppet.pid, 1.0, on_report=reports.append, interval_s=0.2)
+            lambda: gdbleak.trace(
+                puppet.pid, 1.0, on_report=reports.append, interval_s=0.2, max_memory=1 << 40
+            )
         ).result(60)
     assert last.window.ended_by == "duration"
     assert reports

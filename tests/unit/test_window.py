@@ -166,7 +166,9 @@ def run(tmp_path):
 
     def run(backend, **limits):
         path = recordings.write(tmp_path / "recording", recordings.head(), opened(5))
-        bounds = Limits(**{"duration_s": 600, "budget_percent": 100, **limits})
+        bounds = Limits(
+            **{"duration_s": 600, "budget_percent": 100, "max_memory": 1 << 40, **limits}
+        )
         backend.account = Tail(tmp_path / "recording", PROBES, MALLOC_FAMILY, bounds.max_events)
         window = Window(1, tmp_path / "recording", bounds, backend, None, lambda _: None)
         with backend.account, window, Interruption() as interruption:
