@@ -229,7 +229,7 @@ def test_blocks_that_are_chosen_are_complete(folder, seed):
     estimated = sum(site.amounts.outstanding_count for site in report.sites)
     assert estimated == len(found) << counts.level
     assert any(
-        f"recorded inline: 1 of {1 << counts.level} blocks, chosen by address" in note
+        f"so 1 block in {1 << counts.level} is recorded, chosen by address" in note
         for note in report.notes
     )
     assert ring.get(UNREAD) == 0
