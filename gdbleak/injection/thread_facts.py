@@ -7,14 +7,14 @@ a place counts if what stands there fits every thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.injection.visits import ThreadState
 from gdbleak.inline.ring import WORD_BYTES
 from gdbleak.readable import Readable
-from gdbleak.target.proc import Mapping
+from gdbleak.target.proc import Mapping, list_threads
 
 AREA_BYTES = 0x900
 """How far from the thread pointer is looked."""
@@ -35,7 +35,11 @@ class ThreadFacts:
 
 
 def find_thread_facts(
-    pid: int, threads: Sequence[ThreadState], mappings: Sequence[Mapping], memory: Readable
+    pid: int,
+    threads: Sequence[ThreadState],
+    mappings: Sequence[Mapping],
+    memory: Readable,
+    list_living: Callable[[int], Sequence[int]] = list_threads,
 ) -> ThreadFacts:
     """Return what can be told of the threads of a process.
 
@@ -44,13 +48,18 @@ def find_thread_facts(
         threads: All its threads.
         mappings: What is mapped, in order of address.
         memory: The memory of the process.
+        list_living: Returns the threads that it has by now: what others have left behind that
+            ended meanwhile fits nothing.
 
     """
     main = next(((each.start, each.end) for each in mappings if each.path == "[stack]"), (0, 0))
+    areas = {each.id: memory.read(each.fs_base or 0, AREA_BYTES) for each in threads}
+    living = {*list_living(pid)}
+    threads = [thread for thread in threads if thread.id in living]
+    areas = {each.id: areas[each.id] for each in threads}
     others = [thread for thread in threads if thread.id != pid and thread.fs_base]
     if not others or any(not thread.fs_base for thread in threads):
         return ThreadFacts(main, 0, 0)
-    areas = {each.id: memory.read(each.fs_base or 0, AREA_BYTES) for each in threads}
     ids = _places(areas, {each.id: _read_ids(pid, each.id) for each in threads}, _ID_BYTES)
     blocks = _blocks(others, mappings, areas)
     return ThreadFacts(main, blocks[0] if blocks else 0, ids[0] if ids else 0)

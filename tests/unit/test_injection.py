@@ -140,7 +140,8 @@ def facts_of(blocks, there):
         places[pointer] = area(PID + number, block, STACK_BYTES)
         threads.append(ThreadState(PID + number, 1, pointer - 0x400, -1, pointer))
     stack = mapping(0x7FFFFFFDE000, 0x7FFFFFFFF000, path="[stack]")
-    return find_thread_facts(PID, threads, [*there, stack], FakeMemory(places))
+    living = [each.id for each in threads]
+    return find_thread_facts(PID, threads, [*there, stack], FakeMemory(places), lambda _: living)
 
 
 def test_stacks_with_a_guard():
