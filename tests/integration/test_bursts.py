@@ -123,6 +123,7 @@ def test_tail_sees_blocks_end_and_none_begin(start_target, build_target):
         tail_s=2,
         options=gdbleak.ReportOptions(older_ms=0),
         on_progress=tell,
+        max_memory=1 << 40,
     )
     assert told == ["window", "tail"]
     assert (report.window.duration_s, report.window.ended_by) == (1.0, "duration")

@@ -123,7 +123,9 @@ def test_reports_from_python(puppet):
             signal.pthread_kill(main.ident or 0, signal.SIGINT)
 
     options = gdbleak.ReportOptions(older_ms=0)
-    last = gdbleak.trace(puppet.pid, 60, options=options, on_report=take, interval_s=0.4)
+    last = gdbleak.trace(
+        puppet.pid, 60, options=options, on_report=take, interval_s=0.4, max_memory=1 << 40
+    )
 
     assert len(reports) >= 2
     assert main not in threads
@@ -159,7 +161,7 @@ def test_what_a_callback_raises_ends_the_window(puppet):
         raise LookupError(report.target.pid)
 
     with pytest.raises(LookupError, match=str(puppet.pid)):
-        gdbleak.trace(puppet.pid, 600, on_report=fail, interval_s=0.2)
+        gdbleak.trace(puppet.pid, 600, on_report=fail, interval_s=0.2, max_memory=1 << 40)
     puppet.assert_as_found()
 
 

@@ -145,7 +145,7 @@ def test_one_that_dies_before_the_window_is_closed(target, monkeypatch):
             made.append(target.ask(f"share {int(signal.SIGCHLD)}"))
 
     monkeypatch.setattr(observer, "share_memory", find_and_kill)
-    report = gdbleak.trace(target.pid, 600, on_progress=make)
+    report = gdbleak.trace(target.pid, 600, on_progress=make, max_memory=1 << 40)
     assert (report.window.ended_by, report.verification.ok) == ("child-trapped", True)
 
 

@@ -47,7 +47,7 @@ def test_traces_in_a_row(cli, worker):
 
 def test_recording_from_python(worker, tmp_path):
     saved = tmp_path / "saved"
-    report = gdbleak.trace(worker.pid, duration_s=0.2, save=saved)
+    report = gdbleak.trace(worker.pid, duration_s=0.2, save=saved, max_memory=1 << 40)
 
     assert report.verification.ok is True
     assert gdbleak.load(saved) == report
@@ -62,7 +62,7 @@ def test_no_file_stays_open_in_python(worker):
     try:
         counts = []
         for _ in range(50):
-            gdbleak.trace(worker.pid, duration_s=0.1)
+            gdbleak.trace(worker.pid, duration_s=0.1, max_memory=1 << 40)
             counts.append(len([*Path("/proc/self/fd").iterdir()]))
     finally:
         gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import struct
 from collections import Counter
@@ -48,6 +49,7 @@ def sites_of(report):
 
 def record(path, ring, program, steps, cuts, **values):
     """Let a program run, and poll after some of its steps."""
+    gc.collect()  # a reader holds megabytes, and refers to itself
     with Rig(path, ring, **values) as rig:
         for step in range(steps):
             program.step()
