@@ -151,7 +151,7 @@ def test_no_module_comes_from_the_current_folder(puppet, tmp_path):
     for name in ("gdbleak", "json", "pickle"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('ran a file of somebody else')")
     program = Path(sys.executable).with_name("gdbleak")
-    command = [str(program), "trace", str(puppet.pid), "--interval", "0.5", "--count", "1"]
+    command = [str(program), "trace", str(puppet.pid), "--interval", "1", "--count", "3"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (result.returncode, STAMP.match(result.stdout) is not None) == (0, True), result
 
