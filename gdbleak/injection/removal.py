@@ -151,7 +151,10 @@ class _Process:
                 why = _say(outcome)
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
-            if time.monotonic() > deadline_s or read_state(self._pid) == "T":
+                # Not after the death of a GDB: its stop is on the way, and is taken back.
+                if read_state(self._pid) == "T":
+                    return self._explain(why)
+            if time.monotonic() > deadline_s:
                 return self._explain(why)
             time.sleep(next(pauses))
         return self._explain("they are left alone")
