@@ -13,12 +13,13 @@ from gdbleak.capture.limits import Limits
 from gdbleak.capture.ways import Way
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
-from gdbleak.injection.planning import UNIT_BITS, plan_implant
+from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.inline.probes import make_probes
 from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
+from gdbleak.target.memory_limit import find_limit
 from gdbleak.target.process import Target
 
 
@@ -51,7 +52,8 @@ def inline(
         ElfError: a file is damaged.
 
     """
-    plan, implant = plan_implant(source, allocators, modules, images, UNIT_BITS)
+    unit_bits = choose_unit_bits(find_limit(target.pid))
+    plan, implant = plan_implant(source, allocators, modules, images, unit_bits)
     probes = make_probes(plan.hooks, implant.image.sites)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
     return Way(

@@ -33,7 +33,6 @@ from gdbleak.inline.model import Cave, Image
 from gdbleak.inline.ring import DONE, Ring
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import start_of_living
-from gdbleak.target.memory_limit import find_limit
 from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 MAP_S = 2.0
@@ -41,8 +40,6 @@ MAP_S = 2.0
 TRIES = 20
 """How many visits may find the process in a state in which nothing can be done."""
 _PAUSE_S = 0.01
-_ROOM = 4
-"""How many times as large as the ring the memory has to be that a process may still take."""
 _PASSING = ("attach", "absent", "hijack")
 """The steps that another visit may be able to do."""
 
@@ -114,12 +111,6 @@ class Injection:
             raise InjectionError(
                 f"every thread of process {self.pid} is under a seccomp filter, which may kill it"
                 " for a system call that it does not expect"
-            )
-        limit, size = find_limit(self.pid), self.implant.ring.size
-        if limit and limit.left_bytes < _ROOM * size:
-            raise InjectionError(
-                f"process {self.pid} may take {limit.left_bytes >> 20} MB of memory more, and a"
-                f" ring of {size >> 20} MB goes only where there are {_ROOM * size >> 20} MB"
             )
         self._note("map")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import InlineRefusedError
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.places import choose_place
 from gdbleak.inline.hooks import plan_inline
@@ -12,11 +13,36 @@ from gdbleak.inline.model import InlinePlan
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import Allocator
+from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
 
-UNIT_BITS = 19
-"""The ring has two to the power of so many units: 32 MiB, 25 ms of a million calls a second."""
+_UNITS = (21, 32), (19, 8), (17, 4)
+"""The ring has two to the power of so many units, where the process may use so many times as much
+memory: 128, 32 or 8 MiB. The largest holds what comes in half a second, at a million allocations a
+second: so long the reader may be kept from a processor."""
+
+
+def choose_unit_bits(limit: MemoryLimit | None) -> int:
+    """Return the logarithm of how many units the ring gets.
+
+    Args:
+        limit: Of the memory of the process; None if it is not known.
+
+    Raises:
+        InlineRefusedError: the process may not use enough memory for any.
+
+    """
+    if limit is None:
+        return _UNITS[0][0]
+    for bits, times in _UNITS:
+        least = times * Ring(0, bits).size
+        if limit.left_bytes >= least:
+            return bits
+    raise InlineRefusedError(
+        f"the process may take {limit.left_bytes >> 20} MB of memory more, by the limit of its"
+        f" {limit.of}, and the smallest ring goes only where there are {least >> 20} MB"
+    )
 
 
 def plan_implant(

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES, UNIT_BYTES
+from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES
 
-STEPS = (4096, 1024, 512, 192)
-"""Bytes of stack, from idle to busy."""
-SUSTAINED = 300e6
-"""So many bytes a second are read without much of a processor."""
-_FALL, _RISE = 1.0, 0.5
-"""Above the first share of that there is less stack; there is more where it would be below the
+
+class Step(NamedTuple):
+    """How much of the stacks is kept."""
+
+    stack_bytes: int
+    """Of most blocks."""
+    one_of: int
+    """Of one in so many blocks the most is kept, so that long call stacks are known too."""
+
+
+MOST_BYTES = 4096
+BUSY = (Step(1024, 16), Step(512, 16), Step(192, 64))
+"""When it is too much to keep the most of every block: from less to more busy."""
+SHARE = 0.25
+"""So much of a processor the reader may take for more than the last step keeps."""
+_EVENT_S, _BYTE_S = 330e-9, 1.2e-9
+"""Its processor time for an event, and for each byte of stack; `benchmarks/inline_reader.py`."""
+_FALL, _RISE = 1.0, 0.8
+"""Above the first part of that share there is less stack; there is more where it would be below the
 second."""
 _FULL = 0.25
 """From this fill on, there is less stack at once."""
 _MEASURED_NS = 200_000_000
 """A rate is measured over so long."""
-MORE = 1024
-"""At the lower steps, one of sixteen blocks keeps at least so much."""
-_MORE_MASK = 0xF
 
 
 class Pace:
     """Measures how often events come, and chooses the bytes of stack that each keeps."""
 
-    def __init__(self, most: int = STEPS[0], events_per_s: float | None = None) -> None:
+    def __init__(self, most: int = MOST_BYTES, events_per_s: float | None = None) -> None:
         """Begin.
 
         Args:
@@ -33,7 +44,8 @@ class Pace:
             events_per_s: How often events come, if that is known.
 
         """
-        self._steps = (most, *(step for step in STEPS if step < most))
+        self._most = most
+        self._steps = (Step(most, 1), *(step for step in BUSY if step.stack_bytes < most))
         self._step = len(self._steps) - 1
         self._is_set = False
         self._since: tuple[int, int] | None = None
@@ -45,14 +57,15 @@ class Pace:
     @property
     def stack_bytes(self) -> int:
         """What is kept of most stacks."""
-        return self._steps[self._step]
+        return self._steps[self._step].stack_bytes
 
     @property
     def settings(self) -> Iterator[tuple[int, int]]:
         """What is written into the ring's head: place, and value of each."""
-        yield MORE_STACK_BYTES, max(min(MORE, self._steps[0]), self.stack_bytes)
-        yield MORE_STACK_MASK, _MORE_MASK
-        yield STACK_BYTES, self.stack_bytes
+        step = self._steps[self._step]
+        yield MORE_STACK_BYTES, self._most
+        yield MORE_STACK_MASK, step.one_of - 1
+        yield STACK_BYTES, step.stack_bytes
 
     def measure(self, now_ns: int, events: int) -> float:
         """Return how many events come in a second, by how many have come until now."""
@@ -87,8 +100,9 @@ class Pace:
         return step
 
     def _load(self, step: int) -> float:
-        """Return which part of what is sustained would have to be read, with so much stack."""
-        stack = self._steps[step]
-        more = (max(MORE, stack) - stack) / (_MORE_MASK + 1)
+        """Return which part of its share the reader would take, at a step."""
+        stack_bytes, one_of = self._steps[step]
+        mean_bytes = stack_bytes + (self._most - stack_bytes) / one_of
         # Every other event is a free, which has no stack.
-        return self._events_per_s * (UNIT_BYTES + (stack + more) / 2 * 8 / 7) / SUSTAINED
+        event_s = _EVENT_S + mean_bytes / 2 * _BYTE_S
+        return self._events_per_s * event_s / SHARE

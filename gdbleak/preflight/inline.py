@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
-from gdbleak.injection.planning import UNIT_BITS, plan_implant
+from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
+from gdbleak.target.memory_limit import find_limit
 
 
 def describe_plan(
@@ -23,7 +24,8 @@ def describe_plan(
 ) -> str:
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
-        plan, implant = plan_implant(process, allocators, modules, images, UNIT_BITS)
+        bits = choose_unit_bits(find_limit(process.pid))
+        plan, implant = plan_implant(process, allocators, modules, images, bits)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))

@@ -21,13 +21,11 @@ from support.processes import TRACER, assert_as_found, state_of, wait_until
 
 from gdbleak.debugger.program import find_gdb
 from gdbleak.errors import InjectionError, NoSuchProcessError
-from gdbleak.injection import injection
 from gdbleak.injection.removal import Removal
 from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.steps import expect, expect_absent, tell_registers, write
 from gdbleak.injection.thread_facts import find_thread_facts
 from gdbleak.inline.ring import DONE, WIPED
-from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -234,18 +232,6 @@ def test_a_worker_of_the_same_parent_is_left_alone(start, visitor):
     journal.path.unlink()
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-
-
-def test_a_process_with_too_little_memory_left(start, visitor, monkeypatch):
-    target = start("hot")
-    nearly_full = MemoryLimit(1 << 30, (1 << 30) - (1 << 20), "control group")
-    monkeypatch.setattr(injection, "find_limit", lambda _: nearly_full)
-    with (
-        injection_into(target.pid, visitor) as entered,
-        pytest.raises(InjectionError, match="may take 1 MB of memory more"),
-    ):
-        entered.map_ring()
-    assert entered.pauses_ms == []
 
 
 def test_what_a_handler_has_interrupted_that_runs_on_a_stack_of_its_own(start, visitor):

@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from rings import CODE, FREE, MALLOC, FakeRing, Stack
 
 from gdbleak.errors import WriteError
-from gdbleak.inline.pace import STEPS, SUSTAINED, Pace
-from gdbleak.inline.ring import MORE_STACK_BYTES, STACK_BYTES, UNIT_BYTES, Ring, hash_address
+from gdbleak.inline.pace import BUSY, Pace
+from gdbleak.inline.ring import (
+    MORE_STACK_BYTES,
+    MORE_STACK_MASK,
+    STACK_BYTES,
+    UNIT_BYTES,
+    Ring,
+    hash_address,
+)
 from gdbleak.inline.ring_reader import decode, find_next, pieces
 from gdbleak.inline.stack_keys import CodeRanges, KeyTable, hash_stacks
 from gdbleak.recording.appending import Appender
@@ -158,11 +165,24 @@ def test_idle_process_keeps_much_of_its_stacks():
     assert paces(*[10] * 30)[0] == [192, 4096]
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_stack_is_as_long_as_the_reader_bears(step):
-    rate = SUSTAINED / (64 + (step + 52) / 2 * 8 / 7) * 0.45
-    _, pace = paces(*[int(rate / 10)] * 30)
-    assert pace.stack_bytes == step
+@pytest.mark.parametrize(
+    ("events_per_s", "stack_bytes"),
+    [(0, 4096), (40_000, 4096), (180_000, 1024), (250_000, 512), (2_000_000, 192)],
+)
+def test_stack_is_as_long_as_the_reader_bears(events_per_s, stack_bytes):
+    _, pace = paces(*[events_per_s // 10] * 30)
+    assert pace.stack_bytes == stack_bytes
+
+
+def test_of_some_blocks_the_most_is_kept_at_each_step():
+    for most in (192, 1024, 4096, 1 << 20):
+        for events_per_s in (0.0, 180_000.0, 300_000.0, 2e6):
+            written = dict(Pace(most, events_per_s).settings)
+            assert written[MORE_STACK_BYTES] == most
+            assert written[STACK_BYTES] <= most
+            one_of = written[MORE_STACK_MASK] + 1
+            assert (one_of == 1) == (written[STACK_BYTES] == most), written
+    assert {step.one_of & (step.one_of - 1) for step in BUSY} == {0}
 
 
 def test_full_ring_gets_short_stacks_at_once():
@@ -171,7 +191,7 @@ def test_full_ring_gets_short_stacks_at_once():
     assert dict(pace.choose(0.5, drops=False))[STACK_BYTES] == 192
     _, pace = paces(*[10] * 30)
     written = dict(pace.choose(0.0, drops=True))
-    assert (written[STACK_BYTES], written[MORE_STACK_BYTES]) == (192, 1024)
+    assert (written[STACK_BYTES], written[MORE_STACK_BYTES]) == (192, 4096)
 
 
 def test_hash_is_that_of_the_recorder():
