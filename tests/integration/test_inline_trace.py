@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -127,6 +128,21 @@ def test_mappings_are_refused(cli, puppet):
     refused = cli.run("trace", puppet.pid, *INLINE, "--mappings")
     assert refused.exit_code == 3
     assert "mmap" in refused.stderr
+
+
+def test_a_python_without_numpy(cli, puppet, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('none here', name='numpy')\n")
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    refused = cli.run("trace", puppet.pid, *INLINE, env={"PYTHONPATH": paths})
+
+    assert refused.exit_code == 3
+    cause, cure = refused.stderr.splitlines()[-2:]
+    assert "the Python package numpy, which is missing" in cause
+    assert ("`pip install numpy`" in cure, "--probe breakpoint" in cure) == (True, True)
+    traced = cli.start_trace(puppet.pid, env={"PYTHONPATH": paths})
+    assert puppet.ask("leak 10") == "leaked"
+    traced.send(signal.SIGINT)
+    assert [site["outstanding_count"] for site in traced.finish().report["sites"]] == [10]
 
 
 def test_sums_are_those_of_a_saved_recording(cli, build_target, start_target, tmp_path):
