@@ -89,7 +89,9 @@ class InlineBackend:
         target = self._session.target
         with looking_at(target.pid):
             scratch = read_scratch(target.pid, self._session.source)
-        self._journal = open_inline_journal(target, self._modules, self._implant.to_json(), scratch)
+        self._journal = open_inline_journal(
+            target, self._modules, self._implant.to_json(), scratch, self._session.folder
+        )
         return self
 
     def __exit__(self, *error: object) -> None:

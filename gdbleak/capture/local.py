@@ -71,7 +71,7 @@ class LocalBackend:
             places = [(probe.address, bytes.fromhex(probe.original)) for probe in probes]
             places.append((self._scratch.address, self._scratch.original))
             self.proof = LocalProof(target, places, source)
-            journal = open_journal(target, modules, probes, self._scratch)
+            journal = open_journal(target, modules, probes, self._scratch, session.folder)
             stack.callback(self._close_journal, journal)
             self._guard = stack.enter_context(Guarding(journal, session.folder))
             self._stack = stack.pop_all()

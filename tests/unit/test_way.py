@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from gdbleak.capture.probe import ProbeKind
@@ -17,7 +19,7 @@ DAMAGED = ElfError("a file is damaged")
 
 
 def way(name):
-    return Way((name,), (), (), ("of the plan",), None, lambda *_: None)
+    return Way((name,), (), (), ("of the plan",), None, Mock())
 
 
 def choose(kind, rate, refusal=None, usable_sizes=False):
