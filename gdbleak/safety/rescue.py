@@ -43,9 +43,7 @@ def rescue(take_out: TakeOut, pid: int | None = None) -> list[Rescue]:
 
     """
     found = [
-        _clean_up(journal, _rescue(journal, take_out))
-        if isinstance(journal, Journal)
-        else _point_at(journal)
+        _settle(journal, take_out) if isinstance(journal, Journal) else _point_at(journal)
         for journal in iter_journals()
         if pid is None or journal_path(pid) == getattr(journal, "path", journal)
     ]
