@@ -191,7 +191,6 @@ class InlineBackend:
     def _describe(self) -> Inline:
         implant, removal, counts = self._implant, self._hold.removal, self._recorder.counts
         return Inline(
-            calls=counts.events,
             lost=counts.missing,
             one_of=1 << counts.level,
             path=implant.cave.path,

@@ -69,10 +69,8 @@ class Verification:
 class Inline:
     """What was written into the target so that it recorded its calls itself."""
 
-    calls: int
-    """Calls that were recorded, folded ones included."""
     lost: int
-    """Calls that could not be recorded."""
+    """Events that could not be recorded."""
     one_of: int
     """Of so many blocks one was recorded, chosen by address; 1 when all were."""
     path: str

@@ -100,9 +100,9 @@ def _inline(window: WindowInfo) -> list[Line]:
     lost = "none lost"
     if inline.lost:
         lost = f"{inline.lost:,} LOST: counts may be wrong by as many"
-    calls = f"{window.events:,} calls"
+    events = f"{window.events:,} events"
     if inline.one_of > 1:
-        calls += f", those of 1 block in {inline.one_of}"
+        events += f", those of 1 block in {inline.one_of}"
     jumps = count_of(inline.functions, "function")
     written = (
         f"{inline.code_bytes:,} bytes of code in {printable(inline.path)},"
@@ -115,7 +115,7 @@ def _inline(window: WindowInfo) -> list[Line]:
     elif window.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
         out = "gone with the program"
     return [
-        _fact("recorded inline", f"{calls}, {lost}", alarm=inline.lost > 0),
+        _fact("recorded inline", f"{events}, {lost}", alarm=inline.lost > 0),
         _fact("written into it", f"{written}: {out}{also}", alarm=inline.left is not None),
     ]
 

@@ -306,7 +306,7 @@ def _sampled() -> Report:
 
 
 INLINE = Inline(
-    *(4_120_331, 0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
+    *(0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
     children=2,
 )
 SAMPLES = {
