@@ -54,8 +54,13 @@ class Removal:
     """How long the processes stood still in each."""
     left: tuple[str, ...]
     """What could not be taken out, a sentence each."""
-    children: int = 0
-    """How many children of fork it was taken out of, too."""
+    restored: tuple[int, ...] = ()
+    """The children of fork that it was taken out of, too, by PID."""
+
+    @property
+    def children(self) -> int:
+        """How many these are."""
+        return len(self.restored)
 
     @property
     def ok(self) -> bool:
@@ -90,7 +95,8 @@ class Remover:
             children |= found
             for child in found:
                 self._remove(child)
-        return Removal(len(self.pauses_ms), tuple(self.pauses_ms), tuple(self.left), len(children))
+        pauses_ms, left = tuple(self.pauses_ms), tuple(self.left)
+        return Removal(len(pauses_ms), pauses_ms, left, tuple(children))
 
     def _remove(self, pid: int) -> None:
         try:

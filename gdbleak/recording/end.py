@@ -104,7 +104,7 @@ class End:
     lost_events: int = 0
     """Hits that could not be recorded."""
     children: int = 0
-    """Processes that the target started."""
+    """Processes that the target started: all when breakpoints recorded, those seen when inline."""
     stop_signal: str | None = None
     """Of a SIGSTOP or the like that somebody sent the target in the window: its name."""
     stopped_s: float | None = None

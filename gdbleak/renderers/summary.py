@@ -53,7 +53,9 @@ def _recording(window: WindowInfo) -> list[Line]:
         cut_off = "INCOMPLETE: cut off before the window ended; what came after is missing"
         facts.insert(1, _fact("recording", cut_off, alarm=True))
     if window.children:
-        facts.append(_fact("children", f"{window.children:,} started by the target, not traced"))
+        least = "at least " if window.inline else ""  # from outside, not every one is seen
+        started = f"{least}{window.children:,} started by the target, not traced"
+        facts.append(_fact("children", started))
     if window.missed_frees:
         missed = (
             f"{window.missed_frees:,} (an address was handed out again although no free was seen)"

@@ -90,6 +90,20 @@ def test_what_the_report_says(cli, puppet):
     assert report["window"]["sampling"] is None
 
 
+def test_children_are_counted(cli, build_target, start_target):
+    target = start_target(build_target("waiting.c"), "read")
+    older = int(target.ask("fork 9"))
+    trace = cli.start_trace(target.pid, *INLINE)
+    lasting, killed = (int(target.ask("fork 9")) for _ in range(2))
+    os.kill(killed, signal.SIGKILL)
+    trace.send(signal.SIGINT)
+    window = trace.finish().report["window"]
+
+    assert (window["children"], window["inline"]["children"]) == (2, 1)
+    for child in (older, lasting):
+        os.kill(child, signal.SIGKILL)
+
+
 def test_the_process_ends(cli, puppet):
     trace = cli.start_trace(puppet.pid, *INLINE)
     assert puppet.ask("leak 10") == "leaked"

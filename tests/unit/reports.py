@@ -311,7 +311,9 @@ INLINE = Inline(
 )
 SAMPLES = {
     "sampled": _sampled(),
-    "inline": report(site(), window=replace(WINDOW, events=4_120_331, stops=4, inline=INLINE)),
+    "inline": report(
+        site(), window=replace(WINDOW, events=4_120_331, stops=4, children=3, inline=INLINE)
+    ),
     "inline-trouble": report(
         window=replace(
             WINDOW, inline=replace(INLINE, lost=7, one_of=4, left="the recorder: a thread runs it")
