@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.capture.account import Account
@@ -13,11 +14,9 @@ from gdbleak.capture.inline_observer import InlineObserver
 from gdbleak.capture.inline_recorder import InlineRecorder, find_code
 from gdbleak.capture.inline_rehearsal import proved_visitor
 from gdbleak.capture.interruption import Interruption
-from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder
-from gdbleak.debugger.program import GdbProgram
-from gdbleak.errors import NoSuchProcessError
+from gdbleak.capture.session import Session
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.inline.pace import Pace
@@ -31,9 +30,7 @@ from gdbleak.recording.rate import Rate
 from gdbleak.safety.journals import open_inline_journal
 from gdbleak.safety.proof import LocalProof
 from gdbleak.safety.scratch import read_scratch
-from gdbleak.target.live import LiveProcess
-from gdbleak.target.proc import memory_status, resident_set
-from gdbleak.target.process import Target
+from gdbleak.target.modules import looking_at
 from gdbleak.target.remote_memory import RemoteMemory
 from gdbleak.target.shared_memory import check_sharers
 
@@ -43,54 +40,42 @@ class InlineBackend:
 
     def __init__(
         self,
-        gdb: GdbProgram,
-        source: LiveProcess,
-        target: Target,
+        session: Session,
         implant: Implant,
         modules: Collection[Module],
-        probes: tuple[Probe, ...],
-        functions: Iterable[AllocatorFunction],
+        probes: Collection[Probe],
+        functions: Collection[AllocatorFunction],
         rate: Rate,
-        folder: Path,
         recording: Path,
-        limits: Limits,
         notebook: Notebook,
     ) -> None:
         """Prepare.
 
         Args:
-            gdb: The debugger to use.
-            source: The process, as it is read.
-            target: What it was before.
+            session: The process, and what the trace of it has.
             implant: What is put into it.
             modules: The files whose code is written to.
             probes: Those of the recording, one for each site of the image, in the same order.
             functions: Those of the probes.
             rate: How often the process allocates.
-            folder: A private folder for files of the debugger.
             recording: A file that holds the head already.
-            limits: What ends the window.
             notebook: Adds to the recording.
 
         """
-        self._gdb = gdb
-        self._source = source
-        self._target = target
+        self._session = session
         self._implant = implant
         self._modules = modules
         self._probes = probes
         is_known = not (rate.reason or rate.at_least)
         events_per_s = rate.allocations_per_s + rate.frees_per_s if is_known else None
-        self._pace = Pace(limits.stack_bytes, events_per_s)
+        self._pace = Pace(session.limits.stack_bytes, events_per_s)
         self._allocating = [function.name for function in functions if function.allocates]
-        self._folder = folder
         self._recording = recording
-        self._limits = limits
         self._notebook = notebook
         image = implant.image
         places = [(image.address, implant.original)]
         places += [(jump.address, jump.original) for jump in image.jumps]
-        self.proof = LocalProof(target, places, source)
+        self.proof = LocalProof(session.target, places, session.source)
 
     def __enter__(self) -> InlineBackend:
         """Write a journal.
@@ -101,13 +86,11 @@ class InlineBackend:
             NoSuchProcessError: the process has ended.
 
         """
-        try:
-            scratch = read_scratch(self._target.pid, self._source)
-        except (FileNotFoundError, ProcessLookupError) as error:
-            pid = self._target.pid
-            raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
+        target = self._session.target
+        with looking_at(target.pid):
+            scratch = read_scratch(target.pid, self._session.source)
         self._journal = open_inline_journal(
-            self._target, self._modules, self._implant.to_json(), scratch
+            target, self._modules, self._implant.to_json(), scratch, self._session.folder
         )
         return self
 
@@ -126,7 +109,7 @@ class InlineBackend:
             by_site(image.sites, self._probes),
             self._allocating,
             out,
-            find_code(self._target.pid),
+            find_code(self._session.target.pid),
             self._find_thread,
             pace=self._pace,
         )
@@ -160,11 +143,11 @@ class InlineBackend:
             KeyboardInterrupt: Ctrl-C came before anything was done.
 
         """
-        max_pause_s = self._limits.max_pause_ms / 1e3
-        pid, implant = self._target.pid, self._implant
+        session, implant = self._session, self._implant
+        pid, max_pause_s = session.target.pid, session.limits.max_pause_ms / 1e3
         with ExitStack() as stack:
             visitor = stack.enter_context(
-                proved_visitor(self._gdb, self._folder, max_pause_s, self._journal)
+                proved_visitor(session.gdb, session.folder, max_pause_s, self._journal)
             )
             check_sharers(pid)  # once more: seconds have passed
             interruption.defer()
@@ -179,7 +162,7 @@ class InlineBackend:
                 self._notebook,
                 self._recording.stat().st_size,
                 self._make_reader,
-                self._limits.max_events,
+                session.limits.max_events,
             )
             stack.callback(self._recorder.close)
             yield self._recorder
@@ -192,25 +175,22 @@ class InlineBackend:
     def observe(self) -> InlineObserver:
         """Begin to look at the target, which records itself by now."""
         return InlineObserver(
-            self._target.pid,
-            self._source,
+            self._session.target.pid,
+            self._session.source,
             self._implant.image.address,
             self._implant.ring.size,
             self._injection.pauses_ms,
-            self._limits,
+            self._session.limits,
             self._recorder.append,
         )
 
     def read_after(self, has_exec: bool) -> After:
         """Return what the target holds once everything is out again."""
-        pid = self._target.pid
-        modules = () if has_exec else tuple(self._source.read_modules_again())
-        return After(resident_set(pid), memory_status(pid), modules, self._describe())
+        return replace(self._session.read_after(has_exec), inline=self._describe())
 
     def _describe(self) -> Inline:
         implant, removal, counts = self._implant, self._hold.removal, self._recorder.counts
         return Inline(
-            calls=counts.events,
             lost=counts.missing,
             one_of=1 << counts.level,
             path=implant.cave.path,

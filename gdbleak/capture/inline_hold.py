@@ -86,4 +86,5 @@ class InlineHold:
         finally:
             self.removal = self._injection.remove()
             self._injection.pauses_ms += self.removal.pauses_ms
+            self._recorder.seen_children.add(self.removal.restored)
             self.released_s = time.monotonic()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gdbleak.capture.limits import Limits
-from gdbleak.capture.observer import RESIDENT_S, RESIDENT_SHARE
+from gdbleak.capture.outside import ResidentSet, find_end_of_program
 from gdbleak.capture.probe import Status
 from gdbleak.readable import Readable
 from gdbleak.recording.end import EndedBy
-from gdbleak.recording.events import Resident, encode_resident
-from gdbleak.target.proc import resident_set
 
 
 class InlineObserver:
@@ -44,11 +42,8 @@ class InlineObserver:
         self._pid = pid
         self._memory = memory
         self._place = place
-        self._own_bytes = own_bytes
         self._pauses_ms = pauses_ms
-        self._note = note
-        self._pause_s = max(RESIDENT_S, limits.duration_s * RESIDENT_SHARE)
-        self._next_resident_s = 0.0
+        self._resident_set = ResidentSet(pid, limits, note, own_bytes)
 
     def look(self, elapsed_s: float, now_ns: int) -> None:
         """Note how large the resident set is.
@@ -61,23 +56,11 @@ class InlineObserver:
             WriteError: the recording cannot be written on.
 
         """
-        if elapsed_s < self._next_resident_s:
-            return
-        self._next_resident_s = elapsed_s + self._pause_s
-        size = resident_set(self._pid)
-        if size:
-            own = max(size - self._own_bytes, 1)
-            self._note(encode_resident(Resident(now_ns, own)))
+        self._resident_set.look(elapsed_s, now_ns)
 
     def find_end(self) -> EndedBy | None:
-        """Return why the window has to end, if it has to.
-
-        When the target has ended or runs another program, the memory that was opened is empty.
-        """
-        if self._memory.read(self._place, 1):
-            return None
-        # A process that is ending has no memory at all.
-        return EndedBy.TARGET_EXEC if resident_set(self._pid) else EndedBy.TARGET_EXIT
+        """Return why the window has to end, if it has to."""
+        return find_end_of_program(self._pid, self._memory, self._place)
 
     def find_late_end(self) -> EndedBy | None:
         """Return None."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gdbleak.capture.account import Account
+from gdbleak.capture.children import SeenChildren
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import Recorder, Status
 from gdbleak.errors import NoSuchProcessError, WriteError
@@ -33,7 +34,6 @@ CODE_S = 1.0
 class InlineRecorder(Recorder, Account, Recorded):
     """The recorder inside a target, and what it has left there so far."""
 
-    children = 0
     stop_signal = None
     slowed_s = 0.0
 
@@ -66,6 +66,7 @@ class InlineRecorder(Recorder, Account, Recorded):
         self._is_asked = False
         self._next_code_s = 0.0
         self._never, self._other_end = os.pipe2(os.O_CLOEXEC)
+        self.seen_children = SeenChildren(injection.pid)
         self.opened_ns: int | None = None
 
     def close(self) -> None:
@@ -82,6 +83,11 @@ class InlineRecorder(Recorder, Account, Recorded):
     def counts(self) -> RingCounts:
         """What has been read so far."""
         return self._reader.counts if self._reader else RingCounts()
+
+    @property
+    def children(self) -> int:
+        """How many processes the target has started that were seen: see `SeenChildren`."""
+        return len(self.seen_children)
 
     def fileno(self) -> int:
         """A descriptor that never becomes readable: what the target records has to be fetched."""
@@ -110,6 +116,7 @@ class InlineRecorder(Recorder, Account, Recorded):
             return
         with suppress(NoSuchProcessError):
             self._injection.switch(on=False)
+        self.seen_children.look_at_all()
         time.sleep(DRAIN_S)
         deadline_s, before = time.monotonic() + DRAINED_S, -1
         while before != (before := self.counts.events) and time.monotonic() < deadline_s:
@@ -126,6 +133,7 @@ class InlineRecorder(Recorder, Account, Recorded):
         if time.monotonic() >= self._next_code_s:
             self._next_code_s = time.monotonic() + CODE_S
             self._reader.set_code(find_code(self._injection.pid))
+        self.seen_children.look()
         try:
             self._reader.poll()
         except WriteError as error:

@@ -6,29 +6,21 @@ Whoever does not need it should not import it: it loads numpy and capstone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from gdbleak.capture.inline_backend import InlineBackend
-from gdbleak.capture.limits import Limits
+from gdbleak.capture.session import Session
 from gdbleak.capture.ways import Way
-from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.inline.probes import make_probes
 from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
-from gdbleak.target.live import LiveProcess
 from gdbleak.target.memory_limit import find_limit
-from gdbleak.target.process import Target
 
 
 def inline(
-    gdb: GdbProgram,
-    source: LiveProcess,
-    target: Target,
-    limits: Limits,
-    folder: Path,
+    session: Session,
     allocators: Sequence[Allocator],
     modules: ModuleMap,
     images: ImageCache,
@@ -37,11 +29,7 @@ def inline(
     """Return the way by which the target records its calls itself.
 
     Args:
-        gdb: The debugger to use.
-        source: The process, as it is read.
-        target: What it was before.
-        limits: What ends the window.
-        folder: A private folder for files of the debugger and the guard.
+        session: The process, and what the trace of it has.
         allocators: Those of the process.
         modules: All that is mapped there.
         images: Keeps the files.
@@ -52,8 +40,8 @@ def inline(
         ElfError: a file is damaged.
 
     """
-    unit_bits = choose_unit_bits(find_limit(target.pid))
-    plan, implant = plan_implant(source, allocators, modules, images, unit_bits)
+    unit_bits = choose_unit_bits(find_limit(session.target.pid))
+    plan, implant = plan_implant(session.source, allocators, modules, images, unit_bits)
     probes = make_probes(plan.hooks, implant.image.sites)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
     return Way(
@@ -63,17 +51,13 @@ def inline(
         plan.notes,
         None,
         lambda recording, notebook: InlineBackend(
-            gdb,
-            source,
-            target,
+            session,
             implant,
             [allocator.module for allocator in allocators],
             probes,
             functions.values(),
             rate,
-            folder,
             recording,
-            limits,
             notebook,
         ),
     )

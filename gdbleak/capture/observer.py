@@ -5,18 +5,14 @@ from __future__ import annotations
 from gdbleak.capture.halts import Pauses, find_longest
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.outside import ResidentSet, find_end_of_program
 from gdbleak.capture.probe import Status, Tracer
 from gdbleak.capture.standstill import Standstill
 from gdbleak.capture.tail import Tail
 from gdbleak.readable import Readable
 from gdbleak.recording.end import EndedBy
-from gdbleak.recording.events import Resident, encode_resident
 from gdbleak.safety.guarding import Guarding
-from gdbleak.target.proc import resident_set
 from gdbleak.target.shared_memory import has_trapped, share_memory
-
-RESIDENT_S, RESIDENT_SHARE = 0.1, 0.005
-"""How often the resident set is noted at most, in seconds and as a share of the window."""
 
 
 class LocalObserver:
@@ -52,11 +48,10 @@ class LocalObserver:
         self._guard = guard
         self._tail = tail
         self._limits = limits
-        self._notebook = notebook
+        self._resident_set = ResidentSet(pid, limits, notebook.note)
         self._pauses = pauses
         self._standstill = Standstill(pid, recorder.pid, pauses.halts)
         self._sharer: int | None = None
-        self._next_resident_s = 0.0
         self.is_frozen = False
 
     @property
@@ -75,18 +70,9 @@ class LocalObserver:
             WriteError: the recording cannot be written on.
 
         """
-        self._note_resident_set(elapsed_s, now_ns)
+        self._resident_set.look(elapsed_s, now_ns)
         self._guard.beat()
         self._standstill.sample()
-
-    def _note_resident_set(self, elapsed_s: float, now_ns: int) -> None:
-        if elapsed_s < self._next_resident_s:
-            return
-        pause_s = max(RESIDENT_S, self._limits.duration_s * RESIDENT_SHARE)
-        self._next_resident_s = elapsed_s + pause_s
-        size = resident_set(self._pid)
-        if size:
-            self._notebook.note(encode_resident(Resident(now_ns, size)))
 
     def find_end(self) -> EndedBy | None:
         """Return why the window has to end, if it has to, by what was seen."""
@@ -112,10 +98,8 @@ class LocalObserver:
         GDB trips over the breakpoints of the old one before it can report that. The kernel tells
         it by our view of the old memory, which has become empty.
         """
-        if self._memory.read(self._tail.probes[0].address, 1):
-            return False
-        # A process that is ending has no memory at all.
-        return bool(resident_set(self._pid))
+        ended_by = find_end_of_program(self._pid, self._memory, self._tail.probes[0].address)
+        return ended_by is EndedBy.TARGET_EXEC
 
     def _look_for_sharers(self) -> None:
         """Notice a new process that shares the memory: GDB takes its breakpoints out for it.

@@ -71,7 +71,7 @@ class Recorder(Protocol):
 
     @property
     def children(self) -> int:
-        """How many processes the target has started."""
+        """How many processes the target has started, as far as it was seen."""
 
     @property
     def stop_signal(self) -> str | None:

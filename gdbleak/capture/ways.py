@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdbleak.capture.backend import Backend
-from gdbleak.capture.limits import Limits
 from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import find_heap
 from gdbleak.capture.notebook import Notebook
-from gdbleak.debugger.program import GdbProgram
+from gdbleak.capture.session import Session
 from gdbleak.heap.freed import Heap
 from gdbleak.plan.allocators import Plan
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Probe
-from gdbleak.target.live import LiveProcess
-from gdbleak.target.process import Target
 
 
 @dataclass(frozen=True)
@@ -35,34 +32,19 @@ class Way:
     """Returns what a window needs, given a recording with its head and what adds to that."""
 
 
-def by_breakpoints(
-    gdb: GdbProgram,
-    source: LiveProcess,
-    target: Target,
-    limits: Limits,
-    folder: Path,
-    plan: Plan,
-    notes: tuple[str, ...] = (),
-) -> Way:
+def by_breakpoints(session: Session, plan: Plan) -> Way:
     """Return the way by which GDB halts the target at each call.
 
     Args:
-        gdb: The debugger to use.
-        source: The process, as it is read.
-        target: What it was before.
-        limits: What ends the window.
-        folder: A private folder for files of the debugger and the guard.
+        session: The process, and what the trace of it has.
         plan: Where to set breakpoints.
-        notes: Sentences about why it is this way.
 
     """
     return Way(
         tuple(allocator.name for allocator in plan.allocators),
         plan.functions,
         plan.probes,
-        (*plan.notes, *notes),
-        find_heap(source, plan),
-        lambda recording, notebook: LocalBackend(
-            gdb, source, target, plan, folder, recording, limits, notebook
-        ),
+        plan.notes,
+        find_heap(session.source, plan),
+        lambda recording, notebook: LocalBackend(session, plan, recording, notebook),
     )

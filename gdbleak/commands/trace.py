@@ -6,7 +6,6 @@ import argparse
 import re
 import resource
 
-from gdbleak.api import Watcher, record
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.probe import ProbeKind
@@ -28,6 +27,7 @@ from gdbleak.remote.trace import trace_remote
 from gdbleak.report.endings import find_doubt
 from gdbleak.report.model import Report
 from gdbleak.text.units import format_bytes
+from gdbleak.tracing.record import Watcher, record
 
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 

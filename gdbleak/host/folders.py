@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from gdbleak.errors import NO_ROOM, WriteError
 from gdbleak.host.leash import Leash
+
+_NAME = re.compile(r"gdbleak-[0-9a-f]{16}")
 
 
 @contextmanager
@@ -50,6 +53,28 @@ def private_folder(leash: Leash | None = None) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_private_folder(folder: Path) -> bool:
+    """Remove a folder of `private_folder` whose gdbleak was killed; return whether that was done.
+
+    Nothing is removed that is not a folder of ours by its name, its owner and its mode.
+
+    Args:
+        folder: Its path, as that gdbleak has written it down where nobody else may write.
+
+    """
+    try:
+        found = folder.lstat()
+    except OSError:  # its gdbleak, or what cleans up behind that, has removed it
+        return False
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_own or stat.S_IMODE(found.st_mode) != 0o700:
+        return False
+    if not folder.is_absolute() or not _NAME.fullmatch(folder.name):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def find_temporary_folder() -> str:

@@ -32,7 +32,7 @@ from gdbleak.injection.visits import Outcome, ThreadState, Visitor
 from gdbleak.inline.model import Cave, Image
 from gdbleak.inline.ring import DONE, Ring
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import start_of_living
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import Memory, list_threads, read_mappings
 
 MAP_S = 2.0

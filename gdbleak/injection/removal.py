@@ -29,7 +29,7 @@ from gdbleak.injection.steps import (
     write,
 )
 from gdbleak.injection.visits import Outcome, Visitor
-from gdbleak.safety.repair import find_survivor, start_of_living
+from gdbleak.target.life import find_living_thread, find_obstacle, start_of_living
 from gdbleak.target.proc import Memory, list_threads, read_mappings, read_state
 
 PATIENCE_S = 10.0
@@ -54,8 +54,13 @@ class Removal:
     """How long the processes stood still in each."""
     left: tuple[str, ...]
     """What could not be taken out, a sentence each."""
-    children: int = 0
-    """How many children of fork it was taken out of, too."""
+    restored: tuple[int, ...] = ()
+    """The children of fork that it was taken out of, too, by PID."""
+
+    @property
+    def children(self) -> int:
+        """How many these are."""
+        return len(self.restored)
 
     @property
     def ok(self) -> bool:
@@ -90,16 +95,17 @@ class Remover:
             children |= found
             for child in found:
                 self._remove(child)
-        return Removal(len(self.pauses_ms), tuple(self.pauses_ms), tuple(self.left), len(children))
+        pauses_ms, left = tuple(self.pauses_ms), tuple(self.left)
+        return Removal(len(pauses_ms), pauses_ms, left, tuple(children))
 
     def _remove(self, pid: int) -> None:
-        thread = find_survivor(pid)
         try:
-            with Memory(thread or pid, writable=True) as memory:
-                if thread in (pid, None):
-                    left = _Process(self, pid, memory).remove()
+            with Memory(find_living_thread(pid) or pid, writable=True) as memory:
+                obstacle = find_obstacle(pid)
+                if obstacle:
+                    left = self._leave(pid, memory, obstacle)
                 else:
-                    left = self._leave(pid, memory)
+                    left = _Process(self, pid, memory).remove()
         except (FileNotFoundError, ProcessLookupError):
             return
         except OSError as error:
@@ -107,17 +113,14 @@ class Remover:
         if left:
             self.left.append(left)
 
-    def _leave(self, pid: int, memory: Memory) -> str | None:
-        """Switch the recorder off in a process whose main thread has ended: GDB cannot attach."""
+    def _leave(self, pid: int, memory: Memory, obstacle: str) -> str | None:
+        """Switch the recorder off in a process to which GDB cannot attach."""
         image = self.implant.image
         if not self.implant.is_image(memory.read(image.address, len(image.code))):
             return None
         with suppress(NoSuchProcessError):
             RingControl(pid, self.implant.ring, memory).switch(on=False)
-        return (
-            f"process {pid} still holds the recorder, which is off, and its ring: its main thread"
-            " has ended, so gdb cannot attach to it"
-        )
+        return f"process {pid} still holds the recorder, which is off, and its ring: {obstacle}"
 
 
 class _Process:

@@ -13,8 +13,9 @@ from gdbleak.injection.removal import Removal, Remover
 from gdbleak.injection.visits import GdbVisitor
 from gdbleak.safety import rescue as breakpoints
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import find_survivor, read_tracer, start_of_living, wake
+from gdbleak.safety.repair import read_tracer, wake
 from gdbleak.safety.rescue import Rescue, is_same_module, is_same_program
+from gdbleak.target.life import find_obstacle, start_of_living
 from gdbleak.target.proc import Memory
 
 MAX_PAUSE_S = 2.0
@@ -73,10 +74,11 @@ class _TakeOut:
             return self._leave(
                 f"is traced by process {tracer}: end that first, then run this again"
             )
-        if self._lives and find_survivor(self._pid) != self._pid:
+        obstacle = find_obstacle(self._pid) if self._lives else None
+        if obstacle:
             return self._leave(
-                "still holds a recorder, which switches itself off: its main thread has ended, so"
-                " gdb cannot attach to it; restart it when that suits you"
+                f"still holds a recorder, which switches itself off: {obstacle}; restart it when"
+                " that suits you"
             )
         woken = self._lives and wake(self._journal.plan)
         before = self._look()

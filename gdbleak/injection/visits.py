@@ -19,7 +19,8 @@ from gdbleak.injection.steps import Step
 from gdbleak.safety.forced_end import end_debugger
 from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import read_tracer, start_of_living, wake
+from gdbleak.safety.repair import read_tracer, wake
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import read_state
 
 _MACHINE = X86_64.elf_machine_number

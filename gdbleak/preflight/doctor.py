@@ -25,7 +25,7 @@ from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
-from gdbleak.safety.repair import start_of_living
+from gdbleak.target.life import start_of_living
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
 

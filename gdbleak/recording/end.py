@@ -69,10 +69,8 @@ class Verification:
 class Inline:
     """What was written into the target so that it recorded its calls itself."""
 
-    calls: int
-    """Calls that were recorded, folded ones included."""
     lost: int
-    """Calls that could not be recorded."""
+    """Events that could not be recorded."""
     one_of: int
     """Of so many blocks one was recorded, chosen by address; 1 when all were."""
     path: str
@@ -106,7 +104,7 @@ class End:
     lost_events: int = 0
     """Hits that could not be recorded."""
     children: int = 0
-    """Processes that the target started."""
+    """Processes that the target started: all when breakpoints recorded, those seen when inline."""
     stop_signal: str | None = None
     """Of a SIGSTOP or the like that somebody sent the target in the window: its name."""
     stopped_s: float | None = None

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.api import make_report
 from gdbleak.architectures import X86_64
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -34,6 +33,7 @@ from gdbleak.remote.backend import RemoteBackend
 from gdbleak.remote.process import RemoteProcess
 from gdbleak.report.model import Report
 from gdbleak.target.process import isoformat
+from gdbleak.tracing.reporting import make_report
 
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"

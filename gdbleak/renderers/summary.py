@@ -53,7 +53,9 @@ def _recording(window: WindowInfo) -> list[Line]:
         cut_off = "INCOMPLETE: cut off before the window ended; what came after is missing"
         facts.insert(1, _fact("recording", cut_off, alarm=True))
     if window.children:
-        facts.append(_fact("children", f"{window.children:,} started by the target, not traced"))
+        least = "at least " if window.inline else ""  # from outside, not every one is seen
+        started = f"{least}{window.children:,} started by the target, not traced"
+        facts.append(_fact("children", started))
     if window.missed_frees:
         missed = (
             f"{window.missed_frees:,} (an address was handed out again although no free was seen)"
@@ -100,9 +102,9 @@ def _inline(window: WindowInfo) -> list[Line]:
     lost = "none lost"
     if inline.lost:
         lost = f"{inline.lost:,} LOST: counts may be wrong by as many"
-    calls = f"{window.events:,} calls"
+    events = f"{window.events:,} events"
     if inline.one_of > 1:
-        calls += f", those of 1 block in {inline.one_of}"
+        events += f", those of 1 block in {inline.one_of}"
     jumps = count_of(inline.functions, "function")
     written = (
         f"{inline.code_bytes:,} bytes of code in {printable(inline.path)},"
@@ -115,7 +117,7 @@ def _inline(window: WindowInfo) -> list[Line]:
     elif window.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
         out = "gone with the program"
     return [
-        _fact("recorded inline", f"{calls}, {lost}", alarm=inline.lost > 0),
+        _fact("recorded inline", f"{events}, {lost}", alarm=inline.lost > 0),
         _fact("written into it", f"{written}: {out}{also}", alarm=inline.left is not None),
     ]
 

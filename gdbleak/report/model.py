@@ -179,7 +179,7 @@ class WindowInfo:
     lost_events: int
     """Events known to have happened that the recording does not hold."""
     children: int
-    """Processes that the target started; they are not traced."""
+    """Processes that the target started; they are not traced. Inline, those that were seen."""
     stops: int | None
     stopped_s: float | None
     """Time in which the target stood still; an estimate, see docs/how-it-works.md."""

@@ -12,7 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gdbleak.safety.repair import read_thread_state, read_tracer
+from gdbleak.safety.repair import read_tracer
+from gdbleak.target.life import read_thread_state
 
 DEATH_S, HALT_S = 2.0, 0.1
 """How long GDB may take to die, and the threads that it held may take to be stopped."""

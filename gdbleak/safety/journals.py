@@ -19,8 +19,8 @@ from gdbleak.errors import OpenJournalError, WriteError
 from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.scratch import Scratch
+from gdbleak.target.life import start_of_living
 from gdbleak.target.process import Target
 
 
@@ -72,20 +72,35 @@ def iter_journals() -> Iterator[Journal | Path]:
 
 
 def open_journal(
-    target: Target, modules: Iterable[Module], probes: tuple[Probe, ...], scratch: Scratch
+    target: Target,
+    modules: Iterable[Module],
+    probes: tuple[Probe, ...],
+    scratch: Scratch,
+    folder: Path | None = None,
 ) -> Journal:
     """Write the journal of a trace that is about to set breakpoints.
+
+    Args:
+        target: The process.
+        modules: Those that are written into.
+        probes: Where the breakpoints go.
+        scratch: Tells which program it runs, and where GDB writes beside them.
+        folder: The private folder of the trace, for whoever cleans up behind it.
 
     Raises:
         OpenJournalError: an earlier trace of this process has left one, or one is under way.
         WriteError: it cannot be written.
 
     """
-    return _write(_describe(target, modules, probes, scratch))
+    return _write(_describe(target, modules, probes, scratch, folder))
 
 
 def open_inline_journal(
-    target: Target, modules: Iterable[Module], implant: dict[str, Any], scratch: Scratch
+    target: Target,
+    modules: Iterable[Module],
+    implant: dict[str, Any],
+    scratch: Scratch,
+    folder: Path | None = None,
 ) -> Journal:
     """Write the journal of a trace that is about to put a recorder into a process.
 
@@ -94,17 +109,22 @@ def open_inline_journal(
         modules: Those that are written into.
         implant: What is put in, as `Implant.to_json` tells it.
         scratch: Tells which program it runs.
+        folder: As for `open_journal`.
 
     Raises:
         OpenJournalError: an earlier trace of this process has left one, or one is under way.
         WriteError: it cannot be written.
 
     """
-    return _write({**_describe(target, modules, (), scratch), "inline": implant})
+    return _write({**_describe(target, modules, (), scratch, folder), "inline": implant})
 
 
 def _describe(
-    target: Target, modules: Iterable[Module], probes: tuple[Probe, ...], scratch: Scratch
+    target: Target,
+    modules: Iterable[Module],
+    probes: tuple[Probe, ...],
+    scratch: Scratch,
+    folder: Path | None,
 ) -> dict[str, Any]:
     """Return the plan that a journal begins with."""
     return {
@@ -125,6 +145,7 @@ def _describe(
             for probe in probes
         ],
         "scratch": scratch.to_json(),
+        "folder": str(folder) if folder else None,
     }
 
 

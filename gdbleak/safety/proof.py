@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gdbleak.readable import Readable
 from gdbleak.recording.end import Verification
-from gdbleak.safety.repair import start_of_living
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import read_start, read_state, read_status
 from gdbleak.target.process import Target
 

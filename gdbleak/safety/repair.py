@@ -15,37 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.safety.journal import Journal
+from gdbleak.target.life import read_thread_state, start_of_living
 
 SETTLE_S = 2.0
-
-
-def start_of_living(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None when it has ended.
-
-    A zombie has ended, unless it is only the main thread that has, and others run on.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    has_ended = fields[0] in (b"Z", b"X") and find_survivor(pid) is None
-    return None if has_ended else int(fields[19])
-
-
-def find_survivor(pid: int) -> int | None:
-    """Return a thread of a process that has not ended, the main one if it can be."""
-    tasks = Path(f"/proc/{pid}/task")
-    with suppress(OSError):  # it has just ended
-        for thread in sorted((int(each.name) for each in tasks.iterdir()), key=pid.__ne__):
-            with suppress(OSError):
-                if read_thread_state(thread) not in ("Z", "X"):
-                    return thread
-    return None
-
-
-def read_thread_state(thread: int) -> str:
-    return Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def iter_changes(memory: int, plan: dict[str, Any]) -> Iterator[tuple[int, bytes]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gdbleak.elf.build_id import HEADER_SIZE, parse_build_id
+from gdbleak.host.folders import remove_private_folder
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import controller_lives, iter_journals, journal_path
-from gdbleak.safety.repair import iter_changes, repair, start_of_living
+from gdbleak.safety.repair import iter_changes, repair
 from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import Memory, read_status
 
 
@@ -41,7 +43,7 @@ def rescue(take_out: TakeOut, pid: int | None = None) -> list[Rescue]:
 
     """
     found = [
-        _rescue(journal, take_out) if isinstance(journal, Journal) else _point_at(journal)
+        _settle(journal, take_out) if isinstance(journal, Journal) else _point_at(journal)
         for journal in iter_journals()
         if pid is None or journal_path(pid) == getattr(journal, "path", journal)
     ]
@@ -58,6 +60,17 @@ def _point_at(path: Path) -> Rescue:
         f" `gdbleak doctor {path.stem}`, then remove the file",
         ok=False,
     )
+
+
+def _settle(journal: Journal, take_out: TakeOut) -> Rescue:
+    """Repair a process; when nothing is left to repair, remove the folder of the killed trace."""
+    rescue = _rescue(journal, take_out)
+    folder = journal.plan.get("folder")  # earlier journals do not name it
+    if not rescue.ok or not isinstance(folder, str) or controller_lives(journal):
+        return rescue
+    if not remove_private_folder(Path(folder)):
+        return rescue
+    return replace(rescue, text=f"{rescue.text}; removed {folder}, which the killed trace has left")
 
 
 def _rescue(journal: Journal, take_out: TakeOut) -> Rescue:

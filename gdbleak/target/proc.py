@@ -149,6 +149,18 @@ def list_threads(pid: int) -> list[int]:
         return []
 
 
+def list_children(pid: int, thread: int) -> set[int]:
+    """Return the children of a thread, and those of it that have ended and were not waited for.
+
+    None when the thread is gone, and where the kernel was built without CONFIG_PROC_CHILDREN.
+    Source: proc(5), /proc/PID/task/TID/children, which may lack some while they come and go.
+    """
+    try:
+        return {*map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())}
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+
+
 def resident_set(pid: int) -> int | None:
     """Return the resident set of a process in bytes, or None when it is gone."""
     try:

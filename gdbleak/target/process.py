@@ -20,6 +20,7 @@ from gdbleak.errors import (
 )
 from gdbleak.host.files import open_regular
 from gdbleak.recording.head import TracedProcess
+from gdbleak.target.life import find_obstacle
 from gdbleak.target.proc import Memory, iter_ancestors, possible_names, read_mappings, read_status
 from gdbleak.target.shared_memory import check_sharers
 
@@ -99,6 +100,12 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
             f"process {pid} ({name}) is gdbleak or one of its parents; to trace it would freeze"
             " gdbleak too",
             "trace it from a shell that is not its child, for example in a second terminal",
+        )
+    obstacle = find_obstacle(pid)
+    if obstacle:
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) cannot be traced: {obstacle}",
+            "restart it, and trace it while its main thread runs",
         )
     if state in "ZX":
         raise ProcessUnusableError(

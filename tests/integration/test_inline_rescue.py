@@ -20,7 +20,7 @@ from support.processes import TRACER, assert_as_found
 from gdbleak.errors import OpenJournalError
 from gdbleak.injection.rescue import rescue
 from gdbleak.safety.journals import check_journal
-from gdbleak.safety.repair import start_of_living
+from gdbleak.target.life import start_of_living
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 

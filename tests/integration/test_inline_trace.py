@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.crew import assert_released
+from support.crew import assert_released, running_beside
 from support.exactness import assert_exact, sum_by_line
 from support.libraries import LIBRARIES, find_library
 from support.processes import status_of, wait_until
@@ -81,11 +82,26 @@ def test_what_the_report_says(cli, puppet):
 
     assert (site["outstanding_count"], report["verification"]["ok"]) == (10, True)
     assert (inline["lost"], inline["one_of"], inline["left"]) == (0, 1, None)
-    assert inline["calls"] == report["window"]["events"] >= 10
+    window = report["window"]
+    assert window["events"] >= window["allocations"] + window["frees"] >= 10
     assert Path(inline["path"]).name == "libc.so.6"
     assert (inline["functions"] > 5, 1000 < inline["code_bytes"] < 4096) == (True, True)
     assert report["window"]["stops"] == inline["attaches"] >= 4
     assert report["window"]["sampling"] is None
+
+
+def test_children_are_counted(cli, build_target, start_target):
+    target = start_target(build_target("waiting.c"), "read")
+    older = int(target.ask("fork 9"))
+    trace = cli.start_trace(target.pid, *INLINE)
+    lasting, killed = (int(target.ask("fork 9")) for _ in range(2))
+    os.kill(killed, signal.SIGKILL)
+    trace.send(signal.SIGINT)
+    window = trace.finish().report["window"]
+
+    assert (window["children"], window["inline"]["children"]) == (2, 1)
+    for child in (older, lasting):
+        os.kill(child, signal.SIGKILL)
 
 
 def test_the_process_ends(cli, puppet):
@@ -123,10 +139,43 @@ def test_gdbleak_is_killed(cli, puppet):
     trace.end()
 
 
+def test_everything_is_killed(cli, puppet):
+    """Nobody is left who could remove the private folder."""
+    trace = cli.start_trace(puppet.pid, *INLINE)
+    doomed = running_beside(puppet)
+    for process in doomed:
+        process.suspend()
+    for process in doomed:
+        process.kill()
+    wait_until(lambda: running_beside(puppet) == [], "all had ended")
+    [folder] = cli.tmpdir.glob("gdbleak-*")
+    rescued = cli.run("rescue", puppet.pid)
+
+    assert rescued.exit_code == 0, rescued
+    assert f"removed {folder}" in rescued.stdout
+    assert puppet.ask("leak 10") == "leaked"
+    trace.end()
+
+
 def test_mappings_are_refused(cli, puppet):
     refused = cli.run("trace", puppet.pid, *INLINE, "--mappings")
     assert refused.exit_code == 3
     assert "mmap" in refused.stderr
+
+
+def test_a_python_without_numpy(cli, puppet, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('none here', name='numpy')\n")
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    refused = cli.run("trace", puppet.pid, *INLINE, env={"PYTHONPATH": paths})
+
+    assert refused.exit_code == 3
+    cause, cure = refused.stderr.splitlines()[-2:]
+    assert "the Python package numpy, which is missing" in cause
+    assert ("`pip install numpy`" in cure, "--probe breakpoint" in cure) == (True, True)
+    traced = cli.start_trace(puppet.pid, env={"PYTHONPATH": paths})
+    assert puppet.ask("leak 10") == "leaked"
+    traced.send(signal.SIGINT)
+    assert [site["outstanding_count"] for site in traced.finish().report["sites"]] == [10]
 
 
 def test_sums_are_those_of_a_saved_recording(cli, build_target, start_target, tmp_path):

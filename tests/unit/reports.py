@@ -306,12 +306,14 @@ def _sampled() -> Report:
 
 
 INLINE = Inline(
-    *(4_120_331, 0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
+    *(0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
     children=2,
 )
 SAMPLES = {
     "sampled": _sampled(),
-    "inline": report(site(), window=replace(WINDOW, events=4_120_331, stops=4, inline=INLINE)),
+    "inline": report(
+        site(), window=replace(WINDOW, events=4_120_331, stops=4, children=3, inline=INLINE)
+    ),
     "inline-trouble": report(
         window=replace(
             WINDOW, inline=replace(INLINE, lost=7, one_of=4, left="the recorder: a thread runs it")

@@ -16,6 +16,7 @@ FLOORS = [
     "commands",
     "remote",
     "api",
+    "tracing",
     "follow",
     "renderers preflight",
     "capture",
@@ -48,7 +49,7 @@ PURE = {
 FORBIDDEN = {
     *("gdbleak.target", "gdbleak.debugger", "gdbleak.plan", "gdbleak.safety", "gdbleak.survey"),
     *("gdbleak.capture", "gdbleak.preflight", "gdbleak.follow", "gdbleak.api", "gdbleak.remote"),
-    *("gdbleak.commands", "pygdbmi", "psutil", "subprocess"),
+    *("gdbleak.tracing", "gdbleak.commands", "pygdbmi", "psutil", "subprocess"),
 }
 """What they do not import."""
 

@@ -31,7 +31,7 @@ GDBLEAK = [sys.executable, "-m", "gdbleak"]
 
 @pytest.fixture(autouse=True)
 def trace(monkeypatch):
-    """Return what stands in for `gdbleak.api.record`."""
+    """Return what stands in for `gdbleak.tracing.record.record`."""
     trace = Mock(return_value=REPORT)
     monkeypatch.setattr("gdbleak.commands.trace.record", trace)
     return trace

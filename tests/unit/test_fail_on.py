@@ -28,7 +28,7 @@ MISSED = "no call stack is `cache?` in its report, which does not mean that none
 
 @pytest.fixture
 def trace(monkeypatch):
-    """Return what stands in for `gdbleak.api.record`."""
+    """Return what stands in for `gdbleak.tracing.record.record`."""
     trace = Mock()
     monkeypatch.setattr("gdbleak.commands.trace.record", trace)
     return trace

@@ -14,7 +14,8 @@ from support.processes import Lines, state_of, wait_until
 
 from gdbleak.safety.forced_end import end_debugger
 from gdbleak.safety.journal import Journal
-from gdbleak.safety.repair import repair, restore, start_of_living
+from gdbleak.safety.repair import repair, restore
+from gdbleak.target.life import start_of_living
 
 PLAN = {
     "pid": 4_194_305,  # above the largest PID the kernel gives

@@ -14,13 +14,13 @@ from rings import CODE, FREE, MALLOC, THREADS, FakeRing, Program, Rig, Stack
 from support.fuzz import scaled
 
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.api import make_report
 from gdbleak.inline import fold, reader, sums
 from gdbleak.inline.reader import RingLostError
 from gdbleak.inline.ring import READ, TICKETS, UNREAD, hash_address
 from gdbleak.recording.events import Folded, Hit
 from gdbleak.recording.reader import Recording
 from gdbleak.target.modules import find_again
+from gdbleak.tracing.reporting import make_report
 
 
 @pytest.fixture(scope="module")

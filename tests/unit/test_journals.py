@@ -12,8 +12,8 @@ from gdbleak.recording.modules import Module
 from gdbleak.recording.probes import Probe, Role
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, iter_journals, journal_folder, open_journal
-from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.scratch import Scratch
+from gdbleak.target.life import start_of_living
 from gdbleak.target.process import Target
 
 MODULE = Module("/lib/libc.so.6", 0x1000, 0x2000, 0x1000, "ab" * 20, "/lib/libc.so.6")

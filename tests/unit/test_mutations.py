@@ -24,7 +24,6 @@ from test_hostile_files import read_all
 
 from gdbleak.analysis.grouping import BY
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.api import make_report
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import GdbleakError
 from gdbleak.recording.events import (
@@ -43,6 +42,7 @@ from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare
 from gdbleak.report.reader import read_report
 from gdbleak.target.modules import find_again
+from gdbleak.tracing.reporting import make_report
 
 COUNT = scaled(300) if TORTURE == 1 else 1334 * TORTURE
 """Of each kind: `make torture` comes to 100,000."""

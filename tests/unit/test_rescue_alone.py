@@ -9,8 +9,8 @@ import pytest
 
 from gdbleak.injection.rescue import rescue
 from gdbleak.safety.journals import journal_path
-from gdbleak.safety.repair import start_of_living
 from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import Memory
 
 GONE = 4_194_305
@@ -87,6 +87,60 @@ def test_process_runs_another_program(change):
     [outcome] = rescue()
     assert (outcome.ok, "another program" in outcome.text) == (True, True)
     assert not path.exists()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return the private folder of a trace that was killed."""
+    folder = tmp_path / f"gdbleak-{'0a' * 8}"
+    folder.mkdir(0o700)
+    (folder / "recording").write_text("of somebody's program")
+    return folder
+
+
+def test_the_folder_of_the_killed_trace_is_removed(folder):
+    write_journal(os.getpid(), folder=str(folder))
+
+    [outcome] = rescue()
+    assert (outcome.ok, f"removed {folder}" in outcome.text) == (True, True)
+    assert not folder.exists()
+
+
+def make_public(folder):
+    folder.chmod(0o755)
+    return folder
+
+
+def rename(folder):
+    return folder.rename(folder.with_name("gdbleak-of-mine"))
+
+
+def link(folder):
+    other = folder.with_name(f"gdbleak-{'0b' * 8}")
+    other.symlink_to(folder)
+    return other
+
+
+def make_relative(folder):
+    return os.path.relpath(folder)
+
+
+@pytest.mark.parametrize("change", [make_public, rename, link, make_relative, lambda _: 17])
+def test_no_other_folder_is_removed(folder, change):
+    changed = change(folder)
+    write_journal(os.getpid(), folder=changed if isinstance(changed, int) else str(changed))
+
+    [outcome] = rescue()
+    assert (outcome.ok, "removed" in outcome.text) == (True, False)
+    assert [*folder.parent.glob("gdbleak-*/recording")] != []
+
+
+def test_the_folder_of_a_trace_that_runs_is_left_alone(folder):
+    own = {"controller": os.getpid(), "controller_started": start_of_living(os.getpid())}
+    write_journal(os.getpid(), folder=str(folder), **own)
+
+    rescue()
+    assert folder.exists()
 
 
 def test_trace_is_under_way():

@@ -21,6 +21,7 @@ from gdbleak.errors import (
     TargetError,
 )
 from gdbleak.target import process as target
+from gdbleak.target.life import find_living_thread, find_obstacle, start_of_living
 from gdbleak.target.proc import read_status
 from gdbleak.target.process import check_permission, inspect
 
@@ -83,6 +84,26 @@ def test_zombie():
         cause, cure = refusal(zombie.pid, ProcessUnusableError)
         assert "zombie" in cause
         assert str(os.getpid()) in cure
+
+
+WITHOUT_MAIN_THREAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall(60, 0)  # exit, of this thread alone
+"""
+
+
+def test_main_thread_that_has_ended():
+    with subprocess.Popen([sys.executable, "-c", WITHOUT_MAIN_THREAD]) as process:
+        try:
+            wait_until(lambda: state_of(process.pid) == "Z", "its main thread had ended")
+            cause, cure = refusal(process.pid, ProcessUnusableError)
+            assert ("main thread has ended" in cause, "restart" in cure) == (True, True)
+            assert start_of_living(process.pid) is not None
+            assert find_living_thread(process.pid) not in (process.pid, None)
+        finally:
+            process.kill()
+    assert (find_living_thread(process.pid), find_obstacle(process.pid)) == (None, None)
 
 
 def test_stopped_process_is_left_stopped(child):

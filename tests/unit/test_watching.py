@@ -19,7 +19,7 @@ from gdbleak.renderers.json import JsonRenderer
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """Return what stands in for `gdbleak.api.record`."""
+    """Return what stands in for `gdbleak.tracing.record.record`."""
     asked = Mock(return_value=SAMPLES["one-site"])
     monkeypatch.setattr("gdbleak.commands.trace.record", asked)
     return asked

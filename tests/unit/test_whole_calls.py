@@ -15,7 +15,6 @@ from rings import CODE, FUNCTIONS, PROBES
 
 from gdbleak.analysis.folded import allot
 from gdbleak.analysis.options import ReportOptions
-from gdbleak.api import make_report
 from gdbleak.errors import RecordingError
 from gdbleak.follow.event_lines import EventLines
 from gdbleak.ledger.replay import Replay
@@ -35,6 +34,7 @@ from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 from gdbleak.target.modules import find_again
+from gdbleak.tracing.reporting import make_report
 
 CALL, CALLOC, BEGIN, END, MEMALIGN, FREE = range(6)
 A, B = 0x1000, 0x2000

@@ -1,0 +1,1 @@
+"""A trace of a process from the first look at it to the report."""

@@ -1,0 +1,205 @@
+"""A trace, stage by stage: look at the process, choose the way, write the head, watch, report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gdbleak.analysis.options import ReportOptions
+from gdbleak.capture.interruption import Interruption
+from gdbleak.capture.limits import Limits, Progress
+from gdbleak.capture.looks import Looks
+from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.probe import ProbeKind
+from gdbleak.capture.session import Session
+from gdbleak.capture.ways import Way, by_breakpoints
+from gdbleak.capture.window import Window
+from gdbleak.debugger.program import find_gdb
+from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import InlineRefusedError
+from gdbleak.follow.follower import Follower
+from gdbleak.follow.view import Subject, View
+from gdbleak.host.folders import private_folder
+from gdbleak.host.process_limits import check_processor_time, raised_limits
+from gdbleak.plan.allocators import Allocator, find_allocators, plan_probes
+from gdbleak.plan.selection import Selection
+from gdbleak.preflight.halting import check_halt
+from gdbleak.preflight.pilot import measure_rate
+from gdbleak.preflight.way import choose_way
+from gdbleak.recording.head import Head
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.rate import Rate
+from gdbleak.recording.reader import Recording
+from gdbleak.recording.writer import begin_recording
+from gdbleak.report.model import Report
+from gdbleak.safety.journals import check_journal
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.memory_limit import find_limit
+from gdbleak.target.owners import Owner, owner_of_process
+from gdbleak.target.proc import memory_status, resident_set
+from gdbleak.target.process import inspect, isoformat
+from gdbleak.tracing.reporting import INTERRUPTED, report_on_window
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What is told of a window, before it and while it is open."""
+
+    on_rate: Callable[[Rate], None] = lambda _: None
+    on_progress: Callable[[Progress], None] = lambda _: None
+    view: View | None = None
+    """Shows the window, in a process of its own."""
+    on_report: Callable[[Report], None] | None = None
+    """Called with each report that the view pickles."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known of a process before its window is opened."""
+
+    modules: ModuleMap
+    rate: Rate
+    way: Way
+    owner: Owner | None
+
+
+@raised_limits()
+def record(
+    pid: int,
+    kind: ProbeKind,
+    limits: Limits,
+    selection: Selection,
+    options: ReportOptions,
+    save: str | os.PathLike[str] | None,
+    watcher: Watcher,
+) -> Report:
+    """Record and report, as `gdbleak.trace` does, what bounds and watchers of one's own allow."""
+    check_processor_time(limits.duration_s + limits.tail_s)
+    gdb = find_gdb()
+    check_journal(pid)
+    target = inspect(pid)
+    check_halt(pid, target.threads, limits.max_pause_ms)
+    with private_folder() as folder, ImageCache() as images, LiveProcess(pid, images) as source:
+        session = Session(gdb, source, target, limits, folder)
+        prepared = _prepare(session, kind, selection, images, watcher.on_rate)
+        recording = Path(save) if save else folder / "recording"
+        with begin_recording(recording, _make_head(session, prepared)):
+            return _watch(session, prepared, recording, options, images, watcher)
+
+
+def _prepare(
+    session: Session,
+    kind: ProbeKind,
+    selection: Selection,
+    images: ImageCache,
+    on_rate: Callable[[Rate], None],
+) -> _Prepared:
+    """Look at the process, and choose how it is recorded."""
+    source, pid = session.source, session.target.pid
+    modules = source.read_modules()
+    allocators = find_allocators(modules, source.read_search_order(), selection, images)
+    plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
+    rate = measure_rate(pid, plan.entries)
+    on_rate(rate)
+    way = choose_way(
+        kind,
+        rate,
+        selection.usable_sizes,
+        session.limits.budget_percent,
+        lambda: _try_inline(session, allocators, modules, images, rate),
+        lambda: by_breakpoints(session, plan),
+    )
+    return _Prepared(modules, rate, way, owner_of_process(pid))
+
+
+def _try_inline(
+    session: Session,
+    allocators: tuple[Allocator, ...],
+    modules: ModuleMap,
+    images: ImageCache,
+    rate: Rate,
+) -> Way:
+    """Return the way to record inline, whose packages take time to load.
+
+    Raises:
+        InlineRefusedError: numpy is missing, as it may be where gdbleak runs from a folder.
+        TargetError, ElfError: the process cannot be recorded so.
+
+    """
+    try:
+        from gdbleak.capture.inline_way import inline
+    except ModuleNotFoundError as error:
+        raise InlineRefusedError(
+            f"to record inside a process takes the Python package {error.name}, which is missing",
+            f"`pip install {error.name}`, or use breakpoints: --probe breakpoint",
+        ) from error
+    return inline(session, allocators, modules, images, rate)
+
+
+def _make_head(session: Session, prepared: _Prepared) -> Head:
+    limits, way, pid = session.limits, prepared.way, session.target.pid
+    return Head(
+        started=isoformat(time.time()),
+        target=session.target.describe(),
+        allocators=way.allocators,
+        functions=way.functions,
+        probes=way.probes,
+        modules=tuple(prepared.modules),
+        rate=prepared.rate,
+        stack_bytes=limits.stack_bytes,
+        duration_s=limits.duration_s,
+        tail_s=limits.tail_s,
+        notes=way.notes,
+        rss_before=resident_set(pid),
+        memory=memory_status(pid),
+        limit=find_limit(pid),
+    )
+
+
+def _watch(
+    session: Session,
+    prepared: _Prepared,
+    recording: Path,
+    options: ReportOptions,
+    images: ImageCache,
+    watcher: Watcher,
+) -> Report:
+    """Open the window, report on it when it is over, and prove that nothing was left."""
+    way, owner, pid = prepared.way, prepared.owner, session.target.pid
+    notebook = Notebook(recording)
+    looks = Looks(pid, way.heap, notebook) if way.heap else None
+    follower = _make_follower(session, prepared, recording, options, watcher)
+
+    def tell(progress: Progress) -> None:
+        watcher.on_progress(progress)
+        if follower:
+            follower.tell(progress)
+
+    backend = way.make_backend(recording, notebook)
+    with Window(pid, recording, session.limits, backend, looks, tell) as window:
+        with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+            window.run(interruption)
+        is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+        gdb = None if is_hurried else session.gdb
+        with Recording(str(recording)) as finished:
+            report = report_on_window(finished, images, options, gdb, owner)
+        verification = window.conclude(waits=INTERRUPTED not in report.notes)
+        return replace(report, verification=verification)
+
+
+def _make_follower(
+    session: Session,
+    prepared: _Prepared,
+    recording: Path,
+    options: ReportOptions,
+    watcher: Watcher,
+) -> Follower | None:
+    if watcher.view is None:
+        return None
+    modules = tuple(prepared.modules)
+    subject = Subject(str(recording.absolute()), modules, options, session.gdb, prepared.owner)
+    return Follower(watcher.view, subject, session.folder, watcher.on_report)
