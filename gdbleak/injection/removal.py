@@ -9,12 +9,18 @@ killed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
-from gdbleak.injection.filters import find_unfiltered
+from gdbleak.injection.filters import (
+    Able,
+    calls_to_unmap,
+    choose_able,
+    find_unfiltered,
+    list_candidates,
+)
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.remains import At, Remains, iter_copies, read_remains
 from gdbleak.injection.restorers import find_restorers
@@ -26,11 +32,12 @@ from gdbleak.injection.steps import (
     expect_absent,
     expect_unmapped,
     hijack,
+    tell_filters,
     write,
 )
-from gdbleak.injection.visits import Outcome, Visitor
+from gdbleak.injection.visits import Outcome, ToldFilters, Visitor
 from gdbleak.safety.repair import find_survivor, start_of_living
-from gdbleak.target.proc import Memory, list_threads, read_mappings, read_state
+from gdbleak.target.proc import Memory, read_mappings, read_state
 
 PATIENCE_S = 10.0
 """For how long it is tried."""
@@ -130,6 +137,8 @@ class _Process:
         self._memory = memory
         self._started = start_of_living(pid)
         self._restorers = find_restorers(read_mappings(pid), memory)
+        self._told: ToldFilters | None = None
+        """The filters of threads, if all are filtered, until a thread turns out to have others."""
 
     def remove(self) -> str | None:
         """Take everything out that is there; return what is left in a sentence, if anything is."""
@@ -139,6 +148,8 @@ class _Process:
         while not (remains := self._read()).is_nothing:
             if remains.strange and not remains.jumps:
                 break
+            if remains.ring is At.RING and not remains.jumps and (refusal := self._refuse()):
+                return self._explain(refusal)
             try:
                 outcome = self._remover.visitor.visit(self._pid, self._steps(remains))
             except (DebuggerFailedError, WriteError) as error:
@@ -149,6 +160,8 @@ class _Process:
             else:
                 self._remover.pauses_ms.append(outcome.pause_ns / 1e6)
                 why = _say(outcome)
+                if outcome.filters or outcome.failed == "hijack":
+                    self._told = outcome.filters
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
                 # Not after the death of a GDB: its stop is on the way, and is taken back.
@@ -185,18 +198,29 @@ class _Process:
         if remains.cave is None or remains.strange:
             # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
             return steps
+        able = self._find_able()[0] if remains.ring is At.RING else {}
+        if remains.ring is At.RING and not able:
+            return [*steps, tell_filters(list_candidates(self._pid))]
         code = [code_range(image)]
         steps.append(expect_absent(code, code, self._restorers))
         if remains.ring is At.RING:
-            return [*steps, hijack(image.unmap_ring, image, self._avoid())]
+            return [*steps, hijack(image.unmap_ring, image, able)]
         if remains.ring is At.NOTHING:
             steps.append(expect_unmapped(implant.ring))
         return [*steps, write(implant.image.address, implant.original)]
 
-    def _avoid(self) -> Sequence[int]:
-        """Return the threads that had better not make system calls, if there are others."""
-        unfiltered = find_unfiltered(self._pid)
-        return [each for each in list_threads(self._pid) if unfiltered and each not in unfiltered]
+    def _find_able(self) -> tuple[Able, str]:
+        """Return the threads that may unmap the ring, and why no other may; "" if unknown yet."""
+        if unfiltered := find_unfiltered(self._pid):
+            return unfiltered, ""
+        if self._told is None:
+            return {}, ""
+        return choose_able(self._told, calls_to_unmap(self._implant))
+
+    def _refuse(self) -> str:
+        """Return why no thread can be sent to unmap the ring; "" if one can, or nobody knows."""
+        able, why = self._find_able()
+        return f"every thread is under {why}" if why and not able else ""
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S
