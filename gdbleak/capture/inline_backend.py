@@ -219,5 +219,5 @@ class InlineBackend:
             ring_bytes=implant.ring.size,
             attaches=len(self._injection.pauses_ms),
             children=removal.children if removal else 0,
-            left="; ".join(removal.left) or None if removal else None,
+            left="; ".join((*removal.left, *removal.kept)) or None if removal else None,
         )

@@ -212,8 +212,8 @@ class Injection:
         if not self._is_touched:
             return
         removal = self.remove()
-        if not removal.ok:
-            raise InjectionError(removal.left[0], f"run `gdbleak rescue {self.pid}`")
+        if still := (*removal.left, *removal.kept):
+            raise InjectionError(still[0], f"run `gdbleak rescue {self.pid}`")
 
     def _steps_to_map(self) -> list[Step]:
         implant, image = self.implant, self.implant.image

@@ -22,7 +22,7 @@ from gdbleak.injection.filters import (
     list_candidates,
 )
 from gdbleak.injection.implant import Implant
-from gdbleak.injection.remains import At, Remains, iter_copies, read_remains
+from gdbleak.injection.remains import At, Remains, find_ring, iter_copies, read_remains
 from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.ring_control import RingControl
 from gdbleak.injection.steps import (
@@ -38,6 +38,7 @@ from gdbleak.injection.steps import (
 from gdbleak.injection.visits import Outcome, ToldFilters, Visitor
 from gdbleak.safety.repair import find_survivor, start_of_living
 from gdbleak.target.proc import Memory, read_mappings, read_state
+from gdbleak.text.units import format_bytes
 
 PATIENCE_S = 10.0
 """For how long it is tried."""
@@ -61,12 +62,14 @@ class Removal:
     """How long the processes stood still in each."""
     left: tuple[str, ...]
     """What could not be taken out, a sentence each."""
+    kept: tuple[str, ...] = ()
+    """What nobody can take out by now, and does nothing: memory. A sentence each."""
     children: int = 0
     """How many children of fork it was taken out of, too."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is left."""
+        """Whether nothing is left that somebody could take out."""
         return not self.left
 
 
@@ -79,6 +82,7 @@ class Remover:
     patience_s: float = PATIENCE_S
     pauses_ms: list[float] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     def remove(self, pid: int, started: int | None, program: tuple[int, int]) -> Removal:
         """Take it out of a process and of its children, if they live.
@@ -97,7 +101,13 @@ class Remover:
             children |= found
             for child in found:
                 self._remove(child)
-        return Removal(len(self.pauses_ms), tuple(self.pauses_ms), tuple(self.left), len(children))
+        return Removal(
+            len(self.pauses_ms),
+            tuple(self.pauses_ms),
+            tuple(self.left),
+            tuple(self.kept),
+            len(children),
+        )
 
     def _remove(self, pid: int) -> None:
         thread = find_survivor(pid)
@@ -139,6 +149,8 @@ class _Process:
         self._restorers = find_restorers(read_mappings(pid), memory)
         self._told: ToldFilters | None = None
         """The filters of threads, if all are filtered, until a thread turns out to have others."""
+        self._refusal = ""
+        """Why the ring stays when the code goes."""
 
     def remove(self) -> str | None:
         """Take everything out that is there; return what is left in a sentence, if anything is."""
@@ -148,8 +160,6 @@ class _Process:
         while not (remains := self._read()).is_nothing:
             if remains.strange and not remains.jumps:
                 break
-            if remains.ring is At.RING and not remains.jumps and (refusal := self._refuse()):
-                return self._explain(refusal)
             try:
                 outcome = self._remover.visitor.visit(self._pid, self._steps(remains))
             except (DebuggerFailedError, WriteError) as error:
@@ -170,7 +180,16 @@ class _Process:
             if time.monotonic() > deadline_s:
                 return self._explain(why)
             time.sleep(next(pauses))
+        self._tell_kept()
         return self._explain("they are left alone")
+
+    def _tell_kept(self) -> None:
+        ring = self._implant.ring
+        if self._refusal and find_ring(read_mappings(self._pid), ring, self._memory) is At.RING:
+            self._remover.kept.append(
+                f"process {self._pid} keeps {format_bytes(ring.size)} of memory, which the recorder"
+                f" has used: every thread is under {self._refusal}"
+            )
 
     def _read(self) -> Remains:
         if start_of_living(self._pid) != self._started:
@@ -198,29 +217,28 @@ class _Process:
         if remains.cave is None or remains.strange:
             # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
             return steps
-        able = self._find_able()[0] if remains.ring is At.RING else {}
-        if remains.ring is At.RING and not able:
+        able, self._refusal = self._find_able() if remains.ring is At.RING else ({}, "")
+        if remains.ring is At.RING and not able and not self._refusal:
             return [*steps, tell_filters(list_candidates(self._pid))]
         code = [code_range(image)]
         steps.append(expect_absent(code, code, self._restorers))
-        if remains.ring is At.RING:
+        if able:
             return [*steps, hijack(image.unmap_ring, image, able)]
         if remains.ring is At.NOTHING:
             steps.append(expect_unmapped(implant.ring))
         return [*steps, write(implant.image.address, implant.original)]
 
     def _find_able(self) -> tuple[Able, str]:
-        """Return the threads that may unmap the ring, and why no other may; "" if unknown yet."""
+        """Return the threads that may unmap the ring, or why none may; neither if that is unknown.
+
+        The filters of threads are known after a visit that has read them.
+        """
         if unfiltered := find_unfiltered(self._pid):
             return unfiltered, ""
         if self._told is None:
             return {}, ""
-        return choose_able(self._told, calls_to_unmap(self._implant))
-
-    def _refuse(self) -> str:
-        """Return why no thread can be sent to unmap the ring; "" if one can, or nobody knows."""
-        able, why = self._find_able()
-        return f"every thread is under {why}" if why and not able else ""
+        able, why = choose_able(self._told, calls_to_unmap(self._implant))
+        return able, "" if able else why
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S
