@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gdbleak.capture.account import Account
 from gdbleak.capture.backend import After
+from gdbleak.capture.inline_filters import Look
 from gdbleak.capture.inline_hold import InlineHold
 from gdbleak.capture.inline_observer import InlineObserver
 from gdbleak.capture.inline_recorder import InlineRecorder, find_code
@@ -55,6 +56,7 @@ class InlineBackend:
         recording: Path,
         limits: Limits,
         notebook: Notebook,
+        look: Look,
     ) -> None:
         """Prepare.
 
@@ -71,6 +73,7 @@ class InlineBackend:
             recording: A file that holds the head already.
             limits: What ends the window.
             notebook: Adds to the recording.
+            look: Says which threads may put the recorder in, if there are filters.
 
         """
         self._gdb = gdb
@@ -87,6 +90,7 @@ class InlineBackend:
         self._recording = recording
         self._limits = limits
         self._notebook = notebook
+        self._look = look
         image = implant.image
         places = [(image.address, implant.original)]
         places += [(jump.address, jump.original) for jump in image.jumps]
@@ -171,8 +175,17 @@ class InlineBackend:
             if interruption.reason:
                 raise KeyboardInterrupt
             self._injection = stack.enter_context(
-                Injection(pid, implant.image, implant.cave, implant.ring, visitor, self._journal)
+                Injection(
+                    pid,
+                    implant.image,
+                    implant.cave,
+                    implant.ring,
+                    visitor,
+                    self._journal,
+                    self._look.able,
+                )
             )
+            self._injection.pauses_ms += self._look.pauses_ms
             self._memory = stack.enter_context(RemoteMemory(pid, self._injection.memory))
             self._recorder = InlineRecorder(
                 self._injection,

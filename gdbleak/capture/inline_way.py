@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdbleak.capture.inline_backend import InlineBackend
+from gdbleak.capture.inline_filters import check_filters
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.ways import Way
 from gdbleak.debugger.program import GdbProgram
@@ -48,11 +49,15 @@ def inline(
 
     Raises:
         TargetError: it cannot be recorded so.
+        DebuggerError: it is under filters that GDB was to read, and GDB failed.
         ElfError: a file is damaged.
 
     """
     plan, implant = plan_implant(source, allocators, modules, images, UNIT_BITS)
     probes = make_probes(plan.hooks, implant.image.sites)
+    written = [allocator.module for allocator in allocators]
+    max_pause_s = limits.max_pause_ms / 1e3
+    look = check_filters(gdb, source, target, written, implant, folder, max_pause_s)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
     return Way(
         tuple(allocator.name for allocator in allocators),
@@ -65,7 +70,7 @@ def inline(
             source,
             target,
             implant,
-            [allocator.module for allocator in allocators],
+            written,
             probes,
             functions.values(),
             rate,
@@ -73,5 +78,6 @@ def inline(
             recording,
             limits,
             notebook,
+            look,
         ),
     )

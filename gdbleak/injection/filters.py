@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gdbleak.errors import InlineRefusedError
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.seccomp import Call, Filters, passes
 from gdbleak.injection.visits import ToldFilters
@@ -39,14 +40,24 @@ def list_candidates(pid: int) -> list[int]:
     return [thread for _, thread in sorted(_count_filters(pid))][:MAX_THREADS]
 
 
-def why_unreadable() -> str | None:
-    """Return why the filters of no process can be read from here, if that is known already."""
+def check_readable(pid: int) -> None:
+    """Check that we may be able to read the filters of a process whose every thread has some.
+
+    Raises:
+        InlineRefusedError: we certainly are not.
+
+    """
     status = _read_status("self")
+    why = ""
     if not int(status.get("CapEff", "0"), 16) >> _CAP_SYS_ADMIN & 1:
-        return "that takes the capability SYS_ADMIN"
-    if status.get("Seccomp", "0") != "0":
-        return "gdbleak is under one itself"
-    return None
+        why = "that takes the capability SYS_ADMIN"
+    elif status.get("Seccomp", "0") != "0":
+        why = "gdbleak is under one itself"
+    if why:
+        raise InlineRefusedError(
+            f"every thread of process {pid} is under seccomp filters that cannot be read: {why}",
+            "run gdbleak as root of the host, or use breakpoints: --probe breakpoint",
+        )
 
 
 def calls_to_map(implant: Implant) -> list[Call]:

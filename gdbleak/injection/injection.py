@@ -92,6 +92,7 @@ class Injection:
         self._visitor = visitor
         self._journal = journal
         self._able = able
+        self._proved: Able = {}
         self._started = start_of_living(pid)
         self._is_touched = False
         try:
@@ -197,7 +198,8 @@ class Injection:
 
         """
         self._note("remove")
-        remover = Remover(self.implant, self._visitor, patience_s)
+        filtered = {thread: filters for thread, filters in self._proved.items() if filters}
+        remover = Remover(self.implant, self._visitor, patience_s, filtered)
         # Another program has another memory.
         is_same = bool(self.memory.read(self.implant.image.address, 1))
         started = self._started if is_same else None
@@ -223,7 +225,8 @@ class Injection:
             steps = [expect(place, stands, implant.kept_words)]
         else:
             steps = [expect(place, implant.original)]
-        able, self._able = self._able or self.find_able(), None  # if it fails, look again
+        self._proved = self._able or self.find_able()
+        self._able = None  # if this fails, look again
         return [
             *steps,
             *self._expect_originals(),
@@ -232,7 +235,7 @@ class Injection:
             expect_absent(code, code, self._restorers),
             expect_unmapped(implant.ring),
             write(place, image.code),
-            hijack(image.map_ring, image, able),
+            hijack(image.map_ring, image, self._proved),
         ]
 
     def _steps_to_divert(self) -> list[Step]:

@@ -80,6 +80,8 @@ class Remover:
     implant: Implant
     visitor: Visitor
     patience_s: float = PATIENCE_S
+    able: Able = field(default_factory=dict)
+    """Threads of the first process that may unmap the ring, if all of them have filters."""
     pauses_ms: list[float] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -94,13 +96,13 @@ class Remover:
 
         """
         if started is not None and start_of_living(pid) == started:
-            self._remove(pid)
+            self._remove(pid, self.able)
         children: set[int] = set()
         # A child may have a child before it is visited, but not after.
         while found := {*iter_copies(program, self.implant, pid)} - children:
             children |= found
             for child in found:
-                self._remove(child)
+                self._remove(child, {})
         return Removal(
             len(self.pauses_ms),
             tuple(self.pauses_ms),
@@ -109,12 +111,12 @@ class Remover:
             len(children),
         )
 
-    def _remove(self, pid: int) -> None:
+    def _remove(self, pid: int, able: Able) -> None:
         thread = find_survivor(pid)
         try:
             with Memory(thread or pid, writable=True) as memory:
                 if thread in (pid, None):
-                    left = _Process(self, pid, memory).remove()
+                    left = _Process(self, pid, memory, able).remove()
                 else:
                     left = self._leave(pid, memory)
         except (FileNotFoundError, ProcessLookupError):
@@ -140,15 +142,15 @@ class Remover:
 class _Process:
     """One process, and what of the implant is left in it."""
 
-    def __init__(self, remover: Remover, pid: int, memory: Memory) -> None:
+    def __init__(self, remover: Remover, pid: int, memory: Memory, able: Able) -> None:
         self._remover = remover
         self._implant = remover.implant
         self._pid = pid
         self._memory = memory
         self._started = start_of_living(pid)
         self._restorers = find_restorers(read_mappings(pid), memory)
-        self._told: ToldFilters | None = None
-        """The filters of threads, if all are filtered, until a thread turns out to have others."""
+        self._told = ToldFilters(able, None) if able else None
+        """The filters of threads, if all have some, until one turns out to have others."""
         self._refusal = ""
         """Why the ring stays when the code goes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
+from gdbleak.injection.filters import check_readable, find_unfiltered
 from gdbleak.injection.planning import UNIT_BITS, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
@@ -24,12 +25,19 @@ def describe_plan(
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
         plan, implant = plan_implant(process, allocators, modules, images, UNIT_BITS)
+        is_filtered = not find_unfiltered(process.pid)
+        if is_filtered:
+            check_readable(process.pid)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
+    condition = ""
+    if is_filtered:
+        condition = ", if its seccomp filters permit that, which GDB reads when it attaches"
     return (
-        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code"
+        f"inline it can be recorded{condition} (--probe inline):"
+        f" {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"
         f" and jumps there into {names}{cost}"
     )

@@ -67,3 +67,14 @@ def test_filter_that_comes_in_the_window(cli, start_filtered):
     assert target.ask("allocate") == "allocated"
     assert "there is no journal" in cli.run("rescue", target.pid).stdout
     assert_released(target)
+
+
+def test_auto_takes_breakpoints_where_filters_forbid_it(cli, start_filtered):
+    target = start_filtered("madvise")
+    trace = cli.start_trace(target.pid, "--probe", "auto", "--budget", 0.001)
+    assert target.ask("allocate") == "allocated"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    assert report["window"]["inline"] is None
+    assert [note for note in report["notes"] if "may not let it call madvise" in note]
