@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from support.crew import assert_released
 from support.exactness import assert_exact
+from support.processes import status_of
 
-pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+from gdbleak.debugger.program import find_gdb
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state", "needs_root")
 
 FLAGS = ("-fno-optimize-sibling-calls",)
 INLINE = ("--probe", "inline")
+CAP_SYS_ADMIN = 21
+
+
+@pytest.fixture(scope="module")
+def needs_root():
+    """Skip where nobody may read filters: that takes the capability SYS_ADMIN of the host."""
+    if not int(status_of(Path("/proc/self"))["CapEff"], 16) >> CAP_SYS_ADMIN & 1:
+        pytest.skip("only root of the host may read seccomp filters")
 
 
 @pytest.fixture
@@ -69,12 +81,49 @@ def test_filter_that_comes_in_the_window(cli, start_filtered):
     assert_released(target)
 
 
-def test_auto_takes_breakpoints_where_filters_forbid_it(cli, start_filtered):
-    target = start_filtered("madvise")
-    trace = cli.start_trace(target.pid, "--probe", "auto", "--budget", 0.001)
-    assert target.ask("allocate") == "allocated"
-    trace.send(signal.SIGINT)
-    report = trace.finish().report
+def test_auto_takes_breakpoints_where_filters_forbid_it(cli, build_target, start_filtered):
+    target = start_filtered("madvise", build_target("waiting.c"), "hot")
+    arguments = ("--probe", "auto", "--duration", 1, "--format", "json")
+    report = cli.run("trace", target.pid, *arguments).report
 
     assert report["window"]["inline"] is None
     assert [note for note in report["notes"] if "may not let it call madvise" in note]
+    assert_released(target)
+
+
+def assert_refused(cli, target, why, **how):
+    """Assert that a process whose filter would permit it is left alone, and why."""
+    refused = cli.run("trace", target.pid, *INLINE, **how)
+    assert refused.exit_code == 3
+    assert f"seccomp filters that cannot be read: {why}" in refused.stderr
+    assert target.ask("allocate") == "allocated"
+    assert_released(target)
+
+
+def test_without_the_capability(cli, start_filtered):
+    target = start_filtered("narrow")
+    how = {"wrapper": ["setpriv", "--bounding-set=-sys_admin"]}
+    assert_refused(cli, target, "that takes the capability SYS_ADMIN", **how)
+    said = cli.run("doctor", target.pid, **how).stdout
+    assert "inline it cannot be recorded: every thread" in said
+    assert "SYS_ADMIN" in said
+
+
+def test_under_a_filter_of_its_own(cli, build_target, start_filtered):
+    how = {"wrapper": [build_target("filtered.c"), "pointer"]}
+    assert_refused(cli, start_filtered("narrow"), "gdbleak is under one itself", **how)
+
+
+def test_gdb_without_ctypes(cli, start_filtered, tmp_path):
+    gdb, script = tmp_path / "gdb", tmp_path / "without.py"
+    script.write_text("import sys\nsys.modules['_ctypes'] = None\n")
+    gdb.write_text(f'#!/bin/sh\nexec {find_gdb().path} "$@" -x {script}\n')
+    gdb.chmod(0o700)
+    how = {"env": {"GDBLEAK_GDB": gdb}}
+    assert_refused(cli, start_filtered("narrow"), "import of _ctypes halted", **how)
+
+
+def test_what_the_doctor_says(cli, start_filtered):
+    said = cli.run("doctor", start_filtered("narrow").pid).stdout
+    assert "inline it can be recorded, if its seccomp filters permit that" in said
+    assert "seccomp" not in cli.run("doctor", start_filtered("none").pid).stdout
