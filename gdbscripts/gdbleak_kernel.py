@@ -14,6 +14,17 @@ GET_FILTER, GET_RSEQ_CONFIGURATION = 0x420C, 0x420F
 INSTRUCTION_BYTES, MAX_INSTRUCTIONS, MAX_FILTERS = 8, 4096, 256
 RSEQ_CONFIGURATION = struct.Struct("<Q4I")
 
+# Before any process is held: that takes long. A build of Python may lack it.
+try:
+    import ctypes
+
+    call = ctypes.CDLL(None, use_errno=True).ptrace
+    call.restype = ctypes.c_long
+    call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    memory = ctypes.create_string_buffer(MAX_INSTRUCTIONS * INSTRUCTION_BYTES)
+except Exception:
+    call = None
+
 
 def read_status(pid, thread=None):
     """Return the fields of /proc/PID/status, or of a thread; None when it has ended."""
@@ -25,31 +36,25 @@ def read_status(pid, thread=None):
         return None
 
 
-def ptrace(request, thread, address, size):
+def ptrace(request, thread, address):
     """Return the result of a request that writes into memory of ours, and that memory.
 
-    Raises OSError if the kernel refuses it, and any other error if this Python has no ctypes.
+    Raises OSError if the kernel refuses it, or without ctypes.
     """
-    import ctypes  # optional in a build of Python
-
-    call = ctypes.CDLL(None, use_errno=True).ptrace
-    call.restype = ctypes.c_long
-    call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    memory = ctypes.create_string_buffer(size) if size else None
+    if not call:
+        raise OSError(errno.ENOSYS, "this gdb has a Python without ctypes")
     result = call(request, thread, address, memory)
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result, memory.raw if size else b""
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result, memory
 
 
 def read_rseq(thread):
     """Return where a thread keeps its `struct rseq`; 0 without one. Raises as `ptrace` does."""
-    size = RSEQ_CONFIGURATION.size
-    result, memory = ptrace(GET_RSEQ_CONFIGURATION, thread, size, size)
-    if result != size:
-        raise OSError(errno.EINVAL, "a kernel of another kind")
-    return RSEQ_CONFIGURATION.unpack(memory)[0]
+    result, answer = ptrace(GET_RSEQ_CONFIGURATION, thread, RSEQ_CONFIGURATION.size)
+    if result != RSEQ_CONFIGURATION.size:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return RSEQ_CONFIGURATION.unpack_from(answer)[0]
 
 
 def tell_filters(pid, threads):
@@ -83,13 +88,12 @@ def read_filters(pid, thread):
     filters = []
     while status.get("Seccomp", "0") != "0":
         try:
-            length, _ = ptrace(GET_FILTER, thread, len(filters), 0)
+            length, program = ptrace(GET_FILTER, thread, len(filters))
         except OSError as error:
             if error.errno == errno.ENOENT and filters:
                 break
             raise
         if length > MAX_INSTRUCTIONS or len(filters) == MAX_FILTERS:
             raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
-        _, program = ptrace(GET_FILTER, thread, len(filters), length * INSTRUCTION_BYTES)
-        filters.append(binascii.hexlify(program).decode("ascii"))
+        filters.append(binascii.hexlify(program[: length * INSTRUCTION_BYTES]).decode("ascii"))
     return filters
