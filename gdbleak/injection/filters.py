@@ -36,8 +36,12 @@ def find_unfiltered(pid: int) -> Able:
 
 
 def list_candidates(pid: int) -> list[int]:
-    """Return the threads whose filters are worth reading: those that have the fewest."""
-    return [thread for _, thread in sorted(_count_filters(pid))][:MAX_THREADS]
+    """Return the threads whose filters are worth reading: those that have the fewest.
+
+    Of those the main thread comes first, which lives the longest.
+    """
+    counted = sorted((count, thread != pid, thread) for count, thread in _count_filters(pid))
+    return [thread for _, _, thread in counted[:MAX_THREADS]]
 
 
 def check_readable(pid: int) -> None:

@@ -237,7 +237,7 @@ class _Process:
         """
         if unfiltered := find_unfiltered(self._pid):
             return unfiltered, ""
-        if self._told is None:
+        if self._told is None or self._told == ({}, None):  # the threads had ended by then
             return {}, ""
         able, why = choose_able(self._told, calls_to_unmap(self._implant))
         return able, "" if able else why

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 from support.crew import assert_released
 from support.exactness import assert_exact
+from support.inline import assert_nothing_left, enter, injection_into, visitor_in
 from support.processes import status_of
 
 from gdbleak.debugger.program import find_gdb
+from gdbleak.errors import InjectionError
+from gdbleak.injection.injection import Injection
+from gdbleak.target.proc import list_threads
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state", "needs_root")
 
 FLAGS = ("-fno-optimize-sibling-calls",)
 INLINE = ("--probe", "inline")
 CAP_SYS_ADMIN = 21
+WITHOUT_SYS_ADMIN = ("setpriv", "--bounding-set=-sys_admin")
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,12 @@ def needs_root():
     """Skip where nobody may read filters: that takes the capability SYS_ADMIN of the host."""
     if not int(status_of(Path("/proc/self"))["CapEff"], 16) >> CAP_SYS_ADMIN & 1:
         pytest.skip("only root of the host may read seccomp filters")
+
+
+@pytest.fixture
+def visitor(tmp_path):
+    with visitor_in(tmp_path / "visits") as visitor:
+        yield visitor
 
 
 @pytest.fixture
@@ -81,6 +93,50 @@ def test_filter_that_comes_in_the_window(cli, start_filtered):
     assert_released(target)
 
 
+def test_filter_that_comes_and_cannot_be_read(cli, start_filtered):
+    target = start_filtered("none")
+    trace = cli.start_trace(target.pid, *INLINE, wrapper=WITHOUT_SYS_ADMIN)
+    assert target.ask("filter narrow") == "filtered"
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+
+    left = report["window"]["inline"]["left"]
+    assert "seccomp filters that cannot be read: Permission denied" in left
+    assert target.ask("allocate") == "allocated"
+    assert_released(target)
+
+
+def test_filter_that_comes_between_two_visits(start_filtered, visitor):
+    """No thread is sent anywhere that was not looked at as it is."""
+    target = start_filtered("narrow")
+    with injection_into(target.pid, visitor) as first:
+        able = first.find_able()
+        assert {*able} == {*list_threads(target.pid)}
+        assert target.ask("filter madvise") == "filtered"
+        implant = first.implant
+        with (
+            Injection(
+                target.pid, implant.image, implant.cave, implant.ring, visitor, None, able
+            ) as second,
+            pytest.raises(InjectionError, match="may not let it call madvise"),
+        ):
+            second.map_ring()
+    assert_nothing_left(target.pid, implant)
+    assert target.ask("allocate") == "allocated"
+
+
+def test_children_have_the_filters_too(build_target, start_filtered, visitor):
+    target = start_filtered("narrow", build_target("waiting.c"), "hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        child = int(target.ask("fork 9"))
+        removal = injection.remove()
+        assert (removal.ok, removal.kept, removal.children) == (True, (), 1)
+        for pid in (target.pid, child):
+            assert_nothing_left(pid, injection.implant)
+        os.kill(child, signal.SIGKILL)
+
+
 def test_auto_takes_breakpoints_where_filters_forbid_it(cli, build_target, start_filtered):
     target = start_filtered("madvise", build_target("waiting.c"), "hot")
     arguments = ("--probe", "auto", "--duration", 1, "--format", "json")
@@ -102,7 +158,7 @@ def assert_refused(cli, target, why, **how):
 
 def test_without_the_capability(cli, start_filtered):
     target = start_filtered("narrow")
-    how = {"wrapper": ["setpriv", "--bounding-set=-sys_admin"]}
+    how = {"wrapper": WITHOUT_SYS_ADMIN}
     assert_refused(cli, target, "that takes the capability SYS_ADMIN", **how)
     said = cli.run("doctor", target.pid, **how).stdout
     assert "inline it cannot be recorded: every thread" in said
