@@ -16,12 +16,14 @@ and detaches. The process never runs in between. FILE is a plan in JSON:
         registers  {}: the outcome shall tell the registers of every thread
         move       {to}: threads that stand at the first address of a pair go on at the second
         write      {address, hex}: these bytes, in one piece
-        hijack     {routine, resume, avoid}: a thread goes on at `routine`, and finds at `resume`
+        filters    {threads}: the outcome shall tell the seccomp filters of these threads, as
+                   `tell_filters` does
+        hijack     {routine, resume, filters}: a thread goes on at `routine`, and finds at `resume`
                    where it would have gone on, and behind that where it would have repeated a
-                   system call; rather none of the threads in `avoid`
+                   system call; it is one of those in `filters`, and has no others than these
 
-The outcome: {tracer, done, failed, why, where, pause_ns, threads, hijacked}. `done` counts the
-steps that were done; `failed` is what failed, "attach" and "detach" beside the steps, or null;
+The outcome: {tracer, done, failed, why, where, pause_ns, threads, filters, hijacked}. `done` counts
+the steps that were done; `failed` is what failed, "attach" and "detach" beside the steps, or null;
 `where` tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of each.
 """
 
@@ -30,9 +32,15 @@ import json
 import os
 import signal
 import struct
+import sys
 import time
 
 import gdb
+
+sys.path.insert(0, os.path.dirname(__file__))
+from gdbleak_kernel import read_filters, read_rseq, read_status, tell_filters
+
+del sys.path[0]
 
 # Python 2.7 has no monotonic clock.
 clock = getattr(time, "monotonic", time.time)
@@ -44,7 +52,6 @@ WORD = struct.Struct("<Q")
 SAVED, FRAMES = 160, 4
 # They do not come back to where they were called: rt_sigreturn, execve, exit, exit_group, execveat.
 ONE_WAY = (15, 59, 60, 231, 322)
-PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
 
 
 class StepError(Exception):
@@ -97,7 +104,7 @@ class Visit(object):
         self.memory = self.mappings = None
         self.threads = []
         self.attached = False
-        self.outcome = dict.fromkeys(("failed", "why", "where", "threads", "hijacked"))
+        self.outcome = dict.fromkeys(("failed", "why", "where", "threads", "filters", "hijacked"))
         self.outcome.update(tracer=os.getpid(), done=0, pause_ns=0)
 
     def run(self):
@@ -211,18 +218,25 @@ class Visit(object):
     def do_write(self, step):
         self.put(step["address"], from_hex(step["hex"]))
 
+    def do_filters(self, step):
+        ids = [thread.id for thread in self.threads if thread.id in step["threads"]]
+        self.outcome["filters"] = tell_filters(self.pid, ids)
+
     def do_hijack(self, step):
-        thread = self.choose(step["avoid"])
+        able = dict(step["filters"]["threads"])
+        thread = self.choose([thread for thread in self.threads if thread.id in able])
+        known = [step["filters"]["programs"][number] for number in able[thread.id]]
+        if read_filters(self.pid, thread.id) != known:
+            raise StepError("it has other seccomp filters by now", thread.id)
         self.put(step["resume"], WORD.pack(thread.rip) + WORD.pack(thread.rip - len(SYSCALL)))
         self.outcome["hijacked"] = thread.id
         thread.go_to(step["routine"])
 
-    def choose(self, avoid):
+    def choose(self, able):
         """Return a thread that can run something else now: one in a system call, if there is one.
 
         Others may be in the midst of a section that the kernel would have them begin again.
         """
-        able = [thread for thread in self.threads if thread.id not in avoid]
         for thread in able:
             if thread.call >= 0 and thread.call not in ONE_WAY and self.is_syscall(thread.rip - 2):
                 return thread
@@ -235,26 +249,17 @@ class Visit(object):
         return self.read(address, len(SYSCALL)) == SYSCALL
 
     def is_outside_rseq(self, thread):
-        """Whether a thread certainly is in no restartable sequence.
-
-        Source: rseq(2); ptrace(2), PTRACE_GET_RSEQ_CONFIGURATION, which Linux knows since 5.13.
-        """
+        """Whether a thread certainly is in no restartable sequence. Source: rseq(2)."""
         release = os.uname()[2].split("-")[0].split(".")
         if tuple(map(int, release[:2])) < (4, 18):  # it has none
             return True
         try:
-            import ctypes
-
-            answer = (ctypes.c_uint64 * 3)()
-            size = ctypes.c_long(ctypes.sizeof(answer))
-            ptrace = ctypes.CDLL(None).ptrace
-            if ptrace(PTRACE_GET_RSEQ_CONFIGURATION, thread.id, size, answer) != size.value:
-                return False
-        except Exception:  # ctypes is optional
+            place = read_rseq(thread.id)
+        except Exception:  # it cannot be told
             return False
-        if not answer[0]:
+        if not place:
             return True
-        section = WORD.unpack(self.read(answer[0] + 8, 8))[0]
+        section = WORD.unpack(self.read(place + 8, 8))[0]
         if not section:
             return True
         start, length = struct.unpack("<8x2Q", self.read(section, 24))
@@ -316,15 +321,6 @@ def places_of(part, data, offset):
 
 def from_hex(text):
     return bytes(bytearray.fromhex(text))
-
-
-def read_status(pid):
-    try:
-        with open("/proc/%d/status" % pid) as file:
-            fields = (line.partition(":") for line in file)
-            return {name: value.strip() for name, _, value in fields}
-    except (IOError, OSError):
-        return None
 
 
 class Command(gdb.Command):

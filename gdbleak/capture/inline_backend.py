@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gdbleak.capture.account import Account
 from gdbleak.capture.backend import After
+from gdbleak.capture.inline_filters import Look
 from gdbleak.capture.inline_hold import InlineHold
 from gdbleak.capture.inline_observer import InlineObserver
 from gdbleak.capture.inline_recorder import InlineRecorder, find_code
@@ -48,6 +49,7 @@ class InlineBackend:
         rate: Rate,
         recording: Path,
         notebook: Notebook,
+        look: Look,
     ) -> None:
         """Prepare.
 
@@ -60,6 +62,7 @@ class InlineBackend:
             rate: How often the process allocates.
             recording: A file that holds the head already.
             notebook: Adds to the recording.
+            look: Says which threads may put the recorder in, if there are filters.
 
         """
         self._session = session
@@ -72,6 +75,7 @@ class InlineBackend:
         self._allocating = [function.name for function in functions if function.allocates]
         self._recording = recording
         self._notebook = notebook
+        self._look = look
         image = implant.image
         places = [(image.address, implant.original)]
         places += [(jump.address, jump.original) for jump in image.jumps]
@@ -154,8 +158,17 @@ class InlineBackend:
             if interruption.reason:
                 raise KeyboardInterrupt
             self._injection = stack.enter_context(
-                Injection(pid, implant.image, implant.cave, implant.ring, visitor, self._journal)
+                Injection(
+                    pid,
+                    implant.image,
+                    implant.cave,
+                    implant.ring,
+                    visitor,
+                    self._journal,
+                    self._look.able,
+                )
             )
+            self._injection.pauses_ms += self._look.pauses_ms
             self._memory = stack.enter_context(RemoteMemory(pid, self._injection.memory))
             self._recorder = InlineRecorder(
                 self._injection,
@@ -199,5 +212,5 @@ class InlineBackend:
             ring_bytes=implant.ring.size,
             attaches=len(self._injection.pauses_ms),
             children=removal.children if removal else 0,
-            left="; ".join(removal.left) or None if removal else None,
+            left="; ".join((*removal.left, *removal.kept)) or None if removal else None,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdbleak.capture.inline_backend import InlineBackend
+from gdbleak.capture.inline_filters import check_filters
 from gdbleak.capture.session import Session
 from gdbleak.capture.ways import Way
 from gdbleak.elf.cache import ImageCache
@@ -37,12 +38,15 @@ def inline(
 
     Raises:
         TargetError: it cannot be recorded so.
+        DebuggerError: it is under filters that GDB was to read, and GDB failed.
         ElfError: a file is damaged.
 
     """
     unit_bits = choose_unit_bits(find_limit(session.target.pid))
     plan, implant = plan_implant(session.source, allocators, modules, images, unit_bits)
     probes = make_probes(plan.hooks, implant.image.sites)
+    written = [allocator.module for allocator in allocators]
+    look = check_filters(session, written, implant)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
     return Way(
         tuple(allocator.name for allocator in allocators),
@@ -53,11 +57,12 @@ def inline(
         lambda recording, notebook: InlineBackend(
             session,
             implant,
-            [allocator.module for allocator in allocators],
+            written,
             probes,
             functions.values(),
             rate,
             recording,
             notebook,
+            look,
         ),
     )

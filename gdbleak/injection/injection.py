@@ -11,7 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gdbleak.errors import GdbleakError, InjectionError, NoSuchProcessError
-from gdbleak.injection.filters import find_unfiltered
+from gdbleak.injection.filters import (
+    Able,
+    calls_to_map,
+    choose_able,
+    find_unfiltered,
+    list_candidates,
+)
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.removal import PATIENCE_S, Removal, Remover
 from gdbleak.injection.restorers import find_restorers
@@ -25,6 +31,7 @@ from gdbleak.injection.steps import (
     hijack,
     inside,
     move,
+    tell_filters,
     tell_registers,
     write,
 )
@@ -33,7 +40,7 @@ from gdbleak.inline.model import Cave, Image
 from gdbleak.inline.ring import DONE, Ring
 from gdbleak.safety.journal import Journal
 from gdbleak.target.life import start_of_living
-from gdbleak.target.proc import Memory, list_threads, read_mappings
+from gdbleak.target.proc import Memory, read_mappings
 
 MAP_S = 2.0
 """How long a thread may take to map the ring."""
@@ -55,6 +62,7 @@ class Injection:
         ring: Ring,
         visitor: Visitor,
         journal: Journal | None = None,
+        able: Able | None = None,
     ) -> None:
         """Prepare.
 
@@ -65,6 +73,7 @@ class Injection:
             ring: Where the ring goes.
             visitor: What is written by.
             journal: Where each step is written down before it is done.
+            able: The threads that may map the ring, if that was looked at before.
 
         Raises:
             NoSuchProcessError: the process has ended.
@@ -79,6 +88,8 @@ class Injection:
         """How long the process stood still in each visit so far."""
         self._visitor = visitor
         self._journal = journal
+        self._able = able
+        self._proved: Able = {}
         self._started = start_of_living(pid)
         self._is_touched = False
         try:
@@ -107,11 +118,7 @@ class Injection:
 
         """
         self._check_lives()
-        if not find_unfiltered(self.pid):
-            raise InjectionError(
-                f"every thread of process {self.pid} is under a seccomp filter, which may kill it"
-                " for a system call that it does not expect"
-            )
+        self._able = self._able or self.find_able()  # before anything is written
         self._note("map")
         try:
             self._visit(self._steps_to_map)
@@ -119,6 +126,25 @@ class Injection:
         except GdbleakError:
             self._take_back()
             raise
+
+    def find_able(self) -> Able:
+        """Return the threads that may map the ring, and unmap it. Nothing is written.
+
+        The process is visited if each of them is under a seccomp filter.
+
+        Raises:
+            InjectionError: none may, as far as that is proved.
+            NoSuchProcessError: the process has ended.
+
+        """
+        if unfiltered := find_unfiltered(self.pid):
+            return unfiltered
+        outcome = self._visit(lambda: [tell_filters(list_candidates(self.pid))])
+        assert outcome.filters
+        able, why = choose_able(outcome.filters, calls_to_map(self.implant))
+        if not able:
+            raise InjectionError(f"every thread of process {self.pid} is under {why}")
+        return able
 
     def divert(self) -> None:
         """Write the jumps that lead to the recorder, which is off.
@@ -163,7 +189,8 @@ class Injection:
 
         """
         self._note("remove")
-        remover = Remover(self.implant, self._visitor, patience_s)
+        filtered = {thread: filters for thread, filters in self._proved.items() if filters}
+        remover = Remover(self.implant, self._visitor, patience_s, filtered)
         # Another program has another memory.
         is_same = bool(self.memory.read(self.implant.image.address, 1))
         started = self._started if is_same else None
@@ -178,8 +205,8 @@ class Injection:
         if not self._is_touched:
             return
         removal = self.remove()
-        if not removal.ok:
-            raise InjectionError(removal.left[0], f"run `gdbleak rescue {self.pid}`")
+        if still := (*removal.left, *removal.kept):
+            raise InjectionError(still[0], f"run `gdbleak rescue {self.pid}`")
 
     def _steps_to_map(self) -> list[Step]:
         implant, image = self.implant, self.implant.image
@@ -189,7 +216,8 @@ class Injection:
             steps = [expect(place, stands, implant.kept_words)]
         else:
             steps = [expect(place, implant.original)]
-        unfiltered = find_unfiltered(self.pid)
+        self._proved = self._able or self.find_able()
+        self._able = None  # if this fails, look again
         return [
             *steps,
             *self._expect_originals(),
@@ -198,11 +226,7 @@ class Injection:
             expect_absent(code, code, self._restorers),
             expect_unmapped(implant.ring),
             write(place, image.code),
-            hijack(
-                image.map_ring,
-                image,
-                [each for each in list_threads(self.pid) if each not in unfiltered],
-            ),
+            hijack(image.map_ring, image, self._proved),
         ]
 
     def _steps_to_divert(self) -> list[Step]:

@@ -9,14 +9,20 @@ killed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
-from gdbleak.injection.filters import find_unfiltered
+from gdbleak.injection.filters import (
+    Able,
+    calls_to_unmap,
+    choose_able,
+    find_unfiltered,
+    list_candidates,
+)
 from gdbleak.injection.implant import Implant
-from gdbleak.injection.remains import At, Remains, iter_copies, read_remains
+from gdbleak.injection.remains import At, Remains, find_ring, iter_copies, read_remains
 from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.ring_control import RingControl
 from gdbleak.injection.steps import (
@@ -26,11 +32,13 @@ from gdbleak.injection.steps import (
     expect_absent,
     expect_unmapped,
     hijack,
+    tell_filters,
     write,
 )
-from gdbleak.injection.visits import Outcome, Visitor
+from gdbleak.injection.visits import Outcome, ToldFilters, Visitor
 from gdbleak.target.life import find_living_thread, find_obstacle, start_of_living
-from gdbleak.target.proc import Memory, list_threads, read_mappings, read_state
+from gdbleak.target.proc import Memory, read_mappings, read_state
+from gdbleak.text.units import format_bytes
 
 PATIENCE_S = 10.0
 """For how long it is tried."""
@@ -54,6 +62,8 @@ class Removal:
     """How long the processes stood still in each."""
     left: tuple[str, ...]
     """What could not be taken out, a sentence each."""
+    kept: tuple[str, ...] = ()
+    """What nobody can take out by now, and does nothing: memory. A sentence each."""
     restored: tuple[int, ...] = ()
     """The children of fork that it was taken out of, too, by PID."""
 
@@ -64,7 +74,7 @@ class Removal:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is left."""
+        """Whether nothing is left that somebody could take out."""
         return not self.left
 
 
@@ -75,8 +85,11 @@ class Remover:
     implant: Implant
     visitor: Visitor
     patience_s: float = PATIENCE_S
+    able: Able = field(default_factory=dict)
+    """Threads of the first process that may unmap the ring, if all of them have filters."""
     pauses_ms: list[float] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     def remove(self, pid: int, started: int | None, program: tuple[int, int]) -> Removal:
         """Take it out of a process and of its children, if they live.
@@ -88,24 +101,29 @@ class Remover:
 
         """
         if started is not None and start_of_living(pid) == started:
-            self._remove(pid)
+            self._remove(pid, self.able)
         children: set[int] = set()
         # A child may have a child before it is visited, but not after.
         while found := {*iter_copies(program, self.implant, pid)} - children:
             children |= found
             for child in found:
-                self._remove(child)
-        pauses_ms, left = tuple(self.pauses_ms), tuple(self.left)
-        return Removal(len(pauses_ms), pauses_ms, left, tuple(children))
+                self._remove(child, {})
+        return Removal(
+            len(self.pauses_ms),
+            tuple(self.pauses_ms),
+            tuple(self.left),
+            tuple(self.kept),
+            tuple(children),
+        )
 
-    def _remove(self, pid: int) -> None:
+    def _remove(self, pid: int, able: Able) -> None:
         try:
             with Memory(find_living_thread(pid) or pid, writable=True) as memory:
                 obstacle = find_obstacle(pid)
                 if obstacle:
                     left = self._leave(pid, memory, obstacle)
                 else:
-                    left = _Process(self, pid, memory).remove()
+                    left = _Process(self, pid, memory, able).remove()
         except (FileNotFoundError, ProcessLookupError):
             return
         except OSError as error:
@@ -126,13 +144,17 @@ class Remover:
 class _Process:
     """One process, and what of the implant is left in it."""
 
-    def __init__(self, remover: Remover, pid: int, memory: Memory) -> None:
+    def __init__(self, remover: Remover, pid: int, memory: Memory, able: Able) -> None:
         self._remover = remover
         self._implant = remover.implant
         self._pid = pid
         self._memory = memory
         self._started = start_of_living(pid)
         self._restorers = find_restorers(read_mappings(pid), memory)
+        self._told = ToldFilters(able, None) if able else None
+        """The filters of threads, if all have some, until one turns out to have others."""
+        self._refusal = ""
+        """Why the ring stays when the code goes."""
 
     def remove(self) -> str | None:
         """Take everything out that is there; return what is left in a sentence, if anything is."""
@@ -152,6 +174,8 @@ class _Process:
             else:
                 self._remover.pauses_ms.append(outcome.pause_ns / 1e6)
                 why = _say(outcome)
+                if outcome.filters or outcome.failed == "hijack":
+                    self._told = outcome.filters
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
                 # Not after the death of a GDB: its stop is on the way, and is taken back.
@@ -160,7 +184,16 @@ class _Process:
             if time.monotonic() > deadline_s:
                 return self._explain(why)
             time.sleep(next(pauses))
+        self._tell_kept()
         return self._explain("they are left alone")
+
+    def _tell_kept(self) -> None:
+        ring = self._implant.ring
+        if self._refusal and find_ring(read_mappings(self._pid), ring, self._memory) is At.RING:
+            self._remover.kept.append(
+                f"process {self._pid} keeps {format_bytes(ring.size)} of memory, which the recorder"
+                f" has used: every thread is under {self._refusal}"
+            )
 
     def _read(self) -> Remains:
         if start_of_living(self._pid) != self._started:
@@ -188,18 +221,28 @@ class _Process:
         if remains.cave is None or remains.strange:
             # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
             return steps
+        able, self._refusal = self._find_able() if remains.ring is At.RING else ({}, "")
+        if remains.ring is At.RING and not able and not self._refusal:
+            return [*steps, tell_filters(list_candidates(self._pid))]
         code = [code_range(image)]
         steps.append(expect_absent(code, code, self._restorers))
-        if remains.ring is At.RING:
-            return [*steps, hijack(image.unmap_ring, image, self._avoid())]
+        if able:
+            return [*steps, hijack(image.unmap_ring, image, able)]
         if remains.ring is At.NOTHING:
             steps.append(expect_unmapped(implant.ring))
         return [*steps, write(implant.image.address, implant.original)]
 
-    def _avoid(self) -> Sequence[int]:
-        """Return the threads that had better not make system calls, if there are others."""
-        unfiltered = find_unfiltered(self._pid)
-        return [each for each in list_threads(self._pid) if unfiltered and each not in unfiltered]
+    def _find_able(self) -> tuple[Able, str]:
+        """Return the threads that may unmap the ring, or why none may; neither if that is unknown.
+
+        The filters of threads are known after a visit that has read them.
+        """
+        if unfiltered := find_unfiltered(self._pid):
+            return unfiltered, ""
+        if self._told is None or self._told == ({}, None):  # the threads had ended by then
+            return {}, ""
+        able, why = choose_able(self._told, calls_to_unmap(self._implant))
+        return able, "" if able else why
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S

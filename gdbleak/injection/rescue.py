@@ -93,7 +93,7 @@ class _TakeOut:
         self._journal.append(who="rescue", closed=removal.ok, left=[*removal.left])
         if not removal.ok:
             return self._leave("was not repaired: " + "; ".join(removal.left))
-        return self._end(_list_parts(before, removal), woken)
+        return self._end([*_list_parts(before, removal), *removal.kept], woken)
 
     @property
     def _modules(self) -> list[dict[str, object]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gdbleak.injection.seccomp import Filters
 from gdbleak.inline.model import Image, Jump
 from gdbleak.inline.ring import Ring
 
@@ -52,16 +53,27 @@ def write(address: int, data: bytes) -> Step:
     return {"do": "write", "address": address, "hex": data.hex()}
 
 
-def hijack(routine: int, image: Image, avoid: Iterable[int]) -> Step:
+def tell_filters(threads: Iterable[int]) -> Step:
+    """The outcome tells the seccomp filters of these threads."""
+    return {"do": "filters", "threads": [*threads]}
+
+
+def hijack(routine: int, image: Image, able: Mapping[int, Filters]) -> Step:
     """A thread runs a routine of the image, and goes on where it was.
 
     Args:
         routine: Its address.
         image: It keeps where the thread goes on.
-        avoid: Ids of threads that may not be taken.
+        able: Which threads may be taken, as long as they have these seccomp filters.
 
     """
-    return {"do": "hijack", "routine": routine, "resume": image.resume, "avoid": [*avoid]}
+    programs = [*{program: None for filters in able.values() for program in filters}]
+    numbers = {program: number for number, program in enumerate(programs)}
+    filters = {
+        "programs": [program.hex() for program in programs],
+        "threads": [[thread, [numbers[each] for each in own]] for thread, own in able.items()],
+    }
+    return {"do": "hijack", "routine": routine, "resume": image.resume, "filters": filters}
 
 
 def code_range(image: Image) -> tuple[int, int]:

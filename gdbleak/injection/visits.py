@@ -15,6 +15,7 @@ from gdbleak.architectures import X86_64
 from gdbleak.debugger.interface import Debugger, DebuggerDiedError, DebuggerSilentError
 from gdbleak.debugger.program import GdbProgram, script_path
 from gdbleak.errors import DebuggerFailedError, WriteError
+from gdbleak.injection.seccomp import Filters
 from gdbleak.injection.steps import Step
 from gdbleak.safety.forced_end import end_debugger
 from gdbleak.safety.guarding import Guarding
@@ -43,6 +44,15 @@ class ThreadState(NamedTuple):
     """Its thread pointer; None where GDB does not know it."""
 
 
+class ToldFilters(NamedTuple):
+    """The seccomp filters of threads, as a visit has found them."""
+
+    known: dict[int, Filters]
+    """Those of each thread, by its id."""
+    unread: str | None
+    """Why those of others could not be read."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a visit."""
@@ -60,6 +70,8 @@ class Outcome:
     """How long it took, from before the attach until after the detach."""
     threads: tuple[ThreadState, ...] | None
     """The threads, if a step has asked for their registers."""
+    filters: ToldFilters | None
+    """Those of threads, if a step has asked for them."""
     hijacked: int | None
     """The thread that was sent to a routine."""
 
@@ -244,9 +256,16 @@ def _parse(console: str) -> Outcome:
     try:
         values: dict[str, Any]
         values = json.JSONDecoder().raw_decode(console, console.rindex('{"'))[0]
-        threads = values.pop("threads")
+        threads, told = values.pop("threads"), values.pop("filters")
         states = None if threads is None else tuple(ThreadState(*thread) for thread in threads)
-        return Outcome(threads=states, **values)
-    except (ValueError, TypeError) as error:
+        filters = None if told is None else _parse_filters(*told)
+        return Outcome(threads=states, filters=filters, **values)
+    except (IndexError, ValueError, TypeError) as error:
         said = console.strip() or "nothing"
         raise DebuggerFailedError(f"gdb does not tell what it has done, but says {said}") from error
+
+
+def _parse_filters(programs: list[str], threads: list[Any], unread: str | None) -> ToldFilters:
+    codes = [bytes.fromhex(program) for program in programs]
+    known = {thread: tuple(codes[number] for number in numbers) for thread, numbers in threads}
+    return ToldFilters(known, unread)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
+from gdbleak.injection.filters import check_readable, find_unfiltered
 from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
@@ -26,12 +27,19 @@ def describe_plan(
     try:
         bits = choose_unit_bits(find_limit(process.pid))
         plan, implant = plan_implant(process, allocators, modules, images, bits)
+        is_filtered = not find_unfiltered(process.pid)
+        if is_filtered:
+            check_readable(process.pid)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
+    condition = ""
+    if is_filtered:
+        condition = ", if its seccomp filters permit that, which GDB reads when it attaches"
     return (
-        f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code"
+        f"inline it can be recorded{condition} (--probe inline):"
+        f" {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"
         f" and jumps there into {names}{cost}"
     )
