@@ -14,6 +14,7 @@ from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
+from gdbleak.target.proc import has_shadow_stack
 
 UNIT_BITS = 19
 """The ring has two to the power of so many units: 32 MiB, 25 ms of a million calls a second."""
@@ -43,7 +44,8 @@ def plan_implant(
 
     """
     place = choose_place(source.read_mappings(), Ring(0, unit_bits).size)
-    plan = plan_inline(allocators, source, modules, images)
+    is_shadowed = has_shadow_stack(source.pid)
+    plan = plan_inline(allocators, source, modules, images, is_shadowed)
     ring = Ring(place, unit_bits)
     cave, image = build_in_any(plan, ring)
     return plan, Implant(image, cave, ring)

@@ -28,8 +28,11 @@ def describe_plan(
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
+    returning = ""
+    if plan.pad:
+        returning = f", some of which return by way of {plan.pad.address:#x} in {plan.pad.path}"
     return (
         f"inline it can be recorded (--probe inline): {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"
-        f" and jumps there into {names}{cost}"
+        f" and jumps there into {names}{returning}{cost}"
     )

@@ -163,6 +163,7 @@ WORDS = {
     "own_size": 0x8000,
     "own_to_image": (CODE - (CAVE.address + 8)) % (1 << 64),
     "image_size": 0,
+    "image_to_pad": CAVE.address + 8,
     "resume": 0,
     "resume_again": 0,
 }
