@@ -61,6 +61,12 @@ def assert_throwing(target):
     wait_until(lambda: int(target.ask("count")) > before + 10, "it went on")
 
 
+def abandon(journal):
+    """Make a journal that of a gdbleak that has been killed."""
+    text = journal.path.read_text()
+    journal.path.write_text(text.replace(f'"controller": {os.getpid()}', '"controller": 4194305'))
+
+
 @pytest.mark.parametrize("name", THROWING)
 def test_exceptions_leave_operator_new(cli, start, name):
     target = start(name)
@@ -91,6 +97,30 @@ def test_others_unwind_past_the_recorder(cli, start, name):
     without = int(target.ask("depth"))
     [found], _ = window_of(cli, target, ["depth"])
     assert found == without + 1
+
+
+def test_a_return_address_that_is_left_on_a_stack(start, tmp_path):
+    """What waits above it cannot be told from what will return there."""
+    target = start("jemalloc")
+    implant = implant_for(target.pid)
+    journal = journal_for(target.pid, implant)
+    with (
+        visitor_in(tmp_path / "visits") as visitor,
+        injection_into(target.pid, visitor, implant, journal) as injection,
+    ):
+        enter(injection)
+        assert int(target.ask("bad 1")) == OPERATORS  # binds what is called there
+        assert target.ask("stale") == "ok"
+        [left] = injection.remove(patience_s=0.3).left
+    assert f"process {target.pid} still holds the recorder, which is off" in left
+    assert f"will return there (thread {target.pid})" in left
+    assert target.ask("go on") == "ok"
+    assert target.ask("bad 10") == str(10 * OPERATORS)
+    abandon(journal)
+    [outcome] = rescue(target.pid)
+    assert outcome.ok, outcome.text
+    assert_nothing_left(target.pid, implant)
+    target.assert_as_found()
 
 
 @pytest.mark.slow
@@ -128,9 +158,7 @@ def test_death_before_every_step(start, tmp_path):
                 enter(injection)
                 assert injection.remove().ok
                 was_cut = False
-            text = journal.path.read_text()
-            own = f'"controller": {os.getpid()}'
-            journal.path.write_text(text.replace(own, '"controller": 4194305'))
+            abandon(journal)
             [outcome] = rescue(target.pid)
             assert outcome.ok, (place, outcome.text)
             assert_nothing_left(target.pid, implant)

@@ -5,6 +5,8 @@
 //     handler N   a new_handler throws something of its own N times: the same
 //     keep N      N blocks by each operator, none freed: how many
 //     depth       a new_handler unwinds the stack: how many frames there are above main
+//     stale       operator new throws far below, then a function waits for a line that has the words
+//                 of that in an array of its own: ok, before it waits
 //     start       threads that do all of that without an end: ok
 //     count       how many rounds they have done
 //     stop        end them: ok
@@ -12,6 +14,7 @@
 // Wherever a register has not the value that it had, the program ends by SIGILL.
 #include <execinfo.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -162,6 +165,34 @@ static void unwind()
     throw Own{1};
 }
 
+static void __attribute__((noinline)) fail_below()
+{
+    char room[2000];
+    asm volatile("" : : "r"(room) : "memory");
+    release(0, allocate(0, TOO_MUCH));
+    asm volatile("" : : "r"(room) : "memory");
+}
+
+static void __attribute__((noinline)) fail_far_below()
+{
+    try {
+        fail_below();
+    } catch (const std::bad_alloc &) {
+    }
+}
+
+static char *__attribute__((noinline)) wait_above()
+{
+    char room[8000];
+    asm volatile("" : : "r"(room) : "memory");
+    if (write(STDOUT_FILENO, "ok\n", 3) != 3)
+        return nullptr;
+    static char line[100];
+    char *got = std::fgets(line, sizeof line, stdin);
+    asm volatile("" : : "r"(room) : "memory");
+    return got;
+}
+
 static std::atomic<bool> is_over;
 static std::atomic<long> rounds;
 
@@ -199,6 +230,11 @@ int main()
             fail(0);
             std::set_new_handler(nullptr);
             std::printf("%d\n", depth);
+        } else if (!std::strcmp(word, "stale")) {
+            fail_far_below();
+            if (!wait_above())
+                return 1;
+            std::puts("ok");
         } else if (!std::strcmp(word, "start")) {
             std::set_new_handler(complain);
             is_over = false;
