@@ -16,7 +16,7 @@ _NUMBERS = {
     )
 }
 _REX_B = b"\x41"
-_PUSH, _PUSH_NUMBER = 0x50, b"\x6a"
+_PUSH, _PUSH_NUMBER, _PUSH_WORD = 0x50, b"\x6a", b"\xff\x35"
 _PUSH_LOW_HALF = b"\x68"
 _SET_HIGH_HALF = bytes.fromhex("c7442404")  # movl $N, 4(%rsp)
 _SET_TOP = bytes.fromhex("48c70424")  # movq $N, (%rsp)
@@ -71,6 +71,10 @@ class Encoder:
         """Push a number below 128."""
         self.add(_PUSH_NUMBER + _NEAR_DISTANCE.pack(number))
 
+    def push_from(self, address: int) -> None:
+        """Push the word at an address."""
+        self._go(_PUSH_WORD, address, _DISTANCE)
+
     def set_top(self, number: int) -> None:
         """Overwrite the word that was pushed last with a number below 2**31."""
         self.add(_SET_TOP + _DISTANCE.pack(number))
@@ -101,6 +105,11 @@ class Encoder:
         returned = self.here
         self.clear(keep_flags)
         return returned
+
+    def call_away(self, target: int) -> int:
+        """Call code that returns elsewhere, and return the address behind the call."""
+        self._go(_CALL, target, _DISTANCE)
+        return self.here
 
     def jump(self, target: int) -> None:
         """Jump; that takes five bytes, however near it is."""

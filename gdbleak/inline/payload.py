@@ -27,17 +27,22 @@ Of a function that allocates, three words are on the stack. It is aligned as for
 
 No exception could leave an original that is called so, for nothing tells how to unwind a frame in
 the image. One that may throw returns to the pad instead (see `pads`), where a jump leads on. The
-frame is as large as that of the function which the pad is behind. Its upmost word says whose it is:
+frame is as large as that of the function which the pad is behind. Its upmost word says whose it is.
+There is a call for each return, though it returns elsewhere: otherwise the processor would foresee
+the returns of all callers wrongly.
 
             push    NUMBER          which overwrites BLOCK, if it resizes
             push    FACTOR or 1
             push    SIZE
             take    the rest of the frame
-            push    the address of the pad
-            jump    moved
+            call    to_pad          which is before `moved`
     result: call    record_result, or record_resized
             drop    3 words
             return
+
+    to_pad: drop    the return address
+            push    the address of the pad
+    moved:  ...
 
     pad:    clear   where the return address was
             drop    the rest of the frame
@@ -49,7 +54,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gdbleak.architectures import X86_64
-from gdbleak.architectures.x86_64_encoder import Encoder, push_word
+from gdbleak.architectures.x86_64_encoder import Encoder
 from gdbleak.architectures.x86_64_moving import JUMP_BYTES, UnmovableError, move
 from gdbleak.errors import InlineRefusedError
 from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Pad, Site
@@ -131,7 +136,7 @@ def _words(plan: InlinePlan, ring: Ring, start: int, size: int) -> dict[str, int
         "own_size": own_end - own_start,
         "own_to_image": own_start - start,
         "image_size": size,
-        "image_to_pad": start - (plan.pad.address if plan.pad else 0),
+        "pad": plan.pad.address if plan.pad else 0,
     }
 
 
@@ -160,7 +165,11 @@ class _Builder:
 
     def add(self, number: int, hook: Hook) -> None:
         """Append the trampoline of a hook, and the jump to it."""
-        function, original = hook.function, self._encoder.here
+        function, to_pad = hook.function, self._encoder.here
+        if hook.throws:
+            self._encoder.drop(1)
+            self._encoder.push_from(self._start + self._labels["pad"])
+        original = self._encoder.here
         moved = move(hook.code, hook.patch, original)
         self._encoder.add(moved.code)
         self._encoder.jump(hook.patch + len(hook.code))
@@ -169,7 +178,8 @@ class _Builder:
         self._encoder.jump_if_carry(original)
         words = self._push(number, hook)
         if hook.throws:
-            self._return_to_pad(original)
+            self._encoder.take(self._rest_words)
+            self._results.append(self._encoder.call_away(to_pad))
         else:
             self._encoder.call(original)
         if function.allocates:
@@ -200,14 +210,6 @@ class _Builder:
         """How many words the frame has that nobody needs."""
         assert self._pad is not None
         return self._pad.frame_bytes // WORD_BYTES - _FRAME_WORDS
-
-    def _return_to_pad(self, original: int) -> None:
-        """Append what has the original return to the pad, and note where it goes on."""
-        assert self._pad is not None
-        self._encoder.take(self._rest_words)
-        self._encoder.add(push_word(self._pad.address))
-        self._encoder.jump(original)
-        self._results.append(self._encoder.here)
 
     def _push(self, number: int, hook: Hook) -> int:
         """Append what pushes the arguments to record, and return how many words those are."""

@@ -56,7 +56,7 @@ own_code:       .quad   0       # where the allocator's code begins whose calls 
 own_size:       .quad   0       # bytes of that code
 own_to_image:   .quad   0       # what to add to get from there to the image
 image_size:     .quad   0       # bytes of the image, with the trampolines
-image_to_pad:   .quad   0       # what to add to get from the image to the pad; to 0 without one
+pad:            .quad   0       # address of the pad, if there is one
 
 /* Filled in before a thread is set to `map_ring` or `unmap_ring`: where it goes on. */
 resume:         .quad   0       # the address at which it was
@@ -96,7 +96,8 @@ gate:
         add     own_to_image(%rip), %rax
         cmp     image_size(%rip), %rax
         jb      gated
-        add     image_to_pad(%rip), %rax
+        mov     16(%rsp), %rax
+        sub     pad(%rip), %rax
         cmp     $1, %rax
 gated:
         pop     %rax
