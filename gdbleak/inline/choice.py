@@ -27,7 +27,7 @@ class Choice(NamedTuple):
     throwing: frozenset[AllocatorFunction]
     """Those of them that exceptions may leave."""
     notes: tuple[str, ...] = ()
-    reason: str = "no place to which functions return that throw is near it"
+    reason: str = "`operator new` of another allocator would have nowhere near it to return to"
 
 
 def choose(
