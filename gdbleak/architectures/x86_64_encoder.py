@@ -16,13 +16,26 @@ _NUMBERS = {
     )
 }
 _REX_B = b"\x41"
-_PUSH, _PUSH_ONE = 0x50, b"\x6a\x01"
+_PUSH, _PUSH_NUMBER, _PUSH_WORD = 0x50, b"\x6a", b"\xff\x35"
+_PUSH_LOW_HALF = b"\x68"
+_SET_HIGH_HALF = bytes.fromhex("c7442404")  # movl $N, 4(%rsp)
+_SET_TOP = bytes.fromhex("48c70424")  # movq $N, (%rsp)
+_COMPARE = bytes.fromhex("807c24")  # cmpb $N, M(%rsp)
 _CALL, _JUMP, _NEAR_JUMP_IF_CARRY = b"\xe8", b"\xe9", b"\x72"
+_JUMP_IF_EQUAL = b"\x0f\x84"
 _RETURN = b"\xc3"
 _DROP = bytes.fromhex("4883c4")  # add $N, %rsp
 _CLEAR = bytes.fromhex("48836424f800")  # andq $0, -8(%rsp)
 _CLEAR_AND_KEEP_FLAGS = bytes.fromhex("48c74424f800000000")  # movq $0, -8(%rsp)
+_TAKE = bytes.fromhex("4883ec")  # sub $N, %rsp
 _DISTANCE, _NEAR_DISTANCE = struct.Struct("<i"), struct.Struct("<b")
+
+
+def push_word(value: int) -> bytes:
+    """Return code that pushes any 64 bits, and changes neither registers nor flags."""
+    low, high = (value & 0xFFFFFFFF).to_bytes(4, "little"), (value >> 32).to_bytes(4, "little")
+    # The low half is extended by its sign.
+    return _PUSH_LOW_HALF + low + _SET_HIGH_HALF + high
 
 
 class Encoder:
@@ -54,13 +67,34 @@ class Encoder:
         number = _NUMBERS[register]
         self.add(_REX_B * (number >= 8) + bytes([_PUSH + number % 8]))
 
-    def push_one(self) -> None:
-        """Push the number 1."""
-        self.add(_PUSH_ONE)
+    def push_number(self, number: int) -> None:
+        """Push a number below 128."""
+        self.add(_PUSH_NUMBER + _NEAR_DISTANCE.pack(number))
+
+    def push_from(self, address: int) -> None:
+        """Push the word at an address."""
+        self._go(_PUSH_WORD, address, _DISTANCE)
+
+    def set_top(self, number: int) -> None:
+        """Overwrite the word that was pushed last with a number below 2**31."""
+        self.add(_SET_TOP + _DISTANCE.pack(number))
+
+    def jump_if_word(self, place: int, number: int, target: int) -> None:
+        """Jump if the word so many words above the last is a number; all are below 128."""
+        self.add(_COMPARE + bytes([place * WORD_BYTES]) + _NEAR_DISTANCE.pack(number))
+        self._go(_JUMP_IF_EQUAL, target, _DISTANCE)
+
+    def take(self, words: int) -> None:
+        """Leave room for up to fifteen words on the stack."""
+        self.add((_TAKE + bytes([words * WORD_BYTES])) * bool(words))
 
     def drop(self, words: int) -> None:
-        """Take words from the stack."""
-        self.add(_DROP + bytes([words * WORD_BYTES]))
+        """Take up to fifteen words from the stack."""
+        self.add((_DROP + bytes([words * WORD_BYTES])) * bool(words))
+
+    def clear(self, keep_flags: bool = False) -> None:
+        """Clear the word below the stack, in which a return address was."""
+        self.add(_CLEAR_AND_KEEP_FLAGS if keep_flags else _CLEAR)
 
     def call(self, target: int, keep_flags: bool = False) -> int:
         """Call code, clear where the return address was, and return that address.
@@ -69,8 +103,13 @@ class Encoder:
         """
         self._go(_CALL, target, _DISTANCE)
         returned = self.here
-        self.add(_CLEAR_AND_KEEP_FLAGS if keep_flags else _CLEAR)
+        self.clear(keep_flags)
         return returned
+
+    def call_away(self, target: int) -> int:
+        """Call code that returns elsewhere, and return the address behind the call."""
+        self._go(_CALL, target, _DISTANCE)
+        return self.here
 
     def jump(self, target: int) -> None:
         """Jump; that takes five bytes, however near it is."""

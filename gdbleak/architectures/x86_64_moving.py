@@ -17,6 +17,7 @@ from capstone import x86
 
 from gdbleak.architectures.decoder import Flow
 from gdbleak.architectures.x86_64_decoder import X86Decoder, make_instruction
+from gdbleak.architectures.x86_64_encoder import push_word
 
 JUMP_BYTES = 5
 """Size of `jmp rel32`."""
@@ -146,17 +147,10 @@ def _write(instruction: Any, to: int) -> bytes:
     pushed = b""
     if flow is Flow.CALL:
         opcode = b"\xe9"
-        pushed = _write_push(instruction.address + instruction.size)
+        pushed = push_word(instruction.address + instruction.size)
     target = instruction.operands[0].imm
     size = len(pushed) + len(opcode) + 4
     return pushed + opcode + _displacement(instruction, target - (to + size))
-
-
-def _write_push(value: int) -> bytes:
-    """Return code that pushes a word, and changes neither registers nor flags."""
-    low, high = (value & 0xFFFFFFFF).to_bytes(4, "little"), (value >> 32).to_bytes(4, "little")
-    # push $low, which is extended by its sign; movl $high, 4(%rsp)
-    return b"\x68" + low + b"\xc7\x44\x24\x04" + high
 
 
 def _write_operand(instruction: Any, to: int) -> bytes:

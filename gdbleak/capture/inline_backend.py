@@ -208,7 +208,7 @@ class InlineBackend:
             one_of=1 << counts.level,
             path=implant.cave.path,
             code_bytes=len(implant.image.code),
-            functions=len(implant.image.jumps),
+            functions=sum(not jump.is_pad for jump in implant.image.jumps),
             ring_bytes=implant.ring.size,
             attaches=len(self._injection.pauses_ms),
             children=removal.children if removal else 0,

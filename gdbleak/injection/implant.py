@@ -54,6 +54,7 @@ class Implant:
                     "original": jump.original.hex(),
                     "code": jump.code.hex(),
                     "twins": [*jump.twins],
+                    "is_pad": jump.is_pad,
                 }
                 for jump in image.jumps
             ],
@@ -83,6 +84,7 @@ class Implant:
                         bytes.fromhex(jump["original"]),
                         bytes.fromhex(jump["code"]),
                         tuple((place, twin) for place, twin in jump["twins"]),
+                        jump["is_pad"],
                     )
                     for jump in values["jumps"]
                 ),

@@ -24,7 +24,7 @@ from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.ring_control import RingControl, Settings
 from gdbleak.injection.steps import (
     Step,
-    code_range,
+    code_ranges,
     expect,
     expect_absent,
     expect_unmapped,
@@ -210,7 +210,7 @@ class Injection:
 
     def _steps_to_map(self) -> list[Step]:
         implant, image = self.implant, self.implant.image
-        place, code = implant.image.address, [code_range(image)]
+        place, code = implant.image.address, code_ranges(image)
         stands = self.memory.read(place, len(image.code))
         if implant.is_image(stands):  # written by a visit that found no thread to send there
             steps = [expect(place, stands, implant.kept_words)]

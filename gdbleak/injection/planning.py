@@ -16,6 +16,7 @@ from gdbleak.plan.allocators import Allocator
 from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
+from gdbleak.target.proc import has_shadow_stack
 
 _UNITS = (21, 32), (19, 8), (17, 4)
 """The ring has two to the power of so many units, where the process may use so many times as much
@@ -69,7 +70,8 @@ def plan_implant(
 
     """
     place = choose_place(source.read_mappings(), Ring(0, unit_bits).size)
-    plan = plan_inline(allocators, source, modules, images)
+    is_shadowed = has_shadow_stack(source.pid)
+    plan = plan_inline(allocators, source, modules, images, is_shadowed)
     ring = Ring(place, unit_bits)
     cave, image = build_in_any(plan, ring)
     return plan, Implant(image, cave, ring)

@@ -32,17 +32,20 @@ class Remains:
     """What of an implant stands in a process."""
 
     jumps: tuple[tuple[Jump, bytes], ...]
-    """Those that are not as in the file, and what stands there."""
+    """Those of entries that are not as in the file, and what stands there."""
     cave: bytes | None
     """What stands in the cave, if that is the image or a part of it."""
     ring: At
     strange: tuple[int, ...]
     """Addresses at which there is code neither of ours nor of the file."""
+    pads: tuple[tuple[Jump, bytes], ...] = ()
+    """The jump of the pad, likewise."""
 
     @property
     def is_nothing(self) -> bool:
         """Whether the process is as it was."""
-        return not self.jumps and self.cave is None and self.ring is not At.RING
+        is_there = self.jumps or self.pads or self.cave is not None or self.ring is At.RING
+        return not is_there
 
 
 def read_remains(pid: int, implant: Implant, memory: Readable) -> Remains:
@@ -54,13 +57,14 @@ def read_remains(pid: int, implant: Implant, memory: Readable) -> Remains:
         memory: The memory of the process.
 
     """
-    jumps, strange = [], []
+    found: list[tuple[Jump, bytes]] = []
+    strange = []
     for jump in implant.image.jumps:
         data = memory.read(jump.address, len(jump.original))
         if len(data) < len(jump.original) or data == jump.original:
             continue  # what was mapped there is not any more, or it is as it was
         if is_one_of(data, jump.original, jump.code, _BREAKPOINT * len(data)):
-            jumps.append((jump, data))
+            found.append((jump, data))
         else:
             strange.append(jump.address)
     cave: bytes | None = memory.read(implant.image.address, len(implant.original))
@@ -70,9 +74,11 @@ def read_remains(pid: int, implant: Implant, memory: Readable) -> Remains:
         strange.append(implant.image.address)
         cave = None
     # Without the code that maps it nobody has mapped it.
-    has_code = cave is not None or bool(jumps)
+    has_code = cave is not None or bool(found)
     ring = find_ring(read_mappings(pid), implant.ring, memory) if has_code else At.NOTHING
-    return Remains(tuple(jumps), cave, ring, tuple(strange))
+    jumps = tuple(each for each in found if not each[0].is_pad)
+    pads = tuple(each for each in found if each[0].is_pad)
+    return Remains(jumps, cave, ring, tuple(strange), pads)
 
 
 def find_ring(mappings: list[Mapping], ring: Ring, memory: Readable) -> At:

@@ -27,7 +27,7 @@ from gdbleak.injection.restorers import find_restorers
 from gdbleak.injection.ring_control import RingControl
 from gdbleak.injection.steps import (
     Step,
-    code_range,
+    code_ranges,
     expect,
     expect_absent,
     expect_unmapped,
@@ -214,23 +214,27 @@ class _Process:
     def _steps(self, remains: Remains) -> list[Step]:
         """Return what to do in the next visit. It ends early if something has changed meanwhile."""
         implant, image = self._implant, self._implant.image
-        steps = [expect(jump.address, data) for jump, data in remains.jumps]
+        there = (*remains.jumps, *remains.pads)
+        steps = [expect(jump.address, data) for jump, data in there]
         if remains.cave is not None:
             steps.append(expect(implant.image.address, remains.cave, implant.kept_words))
         steps += [write(jump.address, jump.original) for jump, _ in remains.jumps]
-        if remains.cave is None or remains.strange:
+        from_pads = [write(jump.address, jump.original) for jump, _ in remains.pads]
+        if remains.cave is None and not remains.strange:
+            return [*steps, *from_pads]
+        if remains.strange:
             # Another debugger may have kept a jump, and may write it back: it must lead somewhere.
             return steps
         able, self._refusal = self._find_able() if remains.ring is At.RING else ({}, "")
         if remains.ring is At.RING and not able and not self._refusal:
             return [*steps, tell_filters(list_candidates(self._pid))]
-        code = [code_range(image)]
+        code = code_ranges(image)
         steps.append(expect_absent(code, code, self._restorers))
         if able:
             return [*steps, hijack(image.unmap_ring, image, able)]
         if remains.ring is At.NOTHING:
             steps.append(expect_unmapped(implant.ring))
-        return [*steps, write(implant.image.address, implant.original)]
+        return [*steps, *from_pads, write(implant.image.address, implant.original)]
 
     def _find_able(self) -> tuple[Able, str]:
         """Return the threads that may unmap the ring, or why none may; neither if that is unknown.
@@ -258,6 +262,8 @@ class _Process:
             parts.append(f"{len(remains.jumps)} jumps")
         if remains.cave is not None:
             parts.append("the recorder, which is off")
+        elif remains.pads:
+            parts.append("a jump behind a call that never returns")
         if remains.ring is At.RING:
             parts.append("its ring")
         parts += [f"code of somebody else at {address:#x}" for address in remains.strange]

@@ -76,9 +76,10 @@ def hijack(routine: int, image: Image, able: Mapping[int, Filters]) -> Step:
     return {"do": "hijack", "routine": routine, "resume": image.resume, "filters": filters}
 
 
-def code_range(image: Image) -> tuple[int, int]:
-    """Return from where to where the image lies."""
-    return image.address, image.address + len(image.code)
+def code_ranges(image: Image) -> list[tuple[int, int]]:
+    """Return from where to where code of ours lies that something may return to."""
+    pads = [(j.address, j.address + len(j.original)) for j in image.jumps if j.is_pad]
+    return [(image.address, image.address + len(image.code)), *pads]
 
 
 def inside(jump: Jump) -> tuple[int, int]:

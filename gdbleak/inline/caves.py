@@ -59,13 +59,13 @@ def find_caves(
 
 def _is_usable(cave: Cave, patches: Collection[int], memory: Readable) -> bool:
     size = len(cave.original)
-    is_near = all(_is_near(patch, cave.address, size) for patch in patches)
-    return is_near and memory.read(cave.address, size) == cave.original
+    near = all(is_near(patch, cave) for patch in patches)
+    return near and memory.read(cave.address, size) == cave.original
 
 
-def _is_near(patch: int, address: int, size: int) -> bool:
+def is_near(patch: int, cave: Cave) -> bool:
     """Return whether jumps lead from a patch to all of a cave, and back."""
-    ends = (address, address + size)
+    ends = (cave.address, cave.address + len(cave.original))
     return all(reaches(patch, end) and reaches(end, patch) for end in ends)
 
 

@@ -1,7 +1,7 @@
 """Which functions an exception may leave, and whether there are exceptions in a process. Pure.
 
-A function whose calls are seen whole has a frame of the recorder under it, which no exception can
-pass: the process would be aborted.
+A function whose calls are seen whole has a frame of the recorder under it. No exception can pass
+that, and the process would be aborted, unless the function returns to a pad: see `pads`.
 """
 
 from __future__ import annotations

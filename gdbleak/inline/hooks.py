@@ -11,24 +11,23 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gdbleak.architectures import X86_64
+from gdbleak.architectures.decoder import Flow
+from gdbleak.architectures.x86_64_decoder import make_instruction
 from gdbleak.architectures.x86_64_moving import ENDBR64, JUMP_BYTES, UnmovableError, read_whole
 from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.file import PAGE_SIZE
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError, ElfError, ForeignBreakpointError, InlineRefusedError
-from gdbleak.inline.caves import LEAST_BYTES, find_caves
+from gdbleak.inline.caves import LEAST_BYTES, find_caves, is_near
+from gdbleak.inline.choice import choose
 from gdbleak.inline.code import ModuleCode
-from gdbleak.inline.exceptions import (
-    find_runtime,
-    find_user_of_operators,
-    is_throwing_operator,
-    is_unknown,
-)
-from gdbleak.inline.model import Cave, Hook, InlinePlan
-from gdbleak.inline.own_code import OwnCode, find_own_code, is_allocator_library, is_of_glibc
+from gdbleak.inline.exceptions import is_unknown
+from gdbleak.inline.model import Cave, Hook, InlinePlan, Pad
+from gdbleak.inline.own_code import OwnCode, find_own_code, is_of_glibc
+from gdbleak.inline.pads import find_pads
 from gdbleak.plan.allocators import LOADER, Allocator
-from gdbleak.plan.breakpoints import PASSING, find_entries
+from gdbleak.plan.breakpoints import find_entries
 from gdbleak.readable import Readable
 from gdbleak.recording.functions import MALLOC_FAMILY, AllocatorFunction
 from gdbleak.recording.modules import Module, ModuleMap
@@ -43,6 +42,7 @@ def plan_inline(
     memory: Readable,
     modules: ModuleMap,
     images: ImageCache | None = None,
+    has_shadow_stack: bool = False,
 ) -> InlinePlan:
     """Return how the calls of allocators can be recorded inside a process of x86-64.
 
@@ -53,6 +53,7 @@ def plan_inline(
         memory: The memory of the process.
         modules: All that is mapped there.
         images: Keeps the files.
+        has_shadow_stack: Whether the processor compares return addresses with those of the calls.
 
     Raises:
         InlineRefusedError: something about the first of them, or about one that the user named,
@@ -61,7 +62,7 @@ def plan_inline(
         ForeignBreakpointError: code in memory differs from its file.
 
     """
-    planner = _Planner(memory, modules, images or ImageCache())
+    planner = _Planner(memory, modules, images or ImageCache(), has_shadow_stack)
     for number, allocator in enumerate(allocators):
         try:
             planner.add(number, allocator)
@@ -77,13 +78,17 @@ def plan_inline(
 class _Planner:
     """The hooks of the allocators so far, and the caves that all of them can reach."""
 
-    def __init__(self, memory: Readable, modules: ModuleMap, images: ImageCache) -> None:
+    def __init__(
+        self, memory: Readable, modules: ModuleMap, images: ImageCache, has_shadow_stack: bool
+    ) -> None:
         self._memory = memory
         self._modules = modules
         self._images = images
+        self._has_shadow_stack = has_shadow_stack
         self._places: dict[str, tuple[Module, ElfImage]] = {}
         self._own_code = (0, 0)
         self._caves: tuple[Cave, ...] = ()
+        self._pad: Pad | None = None
         self.hooks: list[Hook] = []
         self.notes: list[str] = []
 
@@ -97,7 +102,9 @@ class _Planner:
             ElfError: a file is damaged, or takes too long to look through.
 
         """
-        part = _plan_part(number, allocator, self._memory, self._modules, self._images)
+        part = _plan_part(
+            number, allocator, self._memory, self._modules, self._images, self._has_shadow_stack
+        )
         if self.hooks and part.own_code.has_calls:
             raise InlineRefusedError(
                 "its calls of its own functions could not be told from the program's: that is"
@@ -115,11 +122,32 @@ class _Planner:
                 f"no {LEAST_BYTES:,} unused bytes of executable memory lie near"
                 f" {allocator.module.path}, where the recorder could go"
             )
+        pad = None
+        if any(hook.throws for hook in hooks):
+            pad, caves = self._find_pad(places.values(), caves)
+            if pad is None:
+                raise InlineRefusedError(part.reason)
         if not self.hooks:
             bias, span = allocator.module.bias, part.own_code.span
             self._own_code = span.start + bias, span.stop + bias
-        self.hooks, self._caves, self._places = hooks, caves, places
+        self.hooks, self._caves, self._places, self._pad = hooks, caves, places, pad
         self.notes += part.notes
+
+    def _find_pad(
+        self, places: Collection[tuple[Module, ElfImage]], caves: tuple[Cave, ...]
+    ) -> tuple[Pad | None, tuple[Cave, ...]]:
+        """Return where functions return to that throw, and the caves that are near it."""
+        for module, image in places:
+            if not any(is_near(module.start, cave) for cave in caves):
+                continue
+            for pad in find_pads(module, image, self._memory):
+                near = tuple(cave for cave in caves if is_near(pad.address, cave))
+                if near and not any(
+                    cave.address <= pad.address < cave.address + len(cave.original)
+                    for cave in caves
+                ):
+                    return pad, near
+        return None, ()
 
     def _find_places(self) -> dict[str, tuple[Module, ElfImage]]:
         """Return the C library, the program and its dynamic linker, which are never unmapped."""
@@ -136,7 +164,9 @@ class _Planner:
 
     def finish(self) -> InlinePlan:
         """Return the plan."""
-        return InlinePlan(tuple(self.hooks), self._caves, self._own_code, tuple(self.notes))
+        return InlinePlan(
+            tuple(self.hooks), self._caves, self._own_code, tuple(self.notes), self._pad
+        )
 
 
 class _Part(NamedTuple):
@@ -145,10 +175,17 @@ class _Part(NamedTuple):
     hooks: tuple[Hook, ...]
     own_code: OwnCode
     notes: tuple[str, ...]
+    reason: str
+    """Why it cannot be recorded if there is no pad."""
 
 
 def _plan_part(
-    number: int, allocator: Allocator, memory: Readable, modules: ModuleMap, images: ImageCache
+    number: int,
+    allocator: Allocator,
+    memory: Readable,
+    modules: ModuleMap,
+    images: ImageCache,
+    has_shadow_stack: bool,
 ) -> _Part:
     module, image = allocator.module, allocator.image
     if image.machine != X86_64.elf_machine_number:
@@ -159,56 +196,24 @@ def _plan_part(
     by_name = {function.name: function for function in allocator.functions}
     entries = find_entries(by_name, module, image)
     code = ModuleCode(image)
-    entries, notes = _choose(entries, code, module, modules, images)
+    choice = choose(entries, code, module, modules, images)
+    if choice.throwing and has_shadow_stack:
+        raise InlineRefusedError(
+            f"{choice.reason}: the process has a shadow stack, which knows where they return to"
+        )
+    entries = choice.entries
     is_sized = allocator.is_glibc and is_of_glibc(image)
     hooks = tuple(
-        replace(hook, sized=is_sized and hook.function in MALLOC_FAMILY)
-        for hook in _iter_hooks(entries, code, number, module, memory)
+        replace(
+            hook,
+            sized=is_sized and hook.function in MALLOC_FAMILY,
+            throws=hook.function in choice.throwing,
+        )
+        for hook in _iter_hooks(entries, code, number, module, memory, has_shadow_stack)
     )
     names = {prefix + name for prefix in _ALIASES for name in by_name}
     own_code = find_own_code(code, entries, names, allocator.is_glibc)
-    return _Part(hooks, own_code, notes)
-
-
-def _choose(
-    entries: Mapping[int, AllocatorFunction],
-    code: ModuleCode,
-    module: Module,
-    modules: ModuleMap,
-    images: ImageCache,
-) -> tuple[dict[int, AllocatorFunction], tuple[str, ...]]:
-    """Return the functions to hook, and what has to be said of the others.
-
-    Raises:
-        InlineRefusedError: exceptions may leave one of them.
-
-    """
-    is_library = is_allocator_library(code.image)
-    runtime = find_runtime(modules, code.image)
-    chosen, thrown = {}, []
-    for address, function in entries.items():
-        # Of a library, its own calls are not recorded, only what is jumped to.
-        by_calls = not is_library and function in PASSING
-        passes = by_calls or not function.allocates
-        if passes and code.walk.passes_on(address, entries, calls=by_calls):
-            continue
-        if is_throwing_operator(function):
-            thrown.append(function)
-        elif runtime and function.allocates and is_unknown(function):
-            raise InlineRefusedError(
-                f"an exception of {runtime} may leave {function.name}, whose calls would be aborted"
-            )
-        else:
-            chosen[address] = function
-    if not (thrown and runtime):
-        return chosen, ()
-    user = find_user_of_operators(modules, module, images) if is_library else module.path
-    if user:
-        raise InlineRefusedError(
-            f"`operator new` of {module.path}, which {user} calls, may throw an exception, which"
-            " would be aborted"
-        )
-    return chosen, (f"`operator new` of {module.path}, which nothing there calls, is not recorded",)
+    return _Part(hooks, own_code, choice.notes, choice.reason)
 
 
 def _iter_hooks(
@@ -217,13 +222,14 @@ def _iter_hooks(
     number: int,
     module: Module,
     memory: Readable,
+    has_shadow_stack: bool,
 ) -> Iterator[Hook]:
     """Yield the hook of each function, when all of them have proved possible."""
     covered: dict[int, range] = {}
     found = []
     for entry, function in entries.items():
         try:
-            patch, patched = _find_patch(entry, code)
+            patch, patched = _find_patch(entry, code, has_shadow_stack)
         except UnmovableError as error:
             raise InlineRefusedError(
                 f"{function.name} of {module.path} has no place for a jump: {error}"
@@ -243,7 +249,7 @@ def _iter_hooks(
     yield from found
 
 
-def _find_patch(entry: int, code: ModuleCode) -> tuple[int, bytes]:
+def _find_patch(entry: int, code: ModuleCode, has_shadow_stack: bool) -> tuple[int, bytes]:
     """Return where a jump can go in a function, and the whole instructions that it covers.
 
     Raises:
@@ -260,7 +266,12 @@ def _find_patch(entry: int, code: ModuleCode) -> tuple[int, bytes]:
         raise UnmovableError(f"it has {extent.stop - extent.start} bytes")
     if patch % PAGE_SIZE > PAGE_SIZE - JUMP_BYTES:
         raise UnmovableError("a page ends in its first bytes")
-    patched = b"".join(bytes(found.bytes) for found in read_whole(code.decoder, patch))
+    whole = read_whole(code.decoder, patch)
+    if has_shadow_stack and make_instruction(whole[-1]).flow is Flow.CALL:
+        raise UnmovableError(
+            "there is a call in its first bytes, and the process has a shadow stack"
+        )
+    patched = b"".join(bytes(found.bytes) for found in whole)
     if patch + len(patched) > extent.stop:
         raise UnmovableError("its last instruction does not end with it")
     for place in range(patch + 1, patch + len(patched)):

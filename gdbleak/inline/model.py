@@ -23,6 +23,22 @@ class Cave:
 
 
 @dataclass(frozen=True)
+class Pad:
+    """Bytes behind a call that never returns, which a function of ours can return to instead.
+
+    Whoever unwinds a stack finds the frame of the call there, by the tables of its module.
+    """
+
+    address: int
+    original: bytes
+    """What stands there, as many bytes as a jump has; nothing ever runs them."""
+    frame_bytes: int
+    """Size of the frame, with the return address on top of it and no saved registers."""
+    path: str
+    """Of the file that is mapped there."""
+
+
+@dataclass(frozen=True)
 class Hook:
     """A function of an allocator whose first instructions can be replaced by a jump."""
 
@@ -37,6 +53,8 @@ class Hook:
     """The whole instructions from there on that the jump of five bytes covers."""
     sized: bool = False
     """Whether the word before a block of its allocator is the size of that, as in glibc."""
+    throws: bool = False
+    """Whether exceptions may leave it, so that it has to return to the pad."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,8 @@ class InlinePlan:
     """From where to where the code of the allocator lies whose own calls are not the program's."""
     notes: tuple[str, ...] = ()
     """Sentences about what is not recorded."""
+    pad: Pad | None = None
+    """Where the functions return to that throw; None if none does."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Jump:
-    """A jump from a function to the image."""
+    """A jump to the image, from the entry of a function or from the pad."""
 
     address: int
     original: bytes
@@ -75,6 +95,8 @@ class Jump:
     """As long as `original`."""
     twins: tuple[tuple[int, int], ...]
     """Addresses of the instructions behind the first that it covers, and of their copies."""
+    is_pad: bool = False
+    """Whether it is from the pad: there before the others, and until nothing returns to it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,7 @@ class Image:
     code: bytes
     sites: tuple[Site, ...]
     jumps: tuple[Jump, ...]
+    """In the order in which they are written."""
     map_ring: int
     """Address of the routine that maps the ring: a thread that is set there runs it, and goes on at
     the address in `resume`. The kernel may set it two bytes before, to repeat a system call: then

@@ -24,23 +24,50 @@ Of a function that allocates, three words are on the stack. It is aligned as for
             call    record_result, record_resized, or record_out
             drop    3 words
             return
+
+No exception could leave an original that is called so, for nothing tells how to unwind a frame in
+the image. One that may throw returns to the pad instead (see `pads`), where a jump leads on. The
+frame is as large as that of the function which the pad is behind. Its upmost word says whose it is.
+There is a call for each return, though it returns elsewhere: otherwise the processor would foresee
+the returns of all callers wrongly.
+
+            push    NUMBER          which overwrites BLOCK, if it resizes
+            push    FACTOR or 1
+            push    SIZE
+            take    the rest of the frame
+            call    to_pad          which is before `moved`
+    result: call    record_result, or record_resized
+            drop    3 words
+            return
+
+    to_pad: drop    the return address
+            push    the address of the pad
+    moved:  ...
+
+    pad:    clear   where the return address was
+            drop    the rest of the frame
+            jump    to the `result` of that number
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gdbleak.architectures import X86_64
 from gdbleak.architectures.x86_64_encoder import Encoder
-from gdbleak.architectures.x86_64_moving import JUMP_BYTES, Moved, UnmovableError, move
+from gdbleak.architectures.x86_64_moving import JUMP_BYTES, UnmovableError, move
 from gdbleak.errors import InlineRefusedError
-from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Site
+from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Pad, Site
 from gdbleak.inline.recorder import fill_in, read_code, read_labels
-from gdbleak.inline.ring import Ring
+from gdbleak.inline.ring import WORD_BYTES, Ring
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Role
 
 _ALIGNMENT = 16
 _MAX_IMAGE_BYTES = 1 << 16
 """The number of a site has 16 bits."""
+_FRAME_WORDS, _OWNER = 4, 2
+"""Of a frame that the pad returns to, without its rest, and which of them says whose it is."""
 _MIN_UNIT_BITS, _MAX_UNIT_BITS = 6, 32
 
 
@@ -74,9 +101,10 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
     skipped = -cave.address % _ALIGNMENT
     start = cave.address + skipped
     try:
-        builder = _Builder(start)
+        builder = _Builder(start, plan.pad)
         for number, hook in enumerate(plan.hooks):
             builder.add(number, hook)
+        builder.finish()
     except (OverflowError, UnmovableError) as error:
         raise InlineRefusedError(f"{cave.path}: {error}") from error
     size, room = builder.size, min(len(cave.original) - skipped, _MAX_IMAGE_BYTES)
@@ -108,14 +136,18 @@ def _words(plan: InlinePlan, ring: Ring, start: int, size: int) -> dict[str, int
         "own_size": own_end - own_start,
         "own_to_image": own_start - start,
         "image_size": size,
+        "pad": plan.pad.address if plan.pad else 0,
     }
 
 
 class _Builder:
     """Appends trampolines to a recorder that is at an address."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, pad: Pad | None) -> None:
         self._start = start
+        self._pad = pad
+        self._results: list[int] = []
+        """Where the trampolines go on whose originals have returned to the pad."""
         self._labels = read_labels()
         self._encoder = Encoder(start + len(read_code()))
         self.sites: list[Site] = []
@@ -133,26 +165,51 @@ class _Builder:
 
     def add(self, number: int, hook: Hook) -> None:
         """Append the trampoline of a hook, and the jump to it."""
-        function, original = hook.function, self._encoder.here
+        function, to_pad = hook.function, self._encoder.here
+        if hook.throws:
+            self._encoder.drop(1)
+            self._encoder.push_from(self._start + self._labels["pad"])
+        original = self._encoder.here
         moved = move(hook.code, hook.patch, original)
         self._encoder.add(moved.code)
         self._encoder.jump(hook.patch + len(hook.code))
-        self._add_jump(hook, moved)
+        self.jumps.append(self._make_jump(hook.patch, hook.code, moved.places))
         self._encoder.call(self._start + self._labels["gate"], keep_flags=True)
         self._encoder.jump_if_carry(original)
         words = self._push(number, hook)
-        self._encoder.call(original)
+        if hook.throws:
+            self._encoder.take(self._rest_words)
+            self._results.append(self._encoder.call_away(to_pad))
+        else:
+            self._encoder.call(original)
         if function.allocates:
             self._add_result(number, function)
         self._encoder.drop(words)
         self._encoder.ret()
 
-    def _add_jump(self, hook: Hook, moved: Moved) -> None:
-        """Note the jump from a function to where its trampoline goes on."""
-        jump = Encoder(hook.patch)
+    def finish(self) -> None:
+        """Append what the pad leads to, if there is one, and the jump there, before the others."""
+        if self._pad is None:
+            return
+        jump = self._make_jump(self._pad.address, self._pad.original, ())
+        self.jumps.insert(0, replace(jump, is_pad=True))
+        self._encoder.clear()
+        self._encoder.drop(self._rest_words)
+        for number, result in enumerate(self._results[1:], 1):
+            self._encoder.jump_if_word(_OWNER, number, result)
+        self._encoder.jump(self._results[0])
+
+    def _make_jump(self, address: int, original: bytes, twins: tuple[tuple[int, int], ...]) -> Jump:
+        """Return a jump from an address to what comes next."""
+        jump = Encoder(address)
         jump.jump(self._encoder.here)
-        code = jump.code + hook.code[JUMP_BYTES:]
-        self.jumps.append(Jump(hook.patch, hook.code, code, moved.places))
+        return Jump(address, original, jump.code + original[JUMP_BYTES:], twins)
+
+    @property
+    def _rest_words(self) -> int:
+        """How many words the frame has that nobody needs."""
+        assert self._pad is not None
+        return self._pad.frame_bytes // WORD_BYTES - _FRAME_WORDS
 
     def _push(self, number: int, hook: Hook) -> int:
         """Append what pushes the arguments to record, and return how many words those are."""
@@ -165,12 +222,16 @@ class _Builder:
             self._add_site(number, routine, Role.ENTRY)
             if not sizes:
                 return 1
+            if hook.throws:
+                self._encoder.set_top(len(self._results))
+        elif hook.throws:
+            self._encoder.push_number(len(self._results))
         else:
             self._encoder.push(sizes[0] if function.result is None else registers[function.result])
         if len(sizes) > 1:
             self._encoder.push(sizes[0])
         else:
-            self._encoder.push_one()
+            self._encoder.push_number(1)
         self._encoder.push(sizes[-1])
         return 3
 

@@ -56,6 +56,7 @@ own_code:       .quad   0       # where the allocator's code begins whose calls 
 own_size:       .quad   0       # bytes of that code
 own_to_image:   .quad   0       # what to add to get from there to the image
 image_size:     .quad   0       # bytes of the image, with the trampolines
+pad:            .quad   0       # address of the pad, if there is one
 
 /* Filled in before a thread is set to `map_ring` or `unmap_ring`: where it goes on. */
 resume:         .quad   0       # the address at which it was
@@ -80,7 +81,7 @@ nothing:        .quad   0, 0    # size and factor of an event that has none
 /*
  * Called by a trampoline before it pushes anything. Sets the carry flag unless the call is to be
  * recorded whose return address is on the stack: if recording is off, or if the call comes from the
- * allocator itself, directly or by way of a trampoline.
+ * allocator itself, directly or by way of a trampoline, which returns to the image or to the pad.
  */
         .balign 16
 gate:
@@ -94,6 +95,10 @@ gate:
         jb      gated
         add     own_to_image(%rip), %rax
         cmp     image_size(%rip), %rax
+        jb      gated
+        mov     16(%rsp), %rax
+        sub     pad(%rip), %rax
+        cmp     $1, %rax
 gated:
         pop     %rax
         ret

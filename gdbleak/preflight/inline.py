@@ -37,9 +37,12 @@ def describe_plan(
     condition = ""
     if is_filtered:
         condition = ", if its seccomp filters permit that, which GDB reads when it attaches"
+    returning = ""
+    if plan.pad:
+        returning = f", some of which return by way of {plan.pad.address:#x} in {plan.pad.path}"
     return (
         f"inline it can be recorded{condition} (--probe inline):"
         f" {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"
-        f" and jumps there into {names}{cost}"
+        f" and jumps there into {names}{returning}{cost}"
     )

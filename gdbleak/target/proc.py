@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,28 @@ def read_status(pid: int) -> dict[str, str]:
     text = Path(f"/proc/{pid}/status").read_text(errors="surrogateescape")
     fields = (line.partition(":") for line in text.splitlines())
     return {key: value.strip() for key, _, value in fields}
+
+
+def has_shadow_stack(pid: int) -> bool:
+    """Return whether a thread of a process has a shadow stack, which holds return addresses again.
+
+    Source: "Control-flow Enforcement Technology (CET) Shadow Stack" in the manual of Linux, which
+    tells it since 6.6: `x86_Thread_features: shstk` in the status of a thread.
+    """
+    for thread in list_threads(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            text = Path(f"/proc/{pid}/task/{thread}/status").read_text(errors="surrogateescape")
+            if tells_of_shadow_stack(text):
+                return True
+    return False
+
+
+def tells_of_shadow_stack(status: str) -> bool:
+    """Return the same of a thread, given its status."""
+    fields = (line.partition(":") for line in status.splitlines())
+    return any(
+        key == "x86_Thread_features" and "shstk" in value.split() for key, _, value in fields
+    )
 
 
 def read_state(pid: int, thread: int | None = None) -> str | None:

@@ -61,6 +61,17 @@ class UnwindTable:
         function = self._find_function(address)
         return function and range(function.start, function.start + function.size)
 
+    def iter_functions(self) -> Iterator[FunctionEntry]:
+        """Yield the functions that `.eh_frame` describes, by which exceptions are unwound.
+
+        Raises:
+            ElfError: the call frame information is damaged.
+
+        """
+        _, entries, base = self._index
+        for entry in entries:
+            yield self._read_function(entry + base)
+
     def _find_function(self, address: int) -> FunctionEntry | None:
         starts, entries, base = self._index
         position = bisect_right(starts, address - base) - 1

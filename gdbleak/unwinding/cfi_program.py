@@ -30,6 +30,8 @@ class CommonEntry(NamedTuple):
     return_address: int
     cfa: Cfa = b""
     rules: Mapping[int, Rule] = {}
+    has_handlers: bool = False
+    """Whether exceptions may run code of the functions that share it."""
 
 
 class FunctionEntry(NamedTuple):
@@ -89,7 +91,8 @@ def read_common(cursor: Cursor) -> CommonEntry:
     )
     program = Program(common, 0)
     program.run(cursor, 0)
-    return common._replace(cfa=program.cfa, rules=program.rules)
+    has_handlers = any(letter in augmentation for letter in (b"P", b"L", b"eh"))
+    return common._replace(cfa=program.cfa, rules=program.rules, has_handlers=has_handlers)
 
 
 def read_function(cursor: Cursor, common: CommonEntry) -> FunctionEntry:

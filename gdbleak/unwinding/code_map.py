@@ -16,6 +16,10 @@ NEVER_RETURN = frozenset(
         *("__stack_chk_fail", "__chk_fail", "__fortify_fail", "__libc_fatal"),
         *("__cxa_throw", "__cxa_rethrow", "__cxa_bad_cast", "__cxa_throw_bad_array_new_length"),
         *("_Unwind_Resume", "_ZSt9terminatev", "__cxa_call_unexpected", "__cxa_pure_virtual"),
+        *("_ZSt17__throw_bad_allocv", "_ZSt28__throw_bad_array_new_lengthv"),
+        *("_ZSt20__throw_length_errorPKc", "_ZSt20__throw_out_of_rangePKc"),
+        *("_ZSt19__throw_logic_errorPKc", "_ZSt21__throw_runtime_errorPKc"),
+        *("_ZSt24__throw_out_of_range_fmtPKcz", "_ZSt20__throw_system_errori"),
     }
 )
 """Library functions that do not return, so that other code may stand behind a call of them."""

@@ -34,14 +34,17 @@ PAGE = 4096
 NO_SUCH_ADVICE = 99
 
 
-@pytest.fixture
-def start(build_target, start_target) -> Iterator[Callable[..., Probed]]:
-    """Return a function that starts the program, for a recorder with a ring of some size."""
+@pytest.fixture(params=["calls", "pad"])
+def start(request, build_target, start_target) -> Iterator[Callable[..., Probed]]:
+    """Return a function that starts the program, for a recorder with a ring of some size.
+
+    Its functions return into the recorder, or to a pad, as if they might throw.
+    """
     probes = []
 
     def start(unit_bits: int = 18) -> Probed:
         target = start_target(build_target("inline_probe.c", "-fno-builtin"))
-        probes.append(Probed(target, unit_bits))
+        probes.append(Probed(target, unit_bits, request.param == "pad"))
         return probes[-1]
 
     yield start

@@ -14,9 +14,11 @@ from gdbleak.architectures.x86_64_moving import ENDBR64, read_whole
 from gdbleak.elf.image import ElfImage
 from gdbleak.inline import ring as layout
 from gdbleak.inline.model import Cave, Hook, InlinePlan
+from gdbleak.inline.pads import find_pads
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.recording.functions import MALLOC_FAMILY
+from gdbleak.recording.modules import Module
 from gdbleak.target.proc import Mapping, Memory, read_mappings
 from support.processes import Target
 
@@ -57,11 +59,12 @@ class Recorded:
 class Probed:
     """A program with a recorder in it."""
 
-    def __init__(self, target: Target, unit_bits: int = 18) -> None:
+    def __init__(self, target: Target, unit_bits: int = 18, by_pad: bool = False) -> None:
+        """Plan; with `by_pad` as if the functions of the C library might throw."""
         self.target = target
         self.memory = Memory(target.pid, writable=True)
         self.ring = Ring(RING_ADDRESS, unit_bits)
-        self.plan = plan_libc(target.pid, self.memory)
+        self.plan = plan_libc(target.pid, self.memory, by_pad)
         self.cave, self.image = build_in_any(self.plan, self.ring)
         logs, self._log_bytes, self.resumed, self.resumed_again = map(
             int, target.ask("where").split()
@@ -235,7 +238,7 @@ class Probed:
         self.memory.close()
 
 
-def plan_libc(pid: int, memory: Memory) -> InlinePlan:
+def plan_libc(pid: int, memory: Memory, by_pad: bool) -> InlinePlan:
     """Return what `malloc` and its like need in the C library of a process."""
     mappings = [m for m in read_mappings(pid) if Path(m.path).name.startswith("libc.so")]
     [code] = [mapping for mapping in mappings if mapping.executable]
@@ -253,7 +256,8 @@ def plan_libc(pid: int, memory: Memory) -> InlinePlan:
         entry = symbol.address + bias
         patch = entry + len(ENDBR64) * (memory.read(entry, len(ENDBR64)) == ENDBR64)
         covered = b"".join(bytes(each.bytes) for each in read_whole(decoder, patch))
-        hooks.append(Hook(function, 0, entry, patch, covered))
+        throws = by_pad and function.allocates and function.result is None
+        hooks.append(Hook(function, 0, entry, patch, covered, throws=throws))
     extents = [symbols[name] for name in names if name in symbols]
     own = (
         bias + min(symbol.address for symbol in extents),
@@ -266,5 +270,9 @@ def plan_libc(pid: int, memory: Memory) -> InlinePlan:
     )
     cave = Cave(bias + end, memory.read(bias + end, code.end - bias - end), code.path)
     assert not any(cave.original)
+    pad = None
+    if by_pad:
+        module = Module(code.path, code.start, code.end, bias, image.build_id, code.path)
+        pad = find_pads(module, image, memory)[0]
     image.close()
-    return InlinePlan(tuple(hooks), (cave,), own)
+    return InlinePlan(tuple(hooks), (cave,), own, pad=pad)

@@ -69,11 +69,16 @@ def map_files(
     return memory, ModuleMap(modules)
 
 
-def plan(memory: MappedFiles, modules: ModuleMap, selection: Selection = EVERYTHING) -> InlinePlan:
+def plan(
+    memory: MappedFiles,
+    modules: ModuleMap,
+    selection: Selection = EVERYTHING,
+    has_shadow_stack: bool = False,
+) -> InlinePlan:
     """Plan for what is mapped."""
     with ImageCache() as images:
         allocators = find_allocators(modules, selection=selection, images=images)
-        return plan_inline(allocators, memory, modules, images)
+        return plan_inline(allocators, memory, modules, images, has_shadow_stack)
 
 
 def plan_of(

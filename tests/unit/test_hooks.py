@@ -417,6 +417,62 @@ def test_an_allocator_library_with_operators(build, runtime, used):
     assert len(found.notes) == runtime
 
 
+ENDING = [
+    function("ends", "sub $24, %rsp; .cfi_adjust_cfa_offset 24; call abort@plt"),
+    "    .nops 8\n",
+]
+"""A function that ends in a call that never returns, and room for a jump behind it."""
+USER = function("user", "call _Znwm@plt; ret")
+
+
+def files_with_pads(build, of_allocator, of_libc):
+    """Return an allocator, what uses it, a C library and a runtime of C++."""
+    allocator = [MALLOC, FREE, *OPERATORS, *(ENDING if of_allocator else ()), function("e", PLAIN)]
+    return [
+        build(*allocator, name="libjemalloc.so.2", flags=JEMALLOC),
+        build(USER, name="libuser.so", flags=()),
+        build(*(ENDING if of_libc else ()), function("end", PLAIN), name="libc.so.6"),
+        build(function("__cxa_throw", "ret"), name="libstdc++.so.6.0.30"),
+    ]
+
+
+@pytest.mark.parametrize("place", ["libjemalloc.so.2", "libc.so.6"])
+def test_what_throws_returns_to_a_pad(build, place):
+    paths = files_with_pads(build, place == "libjemalloc.so.2", of_libc=True)
+    found = plan_of(*paths)
+    assert names_of(found) == {"malloc", "free", "_Znwm", "_ZnwmRKSt9nothrow_t", "_ZdlPv"}
+    assert {hook.function.name for hook in found.hooks if hook.throws} == {"_Znwm"}
+    assert Path(found.pad.path).name == place
+    assert found.notes == ()
+
+
+def test_a_pad_that_is_too_far_away(build):
+    paths = files_with_pads(build, of_allocator=False, of_libc=True)
+    with pytest.raises(InlineRefusedError, match="may throw an exception"):
+        plan_of(*paths, places={"libc.so.6": BIAS + (1 << 40)})
+
+
+def test_a_shadow_stack_knows_where_functions_return_to(build):
+    memory, modules = map_files(files_with_pads(build, of_allocator=True, of_libc=True))
+    assert plan(memory, modules).pad
+    with pytest.raises(InlineRefusedError, match=r"operator new.*: the process has a shadow stack"):
+        plan(memory, modules, has_shadow_stack=True)
+
+
+def test_a_shadow_stack_and_nothing_that_throws(build):
+    memory, modules = map_files([build(MALLOC, FREE)])
+    assert names_of(plan(memory, modules, has_shadow_stack=True)) == {"malloc", "free"}
+
+
+def test_a_shadow_stack_and_a_call_that_would_be_moved(build):
+    called = hidden("called", "lea 5(%rdi), %rax; ret")
+    caller = function("malloc", "push %rbx; call called; add $100, %rax; pop %rbx; ret")
+    memory, modules = map_files([build(called, caller, FREE)])
+    assert plan(memory, modules).hooks
+    with pytest.raises(InlineRefusedError, match=r"malloc .* a call in it.* shadow stack"):
+        plan(memory, modules, has_shadow_stack=True)
+
+
 def test_in_an_allocator_library_all_calls_are_its_own(build):
     """So `operator delete` that calls `free` is recorded; one that jumps to it is not twice."""
     functions = [
@@ -445,6 +501,18 @@ def test_functions_that_the_user_names_may_throw(build):
     paths = [build(MALLOC, FREE, *POOLS), build(function("f", "ret"), name="libgcc_s.so.1")]
     with pytest.raises(InlineRefusedError, match=r"exception of .*libgcc_s.* may leave pool_get"):
         plan_of(*paths, selection=POOL)
+
+
+def test_functions_that_the_user_names_return_to_a_pad(build):
+    paths = [
+        build(MALLOC, FREE, *POOLS, *ENDING, function("e", PLAIN)),
+        build(function("f", "ret"), name="libgcc_s.so.1"),
+    ]
+    found = plan_of(*paths, selection=POOL)
+    assert {hook.function.name for hook in found.hooks if hook.throws} == {"pool_get"}
+    out = Selection(functions=(parse_function("pool_get:size=1,result=2", allocates=True),))
+    with pytest.raises(InlineRefusedError, match="may leave pool_get"):
+        plan_of(*paths, selection=out)
 
 
 def test_functions_that_the_user_names_are_recorded_or_nothing_is(build):

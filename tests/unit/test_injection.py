@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
-from gdbleak.errors import ProcessUnusableError
+from gdbleak.errors import DebuggerFailedError, ProcessUnusableError
+from gdbleak.injection import removal
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.places import choose_place
-from gdbleak.injection.remains import At, find_ring
+from gdbleak.injection.remains import At, find_ring, read_remains
+from gdbleak.injection.removal import Remover
+from gdbleak.injection.steps import code_ranges
 from gdbleak.injection.thread_facts import find_thread_facts
 from gdbleak.injection.visits import ThreadState
 from gdbleak.inline.model import Cave, Image, Jump
 from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, Ring
+from gdbleak.safety.repair import start_of_living
 from gdbleak.target.proc import parse_mapping
 
 MB = 1 << 20
+NO_PROGRAM = (0, 0)
 RING = Ring(0x10000000, 12)
 IMPLANT = Implant(
     Image(
@@ -24,6 +30,7 @@ IMPLANT = Implant(
         code=bytes(range(64)),
         sites=(),
         jumps=(
+            Jump(0x4800, b"\x90" * 5, b"\xe9\4\3\2\0", (), is_pad=True),
             Jump(0x4000, b"\x41\x54\x55\x53\x48\x89", b"\xe9\1\2\3\0\x89", ((0x4002, 0x5022),)),
         ),
         map_ring=0x5020,
@@ -74,6 +81,66 @@ def test_the_original_is_what_stands_where_the_image_goes():
 )
 def test_the_image_is_known_by_its_bytes(change, is_image):
     assert IMPLANT.is_image(change(IMPLANT.image.code)) is is_image
+
+
+def test_what_something_may_return_to():
+    assert code_ranges(IMPLANT.image) == [(0x5010, 0x5050), (0x4800, 0x4805)]
+
+
+def remains_with(*written):
+    """Return what is left where some jumps and the image are written."""
+    image = IMPLANT.image
+    places = {jump.address: jump.original for jump in image.jumps}
+    places[image.address] = image.code + IMPLANT.cave.original
+    for jump in written:
+        places[jump.address] = jump.code
+    return read_remains(PID, IMPLANT, FakeMemory(places))
+
+
+def test_a_pad_is_kept_apart():
+    pad, entry = IMPLANT.image.jumps
+    both, one = remains_with(pad, entry), remains_with(pad)
+    assert ([jump for jump, _ in both.jumps], [jump for jump, _ in both.pads]) == ([entry], [pad])
+    assert (one.jumps, one.pads) == ((), ((pad, pad.code),))
+    assert not one.is_nothing
+
+
+class Recorder:
+    """A visitor that keeps what it is told to do, and fails."""
+
+    def __init__(self):
+        self.visits = []
+
+    def visit(self, _pid, steps):
+        self.visits.append(steps)
+        raise DebuggerFailedError("it has died")
+
+
+def test_a_pad_goes_when_nothing_returns_to_it(monkeypatch):
+    """After the jumps of the entries, and before the image to which it leads."""
+    pad, entry = IMPLANT.image.jumps
+    remains, visitor = remains_with(pad, entry), Recorder()
+    monkeypatch.setattr(removal, "read_remains", lambda *_: remains)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        removed = Remover(IMPLANT, visitor).remove(
+            process.pid, start_of_living(process.pid), NO_PROGRAM
+        )
+        process.kill()
+    steps = visitor.visits[0]
+    assert [(step["do"], step.get("address")) for step in steps] == [
+        ("expect", entry.address),
+        ("expect", pad.address),
+        ("expect", IMPLANT.image.address),
+        ("write", entry.address),
+        ("absent", None),
+        ("unmapped", None),
+        ("write", pad.address),
+        ("write", IMPLANT.image.address),
+    ]
+    assert steps[4]["pcs"] == steps[4]["words"] == code_ranges(IMPLANT.image)
+    assert [*removed.left] == [
+        f"process {process.pid} still holds 1 jumps, the recorder, which is off: it has died"
+    ]
 
 
 def test_the_place_is_amid_the_largest_gap():

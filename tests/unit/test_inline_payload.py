@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from support.disassembly import FLAGS, REGISTERS, RETURN, disassemble, is_branch
 
 from gdbleak.errors import InlineRefusedError
 from gdbleak.inline import ring as layout
-from gdbleak.inline.model import Cave, Hook, InlinePlan
+from gdbleak.inline.model import Cave, Hook, InlinePlan, Pad
 from gdbleak.inline.payload import build, build_in_any
 from gdbleak.inline.recorder import read_code, read_labels
 from gdbleak.inline.ring import Ring
@@ -40,14 +41,17 @@ ROUTINES = (
 )
 
 
-def plan(*names, caves=(CAVE,)):
+PAD = Pad(CODE + 0x9000, b"\x90" * 5, 48, "/lib/libc.so.6")
+
+
+def plan(*names, caves=(CAVE,), throwing=(), pad=None):
     functions = {function.name: function for family in FAMILIES for function in family}
     hooks = []
     for number, name in enumerate(names):
         address = CODE + 0x100 * number
         code = bytes.fromhex(STARTS.get(name, STARTS["malloc"]))
-        hooks.append(Hook(functions[name], 0, address, address, code))
-    return InlinePlan(tuple(hooks), caves, (CODE, CODE + 0x8000))
+        hooks.append(Hook(functions[name], 0, address, address, code, throws=name in throwing))
+    return InlinePlan(tuple(hooks), caves, (CODE, CODE + 0x8000), pad=pad)
 
 
 def words_of(image):
@@ -163,6 +167,7 @@ WORDS = {
     "own_size": 0x8000,
     "own_to_image": (CODE - (CAVE.address + 8)) % (1 << 64),
     "image_size": 0,
+    "pad": 0,
     "resume": 0,
     "resume_again": 0,
 }
@@ -192,6 +197,64 @@ def test_trampoline(name):
     assert jump.code[5:] == jump.original[5:]
 
 
+BY_PAD = {
+    "malloc": "push 0|push 1|push rdi|{}|call record_result|drop 3",
+    "calloc": "push 0|push rdi|push rsi|{}|call record_result|drop 3",
+    "realloc": (
+        "push rdi|call record_entry|mov qword ptr [rsp], 0|push 1|push rsi|{}|call record_resized"
+        "|drop 3"
+    ),
+}
+TO_PAD = "sub rsp, 0x10|call to_pad"
+
+
+@pytest.mark.parametrize("name", BY_PAD)
+def test_trampoline_of_what_throws(name):
+    image = build(plan(name, throwing=(name,), pad=PAD), CAVE, RING)
+    pad, entry = image.jumps
+    starts = [disassemble(jump.code[:5], jump.address)[jump.address] for jump in image.jumps]
+    to_pad, to_entry = (jump.operands[0].imm for jump in starts)
+    assert (pad.address, pad.original, pad.twins) == (PAD.address, PAD.original, ())
+    assert (pad.is_pad, entry.is_pad) == (True, False)
+    expected = f"call gate|jb|{BY_PAD[name].format(TO_PAD)}|ret"
+    assert describe(image, to_entry) == f"{expected}|drop 2|jmp"
+    assert describe(image, to_pad) == "drop 2|jmp"
+    instructions = instructions_of(image)
+    assert is_clearing(instructions[to_pad])
+    start = image.address + len(read_code())
+    dropped, pushed, *_ = (each for at, each in instructions.items() if at >= start)
+    assert (dropped.op_str, pushed.mnemonic) == ("rsp, 8", "push")
+    word_of_pad = image.address + read_labels()["pad"]
+    assert pushed.address + pushed.size + pushed.operands[0].mem.disp == word_of_pad
+    # Back to where the result is recorded: that is the only site, or the second.
+    [*_, last] = instructions.values()
+    assert instructions[last.operands[0].imm].mnemonic == "call"
+    assert last.operands[0].imm + 5 == image.address + image.sites[-1].number
+    assert word(image, "pad") == PAD.address
+
+
+def test_the_pad_leads_to_whose_frame_it_is():
+    names = ("malloc", "calloc", "valloc")
+    image = build(plan(*names, throwing=names, pad=PAD), CAVE, RING)
+    [pad, *_] = image.jumps
+    instructions = instructions_of(image)
+    [start] = disassemble(pad.code, pad.address).values()
+    found = [each for at, each in instructions.items() if at >= start.operands[0].imm]
+    assert [each.mnemonic for each in found] == ["and", "add", "cmp", "je", "cmp", "je", "jmp"]
+    compared = [each.op_str for each in found if each.mnemonic == "cmp"]
+    assert compared == ["byte ptr [rsp + 0x10], 1", "byte ptr [rsp + 0x10], 2"]
+    targets = [each.operands[0].imm for each in found if is_branch(each)]
+    results = [image.address + site.number - 5 for site in image.sites]
+    assert targets == [results[1], results[2], results[0]]
+
+
+def test_a_small_frame_has_no_rest():
+    pad = replace(PAD, frame_bytes=32)
+    image = build(plan("malloc", throwing=("malloc",), pad=pad), CAVE, RING)
+    [start] = disassemble(image.jumps[0].code, PAD.address).values()
+    assert describe(image, start.operands[0].imm) == "jmp"
+
+
 def describe(image, start):
     """Return the instructions of a trampoline; each call is followed by a clearing."""
     labels = {image.address + offset: name for name, offset in read_labels().items()}
@@ -207,6 +270,9 @@ def describe(image, start):
             lines.append(f"drop {each.operands[1].imm // 8}")
         elif each.id == x86.X86_INS_CALL:
             clearing = instructions[address + each.size]
+            if operand.imm == moved and not is_clearing(clearing):
+                lines.append("call to_pad")
+                continue
             assert is_clearing(clearing)
             assert (
                 clearing.mnemonic == "mov" or operand.imm != image.address + read_labels()["gate"]

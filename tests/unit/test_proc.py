@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ from support.processes import wait_until
 from gdbleak.target.proc import (
     Mapping,
     Memory,
+    has_shadow_stack,
     iter_ancestors,
     list_threads,
     parse_mapping,
@@ -22,6 +24,7 @@ from gdbleak.target.proc import (
     read_state,
     read_status,
     resident_set,
+    tells_of_shadow_stack,
 )
 
 PREFIX = "7f00-7f10 r-xp 00001000 08:01 42"
@@ -81,6 +84,25 @@ def test_odd_name_of_a_program(start, tmp_path, name):
     assert any(path in possible_names(mapping.path) for mapping in read_mappings(pid))
     assert read_state(pid) == "S"
     assert read_status(pid)["PPid"] == str(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("lines", "has_one"),
+    [
+        ("x86_Thread_features:\tshstk \nx86_Thread_features_locked:\tshstk wrss \n", True),
+        ("x86_Thread_features:\tshstk wrss \n", True),
+        ("x86_Thread_features:\t\nx86_Thread_features_locked:\tshstk \n", False),
+        ("Name:\tshstk\nState:\tS (sleeping)\n", False),
+    ],
+)
+def test_shadow_stack(lines, has_one):
+    assert tells_of_shadow_stack(lines) is has_one
+
+
+def test_shadow_stacks_of_a_process():
+    own = Path("/proc/self/status").read_text()
+    assert has_shadow_stack(os.getpid()) is tells_of_shadow_stack(own)
+    assert not has_shadow_stack(GONE)
 
 
 def test_own_process():
