@@ -59,6 +59,11 @@ class Tool:
         self._ended.set()
         self._watcher.join()
 
+    @property
+    def seen(self) -> tuple[float, float] | None:
+        """When the target was first and last seen to be traced, if ever."""
+        return (self.traced[0], self.traced[-1]) if self.traced else None
+
     def is_tracing(self) -> bool:
         """Return whether the target has a tracer."""
         with suppress(OSError):
