@@ -55,8 +55,17 @@ class Trial:
         return f"{self.program.path.stem}-{self.probe}"
 
 
+class TraceError(Exception):
+    """There was no window; says why."""
+
+
 def trace(trial: Trial, folder: Path) -> dict[str, Any]:
-    """Return the report of a window on a program; its binary is in a folder."""
+    """Return the report of a window on a program; its binary is in a folder.
+
+    Raises:
+        TraceError: there was none.
+
+    """
     command = [*GDBLEAK, "--probe", trial.probe, *trial.options, "--format", "json"]
     if trial.keep:
         command += ["--save", str(trial.keep / f"{trial.name}.gdbleak")]
@@ -74,7 +83,7 @@ def trace(trial: Trial, folder: Path) -> dict[str, Any]:
                     break
             else:
                 target.kill()
-                raise SystemExit(f"{trial.name}: {said.decode()}")
+                raise TraceError(" ".join(said.decode().split()))
             target.stdin.write(b"\n")
             target.stdin.flush()
             text = running.stdout.read()
@@ -110,8 +119,10 @@ def rows(trial: Trial, report: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def rate(window: dict[str, Any]) -> str:
     """Return how many blocks were allocated a second, as far as is known."""
-    sampling = window["sampling"]
+    sampling, inline = window["sampling"], window["inline"]
     count = sampling["calls"] if sampling else window["allocations"]
+    if inline:
+        count *= inline["one_of"]
     return "" if count is None else f"{count / window['duration_s']:,.0f}"
 
 
@@ -168,10 +179,16 @@ def main() -> None:
         for program in programs:
             build(program, folder)
         show(HEADS, ())
-        for trial, report in zip(trials, pool.map(lambda one: trace(one, folder), trials)):
-            for cells in rows(trial, report):
-                print(f"| {' | '.join(cells)} |", flush=True)
-            seen[trial.probe].append(Seen(trial.program.labels, trial.program.find(report)))
+        for trial, window in [(one, pool.submit(trace, one, folder)) for one in trials]:
+            program, findings = trial.program, []
+            try:
+                report = window.result()
+                findings = program.find(report)
+                lines = rows(trial, report)
+            except TraceError as error:
+                lines = [(f"`{program.path.stem}`", "", trial.probe, "", "", "", str(error), "")]
+            print(*(f"| {' | '.join(cells)} |" for cells in lines), sep="\n", flush=True)
+            seen[trial.probe].append(Seen(program.labels, findings))
     summarize(seen)
 
 
