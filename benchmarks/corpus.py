@@ -127,13 +127,18 @@ def rate(window: dict[str, Any]) -> str:
 
 
 def recorded(window: dict[str, Any]) -> str:
-    """Return how much was recorded."""
-    sampling, inline = window["sampling"], window["inline"]
+    """Return how much was recorded, and whether the window ended early."""
+    sampling, inline, seconds = window["sampling"], window["inline"], window["duration_s"]
+    much = "all"
     if sampling:
-        return f"{sampling['recorded_s'] / window['duration_s']:.1%} of the time"
-    if inline and inline["one_of"] > 1:
-        return f"1 block in {inline['one_of']}"
-    return "all"
+        much = f"{sampling['recorded_s'] / seconds:.1%} of the time"
+    elif inline and inline["one_of"] > 1:
+        much = f"1 block in {inline['one_of']}"
+    if inline and inline["lost"]:
+        much += f", {inline['lost']:,} calls lost"
+    if window["ended_by"] != "duration":
+        much += f", until {window['ended_by']} after {seconds:.1f} s"
+    return much
 
 
 def show(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
