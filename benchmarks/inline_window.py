@@ -33,7 +33,7 @@ HEADS = (
     "recorder CPU s/s",
     "recorder MB",
     "recording MB",
-    "report s",
+    "report s of CPU",
     "report MB",
 )
 
@@ -65,7 +65,7 @@ def window(rate: int, seconds: float, folder: Path) -> tuple[str, ...]:
         inline = recording.end.inline if recording.end else None
     if inline is None or not lines:
         raise RunError((folder / "tool.log").read_text())
-    report_s, _, report_mib = measure(place, folder)
+    _, report_s, report_mib = measure(place, folder)
     return (
         f"{usual:,.0f}",
         f"{statistics.median(line.pairs / line.seconds for line in lines):,.0f}",
