@@ -17,7 +17,7 @@ HEADS = (
     "tool CPU s/s",
     "tool MB",
 )
-SERVICE_HEADS = ("p50 ms", "p99 ms")
+SERVICE_HEADS = ("p50 ms", "p99 ms", "p99 : untraced")
 
 
 def spread(values: Sequence[float]) -> str:
@@ -28,6 +28,13 @@ def spread(values: Sequence[float]) -> str:
     cut = len(ordered) // 20
     low, high = ordered[cut], ordered[len(ordered) - 1 - cut]
     return f"{short(statistics.median(ordered))} ({short(low)}..{short(high)})"
+
+
+def ratio(values: Sequence[float], plain: Sequence[float]) -> str:
+    """Return how the median compares to that without a tool."""
+    if not values or not plain:
+        return ""
+    return short(statistics.median(values) / statistics.median(plain))
 
 
 def short(value: float) -> str:
@@ -45,7 +52,9 @@ def raw_stop_us(raw: Sequence[Run]) -> float | None:
     return pair_us(raw) / 2 if raw else None
 
 
-def row(name: str, runs: Sequence[Run], raw_us: float | None) -> tuple[str, ...]:
+def row(
+    name: str, runs: Sequence[Run], raw_us: float | None, untraced: Sequence[Run] = ()
+) -> tuple[str, ...]:
     """Return a row under HEADS, and under SERVICE_HEADS where there are latencies."""
     lines = [line for run in runs for line in run.steady]
     attaches = [run.attach_ms for run in runs if run.attach_ms is not None]
@@ -61,10 +70,19 @@ def row(name: str, runs: Sequence[Run], raw_us: float | None) -> tuple[str, ...]
         short(statistics.median(cpus)) if cpus else "",
         short(max(peaks) / 1e6) if peaks else "",
     ]
-    for values in (
-        [line.median_us / 1e3 for line in lines if line.median_us is not None],
-        [line.p99_us / 1e3 for line in lines if line.p99_us is not None],
-    ):
-        if values:
-            cells.append(spread(values))
+    medians, p99s = _medians(runs), _p99s(runs)
+    if medians:
+        cells += [spread(medians), spread(p99s), ratio(p99s, _p99s(untraced))]
     return tuple(cells)
+
+
+def _medians(runs: Sequence[Run]) -> list[float]:
+    """Return the median latencies in milliseconds."""
+    found = [line.median_us for run in runs for line in run.steady]
+    return [value / 1e3 for value in found if value is not None]
+
+
+def _p99s(runs: Sequence[Run]) -> list[float]:
+    """Return the 99th percentiles of the latencies in milliseconds."""
+    found = [line.p99_us for run in runs for line in run.steady]
+    return [value / 1e3 for value in found if value is not None]

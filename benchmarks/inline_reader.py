@@ -1,11 +1,11 @@
 """How many events a second the reader of the inline probe takes in, and what its reports cost.
 
-    python benchmarks/inline_reader.py
+    python benchmarks/inline_reader.py [MILLIONS...]
 
 A ring in memory is filled with events as a program makes them: most blocks are freed at once, some
 stay. Each way from there is timed by the processor: what is copied out of the ring, what is decoded
-and folded, and what is written. Then a recording of ten million folded blocks and a million others
-is made, and its report.
+and folded, and what is written. Then recordings of MILLIONS of events (21) are made, in which one
+block in twenty is not freed, and their reports. With MILLIONS only that.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ MALLOC, FREE = 1000, 2000
 STACKS = 200
 THREADS = 16
 STACK_SIZES = (192, 1024, 4096)
+STAYS = 0.048
+"""Which share of the blocks is not freed in the recordings of which reports are made."""
 ROUNDS = {192: 20, 1024: 12, 4096: 8}
 
 _BY_NAME = {function.name: function for function in MALLOC_FAMILY}
@@ -190,12 +192,12 @@ def measure_reader(folder: Path) -> None:
             )
 
 
-def measure_report(folder: Path) -> None:
-    """Print what the report of ten million folded blocks and a million others takes."""
-    memory = Memory(22, 192, 0.048)
+def measure_report(folder: Path, millions: float) -> None:
+    """Print what the report of so many events takes."""
+    memory = Memory(22, 192, STAYS)
     memory.fill()
-    rounds = round(21e6 / memory.events)
-    memory = Memory(22, 192, 0.048)
+    rounds = round(millions * 1e6 / memory.events)
+    memory = Memory(22, 192, STAYS)
     path = folder / "recording"
     spent, size = make(path, memory, rounds, 20.0)
     print(f"{memory.events / 1e6:.1f} M events, {size / 1e6:.1f} MB, read in {spent:.1f} s of CPU")
@@ -220,8 +222,10 @@ def measure_report(folder: Path) -> None:
 def main() -> None:
     """Measure."""
     with tempfile.TemporaryDirectory() as folder:
-        measure_reader(Path(folder))
-        measure_report(Path(folder))
+        if not sys.argv[1:]:
+            measure_reader(Path(folder))
+        for millions in sys.argv[1:] or ("21",):
+            measure_report(Path(folder), float(millions))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ class Tool:
         """When the target was seen to be traced, on the clock of `time.monotonic`."""
         self.cpu: list[tuple[float, float]] = []
         """(when, seconds of processor time so far)"""
-        self.peak_bytes = 0
+        self.sizes: list[tuple[float, int]] = []
+        """(when, bytes of resident memory)"""
         self._ended = Event()
         with (folder / "tool.log").open("w") as log:
             self.process = subprocess.Popen(
@@ -59,6 +60,16 @@ class Tool:
         self._ended.set()
         self._watcher.join()
 
+    @property
+    def seen(self) -> tuple[float, float] | None:
+        """When the target was first and last seen to be traced, if ever."""
+        return (self.traced[0], self.traced[-1]) if self.traced else None
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most resident memory."""
+        return max((size for _, size in self.sizes), default=0)
+
     def is_tracing(self) -> bool:
         """Return whether the target has a tracer."""
         with suppress(OSError):
@@ -89,4 +100,4 @@ class Tool:
                 times = process.cpu_times()
                 seconds += times.user + times.system
         self.cpu.append((now, seconds))
-        self.peak_bytes = max(self.peak_bytes, int(memory))
+        self.sizes.append((now, int(memory)))

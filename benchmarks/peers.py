@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
+from spans import RECORDING, Sign
+
 from gdbleak.plan.allocators import find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.probes import Role
@@ -47,8 +49,8 @@ class Peer:
     """What has to be installed."""
     wrapper: tuple[str, ...] = ()
     """How the target's own command begins, for a tool that must be there from the start."""
-    traces: bool = True
-    """Whether it stays attached, for the seconds it is told; else it runs until SIGINT."""
+    sign: Sign = Sign.TRACED
+    """What tells when it records."""
     threads: int = 1 << 16
     """How many threads it can follow."""
     serves: bool = True
@@ -97,7 +99,8 @@ def gdbleak(options: tuple[str, ...]) -> Callable[[Job], list[str]]:
 
     def command(job: Job) -> list[str]:
         begin = [sys.executable, "-m", "gdbleak", "trace", str(job.pid)]
-        return [*begin, "--duration", str(job.seconds), *options]
+        place = str(job.folder / RECORDING)
+        return [*begin, "--duration", str(job.seconds), "--save", place, *options]
 
     return command
 
@@ -110,9 +113,12 @@ PEERS = (
     Peer(RAW, raw_stop("int3"), threads=1, serves=False),
     Peer("raw ptrace, hardware", raw_stop("hardware"), threads=1, serves=False),
     Peer("obvious GDB script", naive, "gdb", serves=False),
-    Peer("heaptrack, attached", heaptrack, "heaptrack", traces=False),
+    Peer("heaptrack, attached", heaptrack, "heaptrack", sign=Sign.INJECTED),
     Peer("valgrind, from the start", None, "valgrind", ("valgrind", "-q"), serves=False),
-    *(Peer(" ".join(("gdbleak", *options)), gdbleak(options), "gdb") for options in MODES),
+    *(
+        Peer(" ".join(("gdbleak", *options)), gdbleak(options), "gdb", sign=Sign.RECORDING)
+        for options in MODES
+    ),
 )
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from shutil import which
 from subprocess import DEVNULL
 
-from figures import spread
+from figures import ratio, spread
 from meter import Tool
 from peers import Job, Peer
 from runs import CPUS, READY_S, RunError
+from spans import RECORDING, Sign, read_opening, read_window
 from targets import on, wait_until
 
-REDIS_HEADS = ("", "requests/s", "p50 ms", "p99 ms", "max ms")
+REDIS_HEADS = ("", "requests/s", "p50 ms", "p99 ms", "max ms", "p99 : untraced")
 SERVERS = ("redis-server", "redis-check-rdb")
 """One program: which it is depends on the name it is started under."""
 FIRST = 500
@@ -66,15 +67,33 @@ def measure_redis(peer: Peer, seconds: float, folder: Path) -> Load:
             raise RunError("redis did not start")
         if peer.command is None:
             return grow(socket, seconds)
+        (folder / RECORDING).unlink(missing_ok=True)
         command = peer.command(Job(redis.pid, WINDOW * seconds, folder))
-        tool = stack.enter_context(Tool([*on(CPUS), *command], redis.pid, folder))
-        wait_until(lambda: bool(tool.traced) or tool.process.poll() is not None, READY_S)
-        if not peer.traces:
-            wait_until(lambda: not tool.is_tracing(), READY_S)
-        result = grow(socket, seconds)
-        if not tool.traced or tool.is_tracing() != peer.traces:
+        with Tool([*on(CPUS), *command], redis.pid, folder) as tool:
+            await_tool(peer.sign, tool, folder)
+            result = grow(socket, seconds)
+            end = time.monotonic()
+            is_there = bool(tool.traced) and tool.is_tracing() == (peer.sign is Sign.TRACED)
+        if peer.sign is Sign.RECORDING:
+            window = read_window(folder)
+            is_there = window is not None and window[1] >= end
+        if not is_there:
             raise RunError(f"{peer.name}: was not there all the time")
         return result
+
+
+def await_tool(sign: Sign, tool: Tool, folder: Path) -> None:
+    """Wait until a tool records, or has ended."""
+
+    def has_ended() -> bool:
+        return tool.process.poll() is not None
+
+    if sign is Sign.RECORDING:
+        wait_until(lambda: read_opening(folder) is not None or has_ended(), READY_S)
+        return
+    wait_until(lambda: bool(tool.traced) or has_ended(), READY_S)
+    if sign is Sign.INJECTED:
+        wait_until(lambda: not tool.is_tracing(), READY_S)
 
 
 def grow(socket: Path, seconds: float) -> Load:
@@ -108,7 +127,7 @@ def put_load(socket: Path, count: int) -> Load:
     )
 
 
-def redis_row(name: str, loads: list[Load]) -> tuple[str, ...]:
+def redis_row(name: str, loads: list[Load], untraced: list[Load]) -> tuple[str, ...]:
     """Return a row under REDIS_HEADS."""
     return (
         name,
@@ -116,4 +135,5 @@ def redis_row(name: str, loads: list[Load]) -> tuple[str, ...]:
         spread([load.p50 for load in loads]),
         spread([load.p99 for load in loads]),
         spread([load.longest for load in loads]),
+        ratio([load.p99 for load in loads], [load.p99 for load in untraced]),
     )

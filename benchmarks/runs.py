@@ -10,12 +10,15 @@ from pathlib import Path
 
 from meter import Tool
 from peers import Job, Peer
+from spans import RECORDING, Sign, Span, read_window
 from targets import Line, Program, Target, on, wait_until
 
 SETTLE_S = 0.2
-"""After the attach, and before the end of a window: neither counts as the steady state."""
+"""After a window was opened: that does not count as the steady state."""
 READY_S = 30.0
 END_S = 60.0
+LINE_S = 2.0
+"""A target writes a line more often than that."""
 CPUS = sorted(os.sched_getaffinity(0))
 
 
@@ -28,11 +31,11 @@ class Run:
     """What was seen."""
 
     steady: tuple[Line, ...]
-    """Lines that the target wrote while the tool was at work."""
+    """Lines that the target wrote while the tool recorded."""
     attach_ms: float | None
-    """Longest gap about the attach."""
+    """Longest gap from when the tool arrived until it recorded."""
     longest_ms: float
-    """Longest gap from attach to detach."""
+    """Longest gap from when the tool arrived until it left."""
     cpu: float | None
     """Seconds of processor time of the tool, for each second."""
     peak_bytes: int | None
@@ -53,54 +56,61 @@ def measure(peer: Peer, program: Program, seconds: float, folder: Path) -> Run:
         if peer.command is None:
             start = time.monotonic()
             wait_until(lambda: not target.runs(), seconds)
-            return summarize(target.lines, (start, time.monotonic()), None)
+            end = time.monotonic()
+            return summarize(target.lines, Span(start, start, end, end), None)
+        (folder / RECORDING).unlink(missing_ok=True)
         with Tool(
             [*place, *peer.command(Job(target.pid, seconds, folder))], target.pid, folder
         ) as tool:
             span = work(tool, peer, target, seconds, folder)
+            wait_until(lambda: target.lines[-1].begin > span.departure, LINE_S)
             return summarize(target.lines, span, tool)
 
 
-def work(
-    tool: Tool, peer: Peer, target: Target, seconds: float, folder: Path
-) -> tuple[float, float]:
-    """Let a tool do its work; return from when to when it was there."""
+def work(tool: Tool, peer: Peer, target: Target, seconds: float, folder: Path) -> Span:
+    """Let a tool do its work; return when it was there."""
 
     def fail(what: str) -> RunError:
         said = (folder / "tool.log").read_text().strip().splitlines()
         return RunError(f"{peer.name}: {what}" + (f": {said[-1]}" if said else ""))
 
-    wait_until(lambda: bool(tool.traced) or tool.process.poll() is not None, READY_S)
-    if not tool.traced:
-        raise fail("did not attach")
-    if not peer.traces:  # it attaches only to inject
+    def has_ended() -> bool:
+        return tool.process.poll() is not None
+
+    if peer.sign is Sign.INJECTED:
+        wait_until(lambda: bool(tool.traced) or has_ended(), READY_S)
+        if not tool.traced:
+            raise fail("did not attach")
         if not wait_until(lambda: not tool.is_tracing(), READY_S):
             raise fail("did not detach")
         injected = time.monotonic()
         wait_until(lambda: not target.runs(), seconds + SETTLE_S)
         end = time.monotonic()
         os.killpg(tool.process.pid, signal.SIGINT)
-        if not wait_until(lambda: tool.process.poll() is not None, END_S):
+        if not wait_until(has_ended, END_S):
             raise fail("did not end")
-        return injected, end
-    if not wait_until(lambda: tool.process.poll() is not None, seconds + END_S):
+        return Span(tool.traced[0], injected, end, end)
+    if not wait_until(has_ended, READY_S + seconds + END_S):
         raise fail("did not end")
     if tool.process.returncode:
         raise fail(f"exit status {tool.process.returncode}")
-    return tool.traced[0], tool.traced[-1]
+    window = read_window(folder) if peer.sign is Sign.RECORDING else tool.seen
+    if window is None:
+        raise fail("did not record")
+    begin, end = window
+    first, last = tool.seen or window  # visits may be too short to be seen
+    return Span(min(first, begin), begin, end, max(last, end))
 
 
-def summarize(lines: list[Line], span: tuple[float, float], tool: Tool | None) -> Run:
+def summarize(lines: list[Line], span: Span, tool: Tool | None) -> Run:
     """Take from the lines what belongs to the time in which a tool was there."""
-    begin, end = span
-    attach = tool.traced[0] if tool else begin
-    settled = begin + (SETTLE_S if tool else 0)
-    steady = tuple(line for line in lines if line.begin >= settled and line.end <= end)
+    settled = span.begin + (SETTLE_S if tool else 0)
+    steady = tuple(line for line in lines if line.begin >= settled and line.end <= span.end)
     if not steady:
         raise RunError("the target wrote no line meanwhile")
-    present = [line for line in lines if line.end >= attach and line.begin <= end]
-    early = [line.longest_gap_ms for line in present if line.begin <= attach]
-    weighed = [(when, used) for when, used in tool.cpu if settled <= when <= end] if tool else []
+    present = [line for line in lines if line.end >= span.arrival and line.begin <= span.departure]
+    early = [line.longest_gap_ms for line in present if line.begin <= span.begin]
+    weighed = [(at, used) for at, used in tool.cpu if settled <= at <= span.end] if tool else []
     cpu = None
     if len(weighed) > 1:
         (first, before), (last, after) = weighed[0], weighed[-1]

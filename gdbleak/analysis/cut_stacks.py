@@ -3,11 +3,15 @@
 A target that records itself keeps less of its stack the busier it is, and of some blocks more. So
 one call stack is seen whole at some times and cut at others. A cut one is taken for the longer one
 that begins like it, if there is only one.
+
+Unless blocks of the cut one stay, and none of the longer one does: then who handed them out may be
+somebody else, who does so too rarely to have been seen whole, and must not be mixed up with the
+longer one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.tally import Tally
@@ -33,10 +37,27 @@ def complete(tallies: Mapping[Key, Tally]) -> dict[Key, Tally]:
     for key in sorted(cut, key=lambda key: len(key.stack.addresses), reverse=True):
         length = len(key.stack.addresses)
         candidates = longer.get(_begin(key, length), set()) & completed.keys()
-        if len(candidates) == 1:
-            (whole,) = candidates
+        whole = _choose(candidates, completed, tallies[key].outstanding_count > 0)
+        if whole:
             completed[whole].merge(completed.pop(key))
     return completed
+
+
+def _choose(candidates: Iterable[Key], tallies: Mapping[Key, Tally], stays: bool) -> Key | None:
+    """Return the longest call stack a cut one is taken for, if there is only one that long.
+
+    Args:
+        candidates: The longer ones that begin like it.
+        tallies: What was added up for each.
+        stays: Whether blocks of the cut one stay: then some have to of the longer one too.
+
+    """
+    chain = sorted(candidates, key=lambda key: len(key.stack.addresses), reverse=True)
+    for before, after in zip(chain, chain[1:]):
+        after_length = len(after.stack.addresses)
+        if not after.stack.truncated or _begin(before, after_length) != _begin(after, after_length):
+            return None
+    return next((key for key in chain if tallies[key].outstanding_count or not stays), None)
 
 
 def _begin(key: Key, length: int) -> Beginning:

@@ -117,6 +117,7 @@ class InlineRecorder(Recorder, Account, Recorded):
         with suppress(NoSuchProcessError):
             self._injection.switch(on=False)
         self.seen_children.look_at_all()
+        self.poll()  # what came until now came before this
         time.sleep(DRAIN_S)
         deadline_s, before = time.monotonic() + DRAINED_S, -1
         while before != (before := self.counts.events) and time.monotonic() < deadline_s:

@@ -40,6 +40,10 @@ FLUSH_NS = 1_000_000_000
 MOST_THREADS = 1 << 15
 """So many thread pointers are known; then all of them are forgotten."""
 
+UNIT_NS = 1_000
+"""Few units between two polls were claimed right before the later one, so much apart: what a
+process does now and then it does at once, and a block takes the place of another in no time."""
+
 _WORD = struct.Struct("<Q")
 
 
@@ -175,13 +179,20 @@ class RingReader:
         head = self._fetch(self._ring.address, PAGE_BYTES)
         (tickets,) = _WORD.unpack_from(head, TICKETS)
         self._count(head, now_ns, tickets)
-        self._marks.append((now_ns, tickets))
+        self._mark(now_ns, tickets)
         before = -1
         while before != self._tail < tickets:
             before = self._tail
             self._read_chunk(min(tickets, before + self._chunk_units), now_ns)
         while len(self._marks) > 2 and self._marks[1][0] <= now_ns - HOLE_NS:
             self._marks.popleft()
+
+    def _mark(self, now_ns: int, tickets: int) -> None:
+        latest_ns, claimed = self._marks[-1]
+        since_ns = now_ns - (tickets - claimed) * UNIT_NS
+        if latest_ns < since_ns < now_ns:
+            self._marks.append((since_ns, claimed))
+        self._marks.append((now_ns, tickets))
 
     def close(self) -> RingCounts:
         """Write what is still held back, and how much was left out; return the counts.

@@ -58,7 +58,10 @@ class Program:
         )
 
 
-PROGRAMS = sorted(
-    (Program(path) for path in FOLDER.iterdir() if path.suffix in (".c", ".cpp")),
-    key=lambda program: program.path.name,
-)
+def read_programs(folder: Path) -> list[Program]:
+    """Return the programs in a folder, by name."""
+    found = [Program(path) for path in folder.iterdir() if path.suffix in (".c", ".cpp")]
+    return sorted(found, key=lambda program: program.path.name)
+
+
+PROGRAMS = read_programs(FOLDER)

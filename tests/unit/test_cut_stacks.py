@@ -19,10 +19,12 @@ def key(text, kind="heap", part=""):
     return Key(CallStack(addresses, text.endswith(".")), kind, part)
 
 
-def tallies(*keys):
+def tallies(*keys, staying=()):
+    """Return a tally for each key: of 1, 2, 4 ... blocks, of which one stays where that is said."""
     made = {}
     for number, each in enumerate(keys):
-        made[each] = Tally(SPAN, allocated_count=1 << number)
+        stays = each in staying
+        made[each] = Tally(SPAN, allocated_count=1 << number, outstanding_count=int(stays))
     return made
 
 
@@ -53,3 +55,24 @@ def test_what_a_cut_stack_is_taken_for(stacks, expected):
 def test_other_kinds_and_parts_are_other_call_stacks():
     keys = key("abc"), key("ab.", kind="mapping"), key("ab.", part="thread 7")
     assert [*complete(tallies(*keys))] == [*keys]
+
+
+@pytest.mark.parametrize(
+    ("stacks", "staying", "expected"),
+    [
+        (["abc", "ab."], ["ab."], {"abc": 1, "ab.": 2}),
+        (["abc", "ab."], ["abc"], {"abc": 3}),
+        (["abc", "ab."], ["abc", "ab."], {"abc": 3}),
+        (["abcd", "abc.", "ab."], ["abc."], {"abcd": 5, "abc.": 2}),
+        (["abcd", "abc.", "ab."], ["ab."], {"abcd": 3, "ab.": 4}),
+        (["abcd", "abc.", "ab."], ["abc.", "ab."], {"abcd": 1, "abc.": 6}),
+        (["abcd", "abc.", "ab."], ["abcd", "ab."], {"abcd": 7}),
+        (["abcd", "abce", "abc.", "ab."], ["ab."], {"abcd": 1, "abce": 2, "abc.": 4, "ab.": 8}),
+    ],
+    ids=str,
+)
+def test_blocks_that_stay_are_not_taken_for_those_that_go(stacks, staying, expected):
+    completed = complete(tallies(*map(key, stacks), staying=[*map(key, staying)]))
+    assert {each: tally.allocated_count for each, tally in completed.items()} == {
+        key(stack): count for stack, count in expected.items()
+    }

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(path.read_text() for path in FILES)
 # Of other programs that the documentation tells to run.
-OTHERS = {"--attach", "--multi", "--readnever", "--cap-add", "--rounds", "--seconds"}
+OTHERS = {"--attach", "--multi", "--readnever", "--cap-add", "--rounds", "--seconds", "--only"}
 MEMLEAKS = {
     *("--pid", "--trace", "--command", "--combined-only", "--wa-missing-free", "--sample-rate"),
     *("--obj", "--percpu", "--stack-storage-size", "--perf-max-stack-depth", "--ebpf"),

@@ -18,7 +18,7 @@ from gdbleak.injection.thread_facts import find_thread_facts
 from gdbleak.injection.visits import ThreadState
 from gdbleak.inline.model import Cave, Image, Jump
 from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, Ring
-from gdbleak.safety.repair import start_of_living
+from gdbleak.target.life import start_of_living
 from gdbleak.target.proc import parse_mapping
 
 MB = 1 << 20

@@ -162,6 +162,35 @@ def test_the_same_stack_is_written_once(tmp_path):
     assert [hit.time_ns for hit in hits] == sorted(hit.time_ns for hit in hits)
 
 
+def test_few_calls_between_two_polls_were_right_before_the_later_one(tmp_path):
+    ring = FakeRing(12, stack_bytes=1000)
+    with Rig(tmp_path / "it", ring) as rig:
+        rig.reader.poll()
+        rig.clock.now_ns += 100_000_000
+        write(ring, MALLOC, 0x2000, stack=STACK._replace(words=STACK.words * 30))
+        write(ring, FREE, 0x1000)
+        rig.reader.poll()
+        now_ns = rig.clock.now_ns
+        rig.finish()
+    first, freed = [event for event in events_of(tmp_path / "it") if isinstance(event, Hit)]
+    assert now_ns - 1_000_000 < first.time_ns < freed.time_ns < now_ns
+
+
+def test_many_calls_between_two_polls_are_spread_over_the_time(tmp_path):
+    ring = FakeRing(12)
+    with Rig(tmp_path / "it", ring) as rig:
+        rig.reader.poll()
+        before_ns = rig.clock.now_ns
+        for number in range(1000):
+            write(ring, MALLOC, 0x1000 * number)
+        rig.reader.poll()
+        now_ns = rig.clock.now_ns
+        rig.finish()
+    times = [event.time_ns for event in events_of(tmp_path / "it") if isinstance(event, Hit)]
+    assert before_ns <= times[0] < before_ns + 100_000
+    assert before_ns + 900_000 < times[-1] <= now_ns
+
+
 def test_hole_is_waited_for_and_then_left_out(tmp_path):
     ring = FakeRing(8)
     with Rig(tmp_path / "it", ring) as rig:
