@@ -45,6 +45,8 @@ SAVED, FRAMES = 160, 4
 # They do not come back to where they were called: rt_sigreturn, execve, exit, exit_group, execveat.
 ONE_WAY = (15, 59, 60, 231, 322)
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
+# The signals, 32 and 33, by which glibc and musl cancel a thread: as a mask of /proc/PID/status.
+CANCELLING = 3 << 31
 
 
 class StepError(Exception):
@@ -218,18 +220,35 @@ class Visit(object):
         thread.go_to(step["routine"])
 
     def choose(self, avoid):
-        """Return a thread that can run something else now: one in a system call, if there is one.
+        """Return a thread that can run something else now: the main one, if it can.
 
-        Others may be in the midst of a section that the kernel would have them begin again.
+        Others may be cancelled meanwhile (pthread_cancel). One that waits in a system call would
+        unwind its stack then from within the routine, which no unwinder gets out of: destructors
+        would be left out. One that runs is cancelled later, in its own code. The main thread is
+        hardly ever cancelled.
         """
         able = [thread for thread in self.threads if thread.id not in avoid]
-        for thread in able:
-            if thread.call >= 0 and thread.call not in ONE_WAY and self.is_syscall(thread.rip - 2):
-                return thread
-        for thread in able:
-            if thread.call < 0 and self.is_outside_rseq(thread):
-                return thread
+        able.sort(key=lambda thread: thread.id != self.pid)
+        lasting = [thread for thread in able if thread.id == self.pid or not self.cancels()]
+        for threads, can in ((lasting, self.waits), (able, self.runs), (able, self.waits)):
+            for thread in threads:
+                if can(thread):
+                    return thread
         raise StepError("no thread can run anything else now")
+
+    def cancels(self):
+        """Whether threads of the process may be cancelled: it has a handler of that signal."""
+        return int(read_status(self.pid)["SigCgt"], 16) & CANCELLING
+
+    def waits(self, thread):
+        """Whether it is in a system call that comes back, and is not about to be cancelled."""
+        if thread.call < 0 or thread.call in ONE_WAY or not self.is_syscall(thread.rip - 2):
+            return False
+        return not int(read_status(self.pid, thread.id)["SigPnd"], 16) & CANCELLING
+
+    def runs(self, thread):
+        """Whether a thread runs its own code, and no part that the kernel would begin again."""
+        return thread.call < 0 and self.is_outside_rseq(thread)
 
     def is_syscall(self, address):
         return self.read(address, len(SYSCALL)) == SYSCALL
@@ -318,9 +337,9 @@ def from_hex(text):
     return bytes(bytearray.fromhex(text))
 
 
-def read_status(pid):
+def read_status(pid, thread=None):
     try:
-        with open("/proc/%d/status" % pid) as file:
+        with open("/proc/%d/task/%d/status" % (pid, thread or pid)) as file:
             fields = (line.partition(":") for line in file)
             return {name: value.strip() for name, _, value in fields}
     except (IOError, OSError):

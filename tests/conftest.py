@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +161,7 @@ def begin_tally(record_property: Callable[[str, object], None]) -> Iterator[Call
 
     yield begin
     for tally in tallies:
-        record_property(PROPERTY, asdict(tally))
+        record_property(PROPERTY, tally.to_json())
 
 
 @pytest.fixture

@@ -116,6 +116,10 @@ class Tally:
         """Assert that no process was harmed."""
         assert (self.died, self.harmed, self.left) == (0, [], []), self
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {**vars(self), "repaired": {**self.repaired}, "refused": {**self.refused}}
+
     def to_row(self) -> dict[str, str]:
         """Return it as a row of the table."""
         refused, pauses_ms = sum(self.refused.values()), self.pauses_ms
