@@ -152,8 +152,7 @@ class _Process:
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
                 # Not after the death of a GDB: its stop is on the way, and is taken back.
-                if read_state(self._pid) == "T":
-                    return self._explain(why)
+                self._await_continuation(deadline_s)
             if time.monotonic() > deadline_s:
                 return self._explain(why)
             time.sleep(next(pauses))
@@ -197,6 +196,11 @@ class _Process:
         """Return the threads that had better not make system calls, if there are others."""
         unfiltered = find_unfiltered(self._pid)
         return [each for each in list_threads(self._pid) if unfiltered and each not in unfiltered]
+
+    def _await_continuation(self, deadline_s: float) -> None:
+        """Wait until nobody stops it any more: nothing that it is sent to do would be done."""
+        while read_state(self._pid) == "T" and time.monotonic() <= deadline_s:
+            time.sleep(_PAUSES_S[-1])
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S
