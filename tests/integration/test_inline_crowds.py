@@ -240,7 +240,9 @@ def test_a_thread_that_cannot_be_halted(vforks, stuck, visitor, way):
         removal = injection.remove(patience_s=1)
         assert float(vforks.ask("gap")) < MAX_PAUSE_S * 1000 / 5
         assert "a thread cannot be halted" in removal.left[0]
-        assert {*removal.pauses_ms} == {0}
+        # A child with a memory of its own is repaired meanwhile.
+        assert removal.children == (way == "child")
+        assert removal.children or {*removal.pauses_ms} == {0}
         stuck.release()
         assert injection.remove().ok
         assert_nothing_left(vforks.pid, injection.implant)
