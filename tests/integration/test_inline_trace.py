@@ -287,7 +287,7 @@ def test_main_thread_that_ends_in_the_window(cli, start_target, tmp_path):
 
 
 def test_gdbleak_stands_still_for_a_while(cli, state, build_target, start_target):
-    """The ring becomes full, and calls are left out; then it is read again, and the report tells."""
+    """The ring becomes full, and calls are left out. It is read on then, and the report tells."""
     target = start_target(build_target("waiting.c"), "hot")
     trace = cli.start_trace(target.pid, *INLINE)
     [journal] = state.glob("*.journal")
