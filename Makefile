@@ -52,8 +52,9 @@ torture: .venv/for-test ## Run the long versions of the tests of safety, and mea
 		tests/unit/test_mutations.py
 	$(BIN)/python benchmarks/survival.py
 
-torture-inline: .venv/for-test ## Kill GDB and gdbleak at random moments of an injection
-	GDBLEAK_TORTURE=$${GDBLEAK_TORTURE:-25} $(BIN)/pytest -q -rP tests/integration/test_inline_deaths.py
+torture-inline: .venv/for-test ## Put the recorder in and out 10,000 times, and kill GDB and gdbleak meanwhile
+	GDBLEAK_TORTURE=$${GDBLEAK_TORTURE:-25} nice $(BIN)/pytest -q \
+		tests/integration/test_inline_crowds.py tests/integration/test_inline_deaths.py
 
 bench: .venv/for-bench ## Measure what watching costs: gdbleak, its peers, and the least possible
 	$(BIN)/python benchmarks/bench.py $(BENCH)

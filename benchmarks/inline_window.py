@@ -8,6 +8,7 @@ A real window on a program that allocates at a rate, and then the report of its 
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import statistics
 import sys
@@ -63,14 +64,15 @@ def window(rate: int, seconds: float, folder: Path) -> tuple[str, ...]:
     (first, before), (last, after) = weighed[0], weighed[-1]
     with Recording(str(place)) as recording:
         inline = recording.end.inline if recording.end else None
-    if inline is None or not lines:
+    events = re.search(r"recorded inline: +([\d,]+)", (folder / "window.txt").read_text())
+    if inline is None or events is None or not lines:
         raise RunError((folder / "tool.log").read_text())
     _, report_s, report_mib = measure(place, folder)
     return (
         f"{usual:,.0f}",
         f"{statistics.median(line.pairs / line.seconds for line in lines):,.0f}",
         f"{max(line.longest_gap_ms for line in lines):.1f}",
-        f"{inline.calls / 1e6:,.1f}",
+        f"{int(events[1].replace(',', '')) / 1e6:,.1f}",
         f"{inline.lost:,}",
         str(inline.one_of),
         f"{(after - before) / (last - first):.2f}",

@@ -52,6 +52,8 @@ WORD = struct.Struct("<Q")
 SAVED, FRAMES = 160, 4
 # They do not come back to where they were called: rt_sigreturn, execve, exit, exit_group, execveat.
 ONE_WAY = (15, 59, 60, 231, 322)
+# The signals, 32 and 33, by which glibc and musl cancel a thread: as a mask of /proc/PID/status.
+CANCELLING = 3 << 31
 
 
 class StepError(Exception):
@@ -233,17 +235,35 @@ class Visit(object):
         thread.go_to(step["routine"])
 
     def choose(self, able):
-        """Return a thread that can run something else now: one in a system call, if there is one.
+        """Return a thread that can run something else now: the main one, if it can.
 
-        Others may be in the midst of a section that the kernel would have them begin again.
+        Others may be cancelled meanwhile (pthread_cancel). One that waits in a system call would
+        unwind its stack then from within the routine, which no unwinder gets out of: destructors
+        would be left out. One that runs is cancelled later, in its own code. The main thread is
+        hardly ever cancelled.
         """
-        for thread in able:
-            if thread.call >= 0 and thread.call not in ONE_WAY and self.is_syscall(thread.rip - 2):
-                return thread
-        for thread in able:
-            if thread.call < 0 and self.is_outside_rseq(thread):
-                return thread
+        able.sort(key=lambda thread: thread.id != self.pid)
+        cancels = self.cancels()
+        lasting = [thread for thread in able if thread.id == self.pid or not cancels]
+        for threads, can in ((lasting, self.waits), (able, self.runs), (able, self.waits)):
+            for thread in threads:
+                if can(thread):
+                    return thread
         raise StepError("no thread can run anything else now")
+
+    def cancels(self):
+        """Whether threads of the process may be cancelled: it has a handler of that signal."""
+        return int(read_status(self.pid)["SigCgt"], 16) & CANCELLING
+
+    def waits(self, thread):
+        """Whether it is in a system call that comes back, and is not about to be cancelled."""
+        if thread.call < 0 or thread.call in ONE_WAY or not self.is_syscall(thread.rip - 2):
+            return False
+        return not int(read_status(self.pid, thread.id)["SigPnd"], 16) & CANCELLING
+
+    def runs(self, thread):
+        """Whether a thread runs its own code, and no part that the kernel would begin again."""
+        return thread.call < 0 and self.is_outside_rseq(thread)
 
     def is_syscall(self, address):
         return self.read(address, len(SYSCALL)) == SYSCALL

@@ -27,6 +27,7 @@ from support.gdb_server import GdbServer
 from support.processes import TRACER, Target, lives, wait_until
 from support.servers import Server
 from support.stuck import Stuck
+from support.torture import PROPERTY, Crowd, Tally, show, start_crowd
 from support.workers import Dealer
 
 TARGETS = Path(__file__).parent / "targets"
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer | None:
     """Deal out the tests as suits them, unless `--dist` asks for something else."""
     return Dealer(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the tests have done to processes that record themselves."""
+    reports = (report for each in terminalreporter.stats.values() for report in each)
+    show(reports, terminalreporter.write_line)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,6 +133,35 @@ def start_target(targets: list[Target]) -> Callable[..., Target]:
         return target
 
     return start
+
+
+@pytest.fixture
+def gather(
+    targets: list[Target], build_target: Callable[..., Path], tmp_path: Path
+) -> Callable[[Crowd], Target]:
+    """Return a function that starts the threads of a crowd."""
+
+    def gather(crowd: Crowd) -> Target:
+        target = start_crowd(crowd, build_target, tmp_path)
+        targets.append(target)
+        assert target.lines.next() == "ready"
+        return target
+
+    return gather
+
+
+@pytest.fixture
+def begin_tally(record_property: Callable[[str, object], None]) -> Iterator[Callable[..., Tally]]:
+    """Return a function that begins a tally; it becomes a row of the table at the end."""
+    tallies = []
+
+    def begin(what: str, how: str) -> Tally:
+        tallies.append(Tally(what, how))
+        return tallies[-1]
+
+    yield begin
+    for tally in tallies:
+        record_property(PROPERTY, tally.to_json())
 
 
 @pytest.fixture

@@ -293,6 +293,8 @@ class Injection:
     def _check_lives(self) -> None:
         if self._started is None or start_of_living(self.pid) != self._started:
             raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
+        if not self.memory.read(self.implant.image.address, 1):
+            raise NoSuchProcessError(f"process {self.pid} runs another program by now")
 
     def _note(self, step: str) -> None:
         if self._journal:

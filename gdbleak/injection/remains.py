@@ -13,7 +13,8 @@ from gdbleak.inline.model import Jump
 from gdbleak.inline.ring import DONE, MAPPED, PAGE_BYTES, WIPED, WORD_BYTES, Ring
 from gdbleak.readable import Readable
 from gdbleak.safety.journals import has_journal
-from gdbleak.target.proc import Mapping, Memory, read_mappings
+from gdbleak.target.proc import Mapping, Memory, read_mappings, read_stat
+from gdbleak.target.shared_memory import share_memory
 
 _BREAKPOINT = b"\xcc"
 
@@ -115,7 +116,16 @@ def iter_copies(program: tuple[int, int], implant: Implant, but: int) -> Iterato
             with Memory(int(name)) as memory:
                 has_copy = not read_remains(int(name), implant, memory).is_nothing
             # Workers of one parent look the same inside: another trace may record in one of them.
-            if has_copy and not has_journal(int(name)):
+            if has_copy and not has_journal(int(name)) and not _is_lent(int(name)):
                 yield int(name)
         except OSError:  # it has ended, or we may not look at it, as we might not at its parent
             continue
+
+
+def _is_lent(pid: int) -> bool:
+    """Whether the memory of a process is its parent's, as a child of vfork has it for a moment.
+
+    It is repaired in the parent: while a debugger held the child, the parent's threads would run.
+    """
+    fields = read_stat(f"/proc/{pid}/stat")
+    return bool(fields) and share_memory(pid, int(fields[1])) is True

@@ -179,8 +179,7 @@ class _Process:
                 if outcome.hijacked and not outcome.failed:
                     self._await_unmapping()
                 # Not after the death of a GDB: its stop is on the way, and is taken back.
-                if read_state(self._pid) == "T":
-                    return self._explain(why)
+                self._await_continuation(deadline_s)
             if time.monotonic() > deadline_s:
                 return self._explain(why)
             time.sleep(next(pauses))
@@ -247,6 +246,11 @@ class _Process:
             return {}, ""
         able, why = choose_able(self._told, calls_to_unmap(self._implant))
         return able, "" if able else why
+
+    def _await_continuation(self, deadline_s: float) -> None:
+        """Wait until nobody stops it any more: nothing that it is sent to do would be done."""
+        while read_state(self._pid) == "T" and time.monotonic() <= deadline_s:
+            time.sleep(_PAUSES_S[-1])
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S

@@ -22,7 +22,7 @@ from gdbleak.safety.guarding import Guarding
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.repair import read_tracer, wake
 from gdbleak.target.life import start_of_living
-from gdbleak.target.proc import read_state
+from gdbleak.target.proc import list_threads, read_state, read_switches
 
 _MACHINE = X86_64.elf_machine_number
 VISIT = script_path("gdbleak_visit.py")
@@ -30,6 +30,9 @@ READY_TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 10.0
 """How long GDB may take beside the time in which it holds the process."""
 _TICK_S = 0.005
+STUCK_S = 0.2
+"""A thread that waits in the kernel for so long, where no signal reaches it, is not waited for."""
+_LOOK_S = 0.02
 
 
 class ThreadState(NamedTuple):
@@ -187,6 +190,10 @@ class GdbVisitor:
     def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
         """See `Visitor`."""
         debugger = self.launch()
+        stuck = find_stuck(pid)
+        if stuck:
+            why = "a thread cannot be halted: it waits in the kernel, perhaps for a child of vfork"
+            return Outcome(debugger.pid, 0, "attach", why, stuck, 0, None, None, None)
         try:
             self._plan.write_text(json.dumps({"pid": pid, "steps": steps}))
         except OSError as error:
@@ -250,6 +257,22 @@ class GdbVisitor:
         if self._holds(tracer):
             end_debugger(tracer, pid)
         self.drop()
+
+
+def find_stuck(pid: int) -> int | None:
+    """Return a thread that no debugger could halt now; GDB would hold all others meanwhile."""
+    deadline_s = time.monotonic() + STUCK_S
+    threads = (each for each in list_threads(pid) if read_state(pid, each) == "D")
+    waiting = {each: read_switches(pid, each) for each in threads}
+    while waiting and time.monotonic() < deadline_s:
+        time.sleep(_LOOK_S)
+        # One that has run meanwhile waits for something else by now.
+        waiting = {
+            each: switches
+            for each, switches in waiting.items()
+            if read_state(pid, each) == "D" and read_switches(pid, each) == switches
+        }
+    return next(iter(waiting), None)
 
 
 def _parse(console: str) -> Outcome:

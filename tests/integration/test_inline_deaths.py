@@ -23,6 +23,7 @@ from support.inline import (
     visitor_in,
 )
 from support.processes import state_of, wait_until
+from support.torture import CROWDS, Tally, look_at, put_in, put_in_and_out, shorten, wake
 
 from gdbleak.errors import GdbleakError
 from gdbleak.injection.rescue import rescue
@@ -30,19 +31,17 @@ from gdbleak.injection.rescue import rescue
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 THREADS = ("hot", "signals", "churn", "read", "futex", "sleep", "epoll")
-
-
 ROUNDS = 2 * TORTURE
-CYCLE_S = 0.15
-"""About how long it takes to put the recorder in and to take it out."""
-CROWDS = {
-    "idle": ("read", "futex", "timed", "epoll"),
-    "1 hot": ("hot",),
-    "16 hot": ("hot",) * 16,
-    "in signal handlers": ("signals",) * 4,
-    "that come and go": ("churn",) * 4,
-    "200 idle": ("read", "futex") * 100,
-}
+FEW = "16 threads, hot", "16 threads, wait"
+CHOSEN = (
+    *FEW,
+    "1 thread, hot",
+    "200 threads, wait",
+    "signal handlers",
+    "threads come and go",
+    "fork",
+    "all of these",
+)
 
 
 @pytest.fixture
@@ -98,30 +97,49 @@ def test_death_before_every_step(target, tmp_path):
 
 
 @pytest.mark.parametrize("dies", ["gdb", "gdbleak", "gdb and gdbleak"])
-@pytest.mark.parametrize("crowd", CROWDS if TORTURE > 1 else ["idle", "16 hot"])
-def test_death_at_a_random_moment(build_target, start_target, tmp_path, crowd, dies):
-    target = start_target(build_target("waiting.c"), *CROWDS[crowd])
-    implant = implant_for(target.pid)
-    dice, repaired = random.Random(f"{crowd} {dies}"), 0
-    for number in range(ROUNDS):
-        journal = journal_for(target.pid, implant)
-        folder = tmp_path / str(number)
-        tool, gdb = start_tool(target, implant, journal, folder)
-        time.sleep(dice.random() * CYCLE_S)
-        for process, name in ((gdb, "gdb"), (tool, "gdbleak")):
-            if name in dies.split(" and "):
-                os.kill(process, signal.SIGKILL)
+@pytest.mark.parametrize("name", CHOSEN if TORTURE > 1 else FEW)
+def test_death_at_a_random_moment(gather, begin_tally, tmp_path, name, dies):
+    target, tally = gather(CROWDS[name]), begin_tally(name, f"kill {dies}")
+    implant, dice = implant_for(target.pid), random.Random(f"{name} {dies}")
+    with visitor_in(tmp_path / "visits") as visitor:
+        took_s = min(measure(target, visitor, implant, dice) for _ in range(3))
+    for _ in range(ROUNDS):
+        moment_s, folder = dice.random() * took_s, tmp_path / str(tally.times)
+        kill_at(moment_s, target, implant, tally, dies, folder)
+        if not look_at(target, implant, tally):
+            break
+    else:
+        wake(target, CROWDS[name], tally)
+    tally.assert_all_well()
+
+
+def measure(target, visitor, implant, dice):
+    """Return how long it takes, in seconds, to put the recorder in and to take it out."""
+    began_s, tally = time.monotonic(), Tally("", "")
+    put_in_and_out(target, visitor, implant, tally, dice)
+    tally.assert_all_well()
+    return time.monotonic() - began_s
+
+
+def kill_at(moment_s, target, implant, tally, dies, folder):
+    """Kill what puts the recorder in and takes it out; repair what is left then."""
+    tally.times += 1
+    journal = journal_for(target.pid, implant)
+    tool, gdb = start_tool(target, implant, journal, folder)
+    time.sleep(moment_s)
+    for process, its_name in ((gdb, "gdb"), (tool, "gdbleak")):
+        if its_name in dies.split(" and "):
+            os.kill(process, signal.SIGKILL)
+    with tally.noting(tally.harmed):
         assert wait_for(tool) == (0 if dies == "gdb" else -signal.SIGKILL)
         wait_until(lambda: running_beside(target) == [], "GDB and its guard had ended")
         wait_until(lambda: state_of(target.pid) in "RSD", "the process ran on", 5)
-        if journal.path.exists():
-            abandon(journal)
-            repaired += "took out" in assert_rescued(target, implant)
-        assert_nothing_left(target.pid, implant)
-    assert_works(target, CROWDS[crowd])
-    print(  # noqa: T201 - a row of the table of the long version
-        f"| {crowd} | {dies} | {ROUNDS} killed | {repaired} to rescue | 0 dead |"
-    )
+    if journal.path.exists():
+        abandon(journal)
+        with tally.noting(tally.left):
+            said = assert_rescued(target, implant)
+            if "took out" in said or "continued" in said:
+                tally.repaired[shorten(said.partition(": ")[2])] += 1
 
 
 def start_tool(target, implant, journal, folder):
@@ -137,7 +155,7 @@ def start_tool(target, implant, journal, folder):
                     # What it raises was taken back.
                     with suppress(GdbleakError):
                         while visitor.launches == 1:
-                            enter(injection)
+                            put_in(injection, random.Random(os.getpid()))
                             assert injection.remove().ok
                     assert injection.remove().ok
             journal.path.unlink()

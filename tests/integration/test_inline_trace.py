@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.crew import assert_released, running_beside
+from support.crew import assert_released, running_beside, stop
 from support.exactness import assert_exact, sum_by_line
 from support.libraries import LIBRARIES, find_library
 from support.processes import status_of, wait_until
 
-from gdbleak.target.proc import read_state
+from gdbleak.inline.ring import DROPPED, LEVELS, READ, WORD_BYTES
+from gdbleak.target.proc import Memory, read_state
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
@@ -329,3 +330,33 @@ def test_main_thread_that_ends_in_the_window(cli, start_target, tmp_path):
     assert target.ask("go") == "allocated"
     target.process.kill()
     target.process.wait()
+
+
+def test_gdbleak_stands_still_for_a_while(cli, state, build_target, start_target):
+    """The ring becomes full, and calls are left out. It is read on then, and the report tells."""
+    target = start_target(build_target("waiting.c"), "hot")
+    trace = cli.start_trace(target.pid, *INLINE)
+    [journal] = state.glob("*.journal")
+    plan = json.loads(journal.read_text().partition("\n")[0])
+    head = plan["inline"]["ring"]["address"]
+    with Memory(target.pid) as memory:
+
+        def read(place):
+            return int.from_bytes(memory.read(head + place, WORD_BYTES), "little")
+
+        stop(trace.pid)
+        wait_until(lambda: read(DROPPED + (LEVELS + 1) * WORD_BYTES), "the ring was full")
+        before = read(READ)
+        trace.send(signal.SIGCONT)
+        wait_until(lambda: read(READ) > before, "it was read again")
+    trace.send(signal.SIGINT)
+    report = trace.finish().report
+    inline = report["window"]["inline"]
+
+    assert (report["verification"]["ok"], inline["left"]) == (True, None)
+    assert (inline["lost"] > 0, inline["one_of"]) == (True, 1 << LEVELS)
+    target.tell("wake")
+    assert target.lines.next().split()[1].isdecimal()
+    assert target.process.stdin
+    target.process.stdin.close()
+    assert target.wait() == 0

@@ -50,12 +50,20 @@ def tracer_of(pid: int) -> int:
 
 
 def running_beside(target: Target) -> list[psutil.Process]:
-    """Return the processes that were started for the test and are not the target."""
+    """Return the processes that were started for the test, without the target and its children."""
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if process.pid != target.pid and lives(process)
+        if lives(process) and not _is_of(target, process.pid)
     ]
+
+
+def _is_of(target: Target, pid: int) -> bool:
+    """Whether a process is in the session of a target, or has ended."""
+    try:
+        return os.getsid(pid) == target.pid
+    except ProcessLookupError:
+        return True
 
 
 def leave_copied_instruction(pid: int) -> None:

@@ -17,7 +17,7 @@ from gdbleak.injection.planning import plan_implant
 from gdbleak.injection.remains import At, find_ring, read_remains
 from gdbleak.injection.ring_control import Settings
 from gdbleak.injection.steps import Step
-from gdbleak.injection.visits import GdbVisitor, Outcome
+from gdbleak.injection.visits import GdbVisitor, Outcome, Visitor
 from gdbleak.plan.allocators import find_allocators
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import open_inline_journal
@@ -65,7 +65,7 @@ def visitor_in(
 @contextmanager
 def injection_into(
     pid: int,
-    visitor: GdbVisitor | Cut,
+    visitor: Visitor,
     implant: Implant | None = None,
     journal: Journal | None = None,
 ) -> Iterator[Injection]:

@@ -7,7 +7,7 @@
  * runs another program. "wake" ends the threads, and is answered with a line for each, "KIND
  * RESULT", in their order. The result of one that waits is how often its call came back by itself
  * (only epoll's may), or "wrong" if it did not end as it should. That of one that is busy is how much
- * it has done.
+ * it has done, or "wrong" if a block was changed meanwhile. Exits with 0 if nothing was wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -63,7 +63,8 @@ static long be_busy(void)
 
         if (blocks[place] == NULL) {
             blocks[place] = rounds & 1 ? malloc(size) : calloc(1, size);
-        } else if (blocks[place][0] != (unsigned char)sizes[place]) {
+        } else if (blocks[place][0] != (unsigned char)sizes[place]
+                   || blocks[place][sizes[place] - 1] != (unsigned char)sizes[place]) {
             return WRONG;
         } else if (seed & 1 << 20) {
             blocks[place] = realloc(blocks[place], size);
@@ -124,6 +125,12 @@ static long make_threads(void)
             || pthread_join(thread, NULL) != 0)
             return WRONG;
     return made;
+}
+
+static int has_pipe(const struct waiter *one)
+{
+    return strcmp(one->kind, "read") == 0 || strcmp(one->kind, "epoll") == 0
+           || strcmp(one->kind, "poll") == 0;
 }
 
 static long read_one(struct waiter *self)
@@ -215,11 +222,10 @@ static void *begin(void *self)
     return NULL;
 }
 
-static void wake(struct waiter *one)
+static int wake(struct waiter *one)
 {
-    int is_waiting = strcmp(one->kind, "read") == 0 || strcmp(one->kind, "epoll") == 0;
-
-    if (is_waiting && write(one->pipe[1], "x", 1) != 1)
+    /* that of poll stays empty */
+    if (has_pipe(one) && strcmp(one->kind, "poll") != 0 && write(one->pipe[1], "x", 1) != 1)
         exit(EXIT_FAILURE);
     if (strcmp(one->kind, "pause") == 0)
         pthread_kill(one->thread, SIGUSR1);
@@ -228,6 +234,7 @@ static void wake(struct waiter *one)
         printf("%s wrong\n", one->kind);
     else
         printf("%s %ld\n", one->kind, one->result);
+    return one->result != WRONG;
 }
 
 int main(int count, char **kinds)
@@ -235,13 +242,14 @@ int main(int count, char **kinds)
     struct waiter *all = calloc((size_t)count, sizeof *all);
     struct sigaction action = {.sa_handler = tick, .sa_flags = SA_ONSTACK | SA_RESTART};
     char command[256], program[256];
-    int seconds;
+    int seconds, status = EXIT_SUCCESS;
 
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     sigaction(SIGUSR1, &action, NULL);
     for (int i = 1; i < count; i++) {
         all[i].kind = kinds[i];
-        if (pipe(all[i].pipe) != 0 || pthread_create(&all[i].thread, NULL, begin, &all[i]) != 0)
+        if ((has_pipe(&all[i]) && pipe(all[i].pipe) != 0)
+            || pthread_create(&all[i].thread, NULL, begin, &all[i]) != 0)
             return EXIT_FAILURE;
         while (!all[i].is_ready)
             sched_yield();
@@ -273,8 +281,9 @@ int main(int count, char **kinds)
         pthread_mutex_unlock(&lock);
         is_over = 1;
         for (int i = 1; i < count; i++)
-            wake(&all[i]);
+            if (!wake(&all[i]))
+                status = EXIT_FAILURE;
     }
     free(all);
-    return EXIT_SUCCESS;
+    return status;
 }
