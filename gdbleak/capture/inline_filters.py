@@ -14,7 +14,7 @@ from gdbleak.capture.inline_rehearsal import proved_visitor
 from gdbleak.capture.interruption import Interruption
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import NoSuchProcessError
-from gdbleak.injection.filters import Able, check_readable, find_unfiltered
+from gdbleak.injection.filters import Able, needs_look
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.recording.modules import Module
@@ -65,9 +65,8 @@ def check_filters(
 
     """
     pid = target.pid
-    if find_unfiltered(pid):
+    if not needs_look(pid):
         return Look(None, ())
-    check_readable(pid)
     own = folder / "filters"
     own.mkdir()
     try:

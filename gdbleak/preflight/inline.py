@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
-from gdbleak.injection.filters import check_readable, find_unfiltered
+from gdbleak.injection.filters import needs_look
 from gdbleak.injection.planning import UNIT_BITS, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
@@ -25,9 +25,7 @@ def describe_plan(
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
         plan, implant = plan_implant(process, allocators, modules, images, UNIT_BITS)
-        is_filtered = not find_unfiltered(process.pid)
-        if is_filtered:
-            check_readable(process.pid)
+        is_filtered = needs_look(process.pid)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
