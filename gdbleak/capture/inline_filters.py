@@ -13,7 +13,7 @@ from gdbleak.capture.inline_rehearsal import proved_visitor
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.session import Session
 from gdbleak.errors import NoSuchProcessError
-from gdbleak.injection.filters import Able, check_readable, find_unfiltered
+from gdbleak.injection.filters import Able, needs_look
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.recording.modules import Module
@@ -50,9 +50,8 @@ def check_filters(session: Session, modules: Iterable[Module], implant: Implant)
 
     """
     target, pid = session.target, session.target.pid
-    if find_unfiltered(pid):
+    if not needs_look(pid):
         return Look(None, ())
-    check_readable(pid)
     own = session.folder / "filters"
     own.mkdir()
     try:

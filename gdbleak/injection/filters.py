@@ -44,24 +44,28 @@ def list_candidates(pid: int) -> list[int]:
     return [thread for _, _, thread in counted[:MAX_THREADS]]
 
 
-def check_readable(pid: int) -> None:
-    """Check that we may be able to read the filters of a process whose every thread has some.
+def needs_look(pid: int) -> bool:
+    """Return whether the filters of a process have to be read: all its threads have some.
 
     Raises:
-        InlineRefusedError: we certainly are not.
+        InlineRefusedError: that, or a trial on a process of ours, is not possible from here.
 
     """
     status = _read_status("self")
-    why = ""
-    if not int(status.get("CapEff", "0"), 16) >> _CAP_SYS_ADMIN & 1:
-        why = "that takes the capability SYS_ADMIN"
-    elif status.get("Seccomp", "0") != "0":
-        why = "gdbleak is under one itself"
-    if why:
+    if status.get("Seccomp", "0") != "0":  # what we start has it too, and nobody may read it
         raise InlineRefusedError(
-            f"every thread of process {pid} is under seccomp filters that cannot be read: {why}",
+            "gdbleak is under a seccomp filter itself, so it cannot prove what a recorder may do",
+            "run gdbleak on the host, outside of any container, or use --probe breakpoint",
+        )
+    if find_unfiltered(pid):
+        return False
+    if not int(status.get("CapEff", "0"), 16) >> _CAP_SYS_ADMIN & 1:
+        raise InlineRefusedError(
+            f"every thread of process {pid} is under seccomp filters that cannot be read: that"
+            " takes the capability SYS_ADMIN",
             "run gdbleak as root of the host, or use breakpoints: --probe breakpoint",
         )
+    return True
 
 
 def calls_to_map(implant: Implant) -> list[Call]:

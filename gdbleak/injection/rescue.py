@@ -93,7 +93,7 @@ class _TakeOut:
         self._journal.append(who="rescue", closed=removal.ok, left=[*removal.left])
         if not removal.ok:
             return self._leave("was not repaired: " + "; ".join(removal.left))
-        return self._end([*_list_parts(before, removal), *removal.kept], woken)
+        return self._end(_list_parts(before, removal), woken, removal.kept)
 
     @property
     def _modules(self) -> list[dict[str, object]]:
@@ -128,13 +128,15 @@ class _TakeOut:
     def _leave(self, why: str) -> Rescue:
         return Rescue(f"{self._name} {why}", ok=False)
 
-    def _end(self, done: list[str], woken: bool) -> Rescue:
+    def _end(self, done: list[str], woken: bool, kept: tuple[str, ...] = ()) -> Rescue:
         self._journal.path.unlink(missing_ok=True)
         if woken:
             done = ["continued it: it was stopped, by the killed trace or by somebody else", *done]
         state = "it is as it was" if self._is_same else "it runs another program by now"
         if not self._lives:
             state = "it has ended"
+        if kept:
+            state = f"but {'; '.join(kept)}"
         return Rescue(f"{self._name}: {', '.join((*done, state))}")
 
 
@@ -144,7 +146,7 @@ def _list_parts(before: Remains | None, removal: Removal) -> list[str]:
     if before:
         parts += [f"{len(before.jumps)} jumps"] if before.jumps else []
         parts += ["the recorder"] if before.cave is not None else []
-        parts += ["its ring"] if before.ring is At.RING else []
+        parts += ["its ring"] if before.ring is At.RING and not removal.kept else []
         parts = [f"took out {' and '.join(parts)}"]
     if removal.children:
         parts.append(f"repaired {removal.children} of its children")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
-from gdbleak.injection.filters import check_readable, find_unfiltered
+from gdbleak.injection.filters import needs_look
 from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.plan.allocators import Allocator
 from gdbleak.preflight.cost import describe_inline
@@ -27,9 +27,7 @@ def describe_plan(
     try:
         bits = choose_unit_bits(find_limit(process.pid))
         plan, implant = plan_implant(process, allocators, modules, images, bits)
-        is_filtered = not find_unfiltered(process.pid)
-        if is_filtered:
-            check_readable(process.pid)
+        is_filtered = needs_look(process.pid)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))

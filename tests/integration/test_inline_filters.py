@@ -10,7 +10,7 @@ import pytest
 from support.crew import assert_released
 from support.exactness import assert_exact
 from support.inline import assert_nothing_left, enter, injection_into, visitor_in
-from support.processes import status_of
+from support.processes import status_of, wait_until
 
 from gdbleak.debugger.program import find_gdb
 from gdbleak.errors import InjectionError
@@ -165,9 +165,30 @@ def test_without_the_capability(cli, start_filtered):
     assert "SYS_ADMIN" in said
 
 
-def test_under_a_filter_of_its_own(cli, build_target, start_filtered):
+@pytest.mark.parametrize("kind", ["none", "narrow"])
+def test_under_a_filter_of_its_own(cli, build_target, start_filtered, kind):
+    target = start_filtered(kind)
     how = {"wrapper": [build_target("filtered.c"), "pointer"]}
-    assert_refused(cli, start_filtered("narrow"), "gdbleak is under one itself", **how)
+    refused = cli.run("trace", target.pid, *INLINE, **how)
+    assert refused.exit_code == 3
+    assert "gdbleak is under a seccomp filter itself" in refused.stderr
+    assert_released(target)
+
+
+def test_rescue_where_a_filter_has_come(cli, start_filtered):
+    target = start_filtered("none")
+    trace = cli.start_trace(target.pid, *INLINE)
+    assert target.ask("filter munmap") == "filtered"
+    trace.send(signal.SIGKILL)
+    wait_until(lambda: trace.has_ended, "gdbleak had ended")
+    rescued = cli.run("rescue", target.pid)
+
+    assert rescued.exit_code == 0, rescued
+    assert "took out 9 jumps and the recorder, but process" in rescued.stdout
+    assert "may not let it call munmap" in rescued.stdout
+    assert target.ask("allocate") == "allocated"
+    trace.end()
+    assert_released(target)
 
 
 def test_gdb_without_ctypes(cli, start_filtered, tmp_path):
