@@ -37,6 +37,7 @@ import time
 
 import gdb
 
+# GDB does not look for modules where its scripts are.
 sys.path.insert(0, os.path.dirname(__file__))
 from gdbleak_kernel import read_filters, read_rseq, read_status, tell_filters
 
