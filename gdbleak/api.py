@@ -30,7 +30,7 @@ def trace(
     pid: int,
     duration_s: float = Limits.duration_s,
     *,
-    probe: str = ProbeKind.BREAKPOINT,
+    probe: str = ProbeKind.AUTO,
     mappings: bool = False,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
@@ -77,7 +77,7 @@ def trace(
         replace(selection, mappings=mappings or selection.mappings),
         options,
         save,
-        Watcher(on_rate, on_progress, view, on_report),
+        Watcher(on_rate, on_progress=on_progress, view=view, on_report=on_report),
     )
 
 

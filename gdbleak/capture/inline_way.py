@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gdbleak.capture.inline_backend import InlineBackend
 from gdbleak.capture.inline_filters import check_filters
+from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.session import Session
 from gdbleak.capture.ways import Way
 from gdbleak.elf.cache import ImageCache
@@ -49,6 +50,7 @@ def inline(
     look = check_filters(session, written, implant)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
     return Way(
+        ProbeKind.INLINE,
         tuple(allocator.name for allocator in allocators),
         tuple(functions.values()),
         probes,

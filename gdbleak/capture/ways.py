@@ -10,6 +10,7 @@ from gdbleak.capture.backend import Backend
 from gdbleak.capture.local import LocalBackend
 from gdbleak.capture.looks import find_heap
 from gdbleak.capture.notebook import Notebook
+from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.session import Session
 from gdbleak.heap.freed import Heap
 from gdbleak.plan.allocators import Plan
@@ -21,6 +22,8 @@ from gdbleak.recording.probes import Probe
 class Way:
     """A way to record one target."""
 
+    kind: ProbeKind
+    """Never `AUTO`."""
     allocators: tuple[str, ...]
     functions: tuple[AllocatorFunction, ...]
     probes: tuple[Probe, ...]
@@ -41,6 +44,7 @@ def by_breakpoints(session: Session, plan: Plan) -> Way:
 
     """
     return Way(
+        ProbeKind.BREAKPOINT,
         tuple(allocator.name for allocator in plan.allocators),
         plan.functions,
         plan.probes,

@@ -14,7 +14,6 @@ from rich.text import Text
 from gdbleak.capture.limits import Progress
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.preflight.cost import describe, forecast_inline, load_of
-from gdbleak.preflight.way import wants_inline
 from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
 
@@ -60,7 +59,7 @@ class ProgressLine:
         kind: ProbeKind = ProbeKind.BREAKPOINT,
     ) -> None:
         """Say what the window will cost: where nothing is drawn, only when the budget matters."""
-        if wants_inline(kind, rate, usable_sizes, budget_percent):
+        if kind is ProbeKind.INLINE:
             self._forecast = forecast_inline(rate)
         else:
             self._forecast = describe(rate, usable_sizes, budget_percent)

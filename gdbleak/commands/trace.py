@@ -32,7 +32,7 @@ from gdbleak.tracing.record import Watcher, record
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
 _LOCAL_ONLY = {
-    "probe": ProbeKind.BREAKPOINT,
+    "probe": ProbeKind.AUTO,
     "budget": Limits.budget_percent,
     "tail": Limits.tail_s,
     "max_pause": Limits.max_pause_ms,
@@ -84,11 +84,11 @@ class Trace:
             "--probe",
             type=ProbeKind,
             choices=[*ProbeKind],
-            default=ProbeKind.BREAKPOINT,
-            help="how the process is recorded: by gdb's breakpoints, which halt it at each call "
-            "(the default); inline, by a recorder that gdb writes into it for the window, which "
-            "slows it by nanoseconds a call; auto takes inline where breakpoints would slow it too "
-            "much: see docs/inline.md",
+            default=ProbeKind.AUTO,
+            help="how the process is recorded: by gdb's breakpoints, which halt it at each call; "
+            "inline, by a recorder that gdb writes into it for the window, which slows it by "
+            "nanoseconds a call; auto (the default) takes inline where breakpoints would slow it "
+            "beyond --budget, and inline can be proved to be safe: see docs/inline.md",
         )
         group.add_argument(
             "--budget",
@@ -194,11 +194,14 @@ class Trace:
     def _trace(self, options: argparse.Namespace) -> Report:
         if options.process is None:
             raise UsageError("no process was named", "give its PID, or --remote HOST:PORT")
-        if options.events and options.probe is not ProbeKind.BREAKPOINT:
-            raise UsageError(
-                "--events needs --probe breakpoint: inline, calls come too fast to be written out",
-                "watch with --interval or --live",
-            )
+        probe = options.probe
+        if options.events:
+            if probe is ProbeKind.INLINE:
+                raise UsageError(
+                    "--events needs breakpoints: inline, calls come too fast to be written out",
+                    "watch with --interval or --live",
+                )
+            probe = ProbeKind.BREAKPOINT
         selected = selection(options)
         pid = choose_process(options.process, "trace")
         shown = view(options, pid)
@@ -213,15 +216,15 @@ class Trace:
         )
         with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(
-                lambda rate: line.announce(
-                    rate, selected.usable_sizes, options.budget, options.probe
+                on_way=lambda rate, kind: line.announce(
+                    rate, selected.usable_sizes, options.budget, kind
                 ),
-                line.show,
-                shown,
+                on_progress=line.show,
+                view=shown,
             )
             return record(
                 pid,
-                options.probe,
+                probe,
                 limits,
                 selected,
                 report_options(options),

@@ -7,27 +7,13 @@ from dataclasses import replace
 
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.ways import Way
-from gdbleak.errors import ElfError, TargetError
+from gdbleak.errors import DebuggerError, ElfError, GdbleakError, TargetError
 from gdbleak.preflight.cost import load_of
 from gdbleak.recording.rate import Rate
 
 BEYOND_BUDGET = "recorded inline, because breakpoints would slow the process beyond --budget"
 REFUSED = "recorded by breakpoints, because inline was refused: "
-
-
-def wants_inline(kind: ProbeKind, rate: Rate, usable_sizes: bool, budget_percent: float) -> bool:
-    """Return whether a process is to be recorded inline, if that can be done.
-
-    Args:
-        kind: What the user asked for.
-        rate: How often the process allocates.
-        usable_sizes: Whether allocations are recorded at their return alone.
-        budget_percent: The share of the time for which it may be slowed.
-
-    """
-    if kind is ProbeKind.AUTO:
-        return load_of(rate, usable_sizes) * 100 > budget_percent
-    return kind is ProbeKind.INLINE
+_REFUSALS = TargetError, DebuggerError, ElfError
 
 
 def choose_way(
@@ -44,26 +30,32 @@ def choose_way(
     they cannot, and breakpoints again, in bursts, where inline is refused.
 
     Args:
-        kind: As for `wants_inline`, as the next three.
-        rate: See there.
-        usable_sizes: See there.
-        budget_percent: See there.
+        kind: What the user asked for.
+        rate: How often the process allocates.
+        usable_sizes: Whether allocations are recorded at their return alone.
+        budget_percent: The share of the time for which it may be slowed.
         try_inline: Returns the way to record inline, or raises why the process cannot be.
         use_breakpoints: Returns the way to record by breakpoints.
 
     Raises:
-        TargetError, ElfError: the user asked for inline, and it was refused.
+        TargetError, DebuggerError, ElfError: the user asked for inline, and it was refused.
 
     """
-    if not wants_inline(kind, rate, usable_sizes, budget_percent):
+    is_too_much = load_of(rate, usable_sizes) * 100 > budget_percent
+    if kind is ProbeKind.BREAKPOINT or (kind is ProbeKind.AUTO and not is_too_much):
         return use_breakpoints()
     try:
         way = try_inline()
-    except (TargetError, ElfError) as error:
+    except _REFUSALS as error:
         if kind is not ProbeKind.AUTO:
             raise
-        return _with_note(use_breakpoints(), f"{REFUSED}{error}")
+        return refuse(error, use_breakpoints())
     return _with_note(way, BEYOND_BUDGET) if kind is ProbeKind.AUTO else way
+
+
+def refuse(error: GdbleakError, way: Way) -> Way:
+    """Return a way that is taken because inline was refused by an error."""
+    return _with_note(way, f"{REFUSED}{error}")
 
 
 def _with_note(way: Way, note: str) -> Way:

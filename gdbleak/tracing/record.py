@@ -20,16 +20,21 @@ from gdbleak.capture.ways import Way, by_breakpoints
 from gdbleak.capture.window import Window
 from gdbleak.debugger.program import find_gdb
 from gdbleak.elf.cache import ImageCache
-from gdbleak.errors import InlineRefusedError
+from gdbleak.errors import (
+    InjectionError,
+    InlineRefusedError,
+    OpenJournalError,
+    UnprovedError,
+)
 from gdbleak.follow.follower import Follower
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.plan.allocators import Allocator, find_allocators, plan_probes
+from gdbleak.plan.allocators import Allocator, Plan, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.preflight.way import choose_way
+from gdbleak.preflight.way import choose_way, refuse
 from gdbleak.recording.head import Head
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
@@ -50,6 +55,8 @@ class Watcher:
     """What is told of a window, before it and while it is open."""
 
     on_rate: Callable[[Rate], None] = lambda _: None
+    on_way: Callable[[Rate, ProbeKind], None] = lambda *_: None
+    """Called when it is known how the process will be recorded."""
     on_progress: Callable[[Progress], None] = lambda _: None
     view: View | None = None
     """Shows the window, in a process of its own."""
@@ -62,6 +69,8 @@ class _Prepared:
     """What is known of a process before its window is opened."""
 
     modules: ModuleMap
+    plan: Plan
+    """Where breakpoints would be."""
     rate: Rate
     way: Way
     owner: Owner | None
@@ -87,8 +96,15 @@ def record(
         session = Session(gdb, source, target, limits, folder)
         prepared = _prepare(session, kind, selection, images, watcher.on_rate)
         recording = Path(save) if save else folder / "recording"
-        with begin_recording(recording, _make_head(session, prepared)):
-            return _watch(session, prepared, recording, options, images, watcher)
+        try:
+            return _record_by(session, prepared, recording, options, images, watcher)
+        except (UnprovedError, InjectionError) as error:
+            if kind is not ProbeKind.AUTO or prepared.way.kind is not ProbeKind.INLINE:
+                raise
+            _check_is_unharmed(pid, error)
+            way = refuse(error, by_breakpoints(session, prepared.plan))
+            prepared = replace(prepared, way=way)
+            return _record_by(session, prepared, recording, options, images, watcher)
 
 
 def _prepare(
@@ -113,7 +129,15 @@ def _prepare(
         lambda: _try_inline(session, allocators, modules, images, rate),
         lambda: by_breakpoints(session, plan),
     )
-    return _Prepared(modules, rate, way, owner_of_process(pid))
+    return _Prepared(modules, plan, rate, way, owner_of_process(pid))
+
+
+def _check_is_unharmed(pid: int, error: InjectionError | UnprovedError) -> None:
+    """Raise what has ended an attempt to record inline, if something was left in the process."""
+    try:
+        check_journal(pid)
+    except OpenJournalError:
+        raise error from None
 
 
 def _try_inline(
@@ -158,6 +182,19 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         memory=memory_status(pid),
         limit=find_limit(pid),
     )
+
+
+def _record_by(
+    session: Session,
+    prepared: _Prepared,
+    recording: Path,
+    options: ReportOptions,
+    images: ImageCache,
+    watcher: Watcher,
+) -> Report:
+    watcher.on_way(prepared.rate, prepared.way.kind)
+    with begin_recording(recording, _make_head(session, prepared)):
+        return _watch(session, prepared, recording, options, images, watcher)
 
 
 def _watch(

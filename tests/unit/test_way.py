@@ -19,7 +19,7 @@ DAMAGED = ElfError("a file is damaged")
 
 
 def way(name):
-    return Way((name,), (), (), ("of the plan",), None, Mock())
+    return Way(ProbeKind.BREAKPOINT, (name,), (), (), ("of the plan",), None, Mock())
 
 
 def choose(kind, rate, refusal=None, usable_sizes=False):

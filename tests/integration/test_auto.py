@@ -1,0 +1,109 @@
+"""Without `--probe`, gdbleak chooses how a process is recorded, and says why."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from support.crew import assert_released
+
+import gdbleak
+from gdbleak.errors import InjectionError, UnprovedError
+from gdbleak.injection.injection import Injection
+from gdbleak.injection.rescue import rescue
+from gdbleak.preflight.way import BEYOND_BUDGET, REFUSED
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
+
+
+def is_inline(report):
+    return report.window.inline is not None
+
+
+@pytest.fixture
+def paced(build_target, start_target):
+    """Start a program that makes and frees so many blocks a second."""
+    return lambda rate: start_target(build_target("paced.c"), str(rate))
+
+
+def test_breakpoints_where_they_can_record_everything(paced):
+    target = paced(20)
+    report = gdbleak.trace(target.pid, 1)
+    assert (is_inline(report), report.window.sampling) == (False, None)
+    assert not any("inline" in note for note in report.notes)
+
+
+def test_inline_where_they_cannot(paced):
+    target = paced(5000)
+    report = gdbleak.trace(target.pid, 1)
+    assert is_inline(report)
+    assert BEYOND_BUDGET in report.notes
+    assert report.window.events > 1000
+    assert_released(target)
+
+
+def test_the_command_chooses_too(cli, paced):
+    done = cli.run("trace", paced(5000).pid, "--duration", 1)
+    assert done.exit_code == 0
+    assert "allocations/s: recorded inline, for " in done.stderr
+    assert BEYOND_BUDGET in " ".join(done.stdout.split())
+
+
+def test_bursts_where_inline_is_refused(paced):
+    target = paced(5000)
+    report = gdbleak.trace(target.pid, 1, mappings=True)
+    assert (is_inline(report), report.window.sampling is None) == (False, False)
+    assert any(note.startswith(REFUSED) for note in report.notes)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Return a function that lets a step fail with one process, but not in the rehearsal."""
+
+    def make(step, target, takes_back):
+        really = getattr(Injection, step)
+
+        def fail(injection, *values):
+            if injection.pid != target.pid:
+                return really(injection, *values)
+            if takes_back:
+                injection._take_back()
+            raise InjectionError("it did not work")
+
+        monkeypatch.setattr(Injection, step, fail)
+
+    return make
+
+
+@pytest.mark.parametrize("step", ["map_ring", "arm", "divert"])
+def test_bursts_where_the_attempt_fails(paced, failing, tmp_path, step):
+    """Whatever had been put in is taken out first, and the recording is begun anew."""
+    target, path = paced(5000), tmp_path / "recording"
+    failing(step, target, takes_back=True)
+    report = gdbleak.trace(target.pid, 1, save=path)
+    assert (is_inline(report), report.window.sampling is None) == (False, False)
+    assert f"{REFUSED}it did not work" in report.notes
+    assert_released(target)
+    assert gdbleak.load(path).window == report.window
+
+
+def test_no_second_attempt_on_a_process_in_which_something_is_left(paced, failing, state):
+    target = paced(5000)
+    failing("divert", target, takes_back=False)
+    with pytest.raises(InjectionError, match="it did not work"):
+        gdbleak.trace(target.pid, 1)
+    [journal] = state.glob("*.journal")
+    text = journal.read_text()
+    journal.write_text(text.replace(f'"controller": {os.getpid()}', '"controller": 4194305'))
+    [outcome] = rescue(target.pid)
+    assert outcome.ok, outcome.text
+
+
+def test_bursts_where_gdb_fails_to_prove_it(paced, monkeypatch):
+    def fail(*_):
+        raise UnprovedError("gdb cannot do that")
+
+    monkeypatch.setattr("gdbleak.capture.inline_backend.proved_visitor", fail)
+    report = gdbleak.trace(paced(5000).pid, 1)
+    assert not is_inline(report)
+    assert f"{REFUSED}gdb cannot do that" in report.notes
