@@ -68,7 +68,9 @@ class Encoder:
         self.add(_REX_B * (number >= 8) + bytes([_PUSH + number % 8]))
 
     def push_number(self, number: int) -> None:
-        """Push a number below 128."""
+        """Push a number below 128; larger ones raise OverflowError."""
+        if number >> 7:
+            raise OverflowError(f"{number} does not fit into a byte")
         self.add(_PUSH_NUMBER + _NEAR_DISTANCE.pack(number))
 
     def push_from(self, address: int) -> None:

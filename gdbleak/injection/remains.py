@@ -40,7 +40,7 @@ class Remains:
     strange: tuple[int, ...]
     """Addresses at which there is code neither of ours nor of the file."""
     pads: tuple[tuple[Jump, bytes], ...] = ()
-    """The jump of the pad, likewise."""
+    """The jump of the pad, in the same way."""
 
     @property
     def is_nothing(self) -> bool:

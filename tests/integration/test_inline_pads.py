@@ -99,6 +99,13 @@ def test_others_unwind_past_the_recorder(cli, start, name):
     assert found == without + 1
 
 
+def test_what_the_doctor_says(cli, start):
+    target = start("mimalloc")
+    [pad] = [jump for jump in implant_for(target.pid).image.jumps if jump.is_pad]
+    said = cli.run("doctor", target.pid).stdout
+    assert f"some of which return by way of {pad.address:#x} in" in " ".join(said.split())
+
+
 def test_a_return_address_that_is_left_on_a_stack(start, tmp_path):
     """What waits above it cannot be told from what will return there."""
     target = start("jemalloc")
