@@ -54,8 +54,9 @@ def _choose(candidates: Iterable[Key], tallies: Mapping[Key, Tally], stays: bool
     """
     chain = sorted(candidates, key=lambda key: len(key.stack.addresses), reverse=True)
     for before, after in zip(chain, chain[1:]):
-        after_length = len(after.stack.addresses)
-        if not after.stack.truncated or _begin(before, after_length) != _begin(after, after_length):
+        length = len(after.stack.addresses)
+        is_cut = after.stack.truncated and length < len(before.stack.addresses)
+        if not is_cut or _begin(before, length) != _begin(after, length):
             return None
     return next((key for key in chain if tallies[key].outstanding_count or not stays), None)
 

@@ -38,6 +38,7 @@ def tallies(*keys, staying=()):
         (["abc", "abd", "ab."], {"abc": 1, "abd": 2, "ab.": 4}),
         (["abc", "abd", "abc."], {"abc": 1, "abd": 2, "abc.": 4}),
         (["abcd", "abce", "abc.", "ab."], {"abcd": 1, "abce": 2, "abc.": 4, "ab.": 8}),
+        (["abc", "abc.", "ab."], {"abc": 1, "abc.": 2, "ab.": 4}),
         (["abc", "ab"], {"abc": 1, "ab": 2}),
         (["abc", "b."], {"abc": 1, "b.": 2}),
         (["."], {".": 1}),
