@@ -229,7 +229,8 @@ class Visit(object):
         """
         able = [thread for thread in self.threads if thread.id not in avoid]
         able.sort(key=lambda thread: thread.id != self.pid)
-        lasting = [thread for thread in able if thread.id == self.pid or not self.cancels()]
+        cancels = self.cancels()
+        lasting = [thread for thread in able if thread.id == self.pid or not cancels]
         for threads, can in ((lasting, self.waits), (able, self.runs), (able, self.waits)):
             for thread in threads:
                 if can(thread):
