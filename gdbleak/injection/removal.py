@@ -40,13 +40,13 @@ from gdbleak.target.life import find_living_thread, find_obstacle, start_of_livi
 from gdbleak.target.proc import Memory, read_mappings, read_state
 from gdbleak.text.units import format_bytes
 
-PATIENCE_S = 10.0
-"""For how long it is tried."""
+PATIENCE_S = 30.0
+"""For how long it is tried: a thread that gets no processor stays where it is."""
 _QUIET_S = 0.02
 """How long a call that is being recorded may take to end, once the recorder is off."""
 _RING_S = 1.0
 """How long a thread may take to unmap the ring."""
-_PAUSES_S = (0.01, 0.01, 0.02, 0.05, 0.1)
+_PAUSES_S = (0.01, 0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.5)
 """How long to wait after visits that came too early; the last again and again."""
 _DEATHS = 3
 """How many visits may fail by a GDB that ends, or is not told what to do, before it is given up."""
@@ -250,7 +250,7 @@ class _Process:
     def _await_continuation(self, deadline_s: float) -> None:
         """Wait until nobody stops it any more: nothing that it is sent to do would be done."""
         while read_state(self._pid) == "T" and time.monotonic() <= deadline_s:
-            time.sleep(_PAUSES_S[-1])
+            time.sleep(_PAUSES_S[0])
 
     def _await_unmapping(self) -> None:
         deadline_s = time.monotonic() + _RING_S

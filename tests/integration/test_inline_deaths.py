@@ -136,8 +136,11 @@ def kill_at(moment_s, target, implant, tally, dies, folder):
         wait_until(lambda: state_of(target.pid) in "RSD", "the process ran on", 5)
     if journal.path.exists():
         abandon(journal)
+        [outcome] = rescue(target.pid)
+        if not outcome.ok:  # a thread gets no processor
+            tally.repaired[f"not at once, {shorten(outcome.text)}"] += 1
         with tally.noting(tally.left):
-            said = assert_rescued(target, implant)
+            said = outcome.text if outcome.ok else assert_rescued(target, implant)
             if "took out" in said or "continued" in said:
                 tally.repaired[shorten(said.partition(": ")[2])] += 1
 

@@ -12,6 +12,7 @@
  * much it has done, or "wrong" if anything was not as it should be: a block that has changed, an
  * exception or a child that came to another end. Exits with 0 if all of it was right.
  */
+#include "blocks.h"
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -31,66 +32,11 @@
 #include <unistd.h>
 #include <vector>
 
-enum { BLOCKS = 64, STACK_BYTES = 1 << 16, CHILDS_STEPS = 200, RIGHT = 7, DEPTH = 12 };
+enum { STACK_BYTES = 1 << 16, CHILDS_STEPS = 200, RIGHT = 7, DEPTH = 12 };
 static const long TICK_NS = 500000;
 static const long WRONG = -1;
 static std::atomic<bool> is_over;
 static char program[4096];
-
-/* Blocks whose content is known. */
-class Blocks {
-public:
-    explicit Blocks(unsigned seed) : seed(seed) {}
-    ~Blocks()
-    {
-        for (Block &block : blocks)
-            std::free(block.start);
-    }
-    /* Allocates, resizes or frees one; returns whether its content was right. */
-    bool step()
-    {
-        seed = seed * 1103515245 + 12345;
-        Block &block = blocks[seed >> 16 & (BLOCKS - 1)];
-        std::size_t size = 16 + (seed >> 8 & 1023);
-        bool is_right = block.start == nullptr || is_filled(block);
-
-        if (block.start != nullptr && (seed & 1 << 20) == 0) {
-            std::free(block.start);
-            block.start = nullptr;
-            return is_right;
-        }
-        auto start = static_cast<unsigned char *>(
-            block.start != nullptr ? std::realloc(block.start, size)
-                                   : (seed & 2 ? std::malloc(size) : std::calloc(2, size)));
-        block = {start, size};
-        std::memset(start, static_cast<int>(size & 255), size);
-        return is_right;
-    }
-
-private:
-    struct Block {
-        unsigned char *start;
-        std::size_t size;
-    };
-    static bool is_filled(const Block &block)
-    {
-        for (std::size_t i = 0; i < block.size; i++)
-            if (block.start[i] != (block.size & 255))
-                return false;
-        return true;
-    }
-    Block blocks[BLOCKS] = {};
-    unsigned seed;
-};
-
-static bool work(Blocks &blocks, int times)
-{
-    bool is_right = true;
-
-    for (int i = 0; i < times; i++)
-        is_right = blocks.step() && is_right;
-    return is_right;
-}
 
 static long be_busy()
 {
