@@ -67,7 +67,7 @@ def test_a_pid_alone_means_trace(trace, arguments, capsys):
     assert cli.main(arguments) == 0
     assert trace.call_args.args[:-1] == (
         123,
-        ProbeKind.BREAKPOINT,
+        ProbeKind.AUTO,
         Limits(),
         Selection(),
         ReportOptions(),
@@ -85,7 +85,7 @@ def test_options_of_trace(trace, tmp_path):
     about = ReportOptions(4096, 2 << 20, 20.0, "count", 5)
     assert trace.call_args.args[:-1] == (
         123,
-        ProbeKind.BREAKPOINT,
+        ProbeKind.AUTO,
         limits,
         Selection(),
         about,
