@@ -39,7 +39,7 @@ def assemble(
         notes=tuple(iter_notes(recording, collected)),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
-        outlook=look_ahead(sites, head.limit, estimates.by_address),
+        outlook=look_ahead(sites, head.limit, estimates.one_of > 1),
     )
 
 

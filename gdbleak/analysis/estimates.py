@@ -22,8 +22,8 @@ class Estimates:
     """None when no time was left out."""
     of_sites: Mapping[Key, Estimate] = field(default_factory=dict)
     """Empty when everything was recorded."""
-    by_address: bool = False
-    """Blocks were left out, and of the others everything was recorded."""
+    one_of: int = 1
+    """Of so many blocks one was kept, by its address, and of that everything was recorded."""
 
 
 def estimate_sites(
@@ -45,7 +45,7 @@ def estimate_sites(
                 key: multiply(tally.outstanding_bytes, tally.outstanding_count, scale, duration_s)
                 for key, tally in tallies.items()
             },
-            by_address=True,
+            scale,
         )
     rate = recording.head.rate
     calls = ledger.allocations + ledger.resizes

@@ -51,7 +51,7 @@ def analyse(
             collected.span.end_ns,
             collected.older_frees,
             options.listed_blocks,
-            by_address=estimates.by_address,
+            one_of=estimates.one_of,
         )
         sites = maker.make(tallies, estimates.of_sites)
         report = assemble(recording, collected, estimates, sites)

@@ -42,8 +42,8 @@ class SiteMaker:
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
     """How many outstanding blocks of each site are listed."""
-    by_address: bool = False
-    """What is estimated is so by blocks of which all was recorded: no reason for doubt."""
+    one_of: int = 1
+    """Of so many blocks one was kept, by its address: no reason to doubt what is said of those."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -56,7 +56,7 @@ class SiteMaker:
 
         """
 
-        verdicts = self._judge(tallies, bool(estimates) and not self.by_address)
+        verdicts = self._judge(tallies, bool(estimates) and self.one_of == 1)
 
         def order(key: Key) -> tuple[int, ...]:
             values = estimates.get(key, tallies[key])
@@ -82,7 +82,9 @@ class SiteMaker:
             births.merge(tally.births)
         totals = births.totals()
         return {
-            key: judge(tally.story(turnover.room(tally.came), is_sampled, usual, totals))
+            key: judge(
+                tally.story(turnover.room(tally.came), is_sampled, usual, totals, self.one_of)
+            )
             for key, tally in tallies.items()
         }
 

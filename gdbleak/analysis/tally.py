@@ -173,7 +173,12 @@ class Tally:
         return sum(age >= self.span.observed_ns * OLD_SHARE for age in self.alive_ages) / count
 
     def story(
-        self, room: Room, sampled: bool, usual_share: float = 0.0, births: Sequence[int] = ()
+        self,
+        room: Room,
+        sampled: bool,
+        usual_share: float = 0.0,
+        births: Sequence[int] = (),
+        stands_for: int = 1,
     ) -> Story:
         """Return what is needed to judge.
 
@@ -182,6 +187,7 @@ class Tally:
             sampled: Whether the window was recorded in bursts.
             usual_share: Which share of the blocks of other sites gets old.
             births: How many blocks all sites together had allocated by the end of each part.
+            stands_for: How many blocks each one stands for, where others were left out.
 
         """
         came, went = self.births.totals(), self.deaths.totals()
@@ -198,6 +204,7 @@ class Tally:
             window_ns=self.span.window_ns,
             observed_ns=self.span.observed_ns,
             sampled=sampled,
+            stands_for=stands_for,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
         )

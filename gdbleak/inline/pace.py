@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gdbleak.inline.ring import MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES
+from gdbleak.inline.ring import LEVELS, MORE_STACK_BYTES, MORE_STACK_MASK, STACK_BYTES
 
 
 class Step(NamedTuple):
@@ -18,6 +18,8 @@ class Step(NamedTuple):
 
 
 MOST_BYTES = 4096
+IDLE_ONE_OF = 64
+"""So many where the most is kept of all, for a while in which there is too much to read."""
 BUSY = (Step(1024, 16), Step(512, 16), Step(192, 64))
 """When it is too much to keep the most of every block: from less to more busy."""
 SHARE = 0.25
@@ -45,7 +47,7 @@ class Pace:
 
         """
         self._most = most
-        self._steps = (Step(most, 1), *(step for step in BUSY if step.stack_bytes < most))
+        self._steps = (Step(most, IDLE_ONE_OF), *(step for step in BUSY if step.stack_bytes < most))
         self._step = len(self._steps) - 1
         self._is_set = False
         self._since: tuple[int, int] | None = None
@@ -64,7 +66,8 @@ class Pace:
         """What is written into the ring's head: place, and value of each."""
         step = self._steps[self._step]
         yield MORE_STACK_BYTES, self._most
-        yield MORE_STACK_MASK, step.one_of - 1
+        # By other bits than those by which blocks are left out: else it would be so of all the rest.
+        yield MORE_STACK_MASK, (step.one_of - 1) << LEVELS
         yield STACK_BYTES, step.stack_bytes
 
     def measure(self, now_ns: int, events: int) -> float:

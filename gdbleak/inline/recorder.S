@@ -182,16 +182,9 @@ record:
         mov     ring(%rip), %rdi
         mov     %rax, %rsi
 
-/* How much of the stack is wanted depends on the block, so that its events have equally much. */
-        shr     $HASH_SHIFT, %rax
-        imul    factor(%rip), %rax
-        shr     $32, %rax
+/* How much of the stack is wanted: little, once a quarter of the units is unread, for the reader may
+ * come too late to ask for that, and what is left out then is missed for the rest of the window. */
         mov     STACK_BYTES(%rdi), %r10
-        test    %rax, MORE_STACK_MASK(%rdi)
-        cmovz   MORE_STACK_BYTES(%rdi), %r10
-
-/* Once a quarter of the units is unread, it is little: the reader may come too late to ask for that,
- * and what is left out then is missed for the rest of the window. */
         mov     TICKETS(%rdi), %rcx
         sub     READ(%rdi), %rcx
         add     %rcx, %rcx
@@ -200,6 +193,13 @@ record:
         cmova   %r10, %rdx
         cmp     half(%rip), %rcx
         cmovg   %rdx, %r10
+
+/* More of chosen blocks even then, so that whole call stacks are always known. */
+        shr     $HASH_SHIFT, %rax
+        imul    factor(%rip), %rax
+        shr     $32, %rax
+        test    %rax, MORE_STACK_MASK(%rdi)
+        cmovz   MORE_STACK_BYTES(%rdi), %r10
 
 /* How far the stack can be read for sure: the main thread's to its end, another's to the block of
  * its thread, which stands at the end of its stack; one that nobody knows to the end of the page. */

@@ -68,6 +68,8 @@ class Story:
     """Length of the window and its tail."""
     sampled: bool
     """The window was recorded in bursts: what came and went in between is not known."""
+    stands_for: int = 1
+    """How many blocks each one stands for, where others were left out by their addresses."""
     usual_share: float = 0.0
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
 

@@ -79,7 +79,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     if facts.slows_down:
         quarters = ", ".join(f"{facts.quarter(number):+,}" for number in range(4))
         yield Word.CACHE, f"slows down: {quarters} blocks in the quarters of the window"
-    rate = format_factor(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9))
+    rate = _format_rate(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9), story)
     if len(facts.parts) == 1:
         yield Word.FEW, f"{kept}; they came all at once"
     if _is_replaced(story):
@@ -91,10 +91,10 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     if story.room.share >= REPLACED[1]:
         word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
         share = round(100 * story.room.share)
-        yield word, f"{kept}; +{rate}/s; older blocks of this size made room for {share} % of them"
+        yield word, f"{kept}; {rate}; older blocks of this size made room for {share} % of them"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
         yield Word.SUSPECT, f"{kept}; only {count_of(len(facts.old), 'block')}"
-    yield Word.LEAK, f"{kept}; +{rate}/s{_when(facts)}"
+    yield Word.LEAK, f"{kept}; {rate}{_when(facts)}"
 
 
 def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
@@ -113,7 +113,7 @@ def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
     ):
         yield (
             Word.GROWING,
-            f"more come than go: +{format_factor(grown / came)}/s throughout; those freed"
+            f"more come than go: {_format_rate(grown / came, story)} throughout; those freed"
             f" lived up to {format_seconds(story.freed.largest / 1e9)}",
         )
     at_half, at_end = story.blocks[2 * QUARTER - 1], story.blocks[-1]
@@ -128,6 +128,12 @@ def _judge_flow(facts: Facts) -> Iterator[tuple[Word, str]]:
         full = next(n for n, blocks in enumerate(story.blocks, 1) if blocks >= 0.9 * at_end)
         seconds = format_seconds(full / PARTS * story.window_ns / 1e9)
         yield Word.CACHE, f"filled in the first {seconds}, as many freed as come since"
+
+
+def _format_rate(blocks_per_s: float, story: Story) -> str:
+    """Return how fast recorded blocks come, as that of all; an estimate, if some were left out."""
+    about = "~" if story.stands_for > 1 else ""
+    return f"{about}+{format_factor(blocks_per_s * story.stands_for)}/s"
 
 
 def _is_replaced(story: Story) -> bool:

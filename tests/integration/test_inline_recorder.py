@@ -250,14 +250,17 @@ def test_more_of_the_stack_of_some_blocks(start):
     assert lengths[8] > 3 * lengths[128]
 
 
-def test_little_of_the_stack_while_the_ring_fills(start):
+def test_little_of_most_stacks_while_the_ring_fills(start):
     probed = start(14)
-    probed.start(512, LITTLE_STACK_BYTES=64)
+    probed.start(512, LITTLE_STACK_BYTES=64, MORE_STACK_BYTES=512, MORE_STACK_MASK=7)
     probed.tell("mix 1 3000")
     quarter = probed.ring.units // 4
-    stacks = [(each.ticket, len(each.stack)) for each in probed.read_events() if each.stack]
-    assert {words for ticket, words in stacks if ticket <= quarter} == {64}
-    assert {words for ticket, words in stacks if ticket > quarter} == {8}
+    early, late = Counter(), Counter()
+    for each in filter(HANDS_OUT, probed.read_events()):
+        lengths = late if each.ticket > quarter else early
+        lengths[len(each.stack), hash_address(each.event.address) & 7 == 0] += 1
+    assert set(early) == {(64, False), (64, True)}
+    assert set(late) == {(8, False), (64, True)}
 
 
 def test_what_is_left_when_the_ring_fills_is_complete(start):

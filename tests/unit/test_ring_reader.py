@@ -16,6 +16,7 @@ from rings import CODE, FREE, MALLOC, FakeRing, Stack
 from gdbleak.errors import WriteError
 from gdbleak.inline.pace import BUSY, Pace
 from gdbleak.inline.ring import (
+    LEVELS,
     MORE_STACK_BYTES,
     MORE_STACK_MASK,
     STACK_BYTES,
@@ -180,8 +181,9 @@ def test_of_some_blocks_the_most_is_kept_at_each_step():
             written = dict(Pace(most, events_per_s).settings)
             assert written[MORE_STACK_BYTES] == most
             assert written[STACK_BYTES] <= most
-            one_of = written[MORE_STACK_MASK] + 1
-            assert (one_of == 1) == (written[STACK_BYTES] == most), written
+            assert written[MORE_STACK_MASK] >> LEVELS in (15, 63), written
+            # Blocks are left out by the other bits.
+            assert not written[MORE_STACK_MASK] & ((1 << LEVELS) - 1)
     assert {step.one_of & (step.one_of - 1) for step in BUSY} == {0}
 
 
