@@ -27,7 +27,7 @@ def block(born_ns, died_ns=None, size=SIZE, **changes):
     return made
 
 
-def judge_lives(lives, kind=KIND, sampled=False):
+def judge_lives(lives, kind=KIND, sampled=False, stands_for=1):
     """Return the verdict on a site whose blocks live from and until so many seconds."""
     tally, older = Tally(SPAN), {}
     for born_s, died_s in lives:
@@ -37,7 +37,7 @@ def judge_lives(lives, kind=KIND, sampled=False):
         elif born_s < OPENED_S and died_ns is not None and died_ns >= SPAN.opened_ns:
             older.setdefault(kind, [0] * 4)[SPAN.part(died_ns) // QUARTER] += 1
     room = Turnover(older, [tally.came]).room(tally.came)
-    return judge(tally.story(room, sampled))
+    return judge(tally.story(room, sampled, stands_for=stands_for))
 
 
 def births(rate, start_s, chance=None):
@@ -255,3 +255,9 @@ def test_in_a_sample_a_site_has_to_stand_out(forgotten, usual, word):
         born_ns = int((OPENED_S + number / 10) * S)
         tally.add(block(born_ns, None if number % 100 < forgotten else born_ns + 1000), None, 0)
     assert judge(tally.story(NO_ROOM, sampled=True, usual_share=usual)).word == word
+
+
+def test_rates_are_those_of_all_blocks_where_some_were_left_out():
+    lives = [(at, None) for at in births(1, 0)]
+    assert "; +1.0/s throughout" in judge_lives(lives).evidence
+    assert "; ~+4.0/s throughout" in judge_lives(lives, stands_for=4).evidence
