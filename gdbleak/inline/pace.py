@@ -66,7 +66,7 @@ class Pace:
         """What is written into the ring's head: place, and value of each."""
         step = self._steps[self._step]
         yield MORE_STACK_BYTES, self._most
-        # By other bits than those by which blocks are left out: else it would be so of all the rest.
+        # By other bits than those by which blocks are left out: else it were so of all the rest.
         yield MORE_STACK_MASK, (step.one_of - 1) << LEVELS
         yield STACK_BYTES, step.stack_bytes
 
