@@ -165,7 +165,9 @@ class _Process:
             if remains.strange and not remains.jumps:
                 break
             try:
-                outcome = self._remover.visitor.visit(self._pid, self._steps(remains))
+                # A GDB that took too long was ended. What it was to do must be done all the same.
+                patience = 2**deaths
+                outcome = self._remover.visitor.visit(self._pid, self._steps(remains), patience)
             except (DebuggerFailedError, WriteError) as error:
                 deaths += 1
                 why = str(error)

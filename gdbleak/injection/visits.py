@@ -82,8 +82,13 @@ class Outcome:
 class Visitor(Protocol):
     """Whatever can visit a process."""
 
-    def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
+    def visit(self, pid: int, steps: Sequence[Step], patience: int = 1) -> Outcome:
         """Attach to a process, do some steps up to the first that fails, and detach.
+
+        Args:
+            pid: The process.
+            steps: What to do.
+            patience: How many times as long as usual the process may stand still.
 
         Raises:
             DebuggerFailedError: it is not known what was done. The process was let go.
@@ -187,7 +192,7 @@ class GdbVisitor:
             self._guard.__exit__()
             self._guard = None
 
-    def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
+    def visit(self, pid: int, steps: Sequence[Step], patience: int = 1) -> Outcome:
         """See `Visitor`."""
         debugger = self.launch()
         stuck = find_stuck(pid)
@@ -202,7 +207,7 @@ class GdbVisitor:
         try:
             debugger.forget()
             token = debugger.ask(f'-interpreter-exec console "gdbleak-visit {self._plan.name}"')
-            outcome = _parse(self._await(debugger, pid, token))
+            outcome = _parse(self._await(debugger, pid, token, self._max_pause_s * patience))
             self._learn(debugger, outcome.tracer)
             if self._holds(read_tracer(pid)):
                 raise DebuggerFailedError(f"gdb (process {debugger.pid}) has not detached")
@@ -212,14 +217,14 @@ class GdbVisitor:
             wake(before, was_held=True)
             raise
 
-    def _await(self, debugger: Debugger, pid: int, token: int) -> str:
+    def _await(self, debugger: Debugger, pid: int, token: int, max_pause_s: float) -> str:
         """Return what GDB has printed at the end of a visit.
 
         Raises:
             DebuggerSilentError: it did not end in time.
 
         """
-        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S + self._max_pause_s
+        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S + max_pause_s
         held_s: float | None = None
         while True:
             answer = debugger.answer(token)
@@ -229,10 +234,10 @@ class GdbVisitor:
             now_s = time.monotonic()
             if held_s is None and self._holds(read_tracer(pid)):
                 held_s = now_s
-            if held_s is not None and now_s - held_s > self._max_pause_s:
+            if held_s is not None and now_s - held_s > max_pause_s:
                 raise DebuggerSilentError(
                     f"gdb (process {debugger.pid}) did not let go of process {pid} within"
-                    f" {self._max_pause_s * 1e3:.0f} ms; it was ended",
+                    f" {max_pause_s * 1e3:.0f} ms; it was ended",
                     "try again later, or allow a longer pause with --max-pause",
                 )
             if now_s > deadline_s:

@@ -205,9 +205,10 @@ class Blind:
     def __init__(self, visitor):
         self._visitor = visitor
 
-    def visit(self, pid, steps):
+    def visit(self, pid, steps, patience=1):
         """Do the other steps."""
-        return self._visitor.visit(pid, [step for step in steps if step["do"] != "unmapped"])
+        others = [step for step in steps if step["do"] != "unmapped"]
+        return self._visitor.visit(pid, others, patience)
 
 
 @pytest.mark.parametrize("kernel", ["before both", "this"])

@@ -105,7 +105,7 @@ class Cut:
         self._left = place
         self.was_cut = False
 
-    def visit(self, pid: int, steps: Sequence[Step]) -> Outcome:
+    def visit(self, pid: int, steps: Sequence[Step], patience: int = 1) -> Outcome:
         """Do the steps up to that one."""
         if not self.was_cut and len(steps) > self._left:
             self.was_cut = True
@@ -117,7 +117,7 @@ class Cut:
                 # A thread may stand in the way of a step before that; then once more.
                 assert outcome.failed, "GDB has survived that"
         self._left -= len(steps)
-        return self._visitor.visit(pid, steps)
+        return self._visitor.visit(pid, steps, patience)
 
 
 def mortal_gdb(folder: Path) -> GdbProgram:

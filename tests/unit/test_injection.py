@@ -109,10 +109,11 @@ class Recorder:
     """A visitor that keeps what it is told to do, and fails."""
 
     def __init__(self):
-        self.visits = []
+        self.visits, self.patience = [], []
 
-    def visit(self, _pid, steps):
+    def visit(self, _pid, steps, patience=1):
         self.visits.append(steps)
+        self.patience.append(patience)
         raise DebuggerFailedError("it has died")
 
 
@@ -138,6 +139,7 @@ def test_a_pad_goes_when_nothing_returns_to_it(monkeypatch):
         ("write", IMPLANT.image.address),
     ]
     assert steps[4]["pcs"] == steps[4]["words"] == code_ranges(IMPLANT.image)
+    assert visitor.patience == [1, 2, 4]  # each time the one before has failed
     assert [*removed.left] == [
         f"process {process.pid} still holds 1 jumps, the recorder, which is off: it has died"
     ]
