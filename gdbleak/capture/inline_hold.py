@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gdbleak.capture.inline_recorder import InlineRecorder
-from gdbleak.errors import AttachError, DebuggerFailedError, NoSuchProcessError
+from gdbleak.errors import AttachError, DebuggerFailedError
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.removal import Removal
 from gdbleak.injection.ring_control import Settings
@@ -48,16 +50,20 @@ class InlineHold:
         pid = self._injection.pid
         try:
             self._injection.map_ring()
-            self._injection.arm(self._settings())
+            with self._taken_out_after_errors():
+                self._injection.arm(self._settings())
             self._injection.divert()
         except DebuggerFailedError as error:
             raise AttachError(
-                f"could not record inside process {pid}: {error}", f"run `gdbleak doctor {pid}`"
+                f"could not record inside process {pid}: {error}", error.help_text
             ) from error
-        try:
+        with self._taken_out_after_errors():
             self._recorder.open()
-        except NoSuchProcessError:
-            raise
+
+    @contextmanager
+    def _taken_out_after_errors(self) -> Iterator[None]:
+        try:
+            yield
         except Exception:
             self._injection.remove()
             raise

@@ -33,6 +33,8 @@ class Way:
     """Where it can be told from memory what was freed between bursts, if there may be some."""
     make_backend: Callable[[Path, Notebook], Backend]
     """Returns what a window needs, given a recording with its head and what adds to that."""
+    reason: str = ""
+    """Why it is this way, if the user has left that open and there was a choice."""
 
 
 def by_breakpoints(session: Session, plan: Plan) -> Way:

@@ -57,6 +57,7 @@ class ProgressLine:
         usable_sizes: bool,
         budget_percent: float,
         kind: ProbeKind = ProbeKind.BREAKPOINT,
+        reason: str = "",
     ) -> None:
         """Say what the window will cost: where nothing is drawn, only when the budget matters."""
         if kind is ProbeKind.INLINE:
@@ -66,7 +67,9 @@ class ProgressLine:
         with suppress(OSError):
             if self._draws:
                 self._draw(f"attaching to {self._target}")
-            elif load_of(rate, usable_sizes) * 100 > budget_percent and _takes_text():
+            elif _takes_text() and (reason or load_of(rate, usable_sizes) * 100 > budget_percent):
+                if reason:
+                    sys.stderr.write(f"gdbleak: {reason}\n")
                 sys.stderr.write(f"gdbleak: {self._forecast}\n")
                 sys.stderr.flush()
 

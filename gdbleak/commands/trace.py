@@ -51,10 +51,10 @@ class Trace:
     summary = "watch a process for a while and show which call stacks leak"
     description = (
         "Attach to a process with gdb, record every allocation and free for a while, detach, and "
-        "show the call stacks whose blocks stay. While the window is open the process is halted "
-        "for a moment at each allocation and each free; Ctrl-C ends the window early, with a "
-        "report. If gdb is killed with SIGKILL meanwhile, the process may die with it: see "
-        "docs/safety.md."
+        "show the call stacks whose blocks stay. Breakpoints halt the process for a moment at each "
+        "allocation and each free; a process that is too busy for that gets a recorder of its own "
+        "instead (--probe). Ctrl-C ends the window early, with a report. If gdb is killed with "
+        "SIGKILL while there are breakpoints, the process may die with it: see docs/safety.md."
     )
 
     examples = """\
@@ -96,8 +96,8 @@ class Trace:
             default=Limits.budget_percent,
             metavar="PERCENT",
             help="slow the process for at most this share of the time (default: "
-            f"{Limits.budget_percent:g}); above it, record in short bursts and "
-            "estimate; 100 records everything",
+            f"{Limits.budget_percent:g}); above it, record inline, or where that is refused in "
+            "short bursts and estimate; 100 records everything by breakpoints",
         )
         group.add_argument(
             "--tail",
@@ -216,8 +216,8 @@ class Trace:
         )
         with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(
-                on_way=lambda rate, kind: line.announce(
-                    rate, selected.usable_sizes, options.budget, kind
+                on_way=lambda rate, way: line.announce(
+                    rate, selected.usable_sizes, options.budget, way.kind, way.reason
                 ),
                 on_progress=line.show,
                 view=shown,

@@ -203,6 +203,8 @@ class Injection:
 
     def _take_back(self) -> None:
         if not self._is_touched:
+            if self._journal:
+                self._journal.append(who="gdbleak", closed=True)
             return
         removal = self.remove()
         if still := (*removal.left, *removal.kept):

@@ -102,4 +102,4 @@ class RingControl:
 
     def _write(self, address: int, data: bytes) -> None:
         if not self._memory.write(address, data):
-            raise NoSuchProcessError(f"process {self._pid} has ended meanwhile, or lost its ring")
+            raise NoSuchProcessError(f"process {self._pid} has ended meanwhile")

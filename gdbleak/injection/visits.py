@@ -158,7 +158,7 @@ class GdbVisitor:
         own = self._folder / f"visits{self.launches}"
         self._plan = own / "plan.json"
         try:
-            own.mkdir()
+            own.mkdir(0o700, parents=True)  # who tidies up TMPDIR may have removed what was there
             debugger = self._debugger = self._start(own)
             self._session = debugger.pid
             debugger.execute_console("help gdbleak-visit", READY_TIMEOUT_S)
@@ -202,6 +202,7 @@ class GdbVisitor:
         try:
             self._plan.write_text(json.dumps({"pid": pid, "steps": steps}))
         except OSError as error:
+            self.drop()
             raise WriteError(f"cannot write {self._plan}: {error.strerror}") from error
         before = {"pid": pid, "started": start_of_living(pid), "state": read_state(pid)}
         try:

@@ -67,10 +67,10 @@ def forecast_inline(rate: Rate) -> str:
     """Say how often a process allocates that will be recorded inline, and what that costs.
 
     >>> forecast_inline(Rate(180_000, 179_500, at_least=True))
-    'more than 180,000 allocations/s: recorded inline, for about 0.9 % of one processor'
+    'more than 180,000 allocations/s: recorded inline, for at least 0.9 % of one processor'
     """
     if rate.reason is not None or not stops_per_s(rate):
-        return describe(rate)
+        return f"{describe(rate)}; recorded inline"
     return f"{_say(rate)}: recorded inline, for {describe_inline(rate)}"
 
 
@@ -86,6 +86,8 @@ def describe_inline(rate: Rate) -> str:
     ('about 0.9 % of one processor', 'less than 0.1 % of one processor')
     """
     percent = (rate.allocations_per_s + rate.frees_per_s) * INLINE_S * 100
+    if rate.at_least:
+        return f"at least {_round(percent)} % of one processor"
     if percent < 0.1:
         return "less than 0.1 % of one processor"
     return f"about {_round(percent)} % of one processor"

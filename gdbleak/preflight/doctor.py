@@ -142,6 +142,7 @@ def _examine_permission() -> Finding:
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
     from gdbleak.preflight.inline import describe_plan  # loads capstone
+    from gdbleak.preflight.way import why_inline
 
     try:
         target = inspect(pid)
@@ -169,8 +170,10 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
-    findings.append(Finding(describe(rate, selection.usable_sizes, Limits.budget_percent)))
+    findings.append(Finding(describe(rate, selection.usable_sizes)))
     findings.append(Finding(inline))
+    if why_inline(rate, selection.usable_sizes, Limits.budget_percent):
+        findings.append(Finding("a trace records it inline if it can be, or in bursts"))
     for module in modules:
         if module.file is None:
             findings.append(

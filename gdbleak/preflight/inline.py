@@ -14,6 +14,7 @@ from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.memory_limit import find_limit
+from gdbleak.text.units import format_bytes
 
 
 def describe_plan(
@@ -42,5 +43,6 @@ def describe_plan(
         f"inline it can be recorded{condition} (--probe inline):"
         f" {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"
-        f" and jumps there into {names}{returning}{cost}"
+        f" jumps there into {names}{returning},"
+        f" and it would get {format_bytes(implant.ring.size)} of memory for a while{cost}"
     )

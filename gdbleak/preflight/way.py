@@ -11,9 +11,31 @@ from gdbleak.errors import DebuggerError, ElfError, GdbleakError, TargetError
 from gdbleak.preflight.cost import load_of
 from gdbleak.recording.rate import Rate
 
-BEYOND_BUDGET = "recorded inline, because breakpoints would slow the process beyond --budget"
+BEYOND_BUDGET = "recorded inline, because breakpoints might slow the process beyond --budget"
+NOT_MEASURED = "recorded inline, because nobody knows how often the process allocates"
 REFUSED = "recorded by breakpoints, because inline was refused: "
 _REFUSALS = TargetError, DebuggerError, ElfError
+_STOP_S = 400e-6
+"""What a stop may take on a slow or busy host: what it usually takes would promise too much."""
+_ALL_PERCENT = 100
+"""Whoever allows so much asks for breakpoints, which then record everything."""
+
+
+def why_inline(rate: Rate, usable_sizes: bool, budget_percent: float) -> str:
+    """Return why a process had better be recorded inline; "" where breakpoints do.
+
+    Args:
+        rate: How often it allocates.
+        usable_sizes: Whether allocations are recorded at their return alone.
+        budget_percent: The share of the time for which it may be slowed.
+
+    """
+    if budget_percent >= _ALL_PERCENT:
+        return ""
+    if rate.reason is not None:
+        return NOT_MEASURED
+    load = load_of(rate, usable_sizes, _STOP_S)
+    return BEYOND_BUDGET if load * 100 > budget_percent else ""
 
 
 def choose_way(
@@ -24,16 +46,16 @@ def choose_way(
     try_inline: Callable[[], Way],
     use_breakpoints: Callable[[], Way],
 ) -> Way:
-    """Return the way to record a process; its notes say why, if the user has left that open.
+    """Return the way to record a process.
 
-    With AUTO these are breakpoints where they can record everything within the budget, inline where
-    they cannot, and breakpoints again, in bursts, where inline is refused.
+    With AUTO these are breakpoints where they certainly can record everything within the budget,
+    inline where they may not, and breakpoints again, in bursts, where inline is refused.
 
     Args:
         kind: What the user asked for.
-        rate: How often the process allocates.
-        usable_sizes: Whether allocations are recorded at their return alone.
-        budget_percent: The share of the time for which it may be slowed.
+        rate: See `why_inline`, as for the next two.
+        usable_sizes: See there.
+        budget_percent: See there.
         try_inline: Returns the way to record inline, or raises why the process cannot be.
         use_breakpoints: Returns the way to record by breakpoints.
 
@@ -41,8 +63,8 @@ def choose_way(
         TargetError, DebuggerError, ElfError: the user asked for inline, and it was refused.
 
     """
-    is_too_much = load_of(rate, usable_sizes) * 100 > budget_percent
-    if kind is ProbeKind.BREAKPOINT or (kind is ProbeKind.AUTO and not is_too_much):
+    why = why_inline(rate, usable_sizes, budget_percent) if kind is ProbeKind.AUTO else ""
+    if kind is not ProbeKind.INLINE and not why:
         return use_breakpoints()
     try:
         way = try_inline()
@@ -50,13 +72,9 @@ def choose_way(
         if kind is not ProbeKind.AUTO:
             raise
         return refuse(error, use_breakpoints())
-    return _with_note(way, BEYOND_BUDGET) if kind is ProbeKind.AUTO else way
+    return replace(way, reason=why)
 
 
 def refuse(error: GdbleakError, way: Way) -> Way:
     """Return a way that is taken because inline was refused by an error."""
-    return _with_note(way, f"{REFUSED}{error}")
-
-
-def _with_note(way: Way, note: str) -> Way:
-    return replace(way, notes=(*way.notes, note))
+    return replace(way, reason=f"{REFUSED}{error}")

@@ -123,6 +123,8 @@ def nothing_outstanding(report: Report) -> str:
         if report.window.inline and report.window.inline.one_of > 1:
             return "None of the blocks that were recorded was allocated in the window."
         return "Nothing was allocated in the window."
+    if report.window.sampling:
+        return "No call stack has outstanding blocks, of those that were recorded."
     by = "--older or a size limit"
     if report.suppressed and report.suppressed.sites:
         by = "--suppress, --older or a size limit"

@@ -206,7 +206,9 @@ def check_journal(pid: int) -> None:
                 f"gdbleak is already tracing process {pid} (process {journal.plan['controller']})",
                 "wait for it to end, or press Ctrl-C there",
             )
-        raise _occupied(pid, "an earlier trace of it was killed")
+        has_left = any(event.get("left") for event in journal.events)
+        what = "has left something in it" if has_left else "of it was killed"
+        raise _occupied(pid, f"an earlier trace {what}")
     path.unlink()
 
 

@@ -21,6 +21,8 @@ from gdbleak.capture.window import Window
 from gdbleak.debugger.program import find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import (
+    AttachError,
+    GdbleakError,
     InjectionError,
     InlineRefusedError,
     OpenJournalError,
@@ -49,13 +51,15 @@ from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import inspect, isoformat
 from gdbleak.tracing.reporting import INTERRUPTED, report_on_window
 
+_NOT_BEGUN = AttachError, InjectionError, UnprovedError
+
 
 @dataclass(frozen=True)
 class Watcher:
     """What is told of a window, before it and while it is open."""
 
     on_rate: Callable[[Rate], None] = lambda _: None
-    on_way: Callable[[Rate, ProbeKind], None] = lambda *_: None
+    on_way: Callable[[Rate, Way], None] = lambda *_: None
     """Called when it is known how the process will be recorded."""
     on_progress: Callable[[Progress], None] = lambda _: None
     view: View | None = None
@@ -98,7 +102,7 @@ def record(
         recording = Path(save) if save else folder / "recording"
         try:
             return _record_by(session, prepared, recording, options, images, watcher)
-        except (UnprovedError, InjectionError) as error:
+        except _NOT_BEGUN as error:
             if kind is not ProbeKind.AUTO or prepared.way.kind is not ProbeKind.INLINE:
                 raise
             _check_is_unharmed(pid, error)
@@ -132,7 +136,7 @@ def _prepare(
     return _Prepared(modules, plan, rate, way, owner_of_process(pid))
 
 
-def _check_is_unharmed(pid: int, error: InjectionError | UnprovedError) -> None:
+def _check_is_unharmed(pid: int, error: GdbleakError) -> None:
     """Raise what has ended an attempt to record inline, if something was left in the process."""
     try:
         check_journal(pid)
@@ -177,7 +181,7 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         stack_bytes=limits.stack_bytes,
         duration_s=limits.duration_s,
         tail_s=limits.tail_s,
-        notes=way.notes,
+        notes=(*way.notes, way.reason) if way.reason else way.notes,
         rss_before=resident_set(pid),
         memory=memory_status(pid),
         limit=find_limit(pid),
@@ -192,7 +196,7 @@ def _record_by(
     images: ImageCache,
     watcher: Watcher,
 ) -> Report:
-    watcher.on_way(prepared.rate, prepared.way.kind)
+    watcher.on_way(prepared.rate, prepared.way)
     with begin_recording(recording, _make_head(session, prepared)):
         return _watch(session, prepared, recording, options, images, watcher)
 

@@ -82,7 +82,8 @@ def test_second_signal_of_another_kind_does_not_skip_the_detach(puppet, trace):
 def test_max_events_ends_the_window(cli, build_target, start_target):
     worker = start_target(build_target("worker.c"))
     result = cli.run(
-        "trace", worker.pid, "--max-events", 100, "--duration", 600, "--format", "json"
+        *("trace", worker.pid, "--probe", "breakpoint", "--max-events", 100),
+        *("--duration", 600, "--format", "json"),
     )
 
     window = result.report["window"]

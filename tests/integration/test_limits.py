@@ -11,6 +11,7 @@ from support.crew import find_gdb
 from support.processes import wait_until
 
 import gdbleak
+from gdbleak.capture.probe import ProbeKind
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -30,7 +31,7 @@ def assert_ends_well(worker):
 
 
 def test_pause_that_is_too_long(cli, worker):
-    trace = cli.start_trace(worker.pid, "--max-pause", 500)
+    trace = cli.start_trace(worker.pid, "--probe", "breakpoint", "--max-pause", 500)
     os.kill(find_gdb(trace.pid).pid, signal.SIGSTOP)  # the next stop of the worker lasts
 
     result = trace.finish()
@@ -73,8 +74,9 @@ def test_no_folder_for_temporary_files(cli, worker):
     assert_ends_well(worker)
 
 
-def test_folder_of_the_recording_is_removed_in_mid_window(cli, worker):
-    trace = cli.start_trace(worker.pid)
+@pytest.mark.parametrize("probe", [*ProbeKind])
+def test_folder_of_the_recording_is_removed_in_mid_window(cli, worker, probe):
+    trace = cli.start_trace(worker.pid, "--probe", probe)
     [folder] = cli.tmpdir.iterdir()
     shutil.rmtree(folder)
     trace.send(signal.SIGINT)

@@ -260,4 +260,4 @@ def test_in_a_sample_a_site_has_to_stand_out(forgotten, usual, word):
 def test_rates_are_those_of_all_blocks_where_some_were_left_out():
     lives = [(at, None) for at in births(1, 0)]
     assert "; +1.1/s throughout" in judge_lives(lives).evidence
-    assert "; ~+4.2/s throughout" in judge_lives(lives, stands_for=4).evidence
+    assert "; ~+4.3/s throughout" in judge_lives(lives, stands_for=4).evidence
