@@ -25,7 +25,7 @@ CREDIT_S = 0.2
 
 
 MAX_THREADS = 10_000
-"""The number of threads whose last stop is kept."""
+"""The number of threads of which something is kept."""
 
 
 class _Stop(NamedTuple):
@@ -43,21 +43,40 @@ class Slowness:
         self.stop_ns = STOP_NS
         """What a stop costs."""
         self._latest_ns = 0
-        self._entered: int | None = None
+        self._stops = 0
+        self._entries: dict[int, tuple[int, int]] = {}
+        """The time of each thread's entry, and the number of stops up to it."""
 
     def add(self, time_ns: int, thread: int, role: Role) -> None:
         """Record a stop.
 
         Between two that follow each other at once, the target has done little but wait. After one
         that is followed by none for long, it has waited for the usual time: that between the entry
-        of a function and its return, in which the allocator does next to nothing.
+        of a function and its return, in which the allocator does next to nothing, divided by the
+        number of stops that came meanwhile, of whatever thread.
+
+        Args:
+            time_ns: When.
+            thread: Whose it is.
+            role: The role of its breakpoint; an entry is one that a return follows.
+
         """
         gap_ns = max(time_ns - self._latest_ns, 0)
-        if role is Role.RETURN and self._entered == thread:
-            self.stop_ns += (min(gap_ns, 4 * self.stop_ns) - self.stop_ns) // 16
+        self._stops += 1
+        entered_ns, stops = self._entries.pop(thread, (0, 0))
+        if role is Role.RETURN and stops:
+            cost_ns = max(time_ns - entered_ns, 0) // (self._stops - stops)
+            self.stop_ns += (min(cost_ns, 4 * self.stop_ns) - self.stop_ns) // 16
+        elif role is Role.ENTRY:
+            if len(self._entries) >= MAX_THREADS:
+                self._entries.clear()
+            self._entries[thread] = time_ns, self._stops
         self.total_ns += gap_ns if gap_ns < 2 * self.stop_ns else self.stop_ns
         self._latest_ns = max(time_ns, self._latest_ns)
-        self._entered = thread if role is Role.ENTRY else None
+
+    def forget(self) -> None:
+        """Forget who is in a call: other breakpoints are in, and its return may not be seen."""
+        self._entries.clear()
 
 
 class Calls:
@@ -131,7 +150,7 @@ class Schedule:
 
         Args:
             elapsed_s: Seconds since the window was opened.
-            slowed_s: For how many of them the target was slowed, as far as its stops tell.
+            slowed_s: For how many of them the target was slowed, as far as that is known.
             armed: Whether breakpoints have been in since the last time this was asked.
 
         """
@@ -143,7 +162,8 @@ class Schedule:
 
     def _settle(self, elapsed_s: float, slowed_s: float, armed: bool) -> None:
         passed_s = elapsed_s - self._elapsed_s
-        # In a burst, what the stops do not tell may be slowness too: on a crowded host, say.
+        slowed_s = max(slowed_s, self._slowed_s)  # an estimate may fall
+        # In a burst, what nobody has seen may be slowness too: on a crowded host, say.
         paid_s = armed * passed_s if self.samples else slowed_s - self._slowed_s
         self._credit_s = min(self._credit_s + passed_s * self._share - paid_s, self._full_s)
         self._elapsed_s, self._slowed_s = elapsed_s, slowed_s

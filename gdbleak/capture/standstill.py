@@ -7,7 +7,7 @@ import time
 import psutil
 
 from gdbleak.capture.halts import Halts, choose_witnesses, look_at
-from gdbleak.target.proc import list_threads, read_state, read_switches
+from gdbleak.target.proc import list_threads, read_runnable_ns, read_state, read_switches
 
 ROUND = 10
 """After how many samples every thread has been looked at once."""
@@ -19,8 +19,8 @@ class Standstill:
     """Two estimates of the same time, both of which err on the low side.
 
     Threads are sampled for a tracing stop; where GDB shares a processor with the target, the
-    samples miss most of them. GDB's own processor time is time in which the target waits for it;
-    that leaves out how long it takes to wake either of them up.
+    samples miss most of them. While GDB is at work, or waits for a processor, the target waits for
+    it; that leaves out how long the target itself waits for a processor, to be halted or to step.
     """
 
     def __init__(self, pid: int, debugger_pid: int, halts: Halts) -> None:
@@ -90,6 +90,9 @@ class Standstill:
         return min(max(share * elapsed_s, self._busy_s), elapsed_s)
 
     def _read_busy(self) -> float:
+        runnable_ns = read_runnable_ns(self._debugger.pid)
+        if runnable_ns:
+            return runnable_ns / 1e9
         try:
             times = self._debugger.cpu_times()
         except psutil.Error:  # it has died: what was read last stands

@@ -94,9 +94,10 @@ class Tail(Account):
             self._replay.feed(event)
             if isinstance(event, Hit):
                 slowness, role = self._slowness, self._roles[event.probe]
-                slowness.add(event.time_ns, event.thread, self.probes[event.probe].role)
+                slowness.add(event.time_ns, event.thread, role)
                 self._calls.add(event.thread, role, slowness.total_ns, slowness.stop_ns)
             elif isinstance(event, Turn):
+                self._slowness.forget()
                 self._calls.forget()
                 if self.opened_ns is None:
                     self.opened_ns = event.time_ns

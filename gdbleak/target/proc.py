@@ -135,6 +135,16 @@ def read_switches(pid: int, thread: int) -> int:
     return sum(int(line.split()[1]) for line in lines if b"_switches:" in line)
 
 
+def read_runnable_ns(pid: int) -> int:
+    """Return for how long the first thread of a process has run, or has waited for a processor.
+
+    0 when it is gone, and where the kernel does not count that (without CONFIG_SCHED_INFO).
+    Source: "/proc/<pid>/schedstat" in Documentation/scheduler/sched-stats.rst of Linux.
+    """
+    fields = _read_quickly(f"/proc/{pid}/schedstat").split()
+    return sum(map(int, fields[:2]))
+
+
 def read_stat(path: str) -> list[bytes]:
     """Return the fields of such a file from the state on; none when the process is gone."""
     stat = _read_quickly(path)

@@ -19,6 +19,11 @@ def numbers(line):
     return [int(word) for word in line.split()]
 
 
+def turns_of(recording):
+    """Return how often breakpoints have come or gone so far."""
+    return sum(isinstance(event, Turn) for event in Recording(str(recording)).iter_events())
+
+
 @pytest.fixture(scope="module")
 def twenty_sites(build_target):
     """Return the command of 20 busy sites, one of which forgets each fifth block."""
@@ -47,6 +52,21 @@ def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_targe
     assert report["verification"]["ok"] is True
     allocated, forgotten = numbers(target.ask(""))
     assert allocated > forgotten > 0
+
+
+@pytest.mark.parametrize("threads", [1, 4, 16])
+def test_budget_is_kept_however_many_threads_are_busy(
+    cli, start_target, build_target, tmp_path, threads
+):
+    target = start_target(build_target("busy.c", "-pthread"), str(threads), "0", "1000")
+    saved = tmp_path.with_suffix(".gdbleak")
+    trace = cli.start_trace(target.pid, "--budget", 30, "--save", saved)
+    # So long that what it takes to notice that the budget is used up counts for little.
+    wait_until(lambda: turns_of(saved) > 40, "breakpoints have come and gone", deadline_s=120)
+    trace.send(signal.SIGINT)
+    window = trace.finish().report["window"]
+    assert window["sampling"]["bursts"] > 10
+    assert window["stopped_s"] < 0.6 * window["duration_s"]
 
 
 def test_whole_budget_records_everything(cli, start_target, twenty_sites):
@@ -89,11 +109,7 @@ def test_children_started_between_bursts_never_meet_a_breakpoint(
     saved = tmp_path.with_suffix(".gdbleak")
     trace = cli.start_trace(target.pid, "--budget", 3, "--save", saved)
 
-    def turns():
-        events = Recording(str(saved)).iter_events()
-        return sum(isinstance(event, Turn) for event in events)
-
-    wait_until(lambda: turns() > 100, "breakpoints have come and gone", deadline_s=120)
+    wait_until(lambda: turns_of(saved) > 100, "breakpoints have come and gone", deadline_s=120)
     trace.send(signal.SIGINT)
     report = trace.finish().report
     started, failed = numbers(target.ask(""))

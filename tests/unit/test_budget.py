@@ -99,6 +99,13 @@ def test_bursts_pay_for_all_of_their_time():
     assert armed / ticks == pytest.approx(0.2, rel=0.1)
 
 
+def test_an_estimate_that_falls_gives_nothing_back():
+    schedule = Schedule(1e9, 0, 0.3)
+    phases = [schedule.choose(tick * TICK_S, (tick % 2) * 0.02, armed=True) for tick in range(1000)]
+    assert set(phases) == {Phase.ALL}
+    assert schedule.choose(1000 * TICK_S, 0.2, armed=True) is Phase.NONE
+
+
 def test_a_calm_hour_earns_no_long_storm():
     _, slowed_s = play(Schedule(1e9, 0, 0.1), [0.0] * 100_000 + [1.0] * 100)
     assert slowed_s <= 0.1 * (1 + 2 * CREDIT_S) + 3 * TICK_S
@@ -163,6 +170,33 @@ def test_a_call_that_took_long_teaches_little():
 
 def test_calls_of_other_threads_teach_nothing():
     assert slowness(*[(9, 1, ENTRY), (9, 2, RETURN)] * 100).stop_ns == STOP_NS
+
+
+@pytest.mark.parametrize("true_us", [30, 100, 400, 900])
+@pytest.mark.parametrize("threads", [2, 3, 16])
+def test_cost_of_a_stop_is_learned_from_calls_that_wait_for_each_other(threads, true_us):
+    """No return follows the entry of its own thread."""
+    turns = [(true_us, thread, role) for role in (ENTRY, RETURN) for thread in range(threads)]
+    learned = slowness(*turns * 200)
+    assert learned.stop_ns == pytest.approx(true_us * US, rel=0.05)
+    assert learned.total_ns == pytest.approx(400 * threads * true_us * US, rel=0.05)
+
+
+def test_a_free_teaches_nothing():
+    """Nobody sees its return; the next may be that of a call whose entry was not seen."""
+    assert slowness(*[(900, 1, ESCAPE), (900, 1, RETURN)] * 100).stop_ns == STOP_NS
+
+
+def test_a_call_whose_return_was_not_seen_teaches_nothing():
+    learned = slowness((50_000, 1, ENTRY))
+    learned.forget()
+    learned.add(10**16, 1, RETURN)
+    assert learned.stop_ns == STOP_NS
+
+
+def test_entries_of_threads_without_end_are_not_kept():
+    learned = slowness(*[(1, thread, ENTRY) for thread in range(3 * MAX_THREADS)])
+    assert len(learned._entries) <= MAX_THREADS
 
 
 def test_a_clock_that_goes_back_costs_nothing():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,7 @@ from gdbleak.target.proc import (
     parse_mapping,
     possible_names,
     read_mappings,
+    read_runnable_ns,
     read_start,
     read_state,
     read_status,
@@ -119,12 +122,21 @@ def test_own_process():
 def test_process_that_is_gone():
     assert (read_mappings(GONE), list_threads(GONE)) == ([], [])
     assert (read_state(GONE), read_start(GONE), resident_set(GONE)) == (None, None, None)
+    assert read_runnable_ns(GONE) == 0
 
 
 def test_read_start():
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     started_s = psutil.boot_time() + (read_start(os.getpid()) or 0) / ticks_per_s
     assert started_s == pytest.approx(psutil.Process().create_time(), abs=2)
+
+
+def test_time_in_which_a_process_could_run():
+    start_s = psutil.Process().create_time()
+    ran_s = time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident))
+    runnable_s = read_runnable_ns(os.getpid()) / 1e9
+    # 0 where the kernel does not count it; else up to the last tick of its clock.
+    assert runnable_s == 0 or ran_s - 0.1 < runnable_s < time.time() - start_s + 2
 
 
 def test_memory():
