@@ -65,7 +65,7 @@ ENDINGS = {
 
 def start_and_wait(cli, target, dice, duration=0.5):
     """Start a trace, and return it at a random moment of its life."""
-    trace = cli.start("trace", target.pid, "--duration", duration)
+    trace = cli.start("trace", target.pid, "--probe", "breakpoint", "--duration", duration)
     moment, late_s = dice.choice(("at random", "at the attach", "in the window")), dice.random()
     late_s *= LIFE_S if moment == "at random" else 0.1
     if moment != "at random":

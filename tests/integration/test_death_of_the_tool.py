@@ -34,7 +34,10 @@ class Trace:
         # With a terminal, `setsid` makes gdbleak the leader of a session that the terminal owns.
         wrapper = ["setsid", "--ctty"] if terminal else []
         self.process = subprocess.Popen(
-            [*wrapper, *GDBLEAK, "trace", str(target.pid), "--duration", str(duration_s)],
+            [
+                *(*wrapper, *GDBLEAK, "trace", str(target.pid), "--probe", "breakpoint"),
+                *("--duration", str(duration_s)),
+            ],
             env={**os.environ, "TMPDIR": str(folder), "GDBLEAK_STATE": str(folder / "state")},
             stdout=self.writer,
             stderr=self.writer,

@@ -38,7 +38,9 @@ def test_target_goes_on(cli, build_target, start_target, tmp_path, command, how)
     target = start_target(build_target("worker.c"))
     sabotage = ON_THE_TARGET.format(how=how, sabotage=SABOTAGES[command])
     gdb = BadGdb(tmp_path / "bad", sabotage)
-    result = cli.run("trace", target.pid, env={"GDBLEAK_GDB": str(gdb.path)})
+    result = cli.run(
+        "trace", target.pid, "--probe", "breakpoint", env={"GDBLEAK_GDB": str(gdb.path)}
+    )
 
     assert (result.exit_code, result.stdout) == (4, "")
     *_, cause, cure = result.stderr.splitlines()

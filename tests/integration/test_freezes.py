@@ -133,7 +133,7 @@ def test_nothing_freezes_for_long(cli, vforks, stuck, fault):
 
 def run_into(cli, vforks, stuck, fault, moment, late_s, duration):
     """Trace a target, and have something happen so long after a moment; return after the end."""
-    trace = cli.start("trace", vforks.pid, "--duration", duration)
+    trace = cli.start("trace", vforks.pid, "--probe", "breakpoint", "--duration", duration)
     if moment != "start":
         wait_until(lambda: trace.has_ended or tracer_of(vforks.pid), "it was attached to", 60)
     if moment == "end":

@@ -180,7 +180,9 @@ def test_target_that_hides_in_the_window(cli, trickster):
 
 def test_heap_whose_lists_go_round(cli, trickster):
     assert trickster.ask("circle") == "done"
-    running = cli.start("trace", trickster.pid, "--duration", 600, "--budget", 2)
+    running = cli.start(
+        "trace", trickster.pid, "--probe", "breakpoint", "--duration", 600, "--budget", 2
+    )
     running.wait_for_window()
     wait_until(lambda: int(trickster.ask("count")) > 3000, "its blocks were looked at")
     began_s = time.monotonic()
