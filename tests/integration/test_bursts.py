@@ -60,7 +60,8 @@ def test_budget_is_kept_however_many_threads_are_busy(
 ):
     target = start_target(build_target("busy.c", "-pthread"), str(threads), "0", "1000")
     saved = tmp_path.with_suffix(".gdbleak")
-    trace = cli.start_trace(target.pid, "--budget", 30, "--save", saved)
+    options = ("--probe", "breakpoint", "--budget", 30, "--save", saved)
+    trace = cli.start_trace(target.pid, *options)
     # So long that what it takes to notice that the budget is used up counts for little.
     wait_until(lambda: turns_of(saved) > 40, "breakpoints have come and gone", deadline_s=120)
     trace.send(signal.SIGINT)
