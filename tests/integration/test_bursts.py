@@ -34,7 +34,7 @@ def twenty_sites(build_target):
 def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_target, twenty_sites):
     target = start_target(*twenty_sites)
     # A busy host takes its time for as many, which say as much there.
-    options = ("--budget", 10, "--max-events", 2500, "--duration", 600)
+    options = ("--probe", "breakpoint", "--budget", 10, "--max-events", 2500, "--duration", 600)
     trace = cli.start("trace", target.pid, *options, "--sort", "bytes", "--format", "json")
     report = trace.finish(600).report
 
