@@ -34,7 +34,7 @@ def twenty_sites(build_target):
 def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_target, twenty_sites):
     target = start_target(*twenty_sites)
     # A busy host takes its time for as many, which say as much there.
-    options = ("--budget", 10, "--max-events", 2500, "--duration", 600)
+    options = ("--probe", "breakpoint", "--budget", 10, "--max-events", 2500, "--duration", 600)
     trace = cli.start("trace", target.pid, *options, "--sort", "bytes", "--format", "json")
     report = trace.finish(600).report
 
@@ -60,7 +60,8 @@ def test_budget_is_kept_however_many_threads_are_busy(
 ):
     target = start_target(build_target("busy.c", "-pthread"), str(threads), "0", "1000")
     saved = tmp_path.with_suffix(".gdbleak")
-    trace = cli.start_trace(target.pid, "--budget", 30, "--save", saved)
+    options = ("--probe", "breakpoint", "--budget", 30, "--save", saved)
+    trace = cli.start_trace(target.pid, *options)
     # So long that what it takes to notice that the budget is used up counts for little.
     wait_until(lambda: turns_of(saved) > 40, "breakpoints have come and gone", deadline_s=120)
     trace.send(signal.SIGINT)

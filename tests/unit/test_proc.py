@@ -133,7 +133,9 @@ def test_read_start():
 
 def test_time_in_which_a_process_could_run():
     start_s = psutil.Process().create_time()
-    ran_s = time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident))
+    first = threading.main_thread().ident
+    assert first
+    ran_s = time.clock_gettime(time.pthread_getcpuclockid(first))
     runnable_s = read_runnable_ns(os.getpid()) / 1e9
     # 0 where the kernel does not count it; else up to the last tick of its clock.
     assert runnable_s == 0 or ran_s - 0.1 < runnable_s < time.time() - start_s + 2
