@@ -13,6 +13,8 @@ from support.processes import wait_until
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
+BURSTS = ("--probe", "breakpoint", "--budget", 10)
+
 
 @pytest.fixture
 def start_inside(debian, build_target, start_target):
@@ -31,7 +33,7 @@ def test_counts_of_every_site_are_exact(cli, debian, start_inside):
 
 def test_busy_target_is_sampled_in_bursts(cli, debian, start_inside, tmp_path):
     worker = start_inside("worker.c")
-    trace = cli.start_trace(worker.pid, "--budget", 10, "--save", "/mnt/saved", **debian.how)
+    trace = cli.start_trace(worker.pid, *BURSTS, "--save", "/mnt/saved", **debian.how)
     wait_until(lambda: count_turns(tmp_path / "saved") > 6, "there were some bursts", 120)
     trace.send(signal.SIGINT)
     report = trace.finish().report
@@ -48,7 +50,7 @@ def test_children_never_meet_a_breakpoint(cli, debian, start_inside):
         return [int(word) for word in forks.ask("").split()]
 
     forks = start_inside("forks.c", "-Wno-clobbered")
-    trace = cli.start_trace(forks.pid, "--budget", 10, **debian.how)
+    trace = cli.start_trace(forks.pid, *BURSTS, **debian.how)
     before, _ = count()
     wait_until(lambda: count()[0] > before + 20, "twenty children", 60)
     trace.send(signal.SIGINT)

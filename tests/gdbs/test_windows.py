@@ -15,6 +15,7 @@ import gdbleak
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "gdb")
 
+BURSTS = ("--probe", "breakpoint", "--budget", 10)
 STANDING = 16
 MADE = 50
 ROUNDS = 20
@@ -58,7 +59,7 @@ def test_twenty_allocations_a_second(cli, build_target, start_target):
 
 def test_busy_target_is_sampled_in_bursts(cli, build_target, start_target, tmp_path):
     worker = start_target(build_target("worker.c"))
-    trace = cli.start_trace(worker.pid, "--budget", 10, "--save", tmp_path / "saved")
+    trace = cli.start_trace(worker.pid, *BURSTS, "--save", tmp_path / "saved")
     wait_until(lambda: count_turns(tmp_path / "saved") > 6, "there were some bursts", 120)
     trace.send(signal.SIGINT)
     report = trace.finish().report
@@ -105,7 +106,7 @@ def test_sixteen_threads_and_some_that_come_and_go(cli, build_target, start_targ
 @pytest.mark.parametrize("how", [(), ("vfork",)], ids=["fork", "vfork"])
 def test_children_never_meet_a_breakpoint(cli, build_target, start_target, how):
     forks = start_target(build_target("forks.c", "-Wno-clobbered"), *how)
-    trace = cli.start_trace(forks.pid, "--budget", 10)
+    trace = cli.start_trace(forks.pid, *BURSTS)
     before, _ = numbers(forks.ask(""))
     wait_until(lambda: numbers(forks.ask(""))[0] > before + 20, "twenty children", 60)
     trace.send(signal.SIGINT)

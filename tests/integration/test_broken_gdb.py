@@ -257,7 +257,8 @@ def test_nobody_may_trace(build_target, cli, puppet, state, tmp_path, way):
     else:
         forbid = build_target("forbid.c", "-DFORBID_PTRACE", name="forbid-ptrace")
         gdb, wrapper = shutil.which("gdb") or "gdb", [forbid]
-    result = cli.run("trace", puppet.pid, env={"GDBLEAK_GDB": str(gdb)}, wrapper=wrapper)
+    arguments = ("trace", puppet.pid, "--probe", "breakpoint")
+    result = cli.run(*arguments, env={"GDBLEAK_GDB": str(gdb)}, wrapper=wrapper)
 
     cure = assert_refused(result, f"({gdb})", "at the attach: ", "Operation not permitted; yours")
     assert "docker run --cap-add SYS_PTRACE" in cure

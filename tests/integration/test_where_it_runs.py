@@ -36,7 +36,7 @@ def become(user, *capabilities):
 
 def trace(cli, target, pid=None, **options):
     """Return the report of a window in which a puppet leaks fifty blocks."""
-    arguments = ("--older", 0, "--duration", 600, "--format", "json")
+    arguments = ("--budget", 100, "--older", 0, "--duration", 600, "--format", "json")
     running = cli.start("trace", pid or target.pid, *arguments, **options)
     running.wait_for_window()
     assert target.ask("leak 50") == "leaked"
