@@ -66,6 +66,10 @@ class InlineObserver:
         """Return None."""
         return None
 
+    def slowed_s(self) -> float:
+        """Return 0: nobody traces it."""
+        return 0.0
+
     def stopped_s(self, _elapsed_s: float) -> float:
         """Return for how long the target stood still in the visits so far."""
         return sum(self._pauses_ms) / 1e3

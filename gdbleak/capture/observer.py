@@ -110,6 +110,10 @@ class LocalObserver:
             if share_memory(self._pid, child) or has_trapped(child):
                 self._sharer = child
 
+    def slowed_s(self) -> float:
+        """Return for how long GDB was at work in the window, or waited for a processor."""
+        return self._standstill.read_busy()
+
     def stopped_s(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still, by its threads."""
         return self._standstill.estimate(elapsed_s)

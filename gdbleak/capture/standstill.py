@@ -86,8 +86,12 @@ class Standstill:
     def estimate(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still."""
         share = self._stopped / self._samples if self._samples else 0.0
+        return min(max(share * elapsed_s, self.read_busy()), elapsed_s)
+
+    def read_busy(self) -> float:
+        """Return for how many seconds GDB was at work, or waited for a processor."""
         self._busy_s = max(self._busy_s, self._read_busy() - self._busy_before_s)
-        return min(max(share * elapsed_s, self._busy_s), elapsed_s)
+        return self._busy_s
 
     def _read_busy(self) -> float:
         runnable_ns = read_runnable_ns(self._debugger.pid)

@@ -54,8 +54,6 @@ class Watch:
         self._limits = limits
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._phase = Phase.ALL
-        # For visits that were over before the window it has nothing to pay.
-        self._stopped_before_s = observer.stopped_s(0)
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
         self.armed_ns = account.opened_ns or time.monotonic_ns()
@@ -120,11 +118,6 @@ class Watch:
         """The time on the clock of the recording."""
         return (self._account.opened_ns or 0) + int(self.elapsed_s * 1e9)
 
-    def _slowed_s(self, elapsed_s: float) -> float:
-        """Return for how long the target was slowed in the window, as far as anybody has seen."""
-        stopped_s = self._observer.stopped_s(elapsed_s) - self._stopped_before_s
-        return max(self._account.slowed_s, stopped_s)
-
     def _find_end(self, elapsed_s: float) -> EndedBy | None:
         ended_by = self._recorder.take_end() or self._observer.find_end()
         if ended_by:
@@ -136,7 +129,8 @@ class Watch:
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
         armed = self._phase is not Phase.NONE
-        wanted = self._schedule.choose(elapsed_s, self._slowed_s(elapsed_s), armed)
+        slowed_s = max(self._account.slowed_s, self._observer.slowed_s())
+        wanted = self._schedule.choose(elapsed_s, slowed_s, armed)
         if wanted is not self._phase:
             self._recorder.ask_turn(wanted)
         status = self._recorder.poll_status()

@@ -40,6 +40,10 @@ class RemoteObserver:
         """Return None."""
         return None
 
+    def slowed_s(self) -> float:
+        """Return 0: GDB is not looked at."""
+        return 0.0
+
     def stopped_s(self, _elapsed_s: float) -> float:
         """Return 0: its threads are not looked at."""
         return 0.0
