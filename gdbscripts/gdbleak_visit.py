@@ -40,6 +40,7 @@ import gdb
 # GDB does not look for modules where its scripts are.
 sys.path.insert(0, os.path.dirname(__file__))
 from gdbleak_kernel import read_filters, read_rseq, read_status, tell_filters
+from gdbleak_words import WORD, Words
 
 del sys.path[0]
 
@@ -48,9 +49,8 @@ clock = getattr(time, "monotonic", time.time)
 
 SYSCALL = b"\x0f\x05"
 RED_ZONE, STACK_BYTES = 128, 1 << 18
-WORD = struct.Struct("<Q")
-# Where a signal frame holds rsp, from behind the return address: a field of ucontext_t.
-SAVED, FRAMES = 160, 4
+# So many stacks of a thread are looked at: its own, and those that signals have interrupted.
+FRAMES = 4
 # They do not come back to where they were called: rt_sigreturn, execve, exit, exit_group, execveat.
 ONE_WAY = (15, 59, 60, 231, 322)
 # The signals, 32 and 33, by which glibc and musl cancel a thread: as a mask of /proc/PID/status.
@@ -302,42 +302,6 @@ class Visit(object):
                 ends = (line.split(None, 1)[0].split(b"-") for line in file)
                 self.mappings = [(int(start, 16), int(end, 16)) for start, end in ends]
         return self.mappings
-
-
-class Words(object):
-    """Numbers in some ranges, which are looked for in stacks."""
-
-    def __init__(self, ranges, restorers):
-        self.ranges = ranges
-        self.restorers = [WORD.pack(address) for address in restorers]
-        # Their upper six bytes are rare in any memory, and few.
-        tops = {top for a, b in ranges for top in range(a >> 16, (b - 1 >> 16) + 1)}
-        self.tops = [WORD.pack(top)[:6] for top in sorted(tops)]
-
-    def are_in(self, data):
-        for top in self.tops:
-            for place in places_of(top, data, 2):
-                word = WORD.unpack_from(data, place)[0]
-                if any(start <= word < end for start, end in self.ranges):
-                    return True
-        return False
-
-    def interrupted(self, data):
-        """Yield the stack pointers of what signals have interrupted."""
-        for restorer in self.restorers:
-            for place in places_of(restorer, data, 0):
-                at = place + len(restorer) + SAVED
-                if at + 8 <= len(data):
-                    yield WORD.unpack_from(data, at)[0]
-
-
-def places_of(part, data, offset):
-    """Yield the places of the words of some data that hold these bytes at an offset."""
-    place = data.find(part)
-    while place >= 0:
-        if place & 7 == offset and place - offset + 8 <= len(data):
-            yield place - offset
-        place = data.find(part, place + 1)
 
 
 def from_hex(text):

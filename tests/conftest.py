@@ -24,11 +24,14 @@ from support.box import Box
 from support.cli import Cli
 from support.fuzz import register_profiles
 from support.gdb_server import GdbServer
+from support.inline import visitor_in
 from support.processes import TRACER, Target, lives, wait_until
 from support.servers import Server
 from support.stuck import Stuck
 from support.torture import PROPERTY, Crowd, Tally, show, start_crowd
 from support.workers import Dealer
+
+from gdbleak.injection.visits import GdbVisitor
 
 TARGETS = Path(__file__).parent / "targets"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -148,6 +151,13 @@ def gather(
         return target
 
     return gather
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Iterator[GdbVisitor]:
+    """Return a GDB that is ready to visit processes."""
+    with visitor_in(tmp_path / "visits") as visitor:
+        yield visitor
 
 
 @pytest.fixture

@@ -162,7 +162,6 @@ class Schedule:
 
     def _settle(self, elapsed_s: float, slowed_s: float, armed: bool) -> None:
         passed_s = elapsed_s - self._elapsed_s
-        slowed_s = max(slowed_s, self._slowed_s)  # an estimate may fall
         # In a burst, what nobody has seen may be slowness too: on a crowded host, say.
         paid_s = armed * passed_s if self.samples else slowed_s - self._slowed_s
         self._credit_s = min(self._credit_s + passed_s * self._share - paid_s, self._full_s)

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from gdbleak.capture.inline_rehearsal import proved_visitor
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.session import Session
-from gdbleak.errors import NoSuchProcessError
 from gdbleak.injection.filters import Able, needs_look
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.injection import Injection
 from gdbleak.recording.modules import Module
 from gdbleak.safety.journals import open_inline_journal
 from gdbleak.safety.scratch import read_scratch
+from gdbleak.target.modules import looking_at
 
 
 class Look(NamedTuple):
@@ -54,10 +54,8 @@ def check_filters(session: Session, modules: Iterable[Module], implant: Implant)
         return Look(None, ())
     own = session.folder / "filters"
     own.mkdir()
-    try:
+    with looking_at(pid):
         scratch = read_scratch(pid, session.source)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise NoSuchProcessError(f"process {pid} has ended meanwhile") from error
     journal = open_inline_journal(target, modules, implant.to_json(), scratch)
     with ExitStack() as stack:
         # Nothing is written into the process: whatever comes, there will be nothing to repair.

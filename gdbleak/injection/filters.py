@@ -6,14 +6,15 @@ seccomp(2). What the routines call, and with what, stands in inline/recorder.S.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from contextlib import suppress
 
 from gdbleak.errors import InlineRefusedError
 from gdbleak.injection.implant import Implant
 from gdbleak.injection.seccomp import Call, Filters, passes
 from gdbleak.injection.visits import ToldFilters
-from gdbleak.target.proc import list_threads
+from gdbleak.target.proc import list_threads, read_status
 
 Able = dict[int, Filters]
 """Threads that may make system calls, by their ids, and the filters for which that was proved."""
@@ -51,7 +52,7 @@ def needs_look(pid: int) -> bool:
         InlineRefusedError: that, or a trial on a process of ours, is not possible from here.
 
     """
-    status = _read_status("self")
+    status = read_status(os.getpid())
     if status.get("Seccomp", "0") != "0":  # what we start has it too, and nobody may read it
         raise InlineRefusedError(
             "gdbleak is under a seccomp filter itself, so it cannot prove what a recorder may do",
@@ -129,17 +130,7 @@ def _find_pointers(implant: Implant) -> Iterator[int]:
 def _count_filters(pid: int) -> Iterator[tuple[int, int]]:
     """Yield how many filters each thread has, at least one if it has any, and its id."""
     for thread in list_threads(pid):
-        status = _read_status(f"{pid}/task/{thread}")
-        if status:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            status = read_status(thread)
             is_filtered = status.get("Seccomp", "0") != "0"
             yield int(status.get("Seccomp_filters", "0")) or is_filtered, thread
-
-
-def _read_status(process: str) -> dict[str, str]:
-    """Return the fields of a status; none once the thread has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(errors="replace").splitlines()
-    except OSError:
-        return {}
-    fields = (line.partition(":") for line in lines)
-    return {name: value.strip() for name, _, value in fields}

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 from capstone import x86
 
-from gdbleak.architectures.decoder import Flow, Instruction
 from gdbleak.architectures.x86_64_frames import RIP, RSP
 from gdbleak.architectures.x86_64_moving import JUMP_BYTES
 from gdbleak.effort import Effort
@@ -131,19 +130,9 @@ class _Search:
             if last is None:
                 return False
             at += last.size
-        if at != end or last is None or not self._never_returns(code, last):
+        if at != end or last is None or not self._map.call_never_returns(last, code.decoder):
             return False
         return _is_filling(code, end)
-
-    def _never_returns(self, code: ModuleCode, call: Instruction) -> bool:
-        if call.flow is not Flow.CALL:
-            return False
-        slot = call.slot
-        if call.target is not None:
-            if self._map.never_returns(call.target):
-                return True
-            slot = code.decoder.find_stub_slot(call.target)
-        return slot is not None and self._map.slot_never_returns(slot)
 
 
 def _end_of(function: FunctionEntry) -> int:

@@ -83,7 +83,7 @@ def read_mappings(pid: int) -> list[Mapping]:
 
 
 def read_status(pid: int) -> dict[str, str]:
-    """Return the fields of /proc/PID/status."""
+    """Return the fields of /proc/PID/status; a thread has one of its own."""
     text = Path(f"/proc/{pid}/status").read_text(errors="surrogateescape")
     fields = (line.partition(":") for line in text.splitlines())
     return {key: value.strip() for key, _, value in fields}

@@ -101,14 +101,14 @@ def record(
         prepared = _prepare(session, kind, selection, images, watcher.on_rate)
         recording = Path(save) if save else folder / "recording"
         try:
-            return _record_by(session, prepared, recording, options, images, watcher)
+            return _watch(session, prepared, recording, options, images, watcher)
         except _NOT_BEGUN as error:
             if kind is not ProbeKind.AUTO or prepared.way.kind is not ProbeKind.INLINE:
                 raise
             _check_is_unharmed(pid, error)
             way = refuse(error, by_breakpoints(session, prepared.plan))
             prepared = replace(prepared, way=way)
-            return _record_by(session, prepared, recording, options, images, watcher)
+            return _watch(session, prepared, recording, options, images, watcher)
 
 
 def _prepare(
@@ -188,19 +188,6 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
     )
 
 
-def _record_by(
-    session: Session,
-    prepared: _Prepared,
-    recording: Path,
-    options: ReportOptions,
-    images: ImageCache,
-    watcher: Watcher,
-) -> Report:
-    watcher.on_way(prepared.rate, prepared.way)
-    with begin_recording(recording, _make_head(session, prepared)):
-        return _watch(session, prepared, recording, options, images, watcher)
-
-
 def _watch(
     session: Session,
     prepared: _Prepared,
@@ -211,25 +198,27 @@ def _watch(
 ) -> Report:
     """Open the window, report on it when it is over, and prove that nothing was left."""
     way, owner, pid = prepared.way, prepared.owner, session.target.pid
-    notebook = Notebook(recording)
-    looks = Looks(pid, way.heap, notebook) if way.heap else None
-    follower = _make_follower(session, prepared, recording, options, watcher)
+    watcher.on_way(prepared.rate, way)
+    with begin_recording(recording, _make_head(session, prepared)):
+        notebook = Notebook(recording)
+        looks = Looks(pid, way.heap, notebook) if way.heap else None
+        follower = _make_follower(session, prepared, recording, options, watcher)
 
-    def tell(progress: Progress) -> None:
-        watcher.on_progress(progress)
-        if follower:
-            follower.tell(progress)
+        def tell(progress: Progress) -> None:
+            watcher.on_progress(progress)
+            if follower:
+                follower.tell(progress)
 
-    backend = way.make_backend(recording, notebook)
-    with Window(pid, recording, session.limits, backend, looks, tell) as window:
-        with closing(notebook), follower or nullcontext(), Interruption() as interruption:
-            window.run(interruption)
-        is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
-        gdb = None if is_hurried else session.gdb
-        with Recording(str(recording)) as finished:
-            report = report_on_window(finished, images, options, gdb, owner)
-        verification = window.conclude(waits=INTERRUPTED not in report.notes)
-        return replace(report, verification=verification)
+        backend = way.make_backend(recording, notebook)
+        with Window(pid, recording, session.limits, backend, looks, tell) as window:
+            with closing(notebook), follower or nullcontext(), Interruption() as interruption:
+                window.run(interruption)
+            is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
+            gdb = None if is_hurried else session.gdb
+            with Recording(str(recording)) as finished:
+                report = report_on_window(finished, images, options, gdb, owner)
+            verification = window.conclude(waits=INTERRUPTED not in report.notes)
+            return replace(report, verification=verification)
 
 
 def _make_follower(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from gdbleak.architectures import X86_64
+from gdbleak.architectures.decoder import Decoder, Flow, Instruction
 from gdbleak.architectures.x86_64_frames import iter_referred
 from gdbleak.elf.image import ElfImage
 
@@ -73,6 +74,26 @@ class CodeMap:
 
         """
         return self._linked_functions.get(slot) in NEVER_RETURN
+
+    def call_never_returns(self, call: Instruction, decoder: Decoder) -> bool:
+        """Return whether an instruction is a call of a function that has such a name.
+
+        Args:
+            call: Any instruction.
+            decoder: Decodes this code.
+
+        Raises:
+            ElfError: the file is damaged.
+
+        """
+        if call.flow is not Flow.CALL:
+            return False
+        slot = call.slot
+        if call.target is not None:
+            if self.never_returns(call.target):
+                return True
+            slot = decoder.find_stub_slot(call.target)
+        return slot is not None and self.slot_never_returns(slot)
 
     @cached_property
     def _linked_functions(self) -> dict[int, str]:

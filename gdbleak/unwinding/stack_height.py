@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from gdbleak.architectures import WORD_BYTES
-from gdbleak.architectures.decoder import Flow, Instruction
+from gdbleak.architectures.decoder import Flow
 from gdbleak.architectures.x86_64_effects import (
     Effects,
     EffectsDecoder,
@@ -101,7 +101,9 @@ class _Walk:
                     ways_out.add(place)
                 if instruction.flow in (Flow.JUMP, Flow.BRANCH) and instruction.target is not None:
                     todo.append((instruction.target, state, False))
-                if instruction.flow not in _GOES_ON or self._never_returns(instruction):
+                if instruction.flow not in _GOES_ON or self._code.call_never_returns(
+                    instruction, self._decoder
+                ):
                     break
                 state = _execute(effects, state)
                 idle = instruction.flow is Flow.CALL or (idle and not effects.operations)
@@ -127,16 +129,6 @@ class _Walk:
         if effects.uses_frame_pointer and state.registers[RBP] == Sum(RBP):
             self.has_frame_pointer = True
         return effects
-
-    def _never_returns(self, instruction: Instruction) -> bool:
-        if instruction.flow is not Flow.CALL:
-            return False
-        slot = instruction.slot
-        if instruction.target is not None:
-            if self._code.never_returns(instruction.target):
-                return True
-            slot = self._decoder.find_stub_slot(instruction.target)
-        return slot is not None and self._code.slot_never_returns(slot)
 
 
 _GOES_ON = (Flow.NEXT, Flow.CALL, Flow.BRANCH)

@@ -18,7 +18,6 @@ from support.inline import (
     enter,
     implant_for,
     injection_into,
-    visitor_in,
 )
 from support.processes import TRACER, wait_until
 from support.torture import CROWDS, Crowd, look_at, put_in_and_out, wake
@@ -37,22 +36,20 @@ CYCLE_S = 0.2
 MOMENT_S = 0.02
 
 
-@pytest.fixture
-def visitor(tmp_path):
-    with visitor_in(tmp_path / "visits") as visitor:
-        yield visitor
+def put_in_again_and_again(target, visitor, implant, tally, dice, rounds):
+    """Put the recorder in and take it out, as long as the program lives; then end that."""
+    for _ in range(rounds):
+        put_in_and_out(target, visitor, implant, tally, dice)
+        if not look_at(target, implant, tally):
+            return
+    wake(target, CROWDS[tally.what], tally)
 
 
 @pytest.mark.parametrize("name", CROWDS)
 def test_in_and_out(gather, visitor, begin_tally, name):
     target, tally, dice = gather(CROWDS[name]), begin_tally(name, "in and out"), random.Random(name)
     implant = implant_for(target.pid)
-    for _ in range(CROWDS[name].rounds):
-        put_in_and_out(target, visitor, implant, tally, dice)
-        if not look_at(target, implant, tally):
-            break
-    else:
-        wake(target, CROWDS[name], tally)
+    put_in_again_and_again(target, visitor, implant, tally, dice, CROWDS[name].rounds)
     tally.assert_all_well()
 
 
@@ -141,12 +138,7 @@ def test_there_is_no_memory_left(gather, visitor, begin_tally, limit):
     target, tally, dice = gather(CROWDS[name]), begin_tally(name, "no memory"), random.Random(4)
     implant = implant_for(target.pid)
     resource.prlimit(target.pid, limit, (1 << 20, 1 << 20))
-    for _ in range(ROUNDS):
-        put_in_and_out(target, visitor, implant, tally, dice)
-        if not look_at(target, implant, tally):
-            break
-    else:
-        wake(target, CROWDS[name], tally)
+    put_in_again_and_again(target, visitor, implant, tally, dice, ROUNDS)
     assert sum(tally.refused.values()) == tally.times
     tally.assert_all_well()
 
@@ -189,12 +181,7 @@ def as_on(kernel, implant):
 def test_older_kernels(gather, visitor, begin_tally, kernel, name):
     target, tally = gather(CROWDS[name]), begin_tally(name, f"kernel {kernel}")
     implant, dice = as_on(kernel, implant_for(target.pid)), random.Random(6)
-    for _ in range(ROUNDS):
-        put_in_and_out(target, visitor, implant, tally, dice)
-        if not look_at(target, implant, tally):
-            break
-    else:
-        wake(target, CROWDS[name], tally)
+    put_in_again_and_again(target, visitor, implant, tally, dice, ROUNDS)
     assert not tally.refused
     tally.assert_all_well()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.crew import assert_released
 from support.exactness import assert_exact
-from support.inline import assert_nothing_left, enter, injection_into, visitor_in
+from support.inline import assert_nothing_left, enter, injection_into
 from support.processes import status_of, wait_until
 
 from gdbleak.debugger.program import find_gdb
@@ -30,12 +30,6 @@ def needs_root():
     """Skip where nobody may read filters: that takes the capability SYS_ADMIN of the host."""
     if not int(status_of(Path("/proc/self"))["CapEff"], 16) >> CAP_SYS_ADMIN & 1:
         pytest.skip("only root of the host may read seccomp filters")
-
-
-@pytest.fixture
-def visitor(tmp_path):
-    with visitor_in(tmp_path / "visits") as visitor:
-        yield visitor
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import struct
 from dataclasses import replace
@@ -33,12 +34,6 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 WAITING = ("read", "futex", "timed", "sleep", "poll", "epoll", "pause")
 BUSY = ("hot", "signals", "churn")
 CYCLES = 3
-
-
-@pytest.fixture
-def visitor(tmp_path):
-    with visitor_in(tmp_path / "visits") as visitor:
-        yield visitor
 
 
 @pytest.fixture
@@ -286,8 +281,8 @@ def test_removal_without_any_gdb(start, visitor, tmp_path):
     target = start("hot")
     with injection_into(target.pid, visitor) as injection:
         enter(injection)
-        (tmp_path / "visits/visits1/plan.json").unlink()
-        (tmp_path / "visits/visits1/plan.json").mkdir()
+        shutil.rmtree(tmp_path / "visits")
+        (tmp_path / "visits").touch()
         removal = injection.remove()
         assert not removal.ok
         count = len(injection.implant.image.jumps)
@@ -295,7 +290,17 @@ def test_removal_without_any_gdb(start, visitor, tmp_path):
             f"process {target.pid} still holds {count} jumps, the recorder, which is off, its"
         )
         assert removal.left[0].startswith(start_of)
-        assert "cannot write" in removal.left[0]
+        assert "gdb could not be started" in removal.left[0]
 
-        (tmp_path / "visits/visits1/plan.json").rmdir()
+        (tmp_path / "visits").unlink()
         assert injection.remove().ok
+
+
+def test_removal_by_another_gdb_where_the_first_cannot_be_told(start, visitor, tmp_path):
+    target = start("hot")
+    with injection_into(target.pid, visitor) as injection:
+        enter(injection)
+        (tmp_path / "visits/visits1/plan.json").unlink()
+        (tmp_path / "visits/visits1/plan.json").mkdir()
+        assert injection.remove().ok
+        assert visitor.launches == 2

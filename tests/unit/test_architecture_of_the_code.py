@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gdbleak"
 
+IMPORTED_BY_VISITS = "gdbleak_kernel", "gdbleak_words"
+"""Scripts beside `gdbleak_visit.py`, which do without GDB."""
 FLOORS = [
     "cli",
     "commands",
@@ -145,9 +147,9 @@ def test_scripts_of_gdb_import_the_standard_library_alone():
     for script in scripts:
         names = {name.split(".")[0] for name in imports(script)}
         # What the standalone driver imports beside it, it is written into one file with.
-        names -= {"gdbleak_agent", "gdbleak_box", "gdbleak_plans", "gdbleak_kernel"}
+        names -= {"gdbleak_agent", "gdbleak_box", "gdbleak_plans", *IMPORTED_BY_VISITS}
         assert names - {"gdb"} <= sys.stdlib_module_names | {"__future__"}, script
-        assert "gdb" in names or script.stem in ("gdbleak_box", "gdbleak_kernel")
+        assert "gdb" in names or script.stem in ("gdbleak_box", *IMPORTED_BY_VISITS)
 
 
 def test_only_the_debugger_uses_the_machine_interface():
