@@ -100,7 +100,9 @@ def gdbleak(options: tuple[str, ...]) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
         begin = [sys.executable, "-m", "gdbleak", "trace", str(job.pid)]
         place = str(job.folder / RECORDING)
-        return [*begin, "--duration", str(job.seconds), "--save", place, *options]
+        # What is said last counts: breakpoints, unless the row is about the other probe.
+        begin += ["--probe", "breakpoint", "--duration", str(job.seconds), "--save", place]
+        return [*begin, *options]
 
     return command
 

@@ -70,7 +70,9 @@ def run(program: Path, seconds: float, budget: float) -> tuple[tuple[object, ...
             if not marks or progress.elapsed_s > seconds - 0.5:
                 marks.append(ask(target))
 
-        report = gdbleak.trace(target.pid, seconds, budget_percent=budget, on_progress=mark)
+        report = gdbleak.trace(
+            target.pid, seconds, probe="breakpoint", budget_percent=budget, on_progress=mark
+        )
         target.kill()
     first, second = report.sites[:2]
     assert first.caller

@@ -63,7 +63,17 @@ def survives(program: Path, rate: int, delay_s: float) -> bool:
 def trace_and_kill(pid: int, delay_s: float) -> None:
     """Open a window on a process and kill its GDB; return when gdbleak has ended."""
     with subprocess.Popen(
-        [sys.executable, "-m", "gdbleak", "trace", str(pid), "--duration", "600"],
+        [
+            sys.executable,
+            "-m",
+            "gdbleak",
+            "trace",
+            str(pid),
+            "--probe",
+            "breakpoint",
+            "--duration",
+            "600",
+        ],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
