@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.debugger.program import GdbProgram, find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.implant import Implant
-from gdbleak.injection.injection import Injection
+from gdbleak.injection.injection import TRIES, Injection
 from gdbleak.injection.planning import plan_implant
 from gdbleak.injection.remains import At, find_ring, read_remains
 from gdbleak.injection.ring_control import Settings
@@ -109,13 +110,16 @@ class Cut:
         """Do the steps up to that one."""
         if not self.was_cut and len(steps) > self._left:
             self.was_cut = True
-            while True:
+            left = [*steps[: self._left], {"do": "die"}]
+            # A thread may stand in the way of a step before that; what was done is not done again.
+            for _ in range(TRIES):
                 try:
-                    outcome = self._visitor.visit(pid, [*steps[: self._left], {"do": "die"}])
+                    outcome = self._visitor.visit(pid, left)
                 except DebuggerDiedError as error:
                     raise KilledError from error
-                # A thread may stand in the way of a step before that; then once more.
-                assert outcome.failed, "GDB has survived that"
+                left = left[outcome.done :]
+                time.sleep(0.01)
+            raise AssertionError(f"GDB has survived that: {outcome.failed}, {outcome.why}")
         self._left -= len(steps)
         return self._visitor.visit(pid, steps, patience)
 
