@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from gdbleak.report.model import Report
 from gdbleak.target.proc import read_state
 
 POLL_S = 0.2
+
 
 class Follower:
     """A view that runs beside a window."""
@@ -52,9 +54,8 @@ class Follower:
         self._view = view
         self.is_cut_off = False
         """Whether Ctrl-C came while it was waited for at the end."""
-        scratch = folder / "follow"
         try:
-            scratch.mkdir()
+            scratch = Path(tempfile.mkdtemp(prefix="follow-", dir=folder))
             (scratch / "view.pickle").write_bytes(pickle.dumps((view, subject)))
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error

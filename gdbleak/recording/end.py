@@ -132,6 +132,9 @@ class End:
     """As in the head."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
+    closed_ns: int | None = None
+    """When new blocks ceased to count, if it was not when the window was to end: a search of memory
+    follows, in which it is still recorded what is freed."""
     references: References | None = None
     """None where nobody has thought of it: in recordings of earlier versions, say."""
 

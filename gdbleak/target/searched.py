@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gdbleak.memory.source import Pages, Waiting
 from gdbleak.target.proc import Mapping, list_threads, read_mappings, read_switches
 from gdbleak.target.remote_memory import RemoteMemory
-from gdbleak.target.source import Pages, Waiting
 
 PAGE_BYTES = 4096
 _ENTRY_BYTES = 8
@@ -84,6 +84,11 @@ class SearchedProcess:
                 text = Path(f"/proc/{self.pid}/task/{thread}/syscall").read_text()
                 found[thread] = Waiting(int(text.split()[-2], 16), switches)
         return found
+
+    def find_stacks(self) -> dict[int, tuple[int, int]]:
+        """Return from where to where the stack of the main thread lies, if it has one."""
+        stacks = [each for each in self.read_mappings() if each.path == "[stack]"]
+        return {self.pid: (stacks[0].start, stacks[0].end)} if stacks else {}
 
 
 def _iter_runs(first: int, entries: NDArray[np.uint64]) -> Iterator[Pages]:
