@@ -32,7 +32,7 @@ FLOORS = [
     "unwinding",
     "verdicts",
     "ledger",
-    "report heap",
+    "report heap memory",
     "recording",
     "elf architectures",
     "host",
@@ -45,7 +45,7 @@ ENTRIES = {"__init__", "__main__"}
 
 PURE = {
     *("analysis", "unwinding", "verdicts", "ledger", "report", "heap", "recording", "renderers"),
-    *("elf", "architectures", "text"),
+    *("elf", "architectures", "text", "memory"),
 }
 """They need neither GDB nor a process."""
 FORBIDDEN = {

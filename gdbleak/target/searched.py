@@ -1,0 +1,102 @@
+"""A running process whose whole memory is searched: read in large pieces, and never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdbleak.memory.source import Pages, Waiting
+from gdbleak.target.proc import Mapping, list_threads, read_mappings, read_switches
+from gdbleak.target.remote_memory import RemoteMemory
+
+PAGE_BYTES = 4096
+_ENTRY_BYTES = 8
+_ENTRIES = 1 << 17
+"""How many pages are asked for at once."""
+_BACKED = np.uint64(3 << 62)
+_OF_FILE = np.uint64(1 << 61)
+"""Bits of an entry of /proc/PID/pagemap: present or swapped out; and a page that is a file's.
+Source: "pagemap, from the userspace perspective" in the manual of Linux."""
+
+
+class SearchedProcess:
+    """The memory of a process, and where its threads wait. A context."""
+
+    def __init__(self, pid: int) -> None:
+        """Open it, for which the kernel asks for the same permission as for an attach.
+
+        Args:
+            pid: The process.
+
+        """
+        self.pid = pid
+        self._memory = RemoteMemory(pid)
+        try:
+            self._pagemap: int | None = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # then memory is read that was never touched too
+            self._pagemap = None
+
+    def __enter__(self) -> SearchedProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.close()
+        if self._pagemap is not None:
+            os.close(self._pagemap)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer where unmapped memory begins, none when it is gone.
+
+        Raises:
+            PermissionError: the process may not be looked at.
+
+        """
+        return self._memory.read(address, size)
+
+    def read_mappings(self) -> list[Mapping]:
+        """Return what is mapped now; nothing when the process has ended."""
+        return read_mappings(self.pid)
+
+    def find_pages(self, start: int, end: int) -> list[Pages]:
+        """Return the pages of a range that were ever touched; all of it where nobody can tell."""
+        if self._pagemap is None:
+            return [Pages(start, end, False)]
+        found: list[Pages] = []
+        last = -(-end // PAGE_BYTES)
+        for first in range(start // PAGE_BYTES, last, _ENTRIES):
+            count = min(_ENTRIES, last - first)
+            with suppress(OSError):  # the process has ended
+                data = os.pread(self._pagemap, count * _ENTRY_BYTES, first * _ENTRY_BYTES)
+                found += _iter_runs(first, np.frombuffer(data, np.uint64))
+        return found
+
+    def find_waiting(self) -> dict[int, Waiting]:
+        """Return the threads that wait in a system call, by their ids."""
+        found = {}
+        for thread in list_threads(self.pid):
+            with suppress(OSError, ValueError, IndexError):  # it has ended, or runs
+                switches = read_switches(self.pid, thread)
+                text = Path(f"/proc/{self.pid}/task/{thread}/syscall").read_text()
+                found[thread] = Waiting(int(text.split()[-2], 16), switches)
+        return found
+
+    def find_stacks(self) -> dict[int, tuple[int, int]]:
+        """Return from where to where the stack of the main thread lies, if it has one."""
+        stacks = [each for each in self.read_mappings() if each.path == "[stack]"]
+        return {self.pid: (stacks[0].start, stacks[0].end)} if stacks else {}
+
+
+def _iter_runs(first: int, entries: NDArray[np.uint64]) -> Iterator[Pages]:
+    """Yield the runs of pages that hold something, by their entries, from a page on."""
+    kinds = np.where(entries & _BACKED, 1 + (entries & _OF_FILE > 0), 0)
+    edges = np.flatnonzero(np.diff(kinds)) + 1
+    for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(kinds)]):
+        if start < end and kinds[start]:
+            yield Pages(
+                (first + start) * PAGE_BYTES, (first + end) * PAGE_BYTES, bool(kinds[start] == 2)
+            )
