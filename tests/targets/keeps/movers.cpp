@@ -1,14 +1,17 @@
 // Blocks whose pointers threads move between places, while "stir on" has it so.
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "shapes.h"
 
-enum { PLACES = 2 * COUNT, ROOM = 64 };  // places: in the data, and as many in a block
+enum { PLACES = 2 * COUNT, ROOM = 64, PAGE = 4096 };  // places: in the data, and as many in a block
 
 static void *volatile slots[PLACES];
 static void *volatile *slots_in_block;
 static void *volatile queue[ROOM];
 static Single *volatile relinked;
+static void **volatile page;
 
 static void *volatile &slot(unsigned number)
 {
@@ -75,4 +78,30 @@ WAY(kept, relinked)
 {
     relinked = make_list(way);
     start_resident(relink);
+}
+
+static void **map()
+{
+    void *fresh = mmap(nullptr, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return fresh == MAP_FAILED ? abort(), nullptr : static_cast<void **>(fresh);
+}
+
+static void *remap(void *)
+{
+    for (;;) {
+        before_move(REMAPPED);
+        void **old = page, **fresh = map();
+        memcpy(fresh, old, PAGE);
+        page = fresh;
+        munmap(old, PAGE);
+    }
+}
+
+// The page that has them was never there when a look began, if nobody is in luck.
+WAY(kept, remapped)
+{
+    page = map();
+    for (int i = 0; i < COUNT; i++)
+        page[i] = way.fresh(i);
+    start_resident(remap);
 }
