@@ -178,7 +178,7 @@ def _search(task: Task, line: _Line) -> None:
                 reason = "the blocks refer to each other too often"
             took_s = time.monotonic() - looked_s
         time_ns = order["begin"] + int((time.monotonic() - began_s) * 1e9)
-        stacks = process.find_stacks()
+        stacks = process.find_stacks(process.find_waiting())
     line.tell(looked=True)
     while "registers" not in order:
         order = line.hear(_POLL_S) or order

@@ -108,7 +108,7 @@ def _look_once(
     limit_s: float,
 ) -> References:
     waiting = process.find_waiting()
-    unused = _find_unused(process.find_stacks(), waiting)
+    unused = _find_unused(process.find_stacks(waiting), waiting)
     pages = touched(choose_regions(process.read_mappings()), process.find_pages)
     ranges = subtract(pages, sorted([*left_out, *unused.values()]))
     size = sum(end - start for start, end in ranges)
