@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
-from gdbleak.capture.backend import Backend, Observer
+from gdbleak.capture.backend import Backend, Hold, Observer
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -216,13 +216,13 @@ class Window:
         outcome.ended_by = observer.find_late_end() or outcome.ended_by
         self._keep(watch, observer)
         if self._search:
-            self._keep_findings(self._search)
+            self._keep_findings(self._search, hold)
 
-    def _keep_findings(self, search: Search) -> None:
+    def _keep_findings(self, search: Search, hold: Hold) -> None:
         """Keep what was found of the blocks, behind all that was recorded."""
         if self._outcome.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
             search.give_up("the process ended meanwhile")
-        findings = search.conclude({})
+        findings = search.conclude(hold.registers)
         self._outcome.references = findings.references
         try:
             os.truncate(self._recording, self._account.position)

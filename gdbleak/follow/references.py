@@ -25,28 +25,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gdbleak.follow.main import NICENESS
+from gdbleak.effort import EffortError
+from gdbleak.heap.free_memory import find_free_memory
+from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.memory.holding import find_ways
 from gdbleak.memory.judgement import Judgement, judge
+from gdbleak.memory.look import Ranges, TooManyError
 from gdbleak.memory.look import References as Look
-from gdbleak.memory.look import TooManyError
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import Pace, TooLongError, take_looks
 from gdbleak.memory.table import Table
 from gdbleak.recording.end import References
-from gdbleak.recording.events import Hit
+from gdbleak.recording.events import Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.growing import GrowingRecording
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
-from gdbleak.recording.references import Held, encode_holding, encode_reached
+from gdbleak.recording.references import (
+    LOST,
+    LOST_WITH,
+    UNKNOWN,
+    Held,
+    encode_holding,
+    encode_reached,
+)
+from gdbleak.target.proc import find_data
 from gdbleak.target.searched import SearchedProcess
 
 MOST_BLOCKS = 1 << 21
 """More are not looked for: their books take a gigabyte."""
+_LOST = LOST, LOST_WITH
+_NICENESS = 5
+"""The target comes first; but it is recorded until this has ended."""
 _POLL_S = 0.2
 _TELL_S = 0.05
 
@@ -70,13 +85,15 @@ class Task:
     """Memory of the target that is ours."""
     bytes_per_s: float
     limit_s: float
+    libc: str | None
+    """The C library, by its path, if all blocks are those of glibc's malloc."""
     result: str
     """The file for the frames."""
 
 
 def main(path: str) -> None:
     """Do what a pickled task says."""
-    os.nice(NICENESS)
+    os.nice(_NICENESS)
     with suppress(FileNotFoundError, CancelledError, BrokenPipeError):
         task = Task(**pickle.loads(Path(path).read_bytes()))
         _search(task, _Line())
@@ -127,6 +144,8 @@ class _Books:
         self._replay = Replay(task.probes, task.functions, ignore, admit=self._admit)
         self._group: tuple[int, int] = 0, 0
         self._groups: dict[tuple[int, int], int] = {}
+        self.has_gaps = False
+        """Whether there were times in which nobody saw what was freed."""
 
     def read(self) -> None:
         """Read what was recorded since."""
@@ -134,6 +153,8 @@ class _Books:
             event = appended.event
             if isinstance(event, Hit):
                 self._group = self._recording.find_caller(appended), event.registers[0]
+            elif isinstance(event, Turn):
+                self.has_gaps |= event.phase is Phase.NONE
             self._replay.feed(event)
 
     def _admit(self, block: Block) -> None:
@@ -160,41 +181,86 @@ def _search(task: Task, line: _Line) -> None:
             order = line.hear(_POLL_S)
         began_s = time.monotonic()
         books.read()
-        blocks = books.list_blocks()
-        looks: list[Look] = []
-        took_s, reason = 0.0, None
+        heap = _Heap(process, task.libc)
+        blocks = heap.leave_out_freed(books.list_blocks(), books.has_gaps)
         table = Table([(block.address, block.size) for block in blocks])
-        if len(blocks) > MOST_BLOCKS:
-            reason = f"there are {len(blocks):,} blocks"
-        elif blocks:
-            pace = Pace(task.bytes_per_s, line.tell_share)
-            left_out = [Range(*each) for each in task.left_out]
-            looked_s = time.monotonic()
-            try:
-                looks = take_looks(table, process, left_out, pace, task.bytes_per_s, task.limit_s)
-            except TooLongError as error:
-                reason = f"it would take {error} s: see --scan-time"
-            except TooManyError:
-                reason = "the blocks refer to each other too often"
-            took_s = time.monotonic() - looked_s
-        time_ns = order["begin"] + int((time.monotonic() - began_s) * 1e9)
-        stacks = process.find_stacks()
-    line.tell(looked=True)
-    while "registers" not in order:
-        order = line.hear(_POLL_S) or order
-    if looks:
-        registers = {int(thread): numbers for thread, numbers in order["registers"].items()}
-        held = _find_in_registers(table, registers.values())
-        judgement = judge(looks, held)
-        frames = _encode(time_ns, blocks, judgement, looks, stacks)
-        Path(task.result).write_bytes(frames)
-    found = References(len(looks), took_s, sum(each.scanned_bytes for each in looks), reason)
+        looks, reason = _take_looks(task, process, heap, table, line)
+        looked_s = time.monotonic()
+        time_ns = order["begin"] + int((looked_s - began_s) * 1e9)
+        stacks = process.find_stacks(process.find_waiting())
+        line.tell(looked=True)
+        while "registers" not in order:
+            order = line.hear(_POLL_S) or order
+        if looks:
+            judgement = judge(looks, _find_in_registers(table, order["registers"].values()))
+            if books.has_gaps:
+                heap.forget_freed(blocks, judgement.states)
+            frames = _encode(time_ns, blocks, judgement, looks, stacks)
+            Path(task.result).write_bytes(frames)
+    scanned = sum(each.scanned_bytes for each in looks)
+    found = References(len(looks), looked_s - began_s if looks else 0.0, scanned, reason)
     line.tell(references=asdict(found))
 
 
-def _find_in_registers(
-    table: Table, registers: Iterable[Sequence[int]]
-) -> np.typing.NDArray[np.bool_]:
+def _take_looks(
+    task: Task, process: SearchedProcess, heap: _Heap, table: Table, line: _Line
+) -> tuple[list[Look], str | None]:
+    """Return the looks, or none and why there are none."""
+    if not len(table):
+        return [], None
+    if len(table) > MOST_BLOCKS:
+        return [], f"there are more than {MOST_BLOCKS:,} blocks"
+    left_out = [Range(*each) for each in task.left_out]
+    pace = Pace(task.bytes_per_s, line.tell_share)
+    try:
+        looks = take_looks(
+            table, process, left_out, pace, task.bytes_per_s, task.limit_s, heap.find_free
+        )
+    except TooLongError as error:
+        return [], f"it would take {error} s: see --scan-time"
+    except TooManyError:
+        return [], "the blocks refer to each other too often"
+    return looks, None
+
+
+class _Heap:
+    """What the allocator of a process tells of its memory: nothing, if it is not glibc's."""
+
+    def __init__(self, process: SearchedProcess, libc: str | None) -> None:
+        self._process = process
+        self._data = libc and find_data(process.read_mappings(), libc)
+        self._heap = Heap(process, self._data) if self._data else None
+
+    def find_free(self) -> Ranges:
+        """Return what belongs to nobody."""
+        return Ranges(find_free_memory(self._process, self._data) if self._data else [])
+
+    def leave_out_freed(self, blocks: list[Block], has_gaps: bool) -> list[Block]:
+        """Return the blocks that are not free although nobody was seen to free them."""
+        if not has_gaps or self._heap is None:
+            return blocks
+        freed = self._find_freed(block.address for block in blocks)
+        return [block for block in blocks if block.address not in freed]
+
+    def forget_freed(self, blocks: Sequence[Block], states: NDArray[np.uint8]) -> None:
+        """Say of lost blocks that nothing is known if they are free, or if nobody can tell."""
+        lost = [number for number, state in enumerate(states.tolist()) if state in _LOST]
+        freed = self._find_freed(blocks[number].address for number in lost)
+        for number in lost:
+            if blocks[number].address in freed:
+                states[number] = UNKNOWN
+
+    def _find_freed(self, addresses: Iterable[int]) -> set[int]:
+        asked = {*addresses}
+        if self._heap is None:
+            return set()
+        try:
+            return self._heap.find_freed(asked)
+        except EffortError:
+            return asked
+
+
+def _find_in_registers(table: Table, registers: Iterable[Sequence[int]]) -> NDArray[np.bool_]:
     held = np.zeros(len(table), bool)
     words = np.array([number for numbers in registers for number in numbers], np.uint64)
     held[table.find(words)[1]] = True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from gdbleak.memory.judgement import count_moved
-from gdbleak.memory.look import References, look
+from gdbleak.memory.look import Ranges, References, harden, look
 from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, touched
 from gdbleak.memory.source import Searchable, Waiting
 from gdbleak.memory.table import Table
@@ -69,6 +69,7 @@ def take_looks(
     pace: Pace,
     bytes_per_s: float,
     limit_s: float,
+    find_free: Callable[[], Ranges],
 ) -> list[References]:
     """Look at all memory of a process, at least three times.
 
@@ -79,6 +80,7 @@ def take_looks(
         pace: Of the search.
         bytes_per_s: The rate that it holds.
         limit_s: How long all looks together may take.
+        find_free: Returns what belongs to nobody, as far as the allocator tells.
 
     Raises:
         TooLongError: they would take longer.
@@ -87,28 +89,31 @@ def take_looks(
     """
     looks: list[References] = []
     began_s = time.monotonic()
-    nothing = np.zeros(len(table), bool)
+    nothing, free = np.zeros(len(table), bool), find_free()
     while len(looks) < LOOKS or (len(looks) < MOST_LOOKS and count_moved(looks, nothing)):
         look_s = time.monotonic()
-        looks.append(_look_once(table, process, left_out, pace, len(looks), bytes_per_s, limit_s))
+        looks.append(
+            _look_once(table, process, left_out, free, pace, len(looks), bytes_per_s, limit_s)
+        )
         took_s = time.monotonic() - look_s
         if len(looks) >= LOOKS and time.monotonic() - began_s + took_s > limit_s:
             break
         pace.await_next()
-    return looks
+    return harden(looks, find_free())
 
 
 def _look_once(
     table: Table,
     process: Searchable,
     left_out: Sequence[Range],
+    free: Ranges,
     pace: Pace,
     number: int,
     bytes_per_s: float,
     limit_s: float,
 ) -> References:
     waiting = process.find_waiting()
-    unused = _find_unused(process.find_stacks(), waiting)
+    unused = _find_unused(process.find_stacks(waiting), waiting)
     pages = touched(choose_regions(process.read_mappings()), process.find_pages)
     ranges = subtract(pages, sorted([*left_out, *unused.values()]))
     size = sum(end - start for start, end in ranges)
@@ -116,12 +121,12 @@ def _look_once(
         raise TooLongError(f"{LOOKS * size / bytes_per_s:.0f}")
     pace.begin_look(number, size)
     backwards = bool(number % 2)
-    seen = look(table, process.read, ranges, pace.step, backwards)
+    seen = look(table, process.read, ranges, pace.step, free, backwards)
     # What a thread that has run meanwhile has put into the part of its stack that it did not use.
     again = process.find_waiting()
     used = sorted(unused[thread] for thread in unused if again.get(thread) != waiting[thread])
     if used:
-        more = look(table, process.read, used, pace.step, backwards)
+        more = look(table, process.read, used, pace.step, free)
         seen = seen._replace(roots=np.where(seen.roots > 0, seen.roots, more.roots))
     return seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gdbleak.readable import Readable
@@ -61,5 +61,5 @@ class Searchable(Readable, Protocol):
     def find_waiting(self) -> dict[int, Waiting]:
         """Return the threads that wait in a system call, by their ids."""
 
-    def find_stacks(self) -> dict[int, tuple[int, int]]:
+    def find_stacks(self, waiting: Mapping[int, Waiting]) -> dict[int, tuple[int, int]]:
         """Return from where to where the stacks of threads lie, as far as that is certain."""

@@ -20,6 +20,8 @@ HELD, LOST, LOST_WITH, UNKNOWN = range(1, 5)
 """What was found of a block: it can be reached from outside the recorded blocks; nothing refers to
 it; only lost blocks do; or that could not be told."""
 
+UNREACHED = LOST, LOST_WITH
+
 BLOCKS_IN_FRAME = 50_000
 """So many blocks at most are in one frame: what is longer would not be read again."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
-from gdbleak.capture.looks import Looks
+from gdbleak.capture.looks import Looks, find_glibc
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.session import Session
@@ -241,6 +241,7 @@ def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Sear
         "left_out": way.own_memory,
         "bytes_per_s": limits.scan_rate,
         "limit_s": limits.scan_s,
+        "libc": find_glibc(prepared.plan),
     }
     return Searcher(task, session.folder)
 
