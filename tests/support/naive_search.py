@@ -1,4 +1,4 @@
-"""A search for references that shares nothing with gdbleak's: every aligned word that can be read."""
+"""A search for references that shares nothing with gdbleak's: all aligned words are read."""
 
 from __future__ import annotations
 

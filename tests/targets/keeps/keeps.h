@@ -88,7 +88,7 @@ void block();
 
 // Threads that move pointers call this between two moves: returns while they shall move, and
 // counts moves for the mover of that number.
-enum { SLOTS, QUEUE, RELINKED, REMAPPED, DEQUE, REGROWN, MOVERS };
+enum { SLOTS, QUEUE, RELINKED, REMAPPED, CLEARED, DEQUE, REGROWN, MOVERS };
 void before_move(int mover);
 extern int stirring;
 

@@ -12,6 +12,7 @@ static void *volatile *slots_in_block;
 static void *volatile queue[ROOM];
 static Single *volatile relinked;
 static void **volatile page;
+static void **volatile cleared;
 
 static void *volatile &slot(unsigned number)
 {
@@ -97,11 +98,34 @@ static void *remap(void *)
     }
 }
 
-// The page that has them was never there when a look began, if nobody is in luck.
+// The page that has them may not have been there when a look began.
 WAY(kept, remapped)
 {
     page = map();
     for (int i = 0; i < COUNT; i++)
         page[i] = way.fresh(i);
     start_resident(remap);
+}
+
+static void *clear(void *)
+{
+    for (unsigned seed = 1;;) {
+        before_move(CLEARED);
+        void **old = cleared;
+        auto **fresh = static_cast<void **>(malloc(1500 + next_random(seed) % 1000));
+        memcpy(fresh, old, COUNT * sizeof(void *));
+        cleared = fresh;
+        memset(old, 0, COUNT * sizeof(void *));
+        escape(old);
+        free(old);
+    }
+}
+
+// What has them was free memory a moment ago, and is again in the next; then nothing is left of them.
+WAY(kept, cleared_holder)
+{
+    cleared = static_cast<void **>(malloc(1500));
+    for (int i = 0; i < COUNT; i++)
+        cleared[i] = way.fresh(i);
+    start_resident(clear);
 }
