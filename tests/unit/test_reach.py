@@ -207,6 +207,11 @@ def blocks(count, caller=ONE, at=0xA000, born_ns=6 * S):
     return [malloc(born, address, 100, caller) for address, born in known], known
 
 
+def holding(block, holder, root, hops):
+    """Return who holds a block, by the words that refer to it, directly and from outside."""
+    return Held(block[0], block[1], holder, root[0], root[1], hops)
+
+
 def found(known, state):
     return encode_reached(LOOKED_NS, [(*block, state) for block in known])
 
@@ -285,15 +290,15 @@ def test_holders(make_report):
     sessions, cache, main = (0x18008, 0), (0x18100, 0), (0x7000, 4711)
     (first, born), (second, _), _ = chain
     held = [
-        Held(*known[0], tables[0][0] + 8, *sessions, 1),
-        Held(*known[1], tables[0][0] + 16, *sessions, 1),
-        Held(*known[2], tables[1][0], *cache, 1),
-        Held(*known[3], second + 8, *cache, 3),
-        Held(second, born + 1, first + 99, *cache, 2),
-        Held(first, born, 0x18100, *cache, 0),
-        Held(*known[4], 0x7000, *main, 0),
-        Held(*known[5], 0, 0, 4711, 0),
-        Held(0xD000, 5, 0, 0, 4711, 0),
+        holding(known[0], tables[0][0] + 8, sessions, 1),
+        holding(known[1], tables[0][0] + 16, sessions, 1),
+        holding(known[2], tables[1][0], cache, 1),
+        holding(known[3], second + 8, cache, 3),
+        holding((second, born + 1), first + 99, cache, 2),
+        holding((first, born), 0x18100, cache, 0),
+        holding(known[4], 0x7000, main, 0),
+        holding(known[5], 0, (0, 4711), 0),
+        holding((0xD000, 5), 0, (0, 4711), 0),
     ]
     events = (
         *(*table, *nodes, *frames, found(known, HELD), found(chain, HELD)),
@@ -328,7 +333,8 @@ def test_holders(make_report):
 def test_holders_that_hold_each_other_are_followed_once(make_report):
     frames, known = blocks(2)
     (first, _), (second, _) = known
-    held = [Held(*known[0], second, 0x18000, 0, 9), Held(*known[1], first, 0x18000, 0, 9)]
+    root = 0x18000, 0
+    held = [holding(known[0], second, root, 9), holding(known[1], first, root, 9)]
     [site] = make_report(*frames, found(known, HELD), encode_holding(LOOKED_NS, held)).sites
     assert site.reach.holders == (Holder(2, 2, "program+0x8000", None, (1,)),)
 
@@ -349,7 +355,7 @@ def test_root_without_a_name(root, name):
 def test_grouped_call_stacks_add_up(make_report):
     frames, known = blocks(6)
     more, others = blocks(4, TWO, 0xB000)
-    held = encode_holding(LOOKED_NS, [Held(*others[0], 0x18000, 0x18000, 0, 0)])
+    held = encode_holding(LOOKED_NS, [holding(others[0], 0x18000, (0x18000, 0), 0)])
     events = *frames, *more, found(known, LOST), found(others, HELD), held
     [site] = make_report(*events, by="module").sites
     assert site.reach == replace(
