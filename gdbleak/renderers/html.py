@@ -86,13 +86,13 @@ def _left_out(report: Report) -> str:
 def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
     """Yield what stands at the top of the page: a number or word, and what it means."""
     words = [site.verdict.word for site in report.leaking if site.verdict]
+    lost = sum(site.is_lost for site in report.leaking)
     for word in (Word.LEAK, Word.GROWING, Word.SUSPECT):
         count = words.count(word)
         if count or word is Word.LEAK:
             yield f"{count:,}", f"{plural(count, 'call stack')} called {word}"
-    lost = sum(site.is_lost for site in report.leaking)
-    if lost:
-        yield f"{lost:,}", "of them lost: nothing refers to their blocks"
+        if word is Word.LEAK and lost:
+            yield f"{lost:,}", "of them lost: nothing refers to their blocks"
     size = sum(site.amounts.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""
     yield mark + format_bytes(size), "outstanding at the end"

@@ -29,13 +29,14 @@ def describe_references(site: Site, others: Mapping[int, Site] | None = None) ->
     reach = site.reach
     if reach is None:
         return
+    word = site.verdict and site.verdict.word
     if reach.freed_after:
         were = "was" if reach.freed_after == 1 else "were"
         blocks = count_of(reach.freed_after, "block")
         yield f"not lost: {blocks} that nothing had referred to {were} freed after all"
-    elif reach.unreached and not reach.is_lost:
-        yield describe_unreached(reach)
-    elif reach.held and not reach.holders and site.verdict and site.verdict.word in _GROWS:
+    elif reach.unreached and not (reach.is_lost and word in (Word.LEAK, Word.SUSPECT)):
+        yield describe_unreached(reach)  # otherwise the evidence says so
+    elif reach.held and not reach.holders and word in _GROWS:
         yield f"kept: {reach.held:,} of {count_of(reach.looked_at, 'block')} can be reached"
     for holder in reach.holders[:_HOLDERS]:
         yield f"held by {_describe_holder(holder, site, others)}"

@@ -24,6 +24,11 @@ def held_by(*holders):
 ROWS = {
     "nobody looked": (LEAK, None, []),
     "all lost, which the verdict says": (LEAK, Reach(9, 9, 0, 0, 0, 3), []),
+    "all lost, or freed unseen": (
+        CHURN,
+        Reach(9, 9, 0, 0, 0, 3),
+        ["nothing refers to 9 of 9 blocks"],
+    ),
     "all held": (LEAK, HELD, ["kept: 9 of 9 blocks can be reached"]),
     "all held, and it is no leak": (CHURN, HELD, []),
     "no verdict": (None, HELD, []),
