@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from gdbleak.analysis.images import with_zeros
 from gdbleak.debugger.symbol_reader import VariableQuestion
 from gdbleak.debugger.symbols import Symbolizer
 from gdbleak.effort import Effort
@@ -34,6 +35,7 @@ def name_variables(
         symbolizer: Asks GDB; without one, names are as the linker knows them, without lines.
 
     """
+    modules = with_zeros(modules, images)
     wanted: dict[Module, list[int]] = defaultdict(list)
     for address in sorted(set(addresses)):
         module = modules.find(address)

@@ -116,7 +116,7 @@ class Chunks:
     def _candidates(self, low: int, high: int, address: int) -> Iterator[int]:
         """Yield what may be chunks in a range that reach over an address, the nearest first."""
         sizes = self._sizes(low, high)
-        needed = np.uint64(address - low) - np.arange(0, 16 * len(sizes), 16, np.uint64)
+        needed = np.uint64(address - low) - np.arange(0, 16 * len(sizes), 16).astype(np.uint64)
         places = np.flatnonzero((sizes + np.uint64(SIZE) > needed) & (sizes < LARGEST_CHUNK))
         chunks = low + 16 * places[_are_sizes(sizes[places])]
         yield from reversed(chunks[chunks + BLOCK <= address].tolist()[-_MOST_TRIED:])

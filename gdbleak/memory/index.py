@@ -30,7 +30,11 @@ class Numbering:
         self._firsts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64)
         self._low = self.starts[0] if ranges else np.uint64(0)
         self._span = self.ends[-1] - self._low if ranges else np.uint64(0)
-        self._lists = self.starts.tolist(), self.ends.tolist(), self._firsts.tolist()
+        self._lists: tuple[list[int], ...] = (
+            self.starts.tolist(),
+            self.ends.tolist(),
+            self._firsts.tolist(),
+        )
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
@@ -53,25 +57,25 @@ class Numbering:
         if at < 0:
             return 0
         inside = min(address, ends[at]) - starts[at]
-        return int(firsts[at]) + (inside >> _WORD_BITS)
+        return firsts[at] + (inside >> _WORD_BITS)
 
     def begin(self, address: int) -> int:
         """Return where the last range begins that begins at or before an address; 0 if none."""
         at = bisect_left(self._lists[0], address + 1) - 1
-        return int(self._lists[0][at]) if at >= 0 else 0
+        return self._lists[0][at] if at >= 0 else 0
 
     def address(self, number: int) -> int:
         """Return the address of a word."""
         starts, _, firsts = self._lists
         at = bisect_left(firsts, number + 1) - 1
-        return int(starts[at]) + ((number - firsts[at]) << _WORD_BITS)
+        return starts[at] + ((number - firsts[at]) << _WORD_BITS)
 
 
 class Index:
     """What refers to the blocks of a process, as it was when its memory was read."""
 
     def __init__(self, pairs: Words, targets: Numbering, places: Numbering, seeds: Words) -> None:
-        self._pairs = memoryview(pairs)
+        self._pairs = memoryview(pairs)  # type: ignore[arg-type]
         self._targets = targets
         self._places = places
         self.seeds = seeds

@@ -21,6 +21,8 @@ class Kind(Enum):
     STACK = "stack"
     THREAD = "thread"
     """What a thread has of its own: variables, and what the C library knows of it."""
+    REGISTER = "register"
+    """No part of the memory."""
     SHARED = "shared"
     """Memory of other processes too, or of a file."""
     DEAD = "dead"

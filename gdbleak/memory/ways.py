@@ -204,7 +204,7 @@ class Search:
                         following += self._add(word, block)
                     elif area.kind in ROOTS:
                         self.roots += 1
-                        yield Way((*self._steps_to(block), Step(word, None)), area)
+                        yield Way((*self.steps_to(block), Step(word, None)), area)
             self._frontier = following
 
     def _add(self, word: int, held: Block) -> list[Block]:
@@ -216,7 +216,7 @@ class Search:
         self._leads[block.start] = held.start, word
         return [block]
 
-    def _steps_to(self, block: Block) -> list[Step]:
+    def steps_to(self, block: Block) -> list[Step]:
         """Return the steps from the block that was asked for to another."""
         steps = []
         start = block.start
@@ -266,7 +266,7 @@ class Search:
     def _join(
         self, block: Block, reached: dict[int, tuple[Block, Step | None, int]]
     ) -> Iterator[Way]:
-        steps = self._steps_to(block)
+        steps = self.steps_to(block)
         start = block.start
         while start:
             _, step, start = reached[start]
