@@ -73,15 +73,16 @@ def find_blocks_of_threads(
     ids = _own_ids([thread.id for thread in threads])
     pointers = [thread.stack_pointer for thread in threads]
     ranges = []
-    before: Mapping | None = None
     for mapping in mappings:
-        guarded = _is_guarded(mapping, mappings)
-        small = mapping.end - mapping.start <= _LARGEST_SMALL or guarded
         if mapping.permissions.startswith("rw-p") and not mapping.inode:
-            if small or any(mapping.start <= p < mapping.end for p in pointers):
+            small = mapping.end - mapping.start <= _LARGEST_SMALL
+            if (
+                small
+                or _is_guarded(mapping, mappings)
+                or any(mapping.start <= p < mapping.end for p in pointers)
+            ):
                 pages = process.find_pages(mapping.start, mapping.end)
                 ranges += [Range(run.start, run.end) for run in pages]
-        before = mapping
     found: dict[int, int] = {}
     for address, words in iter_pieces(process.read, ranges):
         own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)

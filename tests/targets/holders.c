@@ -39,8 +39,9 @@ static __attribute__((noinline)) void keep_in_function(void) {
 static void *wait_with_block(void *from) {
     void *volatile own = malloc(BYTES);
     *(void *volatile *)from = own;
-    sem: pause();
-    goto sem;
+    for (;;)
+        pause();
+    return own;
 }
 
 /* A block that no word refers to, since its address was only ever printed. */
@@ -81,8 +82,8 @@ int main(void) {
     say("ring", ring);
     ring = other = NULL;
     void *freed = malloc(BYTES);
-    free(freed);
     say("freed", freed);
+    free(freed);
     freed = NULL;
     static void *volatile handed;
     pthread_t thread;
