@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from gdbleak.memory.pieces import Range, subtract
+from gdbleak.memory.pieces import WORD_BYTES, Range, subtract
 
 
 class Kind(Enum):
@@ -47,13 +47,14 @@ class Area(NamedTuple):
 
 
 class Territory:
-    """The areas of a process. The first that is given wins where two overlap."""
+    """The areas of a process, in whole words. The first that is given wins where two overlap."""
 
     def __init__(self, areas: Iterable[Area]) -> None:
         taken: list[Range] = []
         parts: list[Area] = []
         for area in areas:
-            rest = subtract([Range(area.start, area.end)], taken)
+            start, end = area.start & -WORD_BYTES, -(-area.end // WORD_BYTES) * WORD_BYTES
+            rest = subtract([Range(start, end)], taken)
             parts += (area._replace(start=part.start, end=part.end) for part in rest)
             taken = sorted([*taken, *rest])
         self.areas = sorted(parts)

@@ -173,6 +173,12 @@ class Search:
         """For each of these but the first: which of them it holds, and by which word."""
         self.roots = 0
         """How many have been found."""
+        self._frontier: list[Block] = []
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are blocks whose referrers are not known yet."""
+        return bool(self._frontier)
 
     def backwards(self, target: Block) -> Iterator[Way]:
         """Yield the ways to a block, the shortest first; end early where it goes on for long.
@@ -185,7 +191,7 @@ class Search:
 
         """
         self.blocks[target.start] = target
-        self._frontier: list[Block] = [target]
+        self._frontier = [target]
         yield from self.backwards_further(_PATIENCE)
 
     def backwards_further(self, patience: int | None = None) -> Iterator[Way]:

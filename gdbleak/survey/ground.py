@@ -72,7 +72,8 @@ class Ground:
         self._failures: dict[int, int] = {}
         areas = [*self._iter_areas(thread_bytes(self.modules, images))]
         if size:
-            asked = [Range(address, address + size)]
+            end = address + size + WORD_BYTES - 1
+            asked = [Range(address & -WORD_BYTES, end & -WORD_BYTES)]
             areas = [
                 area._replace(start=part.start, end=part.end)
                 for area in areas

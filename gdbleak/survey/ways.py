@@ -150,7 +150,7 @@ class _Hunt:
 
     def _iter_ways(self, search: Search, seeds: Sequence[int], blocks: Numbering) -> Iterator[Way]:
         yield from search.backwards(self._target)
-        if not search.roots and seeds:
+        if search.goes_on and not search.roots and seeds:
             look_up = self._ground.look_up
             yield from search.forwards(self._memory.read, seeds, blocks, look_up)
         if not search.roots:

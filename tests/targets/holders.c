@@ -20,9 +20,9 @@ struct server {
     void *clients[4];
 };
 
-static struct server server;
+static volatile struct server server;
 struct node *list;
-static _Thread_local void *cache;
+static _Thread_local void *volatile cache;
 static pthread_key_t key;
 
 static void say(const char *name, void *block) {
@@ -57,6 +57,7 @@ static __attribute__((noinline)) void wipe(void) {
 }
 
 int main(void) {
+    server.started = 1;
     server.clients[2] = malloc(BYTES);
     say("global", server.clients[2]);
     keep_in_function();
@@ -81,7 +82,7 @@ int main(void) {
     other[0] = ring;
     say("ring", ring);
     ring = other = NULL;
-    void *freed = malloc(BYTES);
+    void *freed = malloc(2 * BYTES);
     say("freed", freed);
     free(freed);
     freed = NULL;
