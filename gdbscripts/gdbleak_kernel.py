@@ -1,8 +1,9 @@
 """What the kernel tells the tracer of a thread. `gdbleak_visit.py` imports it.
 
-Python 2.7 and 3.x, standard library only. Sources: proc(5); ptrace(2), of PTRACE_SECCOMP_GET_FILTER
-(Linux 4.4 with CONFIG_CHECKPOINT_RESTORE, for a tracer with CAP_SYS_ADMIN and without a filter of
-its own) and of PTRACE_GET_RSEQ_CONFIGURATION (Linux 5.13).
+Python 2.7 and 3.x, standard library only. Sources: proc(5); `struct user_regs_struct` in sys/user.h
+of x86-64; ptrace(2), of PTRACE_GETREGS, of PTRACE_SECCOMP_GET_FILTER (Linux 4.4 with
+CONFIG_CHECKPOINT_RESTORE, for a tracer with CAP_SYS_ADMIN and without a filter of its own) and of
+PTRACE_GET_RSEQ_CONFIGURATION (Linux 5.13).
 """
 
 import binascii
@@ -10,9 +11,10 @@ import errno
 import os
 import struct
 
-GET_FILTER, GET_RSEQ_CONFIGURATION = 0x420C, 0x420F
+GET_REGISTERS, GET_FILTER, GET_RSEQ_CONFIGURATION = 12, 0x420C, 0x420F
 INSTRUCTION_BYTES, MAX_INSTRUCTIONS, MAX_FILTERS = 8, 4096, 256
 RSEQ_CONFIGURATION = struct.Struct("<Q4I")
+REGISTERS = struct.Struct("<15Q32xQ")  # those of general purpose, from r15 to rdi, and rsp
 
 # Before any process is held: that takes long. A build of Python may lack it.
 try:
@@ -47,6 +49,12 @@ def ptrace(request, thread, address):
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result, memory
+
+
+def read_registers(thread):
+    """Return the general registers of a halted thread, in no order. Raises as `ptrace` does."""
+    _, answer = ptrace(GET_REGISTERS, thread, 0)
+    return list(REGISTERS.unpack_from(answer))
 
 
 def read_rseq(thread):

@@ -13,7 +13,8 @@ and detaches. The process never runs in between. FILE is a plan in JSON:
                    word of a thread's stack is a number in one of the ranges of `words`; what a
                    signal has interrupted is found by the return address of its handler, one of
                    `restorers`
-        registers  {}: the outcome shall tell the registers of every thread
+        registers  {}: the outcome shall tell where every thread stands
+        contents   {}: the outcome shall tell what is in the general registers of every thread
         move       {to}: threads that stand at the first address of a pair go on at the second
         write      {address, hex}: these bytes, in one piece
         filters    {threads}: the outcome shall tell the seccomp filters of these threads, as
@@ -22,9 +23,10 @@ and detaches. The process never runs in between. FILE is a plan in JSON:
                    where it would have gone on, and behind that where it would have repeated a
                    system call; it is one of those in `filters`, and has no others than these
 
-The outcome: {tracer, done, failed, why, where, pause_ns, threads, filters, hijacked}. `done` counts
-the steps that were done; `failed` is what failed, "attach" and "detach" beside the steps, or null;
-`where` tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of each.
+The outcome: {tracer, done, failed, why, where, pause_ns, threads, contents, filters, hijacked}.
+`done` counts the steps that were done; `failed` is what failed, "attach" and "detach" beside the
+steps, or null; `where` tells in which thread; `threads` holds [id, rip, rsp, orig_rax, fs_base] of
+each, and `contents` [id, numbers] of those that the kernel has told.
 """
 
 import bisect
@@ -39,7 +41,7 @@ import gdb
 
 # GDB does not look for modules where its scripts are.
 sys.path.insert(0, os.path.dirname(__file__))
-from gdbleak_kernel import read_filters, read_rseq, read_status, tell_filters
+from gdbleak_kernel import read_filters, read_registers, read_rseq, read_status, tell_filters
 from gdbleak_words import WORD, Words
 
 del sys.path[0]
@@ -107,7 +109,8 @@ class Visit(object):
         self.memory = self.mappings = None
         self.threads = []
         self.attached = False
-        self.outcome = dict.fromkeys(("failed", "why", "where", "threads", "filters", "hijacked"))
+        names = "failed", "why", "where", "threads", "contents", "filters", "hijacked"
+        self.outcome = dict.fromkeys(names)
         self.outcome.update(tracer=os.getpid(), done=0, pause_ns=0)
 
     def run(self):
@@ -211,6 +214,14 @@ class Visit(object):
             [thread.id, thread.rip, thread.rsp, thread.call, thread.read_fs_base()]
             for thread in self.threads
         ]
+
+    def do_contents(self, step):
+        contents = self.outcome["contents"] = []
+        for thread in self.threads:
+            try:
+                contents.append([thread.id, read_registers(thread.id)])
+            except Exception:  # this GDB cannot tell, and nothing depends on it
+                break
 
     def do_move(self, step):
         places = dict(step["to"])

@@ -29,7 +29,7 @@ def assemble(
 ) -> Report:
     """Return the report of a recording, with nothing suppressed."""
     head, end = recording.head, recording.end or UNFINISHED
-    allocator = recording.name_allocators(collected.called)
+    allocator = ", ".join(recording.find_allocators(collected.called))
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
         window=_describe_window(recording, collected, estimates.sampling),
@@ -67,6 +67,7 @@ def _describe_window(
         found_free=ledger.found_free,
         sampling=sampling,
         inline=end.inline,
+        references=end.references,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from gdbleak.analysis.allocator_mappings import AllocatorMappings
 from gdbleak.analysis.cut_stacks import complete
@@ -19,8 +20,10 @@ from gdbleak.ledger.replay import Replay
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.events import Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Role
 from gdbleak.recording.reader import Recording
+from gdbleak.recording.references import UNREACHED, Held, Holding, Reached
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
 from gdbleak.unwinding.known_stacks import CallStack
 from gdbleak.unwinding.stacks import Unwinder
@@ -28,6 +31,9 @@ from gdbleak.verdicts.turnover import UNKNOWN, size_class
 
 MOST_SHARED = 1 << 16
 """Of so many raw stacks it is kept which call stack each is; then all of that is forgotten."""
+
+_BEHIND_SEARCH_S = 1.0
+"""At most so much time is recorded behind the end of a search of memory."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,15 @@ class Collected:
     resident: tuple[Resident, ...]
     notes: tuple[str, ...]
     """Sentences about modules that could not be unwound through."""
+    reached_ns: int
+    """When memory was last searched for references to blocks; 0 if it was not."""
+    held: tuple[Held, ...]
+    """A sample of the blocks that are held, and who holds them."""
+
+    @property
+    def misses_frees(self) -> bool:
+        """Whether blocks may have been freed unseen before memory was searched."""
+        return any(t.phase is Phase.NONE and t.time_ns < self.reached_ns for t in self.turns)
 
 
 def collect(
@@ -78,6 +93,8 @@ def collect(
     called: set[int] = set()
     turns = []
     resident = []
+    held: list[Held] = []
+    reached_ns = 0
     for event in recording.iter_events():
         if isinstance(event, Hit):
             called.add(event.probe)
@@ -88,6 +105,11 @@ def collect(
             turns.append(event)
         elif isinstance(event, Resident):
             resident.append(event)
+        elif isinstance(event, Reached):
+            reached_ns = event.time_ns
+            adder.note_reached(event)
+        elif isinstance(event, Holding):
+            held += event.blocks
         elif isinstance(event, Folded) and replay.takes(event):
             called.add(event.probe)
             adder.add_folded(event)
@@ -105,6 +127,8 @@ def collect(
         turns=tuple(turns),
         resident=tuple(resident),
         notes=tuple(images.notes),
+        reached_ns=reached_ns,
+        held=tuple(held),
     )
 
 
@@ -115,9 +139,19 @@ def find_span(recording: Recording) -> Span:
     opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
     end_ns = max(end_ns, opened_ns)
     closed_ns = end_ns
-    if recording.head.tail_s:
+    if recording.end and recording.end.closed_ns is not None:
+        closed_ns = min(max(recording.end.closed_ns, opened_ns), end_ns)
+    elif recording.head.tail_s:
         closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
     return Span(opened_ns, closed_ns, end_ns)
+
+
+def _find_search(recording: Recording) -> float:
+    """Return a time before which memory had not been searched; without a search it never was."""
+    search = (recording.end or UNFINISHED).references
+    if search is None:
+        return inf
+    return recording.last_ns - (search.took_s + _BEHIND_SEARCH_S) * 1e9
 
 
 class _Adder:
@@ -149,6 +183,9 @@ class _Adder:
         self._older_ns = options.older_ms * 1e6
         self._by = options.by
         self._span = span
+        self._searched_ns = _find_search(recording)
+        self._freed: dict[tuple[int, int], Tally] = {}
+        """By address and time of birth, the tallies of blocks that were freed since."""
         self._zeros = recording.zeros
         self._unwinder = Unwinder(modules, images.open, options.max_frames)
         self._own_mappings = AllocatorMappings(recording, modules, images.open)
@@ -206,7 +243,21 @@ class _Adder:
         if block.kind != HEAP and self._own_mappings.include(self._stacks[block.stack]):
             return
         part = part_of(block, self._by) if self._by != "stack" else ""
-        self._find_tally(block.stack, block.kind, part).add(block, growth, self._older_ns)
+        tally = self._find_tally(block.stack, block.kind, part)
+        tally.add(block, growth, self._older_ns)
+        if block.freed_ns is not None and block.freed_ns >= self._searched_ns:
+            self._freed[block.address, block.born_ns] = tally
+
+    def note_reached(self, reached: Reached) -> None:
+        """Count blocks that nothing referred to, and that were freed while others were looked for.
+
+        The frees are before the result in the recording: the ledger knows nothing of them any more.
+        """
+        for address, born_ns, state in reached.blocks:
+            if state in UNREACHED:
+                tally = self._freed.pop((address, born_ns), None)
+                if tally is not None:
+                    tally.freed_after += 1
 
     def add_folded(self, folded: Folded) -> None:
         """Add blocks that were handed out and freed within a moment."""

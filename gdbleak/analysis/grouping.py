@@ -32,7 +32,7 @@ def part_of(block: Block, by: str) -> str:
     """Return what a block is told apart by from others of its call stack.
 
     >>> from gdbleak.ledger.blocks import HEAP
-    >>> block = Block(0, 100, 100, 100, 0, None, 17, 0, 0, HEAP, False, False, 0)
+    >>> block = Block(0, 100, 100, 100, 0, None, 17, 0, 0, HEAP, False, False, 0, 0)
     >>> part_of(block, "thread"), part_of(block, "size"), part_of(block, "stack")
     ('thread 17', '64 B to 127 B', '')
 

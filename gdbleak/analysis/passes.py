@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from gdbleak.analysis.assemble import assemble
 from gdbleak.analysis.callers import Wrappers
-from gdbleak.analysis.collect import collect
+from gdbleak.analysis.collect import Collected, collect
 from gdbleak.analysis.estimates import estimate_sites
 from gdbleak.analysis.grouping import regroup
+from gdbleak.analysis.holders import RootNamer, find_holders
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.sites import Resolver, SiteMaker
 from gdbleak.elf.cache import ImageCache
+from gdbleak.ledger.blocks import FILE_MAPPING, HEAP, MAPPING
+from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.reader import Recording, reading
 from gdbleak.report.model import Report
 from gdbleak.report.suppressions import suppress
+
+GLIBC = "glibc"
+"""How the names of glibc's allocator begin."""
 
 
 def analyse(
@@ -22,6 +28,7 @@ def analyse(
     options: ReportOptions,
     resolve: Resolver,
     images: ImageCache | None = None,
+    name_roots: RootNamer | None = None,
 ) -> Report:
     """Return the report of a recording.
 
@@ -31,6 +38,7 @@ def analyse(
         options: What the report is about.
         resolve: Turns return addresses into frames.
         images: Keeps the files that earlier stages have read.
+        name_roots: Names what holds blocks; without it that is named by its file and offset.
 
     Raises:
         RecordingError: the recording is damaged.
@@ -52,7 +60,24 @@ def analyse(
             collected.older_frees,
             options.listed_blocks,
             one_of=estimates.one_of,
+            references=(recording.end or UNFINISHED).references,
+            doubtful_kinds=_find_doubtful_kinds(recording, collected),
+            holders=find_holders(tallies, collected.held, modules, name_roots),
         )
         sites = maker.make(tallies, estimates.of_sites)
         report = assemble(recording, collected, estimates, sites)
         return suppress(report, options.suppressions)
+
+
+def _find_doubtful_kinds(recording: Recording, collected: Collected) -> tuple[str, ...]:
+    """Return the kinds of blocks of which some may have been freed unseen.
+
+    Nothing refers to those either. Blocks of glibc are told apart from them by its free lists and
+    by what stands before each block; those of other allocators are not.
+    """
+    if not collected.misses_frees:
+        return ()
+    allocators = recording.find_allocators(collected.called)
+    if all(name.startswith(GLIBC) for name in allocators):
+        return (MAPPING, FILE_MAPPING)
+    return (HEAP, MAPPING, FILE_MAPPING)

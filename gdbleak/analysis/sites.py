@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from heapq import nsmallest
 from statistics import median_low
 
 from gdbleak.analysis.callers import Wrappers, find_caller
 from gdbleak.analysis.grouping import Key
+from gdbleak.analysis.holders import Chain
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import Block
+from gdbleak.recording.end import References
 from gdbleak.report.history import Series
-from gdbleak.report.model import Estimate, Frame, OutstandingBlock, Site, Verdict
+from gdbleak.report.model import (
+    Estimate,
+    Frame,
+    Holder,
+    OutstandingBlock,
+    Reach,
+    Site,
+    Verdict,
+)
 from gdbleak.verdicts.rules import judge, urgency
 from gdbleak.verdicts.turnover import Turnover
 
@@ -44,6 +54,12 @@ class SiteMaker:
     """How many outstanding blocks of each site are listed."""
     one_of: int = 1
     """Of so many blocks one was kept, by its address: no reason to doubt what is said of those."""
+    references: References | None = None
+    """The search of memory for references to blocks."""
+    doubtful_kinds: Collection[str] = ()
+    """Kinds of blocks of which some may have been freed unseen, and nothing tells which."""
+    holders: Mapping[Key, Sequence[Chain]] = field(default_factory=dict)
+    """Who holds blocks of which site."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -66,9 +82,9 @@ class SiteMaker:
             allocated = tallies[key].allocated_bytes
             return urgent, -first, -second, -allocated, *key.stack.addresses
 
+        ranks = {key: rank for rank, key in enumerate(sorted(tallies, key=order), start=1)}
         return tuple(
-            self._make(rank, key, tallies[key], estimates.get(key), verdicts[key])
-            for rank, key in enumerate(sorted(tallies, key=order), start=1)
+            self._make(ranks, key, tallies[key], estimates.get(key), verdicts[key]) for key in ranks
         )
 
     def _judge(self, tallies: Mapping[Key, Tally], is_sampled: bool) -> dict[Key, Verdict]:
@@ -83,7 +99,15 @@ class SiteMaker:
         totals = births.totals()
         return {
             key: judge(
-                tally.story(turnover.room(tally.came), is_sampled, usual, totals, self.one_of)
+                tally.story(
+                    turnover.room(tally.came),
+                    is_sampled,
+                    usual,
+                    totals,
+                    self.one_of,
+                    self.references,
+                    key.kind in self.doubtful_kinds,
+                )
             )
             for key, tally in tallies.items()
         }
@@ -97,9 +121,23 @@ class SiteMaker:
             for block in oldest
         )
 
+    def _reach(self, ranks: Mapping[Key, int], key: Key, tally: Tally) -> Reach | None:
+        """Return what was found in memory about the blocks of a site, and who holds them."""
+        reach = tally.reach(self.references)
+        chains = self.holders.get(key, ())
+        if reach is None or not chains:
+            return reach
+        holders = (
+            Holder(
+                chain.blocks, chain.of, *chain.root, tuple(ranks[each] for each in chain.through)
+            )
+            for chain in chains
+        )
+        return replace(reach, holders=tuple(holders))
+
     def _make(
         self,
-        rank: int,
+        ranks: Mapping[Key, int],
         key: Key,
         tally: Tally,
         estimate: Estimate | None,
@@ -110,7 +148,7 @@ class SiteMaker:
         oldest_ns = tally.oldest_ns
         size = tally.outstanding_bytes
         return Site(
-            rank=rank,
+            rank=ranks[key],
             outstanding_bytes=size,
             outstanding_count=tally.outstanding_count,
             allocated_bytes=tally.allocated_bytes,
@@ -127,4 +165,5 @@ class SiteMaker:
             group=self.labels.get(key),
             history=tally.bytes.totals(),
             blocks=self._list(tally.outstanding),
+            reach=self._reach(ranks, key, tally),
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gdbleak.analysis.folded import allot
 from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.recording.end import References
 from gdbleak.recording.events import Folded
+from gdbleak.recording.references import HELD, LOST, LOST_WITH, UNKNOWN, UNREACHED
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
+from gdbleak.report.model import Reach
 from gdbleak.verdicts.facts import Growth, Story
 from gdbleak.verdicts.sampling import Sample
 from gdbleak.verdicts.survival import Ages
@@ -48,6 +52,10 @@ class Tally:
     resizes: int = 0
     largest: tuple[int, int] = (0, 0)
     """First and last size of the one of them that grew most."""
+    reached: Counter[int] = field(default_factory=Counter)
+    """How many outstanding blocks were found to be what: see `Block.reach`."""
+    freed_after: int = 0
+    """How many blocks were freed although nothing had referred to them."""
 
     def add(self, block: Block, growth: Series | None, older_ns: float) -> None:
         """Add a block.
@@ -74,10 +82,13 @@ class Tally:
             self.older_bytes += block.net_bytes
         if not alive:
             self.freed_count += 1
+            self.freed_after += block.reach in UNREACHED
         elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
             self.outstanding_bytes += block.net_bytes
             self.outstanding_count += 1
             self.outstanding.append(block)
+            if block.reach:
+                self.reached[block.reach] += 1
             self.oldest_ns = min(block.born_ns, self.oldest_ns or block.born_ns)
         self._follow(block, growth)
         if growth and alive and (block.is_older or age_ns >= self.span.observed_ns / 2):
@@ -152,6 +163,23 @@ class Tally:
         self.resized_blocks += other.resized_blocks
         self.resizes += other.resizes
         self.largest = max(self.largest, other.largest, key=lambda sizes: sizes[1] - sizes[0])
+        self.reached.update(other.reached)
+        self.freed_after += other.freed_after
+
+    def reach(self, references: References | None) -> Reach | None:
+        """Return what a search of memory has found; None if it did not look for these blocks."""
+        looked_at = sum(self.reached.values())
+        if not (looked_at or self.freed_after):
+            return None
+        return Reach(
+            looked_at,
+            lost=self.reached[LOST],
+            lost_with=self.reached[LOST_WITH],
+            held=self.reached[HELD],
+            unknown=self.reached[UNKNOWN],
+            looks=references.looks if references else 0,
+            freed_after=self.freed_after,
+        )
 
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
@@ -179,6 +207,8 @@ class Tally:
         usual_share: float = 0.0,
         births: Sequence[int] = (),
         stands_for: int = 1,
+        references: References | None = None,
+        misses_frees: bool = False,
     ) -> Story:
         """Return what is needed to judge.
 
@@ -188,6 +218,8 @@ class Tally:
             usual_share: Which share of the blocks of other sites gets old.
             births: How many blocks all sites together had allocated by the end of each part.
             stands_for: How many blocks each one stands for, where others were left out.
+            references: The search for references to the blocks.
+            misses_frees: Whether it cannot tell a lost block from one that was freed unseen.
 
         """
         came, went = self.births.totals(), self.deaths.totals()
@@ -205,6 +237,9 @@ class Tally:
             observed_ns=self.span.observed_ns,
             sampled=sampled,
             stands_for=stands_for,
+            reach=self.reach(references),
+            references=references,
+            misses_frees=misses_frees,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
         )

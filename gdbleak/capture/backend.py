@@ -7,6 +7,7 @@ it was left as it was found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +37,10 @@ class Hold(Protocol):
 
     released_s: float | None
     """When it was let go, on the monotonic clock."""
+
+    @property
+    def registers(self) -> Mapping[int, Sequence[int]]:
+        """What stood in the registers of threads then, by their ids, as far as that is known."""
 
     def take(self) -> None:
         """Attach, arm and resume.

@@ -7,6 +7,7 @@ by the longest pause that the user admits. A GDB that takes longer is ended, whe
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
 from gdbleak.capture.halts import Pauses, watch_closely
@@ -26,6 +27,9 @@ AFTER_A_PAUSE_S = 0.05
 
 class LocalHold:
     """Takes and lets go of one target on this machine."""
+
+    registers: ClassVar[dict[int, list[int]]] = {}
+    """Nobody asks GDB for them."""
 
     def __init__(
         self,

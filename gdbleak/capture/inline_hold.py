@@ -38,6 +38,11 @@ class InlineHold:
         self.removal: Removal | None = None
         self.released_s: float | None = None
 
+    @property
+    def registers(self) -> dict[int, list[int]]:
+        """What stood in the registers of threads when the recorder was taken out, by thread."""
+        return self.removal.registers if self.removal else {}
+
     def take(self) -> None:
         """Put the recorder in, and switch it on. Nobody traces the target when this returns.
 

@@ -67,4 +67,5 @@ def inline(
             notebook,
             look,
         ),
+        ((implant.ring.address, implant.ring.address + implant.ring.size),),
     )

@@ -22,6 +22,12 @@ class Limits:
     """The share of the time for which the target may be slowed."""
     tail_s: float = bounded(0.0, 0, 31 * 86400)
     """How long, after the window, the end of its blocks is still recorded."""
+    references: bool = True
+    """Whether it is looked, at the end, for what in memory refers to the blocks."""
+    scan_rate: int = bounded(1 << 30, 1 << 20)
+    """How many bytes of memory are read a second for that."""
+    scan_s: float = bounded(60.0, 0.1, 86400)
+    """How long that may take; where it would take longer, it is left out."""
 
     def __post_init__(self) -> None:
         """Check them.
@@ -55,3 +61,5 @@ class Progress:
     """Inline: which share of the room is taken that the target has to record in."""
     lost: int = 0
     """Events that could not be recorded."""
+    search: float | None = None
+    """Which share of memory has been searched for references; None before that."""

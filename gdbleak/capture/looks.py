@@ -43,12 +43,18 @@ GLANCE_SHARE, SHARE = 0.1, 0.03
 """The largest share of the time that goes into glances, and into each other kind of look."""
 
 
-def find_heap(source: Source, plan: Plan) -> Heap | None:
-    """Return the heap whose blocks a plan records; None when its state cannot be read."""
+def find_glibc(plan: Plan) -> str | None:
+    """Return the path of the glibc whose blocks a plan records; None if it is another's, too."""
     allocators = [a for a in plan.allocators if any(f.mapping is None for f in a.functions)]
     if len(allocators) != 1 or not allocators[0].is_glibc:
         return None
-    return Heap(source, find_data(source.read_mappings(), allocators[0].module.path))
+    return allocators[0].module.path
+
+
+def find_heap(source: Source, plan: Plan) -> Heap | None:
+    """Return the heap whose blocks a plan records; None when its state cannot be read."""
+    path = find_glibc(plan)
+    return None if path is None else Heap(source, find_data(source.read_mappings(), path))
 
 
 class Looks:

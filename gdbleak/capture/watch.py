@@ -14,6 +14,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
+from gdbleak.capture.search import Search
 from gdbleak.errors import WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
@@ -36,6 +37,7 @@ class Watch:
         account: Account,
         looks: Looks | None,
         limits: Limits,
+        search: Search | None = None,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
@@ -45,8 +47,12 @@ class Watch:
             account: What the recording says so far.
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
+            search: Follows the window, if that ends as it should.
 
         """
+        self._search = search
+        self.closed_ns: int | None = None
+        """When the window was over and the search began, on the clock of the recording."""
         self._recorder = recorder
         self._observer = observer
         self._account = account
@@ -54,6 +60,7 @@ class Watch:
         self._limits = limits
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._phase = Phase.ALL
+        self._searched: float | None = None
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
         self.armed_ns = account.opened_ns or time.monotonic_ns()
@@ -94,11 +101,24 @@ class Watch:
                 ended_by = (
                     interruption.reason or self._find_end(elapsed_s) or self._steer(elapsed_s)
                 )
-                if ended_by:
+                if ended_by and not self._goes_on(ended_by):
                     return ended_by
                 if elapsed_s >= self._next_progress_s:
                     self._next_progress_s = elapsed_s + PROGRESS_S
                     on_progress(self._describe(elapsed_s))
+
+    def _goes_on(self, ended_by: EndedBy) -> bool:
+        """Return whether it is still searched for references, now that the window is over."""
+        if self._search is None:
+            return False
+        if ended_by is not EndedBy.DURATION:
+            self._search.give_up(f"the window ended first: {ended_by}")
+            return False
+        if self.closed_ns is None:
+            self.closed_ns = self._now_ns
+            self._search.begin(self.closed_ns)
+        self._searched = self._search.poll()
+        return self._searched is not None
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         """Wait until something is said, or for a tick; between bursts, look at the heap."""
@@ -168,4 +188,5 @@ class Watch:
             account.position,
             account.ring_fill,
             self.latest.lost if self.latest else 0,
+            self._searched,
         )

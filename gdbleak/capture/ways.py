@@ -33,6 +33,8 @@ class Way:
     """Where it can be told from memory what was freed between bursts, if there may be some."""
     make_backend: Callable[[Path, Notebook], Backend]
     """Returns what a window needs, given a recording with its head and what adds to that."""
+    own_memory: tuple[tuple[int, int], ...] = ()
+    """From where to where memory of the target lies that is ours."""
     reason: str = ""
     """Why it is this way, if the user has left that open and there was a choice."""
 

@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
-from gdbleak.capture.backend import Backend, Observer
+from gdbleak.capture.backend import Backend, Hold, Observer
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.probe import Recorder
+from gdbleak.capture.search import Search
 from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
-from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, Verification
+from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, References, Verification
 from gdbleak.recording.frames import FRAME
 
 RESERVE_BYTES = 1 << 18
@@ -37,6 +38,7 @@ class _Outcome:
 
     ended_by: EndedBy = EndedBy.UNKNOWN
     end_ns: int | None = None
+    closed_ns: int | None = None
     stops: int | None = None
     lost_events: int = 0
     children: int = 0
@@ -44,6 +46,7 @@ class _Outcome:
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
     longest_pause_is_least: bool = False
+    references: References | None = None
 
 
 class Window:
@@ -60,6 +63,7 @@ class Window:
         backend: Backend,
         looks: Looks | None,
         on_progress: Callable[[Progress], None],
+        search: Search | None = None,
     ) -> None:
         """Prepare a window.
 
@@ -70,8 +74,10 @@ class Window:
             backend: Records in the target, holds, observes, guards and proves it.
             looks: See `Watch`.
             on_progress: Called about ten times a second; must be quick.
+            search: See `Watch`.
 
         """
+        self._search = search
         self._pid = pid
         self._recording = recording
         self._limits = limits
@@ -80,7 +86,7 @@ class Window:
         self._on_progress = on_progress
         self._outcome = _Outcome()
         self._end: End | None = None
-        self._end_bytes = 0
+        self._end_bytes = self._found_bytes = 0
         self._verification: Verification | None = None
         self._released_s: float | None = None
         self.is_hurried = False
@@ -164,10 +170,11 @@ class Window:
             frame = end.encode(len(frame) + LATER_BYTES)
             self._end_bytes = len(frame) - FRAME.size
         try:
+            position = self._account.position + self._found_bytes
             if is_first:
-                os.truncate(self._recording, self._account.position)
+                os.truncate(self._recording, position)
             with self._recording.open("r+b") as file:
-                file.seek(self._account.position)
+                file.seek(position)
                 file.write(frame)
         except OSError as error:
             raise WriteError(
@@ -180,7 +187,7 @@ class Window:
         hold = self._backend.hold()
         hold.take()
         observer = self._backend.observe()
-        watch = Watch(recorder, observer, self._account, self._looks, self._limits)
+        watch = Watch(recorder, observer, self._account, self._looks, self._limits, self._search)
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
@@ -200,6 +207,7 @@ class Window:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
             hold.let_go(outcome.ended_by)
             self._released_s = hold.released_s
+            outcome.closed_ns = watch.closed_ns
         if outcome.end_ns is None:
             self._account.read_all()
             outcome.end_ns = (self._account.opened_ns or 0) + int(elapsed_s * 1e9)
@@ -207,6 +215,24 @@ class Window:
         outcome.stop_signal = recorder.stop_signal
         outcome.ended_by = observer.find_late_end() or outcome.ended_by
         self._keep(watch, observer)
+        if self._search:
+            self._keep_findings(self._search, hold)
+
+    def _keep_findings(self, search: Search, hold: Hold) -> None:
+        """Keep what was found of the blocks, behind all that was recorded."""
+        if self._outcome.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
+            search.give_up("the process ended meanwhile")
+        findings = search.conclude(hold.registers)
+        self._outcome.references = findings.references
+        try:
+            os.truncate(self._recording, self._account.position)
+            with self._recording.open("ab") as file:
+                file.write(findings.frames)
+        except OSError as error:
+            reason = f"cannot write them: {error.strerror}"
+            self._outcome.references = replace(findings.references, reason=reason)
+        else:
+            self._found_bytes = len(findings.frames)
 
     def _keep(self, watch: Watch, observer: Observer) -> None:
         """Keep the recorder's last counts, and for how long the target stood still."""

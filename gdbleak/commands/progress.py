@@ -84,6 +84,11 @@ class ProgressLine:
 
     def _show(self, progress: Progress) -> None:
         events_per_s = format_count(round(progress.events_per_s))
+        if self._draws and progress.search is not None:
+            self._draw(
+                f"looking for what refers to the blocks: {progress.search:.0%}  (Ctrl-C ends)"
+            )
+            return
         pace = "sampling" if progress.samples else f"{events_per_s} events/s"
         if self._draws:
             if progress.ring_fill is None:

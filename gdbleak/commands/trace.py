@@ -39,6 +39,9 @@ _LOCAL_ONLY = {
     "interval": None,
     "live": False,
     "events": False,
+    "no_references": False,
+    "scan_rate": Limits.scan_rate,
+    "scan_time": Limits.scan_s,
 }
 """Options that only work for a process of this machine, and their defaults."""
 
@@ -138,6 +141,28 @@ class Trace:
             f"(default: {Limits.stack_bytes}, at most 1M)",
         )
         group.add_argument(
+            "--no-references",
+            action="store_true",
+            help="do not look, at the end, for what in the memory of the process refers to the "
+            "outstanding blocks; those that nothing refers to are lost: see docs/references.md",
+        )
+        group.add_argument(
+            "--scan-rate",
+            type=within(bounds_of(Limits, "scan_rate"), parse_size),
+            default=Limits.scan_rate,
+            metavar="BYTES",
+            help="read at most so much memory a second for that (default: "
+            f"{Limits.scan_rate >> 30}G)",
+        )
+        group.add_argument(
+            "--scan-time",
+            type=within(bounds_of(Limits, "scan_s"), float),
+            default=Limits.scan_s,
+            metavar="S",
+            help="leave it out where it would take longer than S seconds; it reads all memory that "
+            f"the process has touched three times (default: {Limits.scan_s:g})",
+        )
+        group.add_argument(
             "--save", type=file_name, metavar="FILE", help="keep the recording in FILE"
         )
         add_watching_arguments(parser)
@@ -213,6 +238,9 @@ class Trace:
             stack_bytes=options.stack_bytes,
             budget_percent=options.budget,
             tail_s=options.tail,
+            references=not options.no_references,
+            scan_rate=options.scan_rate,
+            scan_s=options.scan_time,
         )
         with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(

@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +18,7 @@ import psutil
 
 from gdbleak.capture.limits import Progress
 from gdbleak.errors import WriteError
+from gdbleak.follow.child import start_child
 from gdbleak.follow.lifeline import encode
 from gdbleak.follow.relay import Relay
 from gdbleak.follow.view import Subject, View
@@ -25,22 +26,6 @@ from gdbleak.report.model import Report
 from gdbleak.target.proc import read_state
 
 POLL_S = 0.2
-
-# Not by -m, which would look for modules in the current folder first.
-_RUN = """
-import sys
-sys.path[:] = sys.argv[2:]
-from gdbleak.follow.main import main
-main(sys.argv[1])
-"""
-
-_TERMINAL_SIGNALS = {
-    *(signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP),
-    *(signal.SIGTTIN, signal.SIGTTOU),
-}
-"""What a terminal sends to both processes, or to one in its background.
-
-Only the window heeds them; the process that shows it learns of the end by its lifeline."""
 
 
 class Follower:
@@ -69,32 +54,17 @@ class Follower:
         self._view = view
         self.is_cut_off = False
         """Whether Ctrl-C came while it was waited for at the end."""
-        scratch = folder / "follow"
         try:
-            scratch.mkdir()
+            scratch = Path(tempfile.mkdtemp(prefix="follow-", dir=folder))
             (scratch / "view.pickle").write_bytes(pickle.dumps((view, subject)))
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
-        without_bytecode = ["-B"] if sys.dont_write_bytecode else []
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
-        try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *without_bytecode,
-                    "-I",
-                    "-c",
-                    _RUN,
-                    str(scratch / "view.pickle"),
-                    *sys.path,
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if on_report else None,
-                bufsize=0,
-                env={**os.environ, "TMPDIR": str(scratch)},
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        self._process = start_child(
+            "gdbleak.follow.main",
+            str(scratch / "view.pickle"),
+            scratch,
+            subprocess.PIPE if on_report else None,
+        )
         assert self._process.stdin is not None
         self._lifeline = self._process.stdin
         os.set_blocking(self._lifeline.fileno(), False)

@@ -32,6 +32,7 @@ from gdbleak.injection.steps import (
     expect_absent,
     expect_unmapped,
     hijack,
+    tell_contents,
     tell_filters,
     write,
 )
@@ -66,6 +67,8 @@ class Removal:
     """What nobody can take out by now, and does nothing: memory. A sentence each."""
     restored: tuple[int, ...] = ()
     """The children of fork that it was taken out of, too, by PID."""
+    registers: dict[int, list[int]] = field(default_factory=dict)
+    """What stood in the registers of the threads of the process in the first visit, by thread."""
 
     @property
     def children(self) -> int:
@@ -90,6 +93,7 @@ class Remover:
     pauses_ms: list[float] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    registers: dict[int, list[int]] = field(default_factory=dict)
 
     def remove(self, pid: int, started: int | None, program: tuple[int, int]) -> Removal:
         """Take it out of a process and of its children, if they live.
@@ -114,6 +118,7 @@ class Remover:
             tuple(self.left),
             tuple(self.kept),
             tuple(children),
+            self.registers,
         )
 
     def _remove(self, pid: int, able: Able) -> None:
@@ -175,6 +180,7 @@ class _Process:
                     return self._explain(why)
             else:
                 self._remover.pauses_ms.append(outcome.pause_ns / 1e6)
+                self._remover.registers = self._remover.registers or outcome.contents or {}
                 why = _say(outcome)
                 if outcome.filters or outcome.failed == "hijack":
                     self._told = outcome.filters
@@ -216,7 +222,8 @@ class _Process:
         """Return what to do in the next visit. It ends early if something has changed meanwhile."""
         implant, image = self._implant, self._implant.image
         there = (*remains.jumps, *remains.pads)
-        steps = [expect(jump.address, data) for jump, data in there]
+        steps = [] if self._remover.registers else [tell_contents()]
+        steps += [expect(jump.address, data) for jump, data in there]
         if remains.cave is not None:
             steps.append(expect(implant.image.address, remains.cave, implant.kept_words))
         steps += [write(jump.address, jump.original) for jump, _ in remains.jumps]

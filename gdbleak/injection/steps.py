@@ -43,6 +43,11 @@ def tell_registers() -> Step:
     return {"do": "registers"}
 
 
+def tell_contents() -> Step:
+    """The outcome tells what is in the general registers of every thread."""
+    return {"do": "contents"}
+
+
 def move(twins: Iterable[tuple[int, int]]) -> Step:
     """Threads at the first address of a pair go on at the second."""
     return {"do": "move", "to": [*twins]}

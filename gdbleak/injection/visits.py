@@ -77,6 +77,8 @@ class Outcome:
     """Those of threads, if a step has asked for them."""
     hijacked: int | None
     """The thread that was sent to a routine."""
+    contents: dict[int, list[int]] | None = None
+    """What is in the registers of each thread, if a step has asked for it."""
 
 
 class Visitor(Protocol):
@@ -288,7 +290,13 @@ def _parse(console: str) -> Outcome:
         threads, told = values.pop("threads"), values.pop("filters")
         states = None if threads is None else tuple(ThreadState(*thread) for thread in threads)
         filters = None if told is None else _parse_filters(*told)
-        return Outcome(threads=states, filters=filters, **values)
+        contents = values.pop("contents")
+        return Outcome(
+            threads=states,
+            filters=filters,
+            contents=None if contents is None else dict(contents),
+            **values,
+        )
     except (IndexError, ValueError, TypeError) as error:
         said = console.strip() or "nothing"
         raise DebuggerFailedError(f"gdb does not tell what it has done, but says {said}") from error

@@ -26,6 +26,7 @@ class Block:
         "is_older",
         "kind",
         "mark",
+        "reach",
         "reallocations",
         "size",
         "stack",
@@ -57,6 +58,9 @@ class Block:
     mark: int
     """Its second word when it was handed out, or 0 if that is not known. Since glibc 2.34 it may be
     what marks blocks that are free: see `gdbleak.heap.tcache`."""
+    reach: int
+    """What was found when the memory of the process was searched for references to it, a number of
+    `gdbleak.recording.references`; 0 if it was not looked for."""
 
     @property
     def net_bytes(self) -> int:

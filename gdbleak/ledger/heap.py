@@ -242,6 +242,13 @@ class Ledger:
             if block and block.born_ns == born_ns:
                 self._find_free(block, time_ns)
 
+    def reach(self, blocks: Iterable[tuple[int, int, int]]) -> None:
+        """Record of blocks, by address and time of birth, what was found: see `Block.reach`."""
+        for address, born_ns, state in blocks:
+            block = self._alive.get(address) or self.mappings.find(address)
+            if block and block.born_ns == born_ns:
+                block.reach = state
+
     def _find_free(self, block: Block | None, time_ns: int) -> None:
         if block:
             del self._alive[block.address]
@@ -296,6 +303,7 @@ class Ledger:
                 is_older,
                 False,
                 mark,
+                0,
             )
             self._admit(block)
             if is_older:

@@ -56,6 +56,11 @@ class MappingLedger:
         """The mappings of the window of which something is left."""
         return [*{id(piece.block): piece.block for piece in self._pieces}.values()]
 
+    def find(self, address: int) -> Block | None:
+        """Return the mapping of which an address is a part; None if it is of none."""
+        piece = self._find(address)
+        return piece and piece.block
+
     def leave(self, call: Call, result: int, time_ns: int, thread: int, stack: int) -> None:
         """Record the return of a call that maps."""
         # Of brk, this is an int: the upper half of the register says nothing.
@@ -148,7 +153,7 @@ class MappingLedger:
             return
         size = end - start
         block = Block(
-            start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False, 0
+            start, size, size, size, time_ns, None, thread, stack, 0, kind, False, False, 0, 0
         )
         self._admit(block)
         self._insert(_Piece(start, end, block))

@@ -18,6 +18,7 @@ from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.outside_values import UnfitError
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.references import Reached
 
 
 class _Places(NamedTuple):
@@ -95,6 +96,8 @@ class Replay:
             self._turn(event)
         elif isinstance(event, Freed):
             self.ledger.find_free(event.blocks, event.time_ns)
+        elif isinstance(event, Reached):
+            self.ledger.reach(event.blocks)
         elif isinstance(event, Folded):
             if self._whole is None:
                 raise UnfitError("it holds whole calls, and no probe for them")

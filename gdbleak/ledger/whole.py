@@ -23,7 +23,7 @@ class WholeLedger(Ledger):
         if not self._admits:
             return
         block = Block(
-            address, size, size, size, time_ns, None, thread, stack, 0, HEAP, False, False, 0
+            address, size, size, size, time_ns, None, thread, stack, 0, HEAP, False, False, 0, 0
         )
         self._admit(block)
         self.allocations += 1

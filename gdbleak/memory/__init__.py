@@ -1,6 +1,6 @@
 """The memory of a whole process: which of its words refer to which blocks. Pure, on numpy.
 
-Everything is read through a `Searchable` (gdbleak/target/source.py), while the process runs:
+Everything is read through a `Searchable` (`source`), while the process runs:
 `pieces` says what is read, `table` which block an address is in, `look` reads all of it once,
 `judgement` says of several looks which blocks nothing refers to.
 """

@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 from gdbleak.memory.flood import Flood
 from gdbleak.memory.look import References
 from gdbleak.memory.table import Numbers
+from gdbleak.recording import references
 
 
 class State(IntEnum):
     """What is known of a block."""
 
-    HELD = 1
+    HELD = references.HELD
     """It is reached from outside the blocks, or something that refers to it moved."""
-    LOST = 2
+    LOST = references.LOST
     """Nothing refers to it."""
-    LOST_WITH = 3
+    LOST_WITH = references.LOST_WITH
     """Only lost blocks refer to it."""
-    UNKNOWN = 4
-    """It was not looked for."""
 
 
 class Judgement(NamedTuple):
@@ -41,6 +40,8 @@ class Judgement(NamedTuple):
     """By which block each is reached; -1 for none."""
     roots: NDArray[np.uint64]
     """A word outside the blocks that refers to each, by its address; 0 for none."""
+    in_register: NDArray[np.bool_]
+    """To which of them a register refers."""
 
 
 def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
@@ -48,7 +49,7 @@ def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
 
     Args:
         looks: In order, of the same blocks.
-        held: Which blocks something else refers to, such as a register.
+        held: To which of them a register refers.
 
     """
     count = len(held)
@@ -68,7 +69,7 @@ def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
     referred = np.zeros(count, bool)
     referred[targets] = True
     states[~reached & referred] = State.LOST_WITH
-    return Judgement(states, parents, roots)
+    return Judgement(states, parents, roots, held)
 
 
 def count_moved(looks: Sequence[References], held: NDArray[np.bool_]) -> int:

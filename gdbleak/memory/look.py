@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdbleak.memory.pieces import Range, Words, iter_pieces
 from gdbleak.memory.table import Numbers, Table
@@ -29,7 +30,27 @@ class References(NamedTuple):
     """In which block each of them is."""
     targets: Numbers
     """To which block it refers."""
+    weak: tuple[Words, Numbers]
+    """Words in memory that seems to belong to nobody, by their addresses, and to which blocks they
+    refer."""
     scanned_bytes: int
+
+
+class Ranges:
+    """Ranges of addresses that do not overlap."""
+
+    def __init__(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take them, as first address and the one behind the last, in order."""
+        self._starts = np.array([start for start, _ in ranges], np.uint64)
+        self._ends = np.array([end for _, end in ranges], np.uint64)
+
+    def have(self, places: Words) -> NDArray[np.bool_]:
+        """Return which addresses lie in one of the ranges."""
+        if not len(self._starts):
+            return np.zeros(len(places), bool)
+        at = np.searchsorted(self._starts, places, "right") - 1
+        inside: NDArray[np.bool_] = (at >= 0) & (places < self._ends[at])
+        return inside
 
 
 def look(
@@ -37,8 +58,8 @@ def look(
     read: Callable[[int, int], bytes],
     ranges: Iterable[Range],
     pause: Callable[[int], None],
+    free: Ranges,
     backwards: bool = False,
-    is_free: Callable[[Words], np.typing.NDArray[np.bool_]] | None = None,
 ) -> References:
     """Return which words refer to the blocks.
 
@@ -47,15 +68,15 @@ def look(
         read: Reads the memory of the process.
         ranges: What of it.
         pause: Called after each piece with its size in bytes; it may take its time, and raise.
+        free: What seems to belong to nobody.
         backwards: Whether to begin at the end: what moves on is met either way.
-        is_free: Says of words outside the blocks, by their addresses, which belong to nobody.
 
     Raises:
         TooManyError: blocks refer to each other too often.
 
     """
     roots = np.zeros(len(table), np.uint64)
-    places, holders, targets = [], [], []
+    places, holders, targets, weak_places, weak_targets = [], [], [], [], []
     kept = scanned = 0
     for address, words in iter_pieces(read, ranges, backwards):
         positions, found = table.find(words)
@@ -63,24 +84,45 @@ def look(
             at = np.uint64(address) + (positions.astype(np.uint64) << np.uint64(3))
             inside = table.holding(at)
             outside = inside < 0
-            if is_free and outside.any():
-                outside[outside] = ~is_free(at[outside])
+            is_weak = outside & free.have(at)
+            weak_places.append(at[is_weak])
+            weak_targets.append(found[is_weak])
+            outside &= ~is_weak
             roots[found[outside]] = at[outside]
             others = (inside >= 0) & (inside != found)
             places.append(at[others])
             holders.append(inside[others])
             targets.append(found[others])
-            kept += int(others.sum())
+            kept += int(others.sum() + is_weak.sum())
             if kept > MOST_REFERENCES:
                 raise TooManyError
         scanned += words.nbytes
         pause(words.nbytes)
     order = slice(None, None, -1 if backwards else 1)
-    empty = np.zeros(0, np.int64)
+    nowhere, empty = np.zeros(0, np.uint64), np.zeros(0, np.int64)
     return References(
         roots,
-        np.concatenate([np.zeros(0, np.uint64), *places[order]]),
+        np.concatenate([nowhere, *places[order]]),
         np.concatenate([empty, *holders[order]]),
         np.concatenate([empty, *targets[order]]),
+        (np.concatenate([nowhere, *weak_places]), np.concatenate([empty, *weak_targets])),
         scanned,
     )
+
+
+def harden(looks: Sequence[References], free: Ranges) -> list[References]:
+    """Return looks in which words count that seemed to belong to nobody, if they do not any more.
+
+    Args:
+        looks: In order.
+        free: What belonged to nobody when the last of them had ended.
+
+    """
+    hardened = []
+    for seen in looks:
+        places, targets = seen.weak
+        count = ~free.have(places)
+        roots = seen.roots.copy()
+        roots[targets[count]] = places[count]
+        hardened.append(seen._replace(roots=roots))
+    return hardened

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gdbleak.memory.source import Mapped, Pages
 
 Words = NDArray[np.uint64]
 
@@ -25,16 +27,6 @@ class Range(NamedTuple):
 
     start: int
     end: int
-
-
-class Mapped(Protocol):
-    """What is asked of a line of /proc/PID/maps."""
-
-    start: int
-    end: int
-    permissions: str
-    inode: int
-    path: str
 
 
 class Region(NamedTuple):
@@ -81,16 +73,8 @@ def subtract(ranges: Iterable[Range], left_out: Iterable[Range]) -> list[Range]:
     return found
 
 
-class Runs(Protocol):
-    """What is asked of a run of pages."""
-
-    start: int
-    end: int
-    is_of_file: bool
-
-
 def touched(
-    regions: Iterable[Region], find_pages: Callable[[int, int], Iterable[Runs]]
+    regions: Iterable[Region], find_pages: Callable[[int, int], Iterable[Pages]]
 ) -> list[Range]:
     """Return what was ever touched of regions: the rest holds nothing, and would take long.
 

@@ -90,6 +90,20 @@ class Inline:
 
 
 @dataclass(frozen=True)
+class References:
+    """The search for what in the target's memory refers to its blocks."""
+
+    looks: int
+    """How often all of the memory was read."""
+    took_s: float
+    """From the beginning of the first look to the end of the last."""
+    scanned_bytes: int
+    """Memory that was read, in all looks together."""
+    reason: str | None = None
+    """Why nothing was found out, as a part of a sentence; None when the search was finished."""
+
+
+@dataclass(frozen=True)
 class End:
     """What an END frame holds."""
 
@@ -118,6 +132,11 @@ class End:
     """As in the head."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
+    closed_ns: int | None = None
+    """When new blocks ceased to count, if it was not when the window was to end: a search of memory
+    follows, in which it is still recorded what is freed."""
+    references: References | None = None
+    """None where nobody has thought of it: in recordings of earlier versions, say."""
 
     def encode(self, payload_bytes: int = 0) -> bytes:
         """Return the frame, whose payload is at least so long."""
@@ -132,10 +151,11 @@ class End:
             TypeError, ValueError: a value is not what it should be.
 
         """
-        inline = values.get("inline")
+        inline, references = values.get("inline"), values.get("references")
         parts = {
             "ended_by": EndedBy(values["ended_by"]),
             "inline": fill(Inline, inline) if inline else None,
+            "references": fill(References, references) if references else None,
             "verification": fill(Verification, values["verification"]),
             "modules": [Module.from_json(each) for each in values["modules"]],
         }

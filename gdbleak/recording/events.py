@@ -18,6 +18,7 @@
   ends in so many zeros, or, of the last class, in more.
 - LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
   hash does not end in so many zeros among them.
+- REACH and HOLD: see `gdbleak.recording.references`.
 
 Times are nanoseconds of one monotonic clock.
 """
@@ -37,14 +38,17 @@ from gdbleak.recording.frames import (
     FREED,
     HEAD,
     HIT,
+    HOLD,
     LEVEL,
     MEMORY,
     PHASE,
+    REACH,
     SAME,
 )
 from gdbleak.recording.outside_values import UnfitError
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
+from gdbleak.recording.references import Holding, Reached, decode_holding, decode_reached
 
 _U64 = struct.Struct("<Q")
 _RESIDENT = struct.Struct("<QQ")
@@ -127,7 +131,7 @@ class Level(NamedTuple):
     """How many events were left out."""
 
 
-Event = Union[Hit, Turn, Freed, Resident, Folded, Level]
+Event = Union[Hit, Turn, Freed, Resident, Folded, Level, Reached, Holding]
 
 _new_hit = cast("Callable[[tuple[Any, ...]], Hit]", partial(tuple.__new__, Hit))
 """Makes a hit of its seven fields in half the time: there is one in nearly every frame."""
@@ -173,6 +177,10 @@ class Decoder:
             return _decode_folded(data, probe, payload, length)
         if kind == LEVEL:
             return decode_level(data, payload)
+        if kind == REACH:
+            return decode_reached(data, payload, length)
+        if kind == HOLD:
+            return decode_holding(data, payload, length)
         return None
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
@@ -290,7 +298,7 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
     while payload <= end:
         kind, _, probe, length = unpack(data, position)
         behind = payload + length
-        if not HEAD <= kind <= LEVEL or behind > end:
+        if not HEAD <= kind <= HOLD or behind > end:
             return
         yield position, kind, probe, payload, length
         if kind == END:

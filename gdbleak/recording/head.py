@@ -14,10 +14,11 @@ from gdbleak.recording.outside_values import fill
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
 
-VERSION = 6
-READABLE = (4, 5, 6)
+VERSION = 7
+READABLE = (4, 5, 6, 7)
 """Which versions are read: since 5 a probe may record more than one word from `size_offset` on;
-since 6 there are calls that were seen whole, and frames for them that save space."""
+since 6 there are calls that were seen whole, and frames for them that save space; since 7 there may
+be frames that tell which blocks are lost, and who holds others."""
 
 
 @dataclass(frozen=True)

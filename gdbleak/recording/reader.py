@@ -146,7 +146,7 @@ class Recording:
                 elif event := decode(data, start + begin, kind, probe, payload, length):
                     yield event
 
-    def name_allocators(self, called: Collection[int]) -> str:
+    def find_allocators(self, called: Collection[int]) -> tuple[str, ...]:
         """Return which allocators were called, by the probes that were hit; without any, the first.
 
         That is the one that would have been.
@@ -155,7 +155,7 @@ class Recording:
         heap = {f.name for f in head.functions if f.mapping is None and not f.is_internal}
         probes = (head.probes[number] for number in called)
         used = sorted({probe.allocator for probe in probes if probe.function in heap})
-        return ", ".join(head.allocators[number] for number in used or (0,))
+        return tuple(head.allocators[number] for number in used or (0,))
 
     def stack(self, position: int) -> tuple[memoryview, dict[str, int]]:
         """Return the raw stack of the hit at `position`, and its registers by name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from gdbleak.capture.agent import DETACH_TIMEOUT_S, START_TIMEOUT_S
 from gdbleak.capture.hold import TICK_S
@@ -18,6 +19,9 @@ from gdbleak.remote.process import RemoteProcess
 
 class RemoteHold:
     """Takes and lets go of one process behind a gdbserver."""
+
+    registers: ClassVar[dict[int, list[int]]] = {}
+    """Nobody asks GDB for them."""
 
     def __init__(
         self,

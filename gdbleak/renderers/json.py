@@ -44,6 +44,7 @@ def _site(site: Site) -> dict[str, object]:
         "group": site.group,
         "verdict": site.verdict and asdict(site.verdict),
         "history": list(site.history),
+        "reach": site.reach and asdict(site.reach),
         "blocks": [{**asdict(block), "address": hex(block.address)} for block in site.blocks],
         "function": site.caller.function if site.caller else None,
         "truncated": site.truncated,

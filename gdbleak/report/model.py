@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdbleak.recording.end import EndedBy, Inline, Verification
+from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.text.choices import Choice
 
 SCHEMA = "gdbleak.report/1"
@@ -87,6 +87,61 @@ class Verdict:
     others."""
 
 
+LOST_BLOCKS, LOST_SHARE = 5, 0.9
+"""So many blocks, and such a share of those that were looked for, make a call stack lost."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds blocks of a site, by a sample of them."""
+
+    blocks: int
+    """How many of the sample it holds."""
+    of: int
+    """How many are in the sample."""
+    root: str
+    """What refers to them from outside the recorded blocks: the name of a variable, a thread's
+    stack, a register, or a place in a file or in memory."""
+    place: str | None = None
+    """Where that is defined, if it is known."""
+    through: tuple[int, ...] = ()
+    """Ranks of the sites whose blocks lie between, as far as is known, the nearest to the held
+    blocks first."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a search for references has found about the outstanding blocks of a site."""
+
+    looked_at: int
+    """How many were looked for: the four numbers that follow, together."""
+    lost: int
+    """Nothing in the process refers to them."""
+    lost_with: int
+    """Only lost blocks refer to them."""
+    held: int
+    """They can be reached from outside the recorded blocks."""
+    unknown: int
+    looks: int
+    """How often the memory was read; 0 where that is not known."""
+    freed_after: int = 0
+    """Blocks that were freed although nothing had referred to them: something holds blocks of this
+    site in a way that cannot be seen."""
+    holders: tuple[Holder, ...] = ()
+    """The one that holds most of the sample first."""
+
+    @property
+    def unreached(self) -> int:
+        """How many blocks cannot be reached."""
+        return self.lost + self.lost_with
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the site as a whole cannot be reached any more; docs/verdicts.md has the rule."""
+        enough = self.unreached >= max(LOST_BLOCKS, LOST_SHARE * self.looked_at)
+        return enough and not self.freed_after
+
+
 @dataclass(frozen=True)
 class Site:
     """A distinct call stack that allocates, and what became of its blocks."""
@@ -120,6 +175,14 @@ class Site:
     """Outstanding bytes at the times of the report's `history`."""
     blocks: tuple[OutstandingBlock, ...] = ()
     """Outstanding blocks, the oldest first, as many as were asked for."""
+    reach: Reach | None = None
+    """None when no block of it was looked for in the memory of the process."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its verdict rests on blocks that nothing refers to any more."""
+        is_leak = self.verdict is not None and self.verdict.word is Word.LEAK
+        return is_leak and self.reach is not None and self.reach.is_lost
 
     @property
     def amounts(self) -> Estimate | Site:
@@ -195,6 +258,8 @@ class WindowInfo:
     """Whether the longest pause may have been much longer than what was seen of it."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
+    references: References | None = None
+    """None where nobody has thought of searching the memory."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
-from gdbleak.recording.end import EndedBy, Inline, Verification
+from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.recording.outside_values import UnfitError, check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
 from gdbleak.report.model import (
@@ -16,9 +16,11 @@ from gdbleak.report.model import (
     Estimate,
     Frame,
     History,
+    Holder,
     MemoryInfo,
     Outlook,
     OutstandingBlock,
+    Reach,
     Report,
     Sampling,
     Site,
@@ -69,6 +71,7 @@ def _read(values: dict[str, Any]) -> Report:
     window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
     window["inline"] = _make(Inline, window.get("inline"))
+    window["references"] = _make(References, window.get("references"))
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}
     history = {name: tuple(series) for name, series in values.get("history", {}).items()}
     return Report(
@@ -100,6 +103,7 @@ def _read_site(values: dict[str, Any]) -> Site:
         "verdict": _read_verdict(values.get("verdict")),
         "history": tuple(values.get("history", ())),
         "blocks": tuple(map(_read_block, values.get("blocks", ()))),
+        "reach": _read_reach(values.get("reach")),
     }
     return fill(Site, {**values, **read})
 
@@ -113,6 +117,13 @@ def _read_verdict(values: dict[str, Any] | None) -> Verdict | None:
         said = cut(repr(values["word"]), 50)
         raise UnfitError(f"only a later gdbleak can know the verdict {said}") from None
     return fill(Verdict, {**values, "word": word})
+
+
+def _read_reach(values: dict[str, Any] | None) -> Reach | None:
+    if values is None:
+        return None
+    holders = tuple(fill(Holder, holder) for holder in values.get("holders", ()))
+    return fill(Reach, {**values, "holders": holders})
 
 
 def _read_block(values: dict[str, Any]) -> OutstandingBlock:

@@ -8,7 +8,7 @@ file and the module of every frame; `*` stands for anything, `^` and `$` for the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gdbleak.errors import UsageError
@@ -76,9 +76,10 @@ def suppress(report: Report, suppressions: Iterable[Suppression]) -> Report:
         for suppression in suppressions
         if suppression not in used
     )
+    ranks = {site.rank: rank for rank, site in enumerate(kept, start=1)}
     return replace(
         report,
-        sites=tuple(replace(site, rank=rank) for rank, site in enumerate(kept, start=1)),
+        sites=tuple(_renumber(site, ranks) for site in kept),
         suppressed=Suppressed(
             len(gone),
             sum(site.amounts.outstanding_bytes for site in gone),
@@ -86,6 +87,18 @@ def suppress(report: Report, suppressions: Iterable[Suppression]) -> Report:
         ),
         notes=(*report.notes, *unused),
     )
+
+
+def _renumber(site: Site, ranks: Mapping[int, int]) -> Site:
+    """Return a site with new ranks, by the old ones; a site without one is not named any more."""
+    reach = site.reach
+    if reach is not None:
+        holders = tuple(
+            replace(holder, through=tuple(ranks[n] for n in holder.through if n in ranks))
+            for holder in reach.holders
+        )
+        reach = replace(reach, holders=holders)
+    return replace(site, rank=ranks[site.rank], reach=reach)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.target.proc import Mapping, list_threads, read_mappings, read_switches
+from gdbleak.memory.source import Pages, Waiting
+from gdbleak.target.proc import Mapping as Mapped
+from gdbleak.target.proc import list_threads, read_mappings, read_switches
 from gdbleak.target.remote_memory import RemoteMemory
-from gdbleak.target.source import Pages, Waiting
+from gdbleak.target.stacks import find_stacks
 
 PAGE_BYTES = 4096
 _ENTRY_BYTES = 8
@@ -58,7 +60,7 @@ class SearchedProcess:
         """
         return self._memory.read(address, size)
 
-    def read_mappings(self) -> list[Mapping]:
+    def read_mappings(self) -> list[Mapped]:
         """Return what is mapped now; nothing when the process has ended."""
         return read_mappings(self.pid)
 
@@ -84,6 +86,10 @@ class SearchedProcess:
                 text = Path(f"/proc/{self.pid}/task/{thread}/syscall").read_text()
                 found[thread] = Waiting(int(text.split()[-2], 16), switches)
         return found
+
+    def find_stacks(self, waiting: Mapping[int, Waiting]) -> dict[int, tuple[int, int]]:
+        """Return from where to where the stacks of threads lie, as far as that is certain."""
+        return find_stacks(self.pid, waiting, self.read_mappings(), self)
 
 
 def _iter_runs(first: int, entries: NDArray[np.uint64]) -> Iterator[Pages]:

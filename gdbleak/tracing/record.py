@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
-from gdbleak.capture.looks import Looks
+from gdbleak.capture.looks import Looks, find_glibc
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.session import Session
@@ -29,6 +30,7 @@ from gdbleak.errors import (
     UnprovedError,
 )
 from gdbleak.follow.follower import Follower
+from gdbleak.follow.searcher import Searcher
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
@@ -210,7 +212,11 @@ def _watch(
                 follower.tell(progress)
 
         backend = way.make_backend(recording, notebook)
-        with Window(pid, recording, session.limits, backend, looks, tell) as window:
+        search = _make_search(session, prepared, recording)
+        with (
+            search or nullcontext(),
+            Window(pid, recording, session.limits, backend, looks, tell, search) as window,
+        ):
             with closing(notebook), follower or nullcontext(), Interruption() as interruption:
                 window.run(interruption)
             is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
@@ -219,6 +225,25 @@ def _watch(
                 report = report_on_window(finished, images, options, gdb, owner)
             verification = window.conclude(waits=INTERRUPTED not in report.notes)
             return replace(report, verification=verification)
+
+
+def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Searcher | None:
+    """Have a process look on that will search for references when the window is over."""
+    limits, way = session.limits, prepared.way
+    if not limits.references or find_spec("numpy") is None:
+        return None
+    task = {
+        "pid": session.target.pid,
+        "path": str(recording.absolute()),
+        "position": recording.stat().st_size,
+        "probes": way.probes,
+        "functions": way.functions,
+        "left_out": way.own_memory,
+        "bytes_per_s": limits.scan_rate,
+        "limit_s": limits.scan_s,
+        "libc": find_glibc(prepared.plan),
+    }
+    return Searcher(task, session.folder)
 
 
 def _make_follower(

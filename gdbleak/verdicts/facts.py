@@ -8,7 +8,9 @@ from functools import cached_property
 from math import comb, exp, lgamma, log, sqrt
 from statistics import median
 
+from gdbleak.recording.end import References
 from gdbleak.report.history import OLD_SHARE, PARTS, QUARTER
+from gdbleak.report.model import Reach
 from gdbleak.text.units import format_seconds
 from gdbleak.verdicts.survival import Ages, Share, estimate_survival
 from gdbleak.verdicts.turnover import Room
@@ -70,6 +72,12 @@ class Story:
     """The window was recorded in bursts: what came and went in between is not known."""
     stands_for: int = 1
     """How many blocks each one stands for, where others were left out by their addresses."""
+    reach: Reach | None = None
+    """What was found of its blocks when memory was searched for references to them."""
+    references: References | None = None
+    """That search."""
+    misses_frees: bool = False
+    """A block that nothing refers to may have been freed unseen, and nothing tells whether."""
     usual_share: float = 0.0
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 
 from gdbleak.report.history import PARTS, QUARTER
-from gdbleak.report.model import Verdict, Word
+from gdbleak.report.model import Reach, Verdict, Word
 from gdbleak.text.units import count_of, format_bytes, format_count, format_factor, format_seconds
 from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
 
@@ -50,9 +50,14 @@ def judge(story: Story) -> Verdict:
 def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     """Yield every word that fits, the one that fits best first."""
     story = facts.story
+    reach = story.reach if story.reach and story.reach.is_lost else None
+    if reach and not story.misses_frees:
+        yield Word.LEAK, f"lost: {_describe_lost(reach)}{_describe_search(story)}"
     growth = _describe_growth(story)
     if growth:
         yield Word.GROWING, growth
+    if reach and facts.stands_out:
+        yield Word.SUSPECT, f"{describe_unreached(reach, 'recorded block')}; of a sample"
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
     if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
@@ -170,6 +175,28 @@ def _grows_on(sizes: Sequence[int]) -> bool:
     # A container that doubles takes ever longer for it.
     doubles = steps[grown[-1]] >= sum(steps[: grown[-1]]) / 3
     return grown[-1] >= PARTS - QUARTER or (doubles and grown[-1] >= PARTS // 2 - 1)
+
+
+def _describe_lost(reach: Reach) -> str:
+    """Return how many blocks of a site are lost, and in which way."""
+    of = f"{reach.looked_at:,} blocks"
+    if not reach.lost:
+        return f"only lost blocks refer to {reach.lost_with:,} of {of}"
+    others = f", and only lost ones refer to {reach.lost_with:,}" if reach.lost_with else ""
+    return f"nothing in the process refers to {reach.lost:,} of {of}{others}"
+
+
+def describe_unreached(reach: Reach, noun: str = "block") -> str:
+    """Return the same where they may not be lost."""
+    what = "nothing in use" if reach.lost_with else "nothing"
+    return f"{what} refers to {reach.unreached:,} of {count_of(reach.looked_at, noun)}"
+
+
+def _describe_search(story: Story) -> str:
+    search = story.references
+    if search is None:
+        return ""
+    return f" ({count_of(search.looks, 'look')} in {format_seconds(search.took_s)})"
 
 
 def _describe_kept(facts: Facts) -> str:

@@ -61,7 +61,7 @@ def test_no_file_stays_open_in_python(worker):
     gc.disable()
     try:
         counts = []
-        for _ in range(50):
+        for _ in range(15):
             gdbleak.trace(worker.pid, duration_s=0.1, max_memory=1 << 40)
             counts.append(len([*Path("/proc/self/fd").iterdir()]))
     finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gdbleak.recording.end import EndedBy, Inline, Verification
+from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.report.model import (
     Estimate,
     Frame,
     History,
+    Holder,
     MemoryInfo,
     Outlook,
     OutstandingBlock,
+    Reach,
     Report,
     Sampling,
     Site,
@@ -309,7 +311,37 @@ INLINE = Inline(
     *(0, 1, "/lib/x86_64-linux-gnu/libc.so.6", 2009, 9, 32 << 20, 4),
     children=2,
 )
+REFERENCES = References(looks=3, took_s=0.9, scanned_bytes=1_288_490_188)
+
+
+def _reached() -> Report:
+    """Return a report of what is lost, held, disproved, and in part cut off."""
+    verdict = Verdict(Word.LEAK, "0 of 9 freed, up to 9.5 s old; +0.9/s throughout")
+    lost = "lost: nothing in the process refers to 8 of 9 blocks (3 looks in 900 ms)"
+    holders = (
+        Holder(60, 64, "sessions", "server, server.c:88", (2, 1, 3, 77)),
+        Holder(2, 64, "thread 4711's stack", "worker, pool.c:31"),
+        *(Holder(1, 64, f"libpool.so.2+0x{number:x}") for number in (0x4010, 0x4018)),
+    )
+    return report(
+        site(1, verdict=replace(verdict, evidence=lost), reach=Reach(9, 8, 1, 0, 0, 3)),
+        site(2, verdict=verdict, reach=Reach(500, 0, 0, 500, 0, 3, 0, holders)),
+        site(3, FIBONACCI[1:], verdict=verdict, reach=Reach(9, 9, 0, 0, 0, 3, freed_after=2)),
+        site(
+            4,
+            verdict=verdict,
+            reach=Reach(9, 3, 2, 3, 1, 3, 0, (Holder(2, 2, HOSTILE, HOSTILE, (4,)),)),
+        ),
+        window=replace(WINDOW, references=REFERENCES),
+    )
+
+
 SAMPLES = {
+    "reached": _reached(),
+    "not-searched": report(
+        site(),
+        window=replace(WINDOW, references=References(0, 0.0, 0, "the process ended meanwhile")),
+    ),
     "sampled": _sampled(),
     "inline": report(
         site(), window=replace(WINDOW, events=4_120_331, stops=4, children=3, inline=INLINE)

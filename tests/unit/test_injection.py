@@ -129,6 +129,7 @@ def test_a_pad_goes_when_nothing_returns_to_it(monkeypatch):
         process.kill()
     steps = visitor.visits[0]
     assert [(step["do"], step.get("address")) for step in steps] == [
+        ("contents", None),
         ("expect", entry.address),
         ("expect", pad.address),
         ("expect", IMPLANT.image.address),
@@ -138,7 +139,7 @@ def test_a_pad_goes_when_nothing_returns_to_it(monkeypatch):
         ("write", pad.address),
         ("write", IMPLANT.image.address),
     ]
-    assert steps[4]["pcs"] == steps[4]["words"] == code_ranges(IMPLANT.image)
+    assert steps[5]["pcs"] == steps[5]["words"] == code_ranges(IMPLANT.image)
     assert visitor.patience == [1, 2, 4]  # each time the one before has failed
     assert [*removed.left] == [
         f"process {process.pid} still holds 1 jumps, the recorder, which is off: it has died"

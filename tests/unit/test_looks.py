@@ -53,7 +53,7 @@ class Scene:
         recordings.write(path, recordings.head(), recordings.opened(5))
         self.heap = MarkedHeap(count)
         self.blocks = {
-            address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False, 0)
+            address: Block(address, 8, 8, 8, number, None, 1, 0, 0, HEAP, False, False, 0, 0)
             for number, address in enumerate(self.heap.addresses)
         }
         self.looks = Looks(os.getpid(), self.heap, Notebook(path))  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdbleak.ledger.blocks import FILE_MAPPING, MAPPING
-from gdbleak.ledger.heap import ignore
+from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.mappings import MAP_ANONYMOUS, PAGE_BYTES, MappingLedger
+from gdbleak.recording.references import LOST
 
 A = 0x10000
 P = PAGE_BYTES
@@ -93,6 +94,14 @@ def test_length_is_rounded_up_to_whole_pages():
     books.map(A + P, P + 1, MAP_ANONYMOUS, 0, 1, 2)
     books.unmap(A + P, 1, 1)
     assert books.pages() == [1, 1]
+
+
+def test_what_was_found_by_references():
+    ledger = Ledger(ignore)
+    ledger.mappings.map(A, 8 * P, MAP_ANONYMOUS, 7, 1, 1)
+    ledger.mappings.map(A + 8 * P, P, MAP_ANONYMOUS, 8, 1, 2)
+    ledger.reach([(A, 7, LOST), (A + 8 * P, 7, LOST), (A + 9 * P, 7, LOST)])
+    assert [block.reach for block in ledger.survivors] == [LOST, 0]
 
 
 def test_kind():

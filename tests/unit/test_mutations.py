@@ -37,6 +37,7 @@ from gdbleak.recording.frames import END, FOLDED, FRAME, HEAD, HIT, LEVEL, MAGIC
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
+from gdbleak.recording.references import Held, encode_holding, encode_reached
 from gdbleak.renderers import FORMATS, make_renderer
 from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import compare
@@ -154,7 +155,16 @@ def frames(library):
         if number % 10 == 5:
             events.append(encode_resident(Resident(time_ns + 7, 1_000_000 + number)))
             events.append(encode_freed(Freed(time_ns + 8, ((0xA000, 1_000_001), (0xBEEF, 5)))))
-    end = recordings.end(memory={"RssAnon": 950_000, "Threads": 3}, children=1, stop_signal=None)
+    alive = [(0xA000 + 64 * n, 1_000_001 + n * 150_000_000) for n in range(60) if n % 3]
+    found = [(*block, 1 + n % 4) for n, block in enumerate(alive)]
+    held = [Held(*block, 0xA000 + n, 0x10000, 7, n % 3) for n, block in enumerate(alive[:9])]
+    events += [encode_reached(time_ns + 9, found), encode_holding(time_ns + 10, held)]
+    end = recordings.end(
+        memory={"RssAnon": 950_000, "Threads": 3},
+        children=1,
+        stop_signal=None,
+        references={"looks": 3, "took_s": 0.9, "scanned_bytes": 1 << 30, "reason": None},
+    )
     return [recordings.head(rate=rate, **about), *events, end]
 
 

@@ -17,7 +17,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-from reports import FIBONACCI, HOSTILE, INLINE, SAMPLES, TARGET, WINDOW, report, site
+from reports import (
+    FIBONACCI,
+    HOSTILE,
+    INLINE,
+    REFERENCES,
+    SAMPLES,
+    TARGET,
+    WINDOW,
+    report,
+    site,
+)
 
 from gdbleak.errors import UsageError
 from gdbleak.recording.end import EndedBy, Verification
@@ -29,6 +39,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "report.schema.json").read_text())
 READ_AS_TEXT = ("table", "plain", "markdown", "csv", "json")
 """The others have tests of their own."""
+
+REACH = SAMPLES["reached"].sites[1].reach
 
 TEXTS = ("table", "plain", "markdown")
 """The formats for people."""
@@ -63,7 +75,8 @@ def test_every_format_renders_every_report(name: str, sample: Report) -> None:
 
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize(
-    "shape", ["one-site", "many-sites", "incomplete", "nothing-outstanding", "sampled", "inline"]
+    "shape",
+    ["one-site", "many-sites", "incomplete", "nothing-outstanding", "sampled", "inline", "reached"],
 )
 def test_golden(name: str, shape: str, width: int) -> None:
     compare_with_golden(name, shape, width)
@@ -283,9 +296,13 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
             re.MULTILINE,
         )
     }
-    # No window has both, but the page is about all fields.
+    # No window has all of it, but the page is about all fields.
     sampled = SAMPLES["sampled"]
-    both = replace(sampled, window=replace(sampled.window, inline=INLINE))
+    both = replace(
+        sampled,
+        window=replace(sampled.window, inline=INLINE, references=REFERENCES),
+        sites=tuple(replace(each, reach=REACH) for each in sampled.sites),
+    )
     made = json.loads(render("json", both))
     assert documented == dict(_fields_of_schema(SCHEMA))
     assert list(documented) == list(dict.fromkeys(_fields_of_output(made)))

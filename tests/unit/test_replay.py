@@ -11,6 +11,7 @@ from gdbleak.recording.events import Freed, Hit, Turn
 from gdbleak.recording.functions import MALLOC_FAMILY, THREAD_END
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.references import HELD, LOST, Held, Holding, Reached
 
 A, B, SP = 0xA0, 0xB0, 0x7000
 
@@ -244,6 +245,18 @@ def test_block_that_was_found_free():
     story.replay.feed(Freed(99, (born[0], (B, 1), (0xD0, 5))))
     assert story.books() == ([(B, 20)], {"allocations": 2, "found_free": 1})
     assert story.blocks[0].freed_ns == 99
+
+
+def test_what_was_found_of_blocks_by_references():
+    story = Story().call(10).back(A).call(20).back(B)
+    first, second = story.ledger.survivors
+    before = (A, second.born_ns, LOST), (B, second.born_ns, LOST), (0xD0, 5, HELD)
+    story.replay.feed(Reached(99, before))
+    assert (first.reach, second.reach) == (0, LOST)
+    story.replay.feed(Holding(99, (Held(A, first.born_ns, 1, 2, 0, 0),)))
+    story.free(B)
+    story.replay.feed(Reached(99, ((A, first.born_ns, HELD), (B, second.born_ns, HELD))))
+    assert (first.reach, second.reach) == (HELD, LOST)
 
 
 def test_tail_sees_blocks_end_and_none_begin():

@@ -22,7 +22,7 @@ def tally(kept):
         born_ns = number * S // 10
         died_ns = None if number % 100 < kept else born_ns + 1000
         made.add(
-            Block(0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0), None, older_ns=0
+            Block(0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0, 0), None, older_ns=0
         )
     return made
 
@@ -57,7 +57,7 @@ def test_what_stops_with_all_the_others_is_not_full():
         for number in range(stops_s * 10):
             born_ns = number * S // 10
             died_ns = None if kept else born_ns + 1000
-            values = (0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0)
+            values = (0, 8, 8, 8, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0, 0)
             one.add(Block(*values), None, older_ns=0)
         return one
 

@@ -21,7 +21,7 @@ SPAN = Span(int(OPENED_S * S), int(CLOSED_S * S), int(CLOSED_S * S))
 
 
 def block(born_ns, died_ns=None, size=SIZE, **changes):
-    made = Block(0, size, size, size, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0)
+    made = Block(0, size, size, size, born_ns, died_ns, 1, 0, 0, HEAP, False, False, 0, 0)
     for name, value in changes.items():
         setattr(made, name, value)
     return made

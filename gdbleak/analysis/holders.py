@@ -1,0 +1,117 @@
+"""Who holds the blocks of a call stack, by a sample of them. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from gdbleak.analysis.grouping import Key
+from gdbleak.analysis.tally import Tally
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.recording.references import Held
+
+Root = tuple[int, int]
+"""The address of a word that nobody recorded, 0 for a register; and the thread whose register or
+stack that is, or 0."""
+
+Name = tuple[str, "str | None"]
+"""What a root is called, and where it is defined, if that is known."""
+
+RootNamer = Callable[[Collection[Root]], "Mapping[Root, Name]"]
+"""Names roots; those that it leaves out are named by their module."""
+
+_MOST = 10
+"""So many holders of a site are kept: of a sample, the others hold next to nothing."""
+
+
+class Chain(NamedTuple):
+    """From a root to blocks of a site."""
+
+    blocks: int
+    """How many of the sample it explains."""
+    of: int
+    """How many are in the sample."""
+    root: Name
+    through: tuple[Key, ...]
+    """The sites whose blocks lie between, the nearest to the held blocks first."""
+
+
+def find_holders(
+    tallies: Mapping[Key, Tally],
+    held: Iterable[Held],
+    modules: ModuleMap,
+    name_roots: RootNamer | None = None,
+) -> dict[Key, tuple[Chain, ...]]:
+    """Return who holds the blocks of each site of which a sample was looked at.
+
+    Args:
+        tallies: What was added up for each site.
+        held: The sample.
+        modules: What the process had mapped.
+        name_roots: Names roots, where somebody can.
+
+    """
+    known = {(each.address, each.born_ns): each for each in held}
+    if not known:
+        return {}
+    ways = _Ways(tallies, known)
+    roots = {(each.root, each.thread) for each in known.values()}
+    named = name_roots(roots) if name_roots else {}
+    names = {root: named.get(root) or (name_root(root, modules), None) for root in roots}
+    found = {}
+    for key, sample in ways.samples.items():
+        counts = Counter((names[each.root, each.thread], ways.follow(each)) for each in sample)
+        chains = [Chain(count, len(sample), *chain) for chain, count in counts.items()]
+        chains.sort(key=lambda chain: (-chain.blocks, len(chain.through), chain.root[0]))
+        found[key] = tuple(chains[:_MOST])
+    return found
+
+
+def name_root(root: Root, modules: ModuleMap) -> str:
+    """Return what a root is called by its thread, by its place in a file, or by its address."""
+    address, thread = root
+    if thread:
+        return f"thread {thread}'s stack" if address else f"a register of thread {thread}"
+    module = modules.find(address)
+    if module is None:
+        return f"{address:#x}"
+    return f"{module.path.rpartition('/')[2]}+{address - module.bias:#x}"
+
+
+class _Ways:
+    """Which recorded blocks lie between sampled ones and what holds them."""
+
+    def __init__(self, tallies: Mapping[Key, Tally], known: Mapping[tuple[int, int], Held]) -> None:
+        self.samples: dict[Key, list[Held]] = {}
+        self._known = known
+        self._owners: dict[int, tuple[Key, tuple[int, int]]] = {}
+        """By the address of a word that refers to a sampled block, the block that it is in."""
+        words = sorted({each.holder for each in known.values() if each.hops})
+        for key, tally in tallies.items():
+            for block in tally.outstanding:
+                identity = block.address, block.born_ns
+                if identity in known:
+                    self.samples.setdefault(key, []).append(known[identity])
+                at = bisect_left(words, block.address)
+                while at < len(words) and words[at] < block.address + block.size:
+                    self._owners[words[at]] = key, identity
+                    at += 1
+
+    def follow(self, held: Held) -> tuple[Key, ...]:
+        """Return the sites between a block and its root, as far as they are known.
+
+        Of each block its holder is known only if it is in the sample. Nodes of a list, one behind
+        the other, count once.
+        """
+        through: list[Key] = []
+        seen: set[int] = set()
+        at: Held | None = held
+        while at and at.hops and at.holder in self._owners and at.holder not in seen:
+            seen.add(at.holder)
+            key, identity = self._owners[at.holder]
+            if key not in through[-1:]:
+                through.append(key)
+            at = self._known.get(identity)
+        return tuple(through)

@@ -1,0 +1,71 @@
+"""Where the stacks of threads lie, from what their C library keeps of them.
+
+It keeps where a thread's stack begins, and how long it is, in the thread's area, which is at the
+upper end of that stack. Where exactly differs between libraries and versions, so it is found by
+looking: such an area begins with its own address, and two words in it have to be a range of whole
+pages that holds the stack pointer as well as the area. Sources: `struct pthread` in nptl/descr.h of
+glibc, and in src/internal/pthread_impl.h of musl.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+
+import numpy as np
+
+from gdbleak.memory.source import Waiting
+from gdbleak.readable import Readable
+from gdbleak.target.proc import Mapping
+
+_PAGE = np.uint64(4096)
+_WORDS = 0x900 // 8
+"""How much of an area is looked at."""
+_ABOVE_BYTES = 1 << 18
+"""How far above its stack pointer the area of a thread is looked for."""
+
+
+def find_stacks(
+    pid: int,
+    waiting: Dict[int, Waiting],
+    mappings: Sequence[Mapping],
+    memory: Readable,
+) -> dict[int, tuple[int, int]]:
+    """Return first address, and the one behind the last, of the stacks of threads that wait.
+
+    Args:
+        pid: The process; its main thread has that id too, and a mapping for its stack.
+        waiting: The threads, by their ids.
+        mappings: What is mapped, in order of address.
+        memory: The memory of the process.
+
+    """
+    starts = [each.start for each in mappings]
+    stacks = {}
+    for thread, state in waiting.items():
+        mapping = mappings[max(bisect_right(starts, state.stack_pointer) - 1, 0)]
+        if not mapping.start <= state.stack_pointer < mapping.end:
+            continue
+        if mapping.path == "[stack]":
+            if thread == pid:
+                stacks[thread] = mapping.start, mapping.end
+        elif found := _find_block(state.stack_pointer, mapping, memory):
+            stacks[thread] = found
+    return stacks
+
+
+def _find_block(stack_pointer: int, mapping: Mapping, memory: Readable) -> tuple[int, int] | None:
+    """Return the range that the area of a thread says is its stack."""
+    base = stack_pointer & ~7
+    data = memory.read(base, min(mapping.end - base, _ABOVE_BYTES))
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    addresses = np.uint64(base) + 8 * np.arange(len(words), dtype=np.uint64)
+    for at in np.flatnonzero(words == addresses).tolist():
+        area = words[at : at + _WORDS]
+        begins, ends = area[:-1], area[:-1] + area[1:]
+        fits = (begins % _PAGE == 0) & (ends % _PAGE == 0) & (ends <= mapping.end)
+        fits &= (begins <= stack_pointer) & (ends > addresses[at])
+        for number in np.flatnonzero(fits).tolist():
+            return max(int(begins[number]), mapping.start), int(ends[number])
+    return None
