@@ -39,6 +39,8 @@ _HOPS = 8
 _LED = 4
 """So many chunks before it that lead to a chunk are enough to stop."""
 _MOST_TRIED = 64
+_PAGE_BITS = 12
+_MOST_PAGES = 4096
 
 
 class Extent(NamedTuple):
@@ -51,10 +53,11 @@ class Extent(NamedTuple):
 
 
 class Chunks:
-    """Finds the chunks of a process in its memory as it is now."""
+    """Finds the chunks of a process. What was read is kept for a while, and not read again."""
 
     def __init__(self, source: Readable) -> None:
         self._source = source
+        self._pages: dict[int, memoryview] = {}
 
     def find(self, address: int, region: tuple[int, int]) -> Extent | None:
         """Return the block that an address is in; None if it is in no chunk of glibc's malloc.
@@ -157,7 +160,16 @@ class Chunks:
         return np.frombuffer(data, np.uint64, len(data) // 16 * 2)[1::2]
 
     def _word(self, address: int) -> int:
-        return int.from_bytes(self._source.read(address, 8), "little")
+        page = self._pages.get(address >> _PAGE_BITS)
+        if page is None:
+            if len(self._pages) >= _MOST_PAGES:
+                self._pages.clear()
+            data = self._source.read(address & -PAGE_BYTES, PAGE_BYTES)
+            page = memoryview(data[: len(data) & -8]).cast("Q")
+            self._pages[address >> _PAGE_BITS] = page
+        at = (address & PAGE_BYTES - 1) >> 3
+        word: int = page[at] if at < len(page) else 0
+        return word
 
 
 def _are_sizes(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
