@@ -32,13 +32,24 @@ class Command(Protocol):
 
 def _load_commands() -> dict[str, Command]:
     """Return the commands by name; importing them takes long, so only when they are needed."""
-    from gdbleak.commands import agent, completion, diff, doctor, report, rescue, suspects, trace
+    from gdbleak.commands import (
+        agent,
+        completion,
+        diff,
+        doctor,
+        report,
+        rescue,
+        suspects,
+        trace,
+        why,
+    )
 
     return {
         "trace": trace.Trace(),
         "report": report.Report(),
         "diff": diff.Diff(),
         "suspects": suspects.Suspects(),
+        "why": why.Why(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
@@ -46,7 +57,7 @@ def _load_commands() -> dict[str, Command]:
     }
 
 
-_WITH_GDB = ("trace", "report", "doctor")
+_WITH_GDB = ("trace", "report", "doctor", "why")
 _HELP = {"-h", "--help"}
 
 _EXAMPLES = """\
@@ -57,6 +68,7 @@ examples:
   gdbleak report leak.gdbleak --sort count -o leak.md
   gdbleak diff before.gdbleak after.gdbleak
   gdbleak suspects                      which process leaks?
+  gdbleak why 4711 0x55d0c8a3f2a0       who holds this block of it?
   gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
@@ -66,12 +78,12 @@ examples:
 
 _EXIT_STATUS = """\
 exit status:
-  0  a report was made, the doctor found nothing, the rescue left nothing
+  0  a report was made, a search has ended, the doctor found nothing, the rescue left nothing
   1  a report was made, but gdb died, or the process is not as it was found,
      or with --fail-on, its window did not end as asked and no verdict was met;
      or the doctor or the rescue found something that they cannot repair
   2  the command line makes no sense
-  3  the process cannot be traced
+  3  the process cannot be traced, or an address is in none of its blocks
   4  gdb is missing or failed
   5  a file cannot be read or written
   6  a report was made, and has a verdict that --fail-on names

@@ -12,6 +12,7 @@ GdbleakError
 |   |-- InlineRefusedError
 |   |-- ForeignBreakpointError
 |   |-- InjectionError
+|   |-- AddressError
 |   `-- OpenJournalError
 |-- UndecidedError
 |-- TraceFailedError
@@ -124,6 +125,12 @@ class InjectionError(TargetError):
     """The recorder of the inline probe could not be put into the process."""
 
     default_help = "record with breakpoints: `--probe breakpoint`"
+
+
+class AddressError(TargetError):
+    """An address of the process is in none of its blocks in use."""
+
+    default_help = "list blocks in use and their addresses with `gdbleak trace PID -a`"
 
 
 class OpenJournalError(TargetError):

@@ -1,12 +1,16 @@
-"""Name the functions at addresses of ELF files. Runs inside a GDB that has no process.
+"""Name functions and variables of ELF files. Runs inside a GDB that has no process.
 
-Reads `request.json` from the current folder: a list of {"file", "addresses"}, the addresses
-link-time. Writes `answer.json` beside it, one line of JSON for each file in the same order as
-soon as it is known, so that a GDB that dies over one file loses no other:
+Reads `request.json` from the current folder: a list of {"file", "addresses", "variables"}. The
+addresses are link-time ones of code; a variable is [link-time address or null, name in the symbol
+table or null, name of the source file or null]. Writes `answer.json` beside it, one line of JSON
+for each file in the same order as soon as it is known, so that a GDB that dies over one file loses
+no other:
 
     {"error": "..."}            the file cannot be read
     {"functions": [[...]],      for each address [[name, source file, line], ...], innermost
                                 inlined function first, the function that holds it last
+     "variables": [...],        for each variable [name, bytes between its begin and the address,
+                                source file, line], or null where GDB knows none
      "problem": "..."}          what is wrong with the debug information, or null
 """
 
@@ -32,7 +36,12 @@ def answer(module):
         return {"error": text(str(error))}
     problems = []
     functions = [functions_at(address, problems) for address in module["addresses"]]
-    return {"functions": functions, "problem": problems[0] if problems else None}
+    variables = [variable(*words) for words in module.get("variables", ())]
+    return {
+        "functions": functions,
+        "variables": variables,
+        "problem": problems[0] if problems else None,
+    }
 
 
 def load(path):
@@ -98,9 +107,79 @@ def minimal_symbol(address):
     GDB takes no symbol whose size says that it ends before the address. It has no Python
     interface to them.
     """
+    return symbol_at(address)[0]
+
+
+def symbol_at(address):
+    """Return the name that the symbol table has for an address, and how far in it that is."""
     said = gdb.execute("info symbol %d" % address, to_string=True)
-    match = re.match(r"(.+?)(?: \+ \d+)? in section ", said)
-    return text(match.group(1)) if match else None
+    match = re.match(r"(.+?)(?: \+ (\d+))? in section ", said)
+    return (text(match.group(1)), int(match.group(2) or 0)) if match else (None, 0)
+
+
+def variable(address, name, source):
+    """Return the name, offset, file and line of a variable; None where GDB knows none.
+
+    One of a thread has no address.
+    """
+    offset = 0
+    try:
+        if address is None:
+            name = demangled(str(name))
+        else:
+            name, offset = symbol_at(address)
+        if name is None:
+            return None
+        # The compiler numbers the static variables of functions: counter.0
+        short = re.sub(r"\.(?:\d+|isra|constprop|lto_priv).*$", "", name)
+        begin = None if address is None else address - offset
+        for symbol in declarations(short, source, begin):
+            if symbol is not None and (begin is None or begin_of(symbol) == begin):
+                file, line = location(symbol)
+                return [short, offset, file, line]
+        return [short, offset, None, None]
+    except (gdb.error, ValueError, OverflowError, RuntimeError):
+        return None  # damaged debug information, or no address at all
+
+
+def demangled(name):
+    try:
+        return text(gdb.execute("demangle -- %s" % name, to_string=True)).strip()
+    except gdb.error:  # it is not mangled
+        return name
+
+
+def declarations(name, source, begin):
+    """Yield what may be the declaration of a variable."""
+    yield gdb.lookup_global_symbol(name)
+    if hasattr(gdb, "lookup_static_symbols"):  # GDB 10
+        for symbol in gdb.lookup_static_symbols(name):
+            yield symbol
+    elif hasattr(gdb, "lookup_static_symbol"):
+        yield gdb.lookup_static_symbol(name)
+    if source and begin is not None:
+        for symbol in in_functions(name.rsplit("::", 1)[-1], source):
+            yield symbol
+
+
+def in_functions(name, source):
+    """Yield variables of a name in the outermost blocks of the functions of a source file."""
+    symtab = gdb.decode_line("'%s':1" % source)[1][0].symtab
+    for block in (symtab.global_block(), symtab.static_block()):
+        for function in block:
+            if function.is_function:
+                inner = gdb.block_for_pc(int(function.value().address))
+                for symbol in inner or ():
+                    if symbol.name == name and symbol.is_variable:
+                        yield symbol
+
+
+def begin_of(symbol):
+    """Return where a variable begins; None for one that has no fixed place."""
+    try:
+        return int(symbol.value().address)
+    except (gdb.error, TypeError, ValueError):
+        return None
 
 
 def text(string):

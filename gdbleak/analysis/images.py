@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
 from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
+from gdbleak.elf.file import PAGE_SIZE
 from gdbleak.elf.image import ElfImage
 from gdbleak.errors import ElfError
-from gdbleak.recording.modules import Module
+from gdbleak.recording.modules import Module, ModuleMap
 
 
 class Images:
@@ -27,3 +31,25 @@ class Images:
         except ElfError as error:
             self.notes.append(f"no unwinding through {module.path}: {error}")
         return None
+
+
+def with_zeros(modules: ModuleMap, cache: ImageCache) -> ModuleMap:
+    """Return the modules with the zeros (.bss) that the kernel maps behind what is in the file.
+
+    Args:
+        modules: As they were mapped: mappings of a file alone tell of these.
+        cache: Keeps their files; one that cannot be read stays as it is.
+
+    """
+    every = [*modules]
+    effort = Effort()
+    spread = []
+    for module, after in zip(every, [*every[1:], None]):
+        end = module.end
+        if module.file is not None:
+            with suppress(ElfError):
+                segments = cache.open(module.file, effort.share()).segments
+                last = max((s.address + s.memory_size for s in segments), default=0)
+                end = max(end, module.bias + -(-last // PAGE_SIZE) * PAGE_SIZE)
+        spread.append(replace(module, end=min(end, after.start) if after else end))
+    return ModuleMap(spread)

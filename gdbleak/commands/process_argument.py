@@ -27,12 +27,13 @@ def add_process_argument(parser: argparse.ArgumentParser, what: str, **options: 
     )
 
 
-def choose_process(process: int | str, command: str) -> int:
+def choose_process(process: int | str, command: str, more: str = "") -> int:
     """Return the PID of the process that was meant; if that is not sure, list what may be meant.
 
     Args:
         process: Its PID or name.
         command: The command to type for one of several.
+        more: What to type behind the PID.
 
     Raises:
         NoSuchProcessError: not exactly one process has the name.
@@ -49,7 +50,7 @@ def choose_process(process: int | str, command: str) -> int:
     if found.exactly and len(candidates) == 1:
         return candidates[0].pid
     sys.stderr.write(_table(candidates))
-    example = f"`gdbleak {command} {candidates[0].pid}`"
+    example = f"`gdbleak {command} {candidates[0].pid}{more}`"
     if found.exactly:
         raise NoSuchProcessError(
             f"{len(candidates):,} processes are called {process}",

@@ -21,7 +21,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 from gdbleak.debugger.program import SAFE_OPTIONS, GdbProgram, safe_environment, script_path
 from gdbleak.errors import WriteError
@@ -49,10 +49,24 @@ time of the answer tells that it has begun."""
 
 _ANSWER_BYTES = 64 << 20
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TERM")
+_FUNCTION = (str, type(None)), (str, type(None)), (int, type(None))
+_VARIABLE = (str,), (int,), (str, type(None)), (int, type(None))
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
-Question = list[tuple[str, list[int]]]
-"""For each file, its path and link-time addresses in it."""
+VariableQuestion = tuple[Optional[int], Optional[str], Optional[str]]
+"""Link-time address of a variable; its name, where it has none; its source file, if known."""
+
+
+class FileQuestion(NamedTuple):
+    """What is asked of one file."""
+
+    path: str
+    addresses: Sequence[int]
+    """Link-time, in code."""
+    variables: Sequence[VariableQuestion] = ()
+
+
+Question = list[FileQuestion]
 Answers = list[dict[str, Any]]
 """For each file, what `gdbscripts/gdbleak_symbols.py` writes."""
 Process = subprocess.Popen[bytes]
@@ -107,7 +121,7 @@ class SymbolReader:
         """
         question = self.question
         with Leash() as leash, private_folder(leash) as folder, ExitStack() as stack:
-            files = [_open(path, stack) for path, _ in question]
+            files = [_open(path, stack) for path, *_ in question]
             answer = _prepare(folder, question, files, owner, stack)
             made_ns = os.fstat(answer).st_mtime_ns
             process = self.start(partial(_start, self.gdb, folder, files, owner, leash))
@@ -122,7 +136,7 @@ class SymbolReader:
                 leash.end(process)
             if owner and os.fstat(answer).st_mtime_ns == made_ns:
                 raise PermissionError(f"user {owner.user} has not run a script in {self.gdb.path}")
-            names = {f"/proc/self/fd/{file}": path for file, (path, _) in zip(files, question)}
+            names = {f"/proc/self/fd/{file}": path for file, (path, *_) in zip(files, question)}
             return [*_iter_answers(answer, names)], failure
 
 
@@ -145,8 +159,12 @@ def _prepare(
 ) -> int:
     """Write what GDB reads into its folder; return a descriptor of the file it will write."""
     request = [
-        {"file": path if file is None else f"/proc/self/fd/{file}", "addresses": addresses}
-        for file, (path, addresses) in zip(files, question)
+        {
+            "file": asked.path if file is None else f"/proc/self/fd/{file}",
+            "addresses": asked.addresses,
+            **({"variables": asked.variables} if asked.variables else {}),
+        }
+        for file, asked in zip(files, question)
     ]
     (folder / "request.json").write_text(json.dumps(request))
     shutil.copyfile(script_path("gdbleak_symbols.py"), folder / "symbols.py")
@@ -270,15 +288,20 @@ def _is_answer(found: Any) -> bool:
     if not all(isinstance(found.get(key, ""), (str, type(None))) for key in ("error", "problem")):
         return False
     return "error" in found or (
-        isinstance(found.get("functions"), list) and all(map(_is_functions, found["functions"]))
+        isinstance(found.get("functions"), list)
+        and all(map(_is_functions, found["functions"]))
+        and isinstance(found.get("variables", []), list)
+        and all(one is None or _fits(one, _VARIABLE) for one in found.get("variables", []))
     )
 
 
 def _is_functions(found: Any) -> bool:
-    kinds = (str, type(None)), (str, type(None)), (int, type(None))
-    return isinstance(found, list) and all(
-        isinstance(one, list)
-        and len(one) == len(kinds)
-        and all(isinstance(value, kind) for value, kind in zip(one, kinds))
-        for one in found
+    return isinstance(found, list) and all(_fits(one, _FUNCTION) for one in found)
+
+
+def _fits(found: Any, kinds: Sequence[tuple[type, ...]]) -> bool:
+    return (
+        isinstance(found, list)
+        and len(found) == len(kinds)
+        and all(isinstance(value, kind) for value, kind in zip(found, kinds))
     )

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from gdbleak.debugger.program import GdbProgram
-from gdbleak.debugger.symbol_reader import Process, Question, SymbolReader
+from gdbleak.debugger.symbol_reader import FileQuestion, Process, SymbolReader, VariableQuestion
 from gdbleak.elf.image import DEBUG_FILES
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.report.model import Frame
@@ -26,7 +26,17 @@ TIMEOUT_S = 120
 FAILURES = 3
 """After so many modules over which GDB has died or stood still, the others stay without names."""
 
-_Request = tuple[Module, list[Frame]]
+
+class Declaration(NamedTuple):
+    """A variable, as GDB knows it."""
+
+    name: str
+    offset: int
+    file: str | None
+    line: int | None
+
+
+_Request = tuple[Module, FileQuestion]
 _Answer = dict[str, Any]
 
 
@@ -80,22 +90,43 @@ class Symbolizer:
             if module is not None and module.file is not None:
                 wanted[module].append(frame)
 
+        # A return address is behind the call, and may already belong to the next line.
+        requests = [
+            (module, FileQuestion(module.file or "", [f.address - 1 - module.bias for f in frames]))
+            for module, frames in wanted.items()
+        ]
         failed: dict[str, list[str]] = defaultdict(list)
         incomplete: dict[str, list[str]] = defaultdict(list)
-        # The program, which lies below its libraries and takes longest, comes last: time may run
-        # out.
-        by_address = sorted(wanted.items(), key=lambda item: item[0].start, reverse=True)
-        for (module, frames), answer in self._ask(by_address):
+        for (module, _), answer in self._ask(requests):
             if "error" in answer:
                 failed[answer["error"]].append(module.path)
                 continue
             if answer.get("problem"):
                 incomplete[answer["problem"]].append(module.path)
-            for frame, functions in zip(frames, answer["functions"]):
+            for frame, functions in zip(wanted[module], answer["functions"]):
                 resolved[frame.address] = _name(frame, functions)
         self._note("Functions in {} have no names: {}.", failed)
         self._note("Some files and lines in {} are unknown: {}.", incomplete)
         return resolved
+
+    def resolve_variables(
+        self, asked: dict[Module, list[VariableQuestion]]
+    ) -> dict[Module, list[Declaration | None]]:
+        """Return what GDB knows of variables, for each module that it could read.
+
+        A name is as it stands in the source; the number of bytes tells how far in the variable the
+        address is; file and line are those of its declaration.
+        """
+        found: dict[Module, list[Declaration | None]] = {}
+        requests = [
+            (module, FileQuestion(module.file, (), variables))
+            for module, variables in asked.items()
+            if module.file is not None
+        ]
+        for (module, _), answer in self._ask(requests):
+            if len(answer.get("variables", ())) == len(asked[module]):
+                found[module] = [one and Declaration(*one) for one in answer["variables"]]
+        return found
 
     def _note(self, sentence: str, paths_by_reason: dict[str, list[str]]) -> None:
         for reason, paths in paths_by_reason.items():
@@ -103,8 +134,12 @@ class Symbolizer:
             self.notes.append(sentence.format(where, reason.rstrip(".")))
 
     def _ask(self, requests: Iterable[_Request]) -> Iterator[tuple[_Request, _Answer]]:
-        """Pair each request with its answer."""
+        """Pair each request with its answer.
+
+        The program, which lies below its libraries and takes longest, comes last: time may run out.
+        """
         deadline = time.monotonic() + TIMEOUT_S
+        requests = sorted(requests, key=lambda request: request[0].start, reverse=True)
         by_owner: dict[Owner | None, list[_Request]] = defaultdict(list)
         for request in requests:
             by_owner[self._owner or owner_of_file(request[0].file or "")].append(request)
@@ -133,12 +168,7 @@ class Symbolizer:
         self, requests: Sequence[_Request], left_s: float, owner: Owner | None
     ) -> tuple[list[_Answer], str]:
         """Run GDB once; return the answers that it gave, and why there are not more."""
-        question: Question = []
-        for module, frames in requests:
-            assert module.file
-            # A return address is behind the call, and may already belong to the next line.
-            addresses = [frame.address - 1 - module.bias for frame in frames]
-            question.append((module.file, addresses))
+        question = [asked for _, asked in requests]
         debug_files = [path for module, _ in requests if (path := _debug_file(module))]
         reader = SymbolReader(self._gdb, question, left_s, debug_files, self._start)
         return reader.run(owner)

@@ -1,4 +1,4 @@
-"""The functions of an ELF file, for the unwinder and the plan of the breakpoints.
+"""The functions and variables of an ELF file, for the unwinder and the plan of the breakpoints.
 
 All addresses are link-time ones.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gdbleak.effort import Effort
 from gdbleak.elf.file import ElfFile, reading
-from gdbleak.elf.headers import SHT_SYMTAB, SectionHeader
-from gdbleak.elf.symbols import FunctionSymbol, FunctionTable
+from gdbleak.elf.headers import PT_TLS, SHT_SYMTAB, SectionHeader
+from gdbleak.elf.symbols import FunctionSymbol, FunctionTable, VariableSymbol
 
 DEBUG_FILES = Path("/usr/lib/debug/.build-id")
 """Where distributions install separate debug files, by build-id."""
@@ -82,6 +82,31 @@ class ElfImage(ElfFile):
         """Return the link-time addresses of the function that spans one, by the symbol tables."""
         extents = (table.find_extent(address) for table in self._function_tables)
         return next(filter(None, extents), None)
+
+    def find_variables(
+        self, addresses: Collection[int], of_threads: bool = False
+    ) -> dict[int, VariableSymbol]:
+        """Return which variable each of some link-time addresses is in, by the symbol tables.
+
+        Args:
+            addresses: Those, or where in the segment for variables of threads.
+            of_threads: Whether these are meant.
+
+        Raises:
+            ElfError: a symbol table is damaged.
+
+        """
+        found: dict[int, VariableSymbol] = {}
+        with reading(self.path):
+            for table in self._function_tables:
+                found = {**found, **table.find_variables(addresses, of_threads)}
+        return found
+
+    @property
+    def thread_segment(self) -> tuple[int, int]:
+        """The size and alignment of what each thread has of its own, in bytes; 0 and 1 if none."""
+        segments = (s for s in self._headers.segments if s.kind == PT_TLS)
+        return next(((s.memory_size, max(s.alignment, 1)) for s in segments), (0, 1))
 
     @property
     def function_starts(self) -> set[int]:

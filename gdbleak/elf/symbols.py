@@ -1,4 +1,6 @@
-"""The functions of an ELF file by name and by address, without a Python object for each symbol.
+"""The functions and variables of an ELF file by name and by address.
+
+No Python object is made for each symbol.
 
 Layout: System V ABI, chapter 4, "Symbol Table"; `Elf64_Sym` is name, info, other, section, value,
 size.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +22,7 @@ _UNDEFINED = 0
 _CHUNK_BYTES = 1 << 20
 _SYMBOLS_AT_ONCE = 2048
 _LONGEST_NAME = 1000
-_STT_FUNC, _STT_GNU_IFUNC = 2, 10
+_STT_OBJECT, _STT_FUNC, _STT_FILE, _STT_TLS, _STT_GNU_IFUNC = 1, 2, 4, 6, 10
 _FUNCTIONS = (_STT_FUNC, _STT_GNU_IFUNC)
 
 
@@ -35,8 +37,20 @@ class FunctionSymbol:
     """The address is that of a resolver, which returns the function's (STT_GNU_IFUNC)."""
 
 
+@dataclass(frozen=True)
+class VariableSymbol:
+    """A variable of a symbol table."""
+
+    name: str
+    """As the linker knows it: of C++ it is mangled, and static ones of functions have a number."""
+    address: int
+    """Link-time; for a variable of threads, where it is in the segment of these."""
+    file: str | None
+    """The source file; only known of static variables."""
+
+
 class FunctionTable:
-    """The functions that one symbol table defines."""
+    """The functions and variables that one symbol table defines."""
 
     def __init__(self, symbols: Bytes, strings: Bytes, spend: Callable[..., None]) -> None:
         """Take a symbol table and its string table.
@@ -55,8 +69,7 @@ class FunctionTable:
     def name_of(self, number: int) -> str:
         """Return the name of a symbol by its number; empty for a number that the table lacks."""
         symbol = self._symbols.read(number * _SYMBOL.size, 4)
-        name = self._strings.read(int.from_bytes(symbol, "little"), _LONGEST_NAME)
-        return name.partition(b"\0")[0].decode(errors="replace")
+        return self._text(int.from_bytes(symbol, "little"))
 
     def find(self, names: Iterable[str]) -> dict[str, FunctionSymbol]:
         """Return by name those functions among `names` that the table defines."""
@@ -90,6 +103,38 @@ class FunctionTable:
         if not size and index + 1 < len(starts):
             size = starts[index + 1] - start
         return range(start, start + size) if address < start + size else None
+
+    def find_variables(
+        self, addresses: Iterable[int], of_threads: bool = False
+    ) -> dict[int, VariableSymbol]:
+        """Return which variable each of some link-time addresses is in.
+
+        Args:
+            addresses: Those, or where in the segment for variables of threads.
+            of_threads: Whether these are meant.
+
+        """
+        kind = _STT_TLS if of_threads else _STT_OBJECT
+        wanted = sorted(set(addresses))
+        found: dict[int, tuple[int, int, int]] = {}
+        file = 0
+        for name, info, _, section, value, size in self._iter_symbols():
+            if info & 15 == _STT_FILE:
+                file = name
+            elif info & 15 == kind and section != _UNDEFINED:
+                index = bisect_left(wanted, value)
+                while index < len(wanted) and wanted[index] < value + max(size, 1):
+                    # The linker writes the name of a source file before its static symbols.
+                    found.setdefault(wanted[index], (name, value, 0 if info >> 4 else file))
+                    index += 1
+        return {
+            address: VariableSymbol(self._text(name), value, self._text(file) or None)
+            for address, (name, value, file) in found.items()
+        }
+
+    def _text(self, place: int) -> str:
+        text = self._strings.read(place, _LONGEST_NAME) if place else b""
+        return text.partition(b"\0")[0].decode(errors="replace")
 
     @property
     def starts(self) -> Sequence[int]:

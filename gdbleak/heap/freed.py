@@ -88,12 +88,17 @@ class Heap:
     @cached_property
     def main_arena(self) -> Arena | None:
         """The arena of the heap that grows by brk; None if it was not found."""
+        return next(iter(self.arenas), None)
+
+    @cached_property
+    def arenas(self) -> list[Arena]:
+        """All arenas, that of the heap which grows by brk first; empty if that was not found."""
         words = _read_words(self._source, self._data)
         start = self._data[0] if self._data else 0
         try:
-            return next(iter(find_arenas(Snapshot(self._source, _effort()), words, start)), None)
+            return find_arenas(Snapshot(self._source, _effort()), words, start)
         except EffortError:
-            return None
+            return []
 
     def find_quickly(self, blocks: Collection[int]) -> set[int]:
         """Return which of these blocks lie in the cache of a thread, or behind the last one in use.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +27,7 @@ from gdbleak.target.shared_memory import check_sharers
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _CAP_SYS_PTRACE = 1 << 19
+_TRACE = "trace {}".format
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,31 @@ def inspect(pid: int) -> Target:
         raise NoSuchProcessError(f"there is no process {pid}") from error
 
 
+def check_readable(pid: int, command: Callable[[int], str]) -> str:
+    """Return the command line of a process whose memory may be read, stopped or not.
+
+    Args:
+        pid: The process.
+        command: Returns what to type after `gdbleak`, by the PID.
+
+    Raises:
+        TargetError: its memory cannot be read; the subclass and its text say why.
+
+    """
+    try:
+        status = read_status(pid)
+        _check_is_process(pid, status, command)
+        _check_memory(pid, status)
+        check_permission(pid, status, command)
+        _check_architecture(pid, status)
+        process = psutil.Process(pid)
+        return " ".join(process.cmdline()) or process.name()
+    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess) as error:
+        raise NoSuchProcessError(
+            f"there is no process {pid}", "list processes with `ps -eo pid,comm`"
+        ) from error
+
+
 def _find_namespace_pid(pid: int, status: dict[str, str]) -> int | None:
     # One PID for each namespace, from ours to its own. Since Linux 4.1.
     own = int(status.get("NSpid", str(pid)).split()[-1])
@@ -91,10 +118,7 @@ def isoformat(timestamp: float) -> str:
 
 def _check_kind(pid: int, status: dict[str, str]) -> None:
     name, state = status["Name"], status["State"][:1]
-    if int(status["Tgid"]) != pid:
-        raise NoSuchProcessError(
-            f"{pid} is a thread of process {status['Tgid']}", f"gdbleak trace {status['Tgid']}"
-        )
+    _check_is_process(pid, status, _TRACE)
     if pid == os.getpid() or pid in iter_ancestors(os.getpid()):
         raise ProcessUnusableError(
             f"process {pid} ({name}) is gdbleak or one of its parents; to trace it would freeze"
@@ -107,16 +131,7 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
             f"process {pid} ({name}) cannot be traced: {obstacle}",
             "restart it, and trace it while its main thread runs",
         )
-    if state in "ZX":
-        raise ProcessUnusableError(
-            f"process {pid} ({name}) has ended and is a zombie: it holds no memory",
-            f"its parent {status['PPid']} has not read its exit status; look there",
-        )
-    if "VmSize" not in status:
-        raise ProcessUnusableError(
-            f"process {pid} ({name}) is a kernel thread: it has no heap",
-            "look at `slabtop` for memory the kernel holds",
-        )
+    _check_memory(pid, status)
     tracer = int(status["TracerPid"])
     if tracer:
         raise AlreadyTracedError(
@@ -127,6 +142,28 @@ def _check_kind(pid: int, status: dict[str, str]) -> None:
         raise ProcessStoppedError(
             f"process {pid} ({name}) is stopped by job control; it was left stopped",
             f"continue it first: `kill -CONT {pid}`",
+        )
+
+
+def _check_is_process(pid: int, status: dict[str, str], command: Callable[[int], str]) -> None:
+    process = int(status["Tgid"])
+    if process != pid:
+        raise NoSuchProcessError(
+            f"{pid} is a thread of process {process}", f"gdbleak {command(process)}"
+        )
+
+
+def _check_memory(pid: int, status: dict[str, str]) -> None:
+    name = status["Name"]
+    if status["State"][:1] in "ZX":
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) has ended and is a zombie: it holds no memory",
+            f"its parent {status['PPid']} has not read its exit status; look there",
+        )
+    if "VmSize" not in status:
+        raise ProcessUnusableError(
+            f"process {pid} ({name}) is a kernel thread: it has no heap",
+            "look at `slabtop` for memory the kernel holds",
         )
 
 
@@ -164,8 +201,15 @@ def _read_program(pid: int) -> bytes:
         os.close(file)
 
 
-def check_permission(pid: int, status: dict[str, str]) -> None:
+def check_permission(
+    pid: int, status: dict[str, str], command: Callable[[int], str] = _TRACE
+) -> None:
     """Ask the kernel whether we may attach, without attaching.
+
+    Args:
+        pid: The process.
+        status: The fields of its status.
+        command: Returns what to type after `gdbleak`, by the PID.
 
     Raises:
         NotPermittedError: it would refuse; the text names the likely reason.
@@ -186,10 +230,10 @@ def check_permission(pid: int, status: dict[str, str]) -> None:
         cure = "run as root or as that user, or with CAP_DAC_OVERRIDE and CAP_KILL too"
     elif os.geteuid() != 0 and owner != os.geteuid():
         cause += f": it belongs to user {_user(owner)}"
-        cure = f"run `sudo gdbleak trace {pid}`"
+        cure = f"run `sudo gdbleak {command(pid)}`"
     elif scope in ("1", "2") and os.geteuid() != 0:
         cause += f": kernel.yama.ptrace_scope is {scope}"
-        cure = f"run `sudo gdbleak trace {pid}`, or `sudo sysctl kernel.yama.ptrace_scope=0`"
+        cure = f"run `sudo gdbleak {command(pid)}`, or `sudo sysctl kernel.yama.ptrace_scope=0`"
     elif scope == "3":
         cause += ": kernel.yama.ptrace_scope is 3, which forbids it to everybody"
         cure = "boot with kernel.yama.ptrace_scope below 3; it cannot be lowered while running"

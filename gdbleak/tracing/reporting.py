@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from gdbleak.analysis.holders import Name, Root
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.debugger.symbols import Symbolizer, locate
+from gdbleak.debugger.variables import name_variables
 from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import Recording, reading
@@ -56,18 +58,33 @@ def make_report(
         modules = ModuleMap(find_file(module) for module in before.merge(after))
     notes = recording.notes
 
+    symbolizer = Symbolizer(gdb, modules, owner) if gdb else None
+    images = images or ImageCache()
+
     def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
-        if gdb:
-            symbolizer = Symbolizer(gdb, modules, owner)
+        if symbolizer:
             try:
                 return symbolizer.resolve(addresses)
             except KeyboardInterrupt:
                 if not interruptible:
                     raise
-            finally:
-                notes.extend(symbolizer.notes)
         notes.append(INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    report = analyse(recording, modules, options, resolve, images)
+    def name_roots(roots: Collection[Root]) -> dict[Root, Name]:
+        words = [word for word, _ in roots]
+        try:
+            variables = name_variables(words, modules, images, symbolizer)
+        except KeyboardInterrupt:
+            if not interruptible:
+                raise
+            return {}
+        return {
+            root: (variable.text, variable.place)
+            for root in roots
+            if (variable := variables.get(root[0]))
+        }
+
+    report = analyse(recording, modules, options, resolve, images, name_roots)
+    notes += symbolizer.notes if symbolizer else ()
     return replace(report, notes=(*report.notes, *notes))

@@ -1,0 +1,104 @@
+"""`gdbleak why`: who holds a block?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gdbleak.bounds import bounds_of
+from gdbleak.commands.arguments import add_layout_arguments, parse_size, within
+from gdbleak.commands.output import choose_output
+from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
+from gdbleak.debugger.program import GdbProgram, find_gdb
+from gdbleak.errors import DebuggerError
+from gdbleak.renderers.ways import as_json, as_text
+from gdbleak.survey.ways import Wish, find_ways
+from gdbleak.text.units import format_seconds
+
+_HIGHEST = (1 << 47) - 1
+
+
+class Why:
+    """Say what holds a block of a process: the way from a root to it."""
+
+    summary = "say what holds a block: the way from a variable, a stack or a register to it"
+    description = (
+        "Search the memory of a process for what refers to the block at an address, for what "
+        "refers to that, and so on, up to variables, stacks and registers. The process is neither "
+        "attached to nor stopped. Ctrl-C ends the search with what was found."
+    )
+    examples = """\
+  gdbleak why 4711 0x55d0c8a3f2a0       who holds this block?
+  gdbleak why redis-server 0x7f2e4c000b70 --time 60
+  gdbleak why 4711 0x55d0c8a3f2a0 --format json | jq '.ways[0]'
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        add_process_argument(parser, "look at")
+        parser.add_argument(
+            "address",
+            metavar="ADDRESS",
+            type=parse_address,
+            help="any address in the block, such as 0x55d0c8a3f2a0; reports list those of blocks "
+            "with -a",
+        )
+        parser.add_argument(
+            "--size",
+            type=within(bounds_of(Wish, "size"), parse_size),
+            metavar="BYTES",
+            help="take what begins at ADDRESS for a block of this size, whatever it is",
+        )
+        parser.add_argument(
+            "--time",
+            type=within(bounds_of(Wish, "time_s"), float),
+            default=Wish.time_s,
+            metavar="S",
+            help="end the search after S seconds, with what was found (default: %(default)g)",
+        )
+        parser.add_argument(
+            "--max-memory",
+            type=within(bounds_of(Wish, "max_memory"), parse_size),
+            default=Wish.max_memory,
+            metavar="BYTES",
+            help="how much memory an index of all references may take, at 8 bytes each; without "
+            "room for it, all memory is read again for each step (default: "
+            f"{Wish.max_memory >> 30}G)",
+        )
+        add_layout_arguments(parser, "ways", top=Wish.ways)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        pid = choose_process(options.process, "why", f" {options.address:#x}")
+        wish = Wish(options.time, options.max_memory, options.size, options.top)
+        medium = choose_output(options.format)
+        sys.stderr.write(
+            f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)}, for"
+            f" at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
+        )
+        answer = find_ways(pid, options.address, wish, _find_gdb())
+        if medium.form == "json":
+            sys.stdout.write(as_json(answer))
+        else:
+            sys.stdout.write(as_text(answer, medium.width))
+        return 0
+
+
+def parse_address(text: str) -> int:
+    """Return an address: hexadecimal, with or without 0x, or decimal."""
+    try:
+        value = int(text, 16 if text[:2].lower() == "0x" or not text.isdecimal() else 10)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address") from None
+    if not 0 < value <= _HIGHEST:
+        raise argparse.ArgumentTypeError(f"{text} is not an address of a process")
+    return value
+
+
+def _find_gdb() -> GdbProgram | None:
+    """Return what reads names; without it they are as the linker has them."""
+    try:
+        return find_gdb()
+    except DebuggerError as error:
+        sys.stderr.write(f"gdbleak: without a gdb, names lack lines: {error}\n")
+        return None

@@ -1,0 +1,78 @@
+"""What the parts of a process's memory are to a search for references: roots, blocks, or nothing.
+
+Pure. What is no root and not left out consists of blocks, whoever handed them out.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+from gdbleak.memory.pieces import WORD_BYTES, Range, subtract
+
+
+class Kind(Enum):
+    """What words in an area are."""
+
+    MODULE = "module"
+    """Variables of the program or of a library."""
+    STACK = "stack"
+    THREAD = "thread"
+    """What a thread has of its own: variables, and what the C library knows of it."""
+    REGISTER = "register"
+    """No part of the memory."""
+    SHARED = "shared"
+    """Memory of other processes too, or of a file."""
+    DEAD = "dead"
+    """What returned functions have left behind."""
+    ALLOCATOR = "allocator"
+    """What the allocator knows of free blocks."""
+
+
+ROOTS = (Kind.MODULE, Kind.STACK, Kind.THREAD, Kind.SHARED)
+
+
+class Area(NamedTuple):
+    """A part of the memory, from an address up to the one behind it."""
+
+    start: int
+    end: int
+    kind: Kind
+    name: str = ""
+    """Of the file, of shared memory."""
+    thread: int = 0
+    """Whose it is; 0 where that does not apply."""
+
+
+class Territory:
+    """The areas of a process, in whole words. The first that is given wins where two overlap."""
+
+    def __init__(self, areas: Iterable[Area]) -> None:
+        taken: list[Range] = []
+        parts: list[Area] = []
+        for area in areas:
+            start, end = area.start & -WORD_BYTES, -(-area.end // WORD_BYTES) * WORD_BYTES
+            rest = subtract([Range(start, end)], taken)
+            parts += (area._replace(start=part.start, end=part.end) for part in rest)
+            taken = sorted([*taken, *rest])
+        self.areas = sorted(parts)
+        self._starts = [area.start for area in self.areas]
+
+    def find(self, address: int) -> Area | None:
+        """Return the area that an address is in; None where blocks are."""
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0 and address < self.areas[index].end:
+            return self.areas[index]
+        return None
+
+    def split(self, ranges: Iterable[Range]) -> tuple[list[Range], list[Range]]:
+        """Return the parts of some ranges that are roots, and those that consist of blocks.
+
+        All are in order of address.
+        """
+        ranges = [*ranges]
+        blocks = subtract(ranges, [Range(area.start, area.end) for area in self.areas])
+        no_roots = [Range(area.start, area.end) for area in self.areas if area.kind not in ROOTS]
+        return subtract(ranges, sorted([*blocks, *no_roots])), blocks

@@ -1,0 +1,184 @@
+"""The threads of a process as a search for references meets them: stacks, registers, variables.
+
+Nothing is stopped. What a thread that runs has in its registers is not known, nor where its stack
+ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import ElfError
+from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES, Range, iter_pieces
+from gdbleak.memory.territory import Area, Kind
+from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.target.proc import Mapping, list_threads, read_status
+from gdbleak.target.searched import SearchedProcess
+
+RED_ZONE_BYTES = 128
+"""Below the stack pointer, and in use all the same. Source: System V ABI, AMD64, 3.2.2."""
+_LARGEST_SMALL = 1 << 20
+"""Mappings that are larger are only searched for a thread's block if they may be its stack."""
+_SURPLUS_BYTES = 64
+_BLOCK_BYTES = 0x900
+"""Size of `struct pthread`, or more."""
+_LAYOUTS = ((16, 0x2D0), (0, 0x30), (0, 0x38))
+"""Where a thread's own block points at itself, beside its first word, and where it has its id.
+
+Source: `tcbhead_t` and `struct pthread` of glibc since 2.4, nptl/descr.h and
+sysdeps/x86_64/nptl/tls.h; `struct pthread` of musl, src/internal/pthread_impl.h.
+"""
+
+
+class Thread(NamedTuple):
+    """A thread that waits in a system call, or of which only the id is known."""
+
+    id: int
+    stack_pointer: int = 0
+    counter: int = 0
+    """Its program counter."""
+    arguments: tuple[int, ...] = ()
+    """Of the system call: as much of its registers as the kernel tells."""
+
+
+def read_threads(pid: int) -> list[Thread]:
+    """Return the threads of a process. Source: proc(5), /proc/PID/task/TID/syscall."""
+    threads = []
+    for thread in list_threads(pid):
+        words: list[str] = []
+        with suppress(OSError):  # it has ended, or the kernel does not tell
+            words = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
+        if len(words) < 3:  # "running"
+            threads.append(Thread(thread))
+            continue
+        *arguments, stack_pointer, counter = (int(word, 16) for word in words[1:])
+        threads.append(Thread(thread, stack_pointer, counter, tuple(arguments)))
+    return threads
+
+
+def find_blocks_of_threads(
+    process: SearchedProcess, mappings: Sequence[Mapping], threads: Iterable[Thread]
+) -> dict[int, int]:
+    """Return by their ids where threads have their own block, to which the register `fs` points.
+
+    The variables of threads lie just before it.
+    """
+    ids = _own_ids([thread.id for thread in threads])
+    pointers = [thread.stack_pointer for thread in threads]
+    ranges = []
+    for mapping in mappings:
+        if mapping.permissions.startswith("rw-p") and not mapping.inode:
+            small = mapping.end - mapping.start <= _LARGEST_SMALL
+            if (
+                small
+                or _is_guarded(mapping, mappings)
+                or any(mapping.start <= p < mapping.end for p in pointers)
+            ):
+                pages = process.find_pages(mapping.start, mapping.end)
+                ranges += [Range(run.start, run.end) for run in pages]
+    found: dict[int, int] = {}
+    for address, words in iter_pieces(process.read, ranges):
+        own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)
+        for at in own[words == own].tolist():
+            thread = ids.get(_read_id(process.read, at))
+            if thread is not None:
+                found[thread] = at
+    return found
+
+
+def _read_id(read: Callable[[int, int], bytes], block: int) -> int:
+    for itself, number in _LAYOUTS:
+        if int.from_bytes(read(block + itself, 8), "little") == block:
+            if found := int.from_bytes(read(block + number, 4), "little"):
+                return found
+    return 0
+
+
+def _own_ids(threads: Iterable[int]) -> dict[int, int]:
+    """Return the ids of threads by those that they have in the innermost PID namespace."""
+    found = {}
+    for thread in threads:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            status = read_status(thread)  # the id of a thread is as good as a PID there
+            found[int(status.get("NSpid", str(thread)).split()[-1])] = thread
+    return found
+
+
+def areas_of_threads(
+    mappings: Sequence[Mapping],
+    threads: Sequence[Thread],
+    blocks: dict[int, int],
+    thread_bytes: int,
+    pid: int,
+) -> list[Area]:
+    """Return the stacks of threads, what lies dead below them, and what threads have of their own.
+
+    Args:
+        mappings: Of the process.
+        threads: Its threads.
+        blocks: Where their own blocks are: see `find_blocks_of_threads`.
+        thread_bytes: How much the variables of a thread may take.
+        pid: The first thread, which has the stack that the kernel made.
+
+    """
+    areas = [
+        Area(block - thread_bytes, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
+        for thread, block in blocks.items()
+    ]
+    for thread in threads:
+        within = thread.stack_pointer or blocks.get(thread.id, 0)
+        mapping = next((m for m in mappings if m.start <= within < m.end), None)
+        if thread.id == pid and not thread.stack_pointer:
+            mapping = next((m for m in mappings if m.path == "[stack]"), None)
+        if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
+            continue
+        end = mapping.end
+        block = blocks.get(thread.id, 0)
+        if mapping.start <= block < mapping.end:
+            # Another mapping may touch the stack, and is one with it for the kernel.
+            end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
+        top = thread.stack_pointer - RED_ZONE_BYTES if thread.stack_pointer else mapping.start
+        areas.append(Area(max(top, mapping.start), end, Kind.STACK, thread=thread.id))
+        if mapping.path or _is_guarded(mapping, mappings):
+            areas.append(Area(mapping.start, max(top, mapping.start), Kind.DEAD))
+    return [area for area in areas if area.start < area.end]
+
+
+def _is_guarded(mapping: Mapping, mappings: Sequence[Mapping]) -> bool:
+    """Whether a stack begins where a mapping does: nothing can be read before it."""
+    before = next((m for m in mappings if m.end == mapping.start), None)
+    return before is not None and before.permissions.startswith("---")
+
+
+def thread_bytes(modules: ModuleMap, images: ImageCache) -> int:
+    """Return how many bytes before its own block the variables of a thread may take."""
+    total = _SURPLUS_BYTES
+    effort = Effort()
+    for module in modules:
+        if module.file is not None:
+            with suppress(ElfError):
+                size, alignment = images.open(module.file, effort.share()).thread_segment
+                total += size + alignment
+    return total
+
+
+def first_variable(block: int, program: Module, images: ImageCache) -> int | None:
+    """Return where the variables of a thread begin that the program declares; None if none.
+
+    Source: "ELF Handling For Thread-Local Storage", variant II: those of the program lie directly
+    before the thread's own block.
+    """
+    if program.file is None:
+        return None
+    try:
+        size, alignment = images.open(program.file, Effort()).thread_segment
+    except ElfError:
+        return None
+    return block - -(-size // alignment) * alignment if size else None

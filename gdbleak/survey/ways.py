@@ -1,0 +1,246 @@
+"""`gdbleak why`: what holds a block of a running process, told from its memory alone."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from gdbleak.bounds import bounded, check_bounds
+from gdbleak.debugger.program import GdbProgram
+from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import NoSuchProcessError
+from gdbleak.memory.index import Numbering, TooLargeError, make_index
+from gdbleak.memory.territory import Kind
+from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
+from gdbleak.report.ways import Answer
+from gdbleak.survey.ground import Ground
+from gdbleak.survey.holders import Naming
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.process import check_readable
+from gdbleak.target.searched import SearchedProcess
+
+_TIME_UP = "the time is up (--time)"
+_ENOUGH = "enough roots were found (--top)"
+_INTERRUPTED = "it was interrupted"
+_TOO_DEEP = "the memory was read often enough (--max-memory makes room for an index)"
+_PREFERRED = (Kind.MODULE, Kind.THREAD, Kind.SHARED, Kind.STACK)
+"""What most likely tells who means to hold a block."""
+_MOST_CHECKED = 1000
+"""Blocks of a way of which it is checked that they are not free."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to search."""
+
+    time_s: float = bounded(20.0, 0.1, 86400)
+    max_memory: int = bounded(1 << 30, 1 << 20)
+    """Bytes that an index of all references may take."""
+    size: int | None = bounded(None, 1, 1 << 40)
+    """Of the block, in bytes from the address on; None to find its bounds."""
+    ways: int = bounded(10, 1)
+    """How many to find."""
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
+
+
+def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Answer:
+    """Return what holds a block; Ctrl-C ends it early, with what was found.
+
+    The process is neither attached to nor stopped.
+
+    Args:
+        pid: The process.
+        address: Any address in the block.
+        wish: How to search.
+        gdb: What reads names and lines from the files; without it, names are as the linker has
+            them.
+
+    Raises:
+        TargetError: the process cannot be read, or has ended.
+        AddressError: the address is in no block that is in use.
+
+    """
+    command = check_readable(pid, lambda process: f"why {process} {address:#x}")
+    with ExitStack() as stack:
+        images = stack.enter_context(ImageCache())
+        process = stack.enter_context(LiveProcess(pid, images))
+        memory = stack.enter_context(SearchedProcess(pid))
+        ground = Ground(memory, process.read_modules(), images, address, wish.size)
+        target = ground.find_target()
+        hunt = _Hunt(ground, memory, target, wish)
+        hunt.run()
+        if not memory.read_mappings():
+            raise NoSuchProcessError(f"process {pid} has ended meanwhile")
+        ways = sorted(hunt.ways, key=lambda way: len(way.steps))[: wish.ways]
+        naming = Naming(ground, images, gdb)
+        named = naming.name(ways)
+        return Answer(
+            pid,
+            command,
+            address,
+            target.start,
+            target.end - target.start,
+            target.is_known,
+            tuple(named),
+            hunt.roots,
+            max(hunt.met - 1, 0),
+            hunt.scanned_bytes,
+            time.monotonic() - hunt.began_s,
+            hunt.ended,
+            (*ground.notes, *naming.notes),
+        )
+
+
+def find_roots(
+    memory: SearchedProcess, words: Sequence[int], wish: Wish
+) -> dict[int, tuple[int, int]]:
+    """Return from which root each of some words is reached, as far as that is found out.
+
+    Args:
+        memory: The process.
+        words: Their addresses, anywhere.
+        wish: How to search.
+
+    Returns:
+        By the address of a word, that of a word in a variable, or else on a stack; and the thread
+        whose variable or stack that is, or 0. Of a word that is a root, itself.
+
+    Raises:
+        TargetError: the process cannot be read, or has ended.
+
+    """
+    deadline_s = time.monotonic() + wish.time_s
+
+    def check(_: int = 0) -> None:
+        if time.monotonic() > deadline_s:
+            raise OverError(_TIME_UP)
+
+    found: dict[int, tuple[int, int]] = {}
+    with ExitStack() as stack:
+        images = stack.enter_context(ImageCache())
+        process = stack.enter_context(LiveProcess(memory.pid, images))
+        ground = Ground(memory, process.read_modules(), images, 0, None)
+        others = []
+        for word in words:
+            area = ground.territory.find(word)
+            if area is not None:
+                found[word] = word, area.thread
+            else:
+                others.append(word)
+        if not others:
+            return found
+        with suppress(OverError, TooLargeError, MemoryError):
+            index = make_index(memory.read, *ground.split(), wish.max_memory, check)
+            for word in others:
+                block = ground.find_block(word, index.nearest(word))
+                search = Search(ground.territory, Indexed(index), ground.find_block, check)
+                ways = islice(search.backwards(block), wish.ways) if block else ()
+                best = min(ways, key=lambda way: _PREFERRED.index(way.area.kind), default=None)
+                if best:
+                    found[word] = best.steps[-1].word, best.area.thread
+    return found
+
+
+class _Hunt:
+    """A search in a process, within its bounds."""
+
+    def __init__(self, ground: Ground, memory: SearchedProcess, target: Block, wish: Wish) -> None:
+        self._ground = ground
+        self._memory = memory
+        self._target = target
+        self._wish = wish
+        self.began_s = time.monotonic()
+        self.ways: list[Way] = []
+        self.roots = 0
+        self.met = 0
+        self.scanned_bytes = 0
+        self.ended: str | None = None
+        self._free: dict[int, bool] = {}
+
+    def run(self) -> None:
+        """Search until all is found, enough is found, or the time is up."""
+        try:
+            self._search()
+        except OverError as error:
+            self.ended = str(error) or _TOO_DEEP
+        except KeyboardInterrupt:
+            self.ended = _INTERRUPTED
+
+    def _search(self) -> None:
+        roots, blocks = self._ground.split()
+        referrers: Referrers
+        seeds: Sequence[int] = ()
+        try:
+            index = make_index(
+                self._memory.read, roots, blocks, self._wish.max_memory, self._count_bytes
+            )
+            self._check()
+            referrers, seeds = Indexed(index), index.seeds.tolist()
+        except (TooLargeError, MemoryError):
+            referrers = Passes(self._memory.read, sorted([*roots, *blocks]), self._count_bytes)
+        search = Search(self._ground.territory, referrers, self._ground.find_block, self._check)
+        try:
+            for way in self._iter_ways(search, seeds, Numbering(blocks)):
+                if self._is_true(way):
+                    self.ways.append(way)
+                if len(self.ways) >= self._wish.ways:
+                    self.ended = _ENOUGH
+                    break
+        finally:
+            self.roots, self.met = search.roots, len(search.blocks)
+            self.ways += self._of_registers(search)
+
+    def _iter_ways(self, search: Search, seeds: Sequence[int], blocks: Numbering) -> Iterator[Way]:
+        yield from search.backwards(self._target)
+        if search.goes_on and not search.roots and seeds:
+            look_up = self._ground.look_up
+            yield from search.forwards(self._memory.read, seeds, blocks, look_up)
+        if not search.roots:
+            yield from search.backwards_further()
+
+    def _count_bytes(self, size: int) -> None:
+        self.scanned_bytes += size
+        self._check()
+
+    def _check(self) -> None:
+        if time.monotonic() - self.began_s > self._wish.time_s:
+            raise OverError(_TIME_UP)
+
+    def _is_true(self, way: Way) -> bool:
+        """Whether the words of a way still refer to its blocks, and none of these is free."""
+        held = self._target
+        # A variable may refer to another block by now: to the one that was added last to a list.
+        changes = way.area.kind in (Kind.MODULE, Kind.THREAD)
+        for step in way.steps[:-1] if changes else way.steps:
+            if not held.start <= self._ground.read_word(step.word) < held.end:
+                return False
+            held = step.block or held
+        known = [step.block.start for step in way.steps if step.block and step.block.is_known]
+        unsure = [start for start in known[:_MOST_CHECKED] if start not in self._free]
+        free = self._ground.find_free(unsure)
+        self._free.update((start, start in free) for start in unsure)
+        return not any(self._free.get(start) for start in known)
+
+    def _of_registers(self, search: Search) -> list[Way]:
+        """Return the ways from registers that are known to blocks that were met."""
+        starts = sorted(search.blocks)
+        found = []
+        for area, value in self._ground.registers:
+            at = bisect_right(starts, value) - 1
+            block = search.blocks[starts[at]] if at >= 0 else None
+            if block and value < block.end:
+                self.roots += 1
+                found.append(Way((*search.steps_to(block), Step(0, None)), area))
+        return found
