@@ -16,8 +16,10 @@ _PAGE_BITS = 12
 _ADDRESS_BITS = np.uint64((1 << 48) - 1)
 """The upper bits of a word may be a tag."""
 _FEWEST_BITS, _MOST_BITS = 16, 24
-_LARGEST_SPAN = 1 << 20
-"""A block of more pages takes part in no page table: every word in range is looked up then."""
+_MOST_PAGES = 1 << 24
+"""If blocks have more, there is no page table: every word in range is looked up then."""
+_SHORT_PAGES = 16
+"""The pages of blocks that have no more are noted together, those of others block by block."""
 
 
 class Table:
@@ -41,22 +43,18 @@ class Table:
         first = self.starts >> np.uint64(_PAGE_BITS)
         counts = ((self.ends >> np.uint64(_PAGE_BITS)) - first).astype(np.int64) + 1
         total = int(counts.sum())
-        if total > _LARGEST_SPAN * 16:
+        if total > _MOST_PAGES:
             return None
         bits = min(max((total * 16).bit_length(), _FEWEST_BITS), _MOST_BITS)
         marks = np.zeros(1 << bits, bool)
         # Page by page of those blocks that reach so far: nearly all of them are short.
-        number = 0
-        while len(first):
+        for number in range(_SHORT_PAGES):
             marks[(first + np.uint64(number)) & np.uint64(len(marks) - 1)] = True
-            number += 1
-            reaching = counts > number
-            if not reaching.all():
-                first, counts = first[reaching], counts[reaching]
-            if len(first) == 1:  # a large one
-                rest = np.arange(number, int(counts[0]), dtype=np.uint64) + first[0]
-                marks[rest & np.uint64(len(marks) - 1)] = True
-                break
+            reaching = counts > number + 1
+            first, counts = first[reaching], counts[reaching]
+        for page, count in zip(first, counts.tolist()):
+            rest = np.arange(_SHORT_PAGES, count, dtype=np.uint64) + page
+            marks[rest & np.uint64(len(marks) - 1)] = True
         return marks
 
     def find(self, words: Words) -> tuple[Numbers, Numbers]:
