@@ -3,7 +3,7 @@
     python benchmarks/looker.py PID BLOCKS BYTES_A_SECOND [--only-read]
 
 The blocks are some addresses in the largest mapping. It is what gdbleak starts for a window, and
-as nice; it prints a line of JSON, the fields of `Looked`.
+as nice; it prints a line of JSON, the values of `Looked`.
 """
 
 from __future__ import annotations

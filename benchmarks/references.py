@@ -63,7 +63,7 @@ def looking(pid: int, blocks: int, bytes_per_s: float, *options: str) -> Iterato
         sleep(SETTLE_S * 2)  # it imports numpy
         yield seen
         said, _ = process.communicate()
-        seen.append(Looked(**json.loads(said)))
+        seen.append(Looked(*json.loads(said)))
 
 
 def look_for(pid: int, seconds: float, blocks: int, *options: str) -> Looked:
