@@ -75,7 +75,7 @@ def test_lost(keeps_of_glibc):
     states = search(keeps.pid, blocks)
     references = References(keeps.pid, blocks)
     lost = [block for block in blocks if block.label == "lost" and block.kind not in MISSED]
-    expected = {b: State.LOST_WITH if references.of[b] else State.LOST for b in lost}
+    expected = {b: State.LOST_WITH if references.holders(b) else State.LOST for b in lost}
     assert {block: states[block] for block in lost} == expected
     missed = {b.kind for b in blocks if b.label == "lost" and states[b] is State.HELD}
     assert missed <= MISSED
@@ -88,7 +88,7 @@ def test_hidden(keeps_of_glibc):
     assert {kind for kind, is_held in seen if is_held} == SEEN_THOUGH_HIDDEN
 
 
-@pytest.mark.parametrize("probe", ["breakpoints", "inline"])
+@pytest.mark.parametrize("probe", ["breakpoint", "inline"])
 def test_trace(cli, build_target, start_target, tmp_path, probe):
     """A trace says the same of what it has recorded, and knows registers too."""
     keeps = start_keeps(build_target, start_target, tmp_path)
