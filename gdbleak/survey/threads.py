@@ -7,6 +7,7 @@ ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Dict
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -114,9 +115,9 @@ def _own_ids(threads: Iterable[int]) -> dict[int, int]:
 def areas_of_threads(
     mappings: Sequence[Mapping],
     threads: Sequence[Thread],
-    blocks: dict[int, int],
-    thread_bytes: int,
-    pid: int,
+    blocks: Dict[int, int],
+    stacks: Dict[int, tuple[int, int]],
+    bytes_of_variables: int,
 ) -> list[Area]:
     """Return the stacks of threads, what lies dead below them, and what threads have of their own.
 
@@ -124,31 +125,41 @@ def areas_of_threads(
         mappings: Of the process.
         threads: Its threads.
         blocks: Where their own blocks are: see `find_blocks_of_threads`.
-        thread_bytes: How much the variables of a thread may take.
-        pid: The first thread, which has the stack that the kernel made.
+        stacks: From where to where those stacks lie that are known.
+        bytes_of_variables: How much the variables of a thread may take.
 
     """
     areas = [
-        Area(block - thread_bytes, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
+        Area((block - bytes_of_variables) & -64, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
         for thread, block in blocks.items()
     ]
     for thread in threads:
-        within = thread.stack_pointer or blocks.get(thread.id, 0)
-        mapping = next((m for m in mappings if m.start <= within < m.end), None)
-        if thread.id == pid and not thread.stack_pointer:
-            mapping = next((m for m in mappings if m.path == "[stack]"), None)
-        if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
-            continue
-        end = mapping.end
-        block = blocks.get(thread.id, 0)
-        if mapping.start <= block < mapping.end:
-            # Another mapping may touch the stack, and is one with it for the kernel.
-            end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
-        top = thread.stack_pointer - RED_ZONE_BYTES if thread.stack_pointer else mapping.start
-        areas.append(Area(max(top, mapping.start), end, Kind.STACK, thread=thread.id))
-        if mapping.path or _is_guarded(mapping, mappings):
-            areas.append(Area(mapping.start, max(top, mapping.start), Kind.DEAD))
+        begin, end = stacks.get(thread.id) or _guess_stack(mappings, thread, blocks)
+        top = end
+        if thread.stack_pointer:
+            top = max(thread.stack_pointer - RED_ZONE_BYTES, begin)
+        elif begin:
+            top = begin
+        areas.append(Area(top, end, Kind.STACK, thread=thread.id))
+        if thread.id in stacks:
+            areas.append(Area(begin, top, Kind.DEAD))
     return [area for area in areas if area.start < area.end]
+
+
+def _guess_stack(
+    mappings: Sequence[Mapping], thread: Thread, blocks: Dict[int, int]
+) -> tuple[int, int]:
+    """Return from where to where a stack may lie of which nothing tells that; 0, 0 if nowhere."""
+    block = blocks.get(thread.id, 0)
+    within = thread.stack_pointer or block
+    mapping = next((m for m in mappings if m.start <= within < m.end), None)
+    if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
+        return 0, 0
+    end = mapping.end
+    if mapping.start <= block < mapping.end:
+        # Another mapping may touch the stack, and is one with it for the kernel.
+        end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
+    return mapping.start, end
 
 
 def _is_guarded(mapping: Mapping, mappings: Sequence[Mapping]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from gdbleak.analysis.holders import Name, Root
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.debugger.symbols import Symbolizer, locate
+from gdbleak.debugger.variables import name_roots
 from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import Recording, reading
@@ -69,5 +71,14 @@ def make_report(
         notes.append(INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    report = analyse(recording, modules, options, resolve, images)
+    def name(roots: Collection[Root]) -> dict[Root, Name]:
+        symbolizer = Symbolizer(gdb, modules, owner) if gdb else None
+        try:
+            return name_roots(roots, modules, images or ImageCache(), symbolizer)
+        except KeyboardInterrupt:
+            if not interruptible:
+                raise
+            return {}
+
+    report = analyse(recording, modules, options, resolve, images, name)
     return replace(report, notes=(*report.notes, *notes))
