@@ -18,7 +18,7 @@ from gdbleak.recording.reader import Recording, reading
 from gdbleak.report.model import Report
 from gdbleak.report.suppressions import suppress
 
-GLIBC = "glibc"
+_GLIBC = "glibc"
 """How the names of glibc's allocator begin."""
 
 
@@ -78,6 +78,6 @@ def _find_doubtful_kinds(recording: Recording, collected: Collected) -> tuple[st
     if not collected.misses_frees:
         return ()
     allocators = recording.find_allocators(collected.called)
-    if all(name.startswith(GLIBC) for name in allocators):
+    if all(name.startswith(_GLIBC) for name in allocators):
         return (MAPPING, FILE_MAPPING)
     return (HEAP, MAPPING, FILE_MAPPING)

@@ -82,7 +82,8 @@ class Tally:
             self.older_bytes += block.net_bytes
         if not alive:
             self.freed_count += 1
-            self.freed_after += block.reach in UNREACHED
+            if block.reach in UNREACHED:
+                self.freed_after += 1
         elif age_ns >= older_ns and (block.net_bytes or not block.is_older):
             self.outstanding_bytes += block.net_bytes
             self.outstanding_count += 1

@@ -24,6 +24,8 @@ class Limits:
     """How long, after the window, the end of its blocks is still recorded."""
     references: bool = True
     """Whether it is looked, at the end, for what in memory refers to the blocks."""
+    holders: bool = False
+    """Whether to find out who holds the blocks, though it takes long and much memory."""
     scan_rate: int = bounded(1 << 30, 1 << 20)
     """How many bytes of memory are read a second for that."""
     scan_s: float = bounded(60.0, 0.1, 86400)

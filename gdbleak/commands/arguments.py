@@ -10,9 +10,9 @@ from typing import TypeVar
 from gdbleak.analysis.grouping import BY
 from gdbleak.analysis.options import SORTS, ReportOptions
 from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.commands.output import FAIL_ON
 from gdbleak.errors import FileError
 from gdbleak.renderers import FORMATS
-from gdbleak.report.model import Word
 from gdbleak.report.suppressions import Suppression
 from gdbleak.report.suppressions import parse as parse_suppressions
 
@@ -137,9 +137,9 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         type=_words,
         default=(),
         metavar="VERDICT",
-        help="return 6 if a call stack has this verdict, such as `leak`; return 1 if none has it "
-        "and the window did not end as asked; several with commas: "
-        f"{', '.join(Word)}",
+        help="return 6 if a call stack has this verdict, such as `leak`, or is `lost`: a leak that "
+        "nothing refers to any more; return 1 if none has it and the window did not end as asked; "
+        f"several with commas: {', '.join(FAIL_ON)}",
     )
     group.add_argument(
         "-a",
@@ -188,13 +188,12 @@ def add_layout_arguments(parser: argparse.ArgumentParser, what: str, top: int) -
     )
 
 
-def _words(text: str) -> tuple[Word, ...]:
-    known = [word.value for word in Word]
-    words = [word.strip() for word in text.split(",")]
+def _words(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(","))
     for word in words:
-        if word not in known:
-            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(known)}")
-    return tuple(map(Word, words))
+        if word not in FAIL_ON:
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(FAIL_ON)}")
+    return words
 
 
 def _glob(text: str) -> str:

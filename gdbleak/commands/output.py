@@ -12,10 +12,16 @@ from typing import NamedTuple
 from gdbleak.errors import UndecidedError, UsageError, WriteError
 from gdbleak.host.streams import discard_output
 from gdbleak.renderers import FORMATS, BinaryRenderer, Renderer, format_for, make_renderer
-from gdbleak.report.endings import find_doubt
+from gdbleak.report.endings import find_doubt, find_doubt_of_search
 from gdbleak.report.model import Report, Word
 
 NOT_FOR_TERMINALS = ("pprof",)
+
+LOST = "lost"
+"""What --fail-on calls a leak that nothing refers to any more."""
+
+FAIL_ON = (LOST, *(word.value for word in Word))
+"""What --fail-on takes."""
 
 FOUND = 6
 """Exit status when a verdict of --fail-on was found."""
@@ -74,7 +80,7 @@ class Output:
 
         """
         self._path: str | None = options.output
-        self._fail_on: tuple[Word, ...] = options.fail_on
+        self._fail_on: tuple[str, ...] = options.fail_on
         if self._path:
             _check_not_read(self._path, options)
             check_writable(self._path)
@@ -87,10 +93,12 @@ class Output:
             UndecidedError: the report has none of them, but does not cover what was asked for.
 
         """
-        found = {site.verdict.word for site in report.leaking if site.verdict}
+        found = {site.verdict.word.value for site in report.leaking if site.verdict}
+        if any(site.is_lost for site in report.leaking):
+            found.add(LOST)
         if found.intersection(self._fail_on):
             return FOUND
-        doubt = find_doubt(report) if self._fail_on else None
+        doubt = self._find_doubt(report)
         if doubt:
             reason, remedy = doubt
             words = " or ".join(f"`{word}`" for word in self._fail_on)
@@ -100,6 +108,16 @@ class Output:
                 remedy,
             )
         return 0
+
+    def _find_doubt(self, report: Report) -> tuple[str, str] | None:
+        """Return why a report without the verdicts of --fail-on decides nothing; None if it does.
+
+        That memory was not searched matters only to whoever asks for what is lost.
+        """
+        if not self._fail_on:
+            return None
+        doubt = find_doubt(report)
+        return find_doubt_of_search(report) if doubt is None and LOST in self._fail_on else doubt
 
     def show(self, report: Report) -> None:
         """Write the report.

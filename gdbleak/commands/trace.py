@@ -40,6 +40,7 @@ _LOCAL_ONLY = {
     "live": False,
     "events": False,
     "no_references": False,
+    "holders": False,
     "scan_rate": Limits.scan_rate,
     "scan_time": Limits.scan_s,
 }
@@ -147,6 +148,12 @@ class Trace:
             "outstanding blocks; those that nothing refers to are lost: see docs/references.md",
         )
         group.add_argument(
+            "--holders",
+            action="store_true",
+            help="find out which variables hold the blocks, however large the process is; it may "
+            "take as much time as --scan-time and as much memory as --max-memory allow",
+        )
+        group.add_argument(
             "--scan-rate",
             type=within(bounds_of(Limits, "scan_rate"), parse_size),
             default=Limits.scan_rate,
@@ -239,6 +246,7 @@ class Trace:
             budget_percent=options.budget,
             tail_s=options.tail,
             references=not options.no_references,
+            holders=options.holders,
             scan_rate=options.scan_rate,
             scan_s=options.scan_time,
         )

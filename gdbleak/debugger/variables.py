@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from gdbleak.analysis.holders import Name, Root
 from gdbleak.analysis.images import with_zeros
 from gdbleak.debugger.symbol_reader import VariableQuestion
 from gdbleak.debugger.symbols import Symbolizer
@@ -70,17 +69,6 @@ def name_variables(
             line = answer.line if answer and answer.file else None
             found[address] = Variable(module.name, name, offset, file, line)
     return found
-
-
-def name_roots(
-    roots: Iterable[Root], modules: ModuleMap, images: ImageCache, symbolizer: Symbolizer | None
-) -> dict[Root, Name]:
-    """Return what those of some roots are called that are variables: see `name_variables`."""
-    of_modules = [root for root in roots if root[0] and not root[1]]
-    found = name_variables((word for word, _ in of_modules), modules, images, symbolizer)
-    return {
-        root: (found[root[0]].text, found[root[0]].place) for root in of_modules if root[0] in found
-    }
 
 
 def name_thread_variables(

@@ -18,7 +18,7 @@ import pickle
 import selectors
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,12 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdbleak.effort import EffortError
+from gdbleak.errors import TargetError
 from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import ignore
 from gdbleak.ledger.replay import Replay
-from gdbleak.memory.holding import find_ways
+from gdbleak.memory.holding import Way, find_ways
 from gdbleak.memory.judgement import Judgement, judge
 from gdbleak.memory.look import Ranges, TooManyError
 from gdbleak.memory.look import References as Look
@@ -54,6 +55,7 @@ from gdbleak.recording.references import (
     encode_holding,
     encode_reached,
 )
+from gdbleak.survey.ways import Wish, find_roots
 from gdbleak.target.proc import find_data
 from gdbleak.target.searched import SearchedProcess
 
@@ -85,6 +87,10 @@ class Task:
     """Memory of the target that is ours."""
     bytes_per_s: float
     limit_s: float
+    climb_s: float
+    """How long it may take to find the variables that hold blocks."""
+    climb_bytes: int
+    """How much memory that may take."""
     libc: str | None
     """The C library, by its path, if all blocks are those of glibc's malloc."""
     result: str
@@ -187,7 +193,6 @@ def _search(task: Task, line: _Line) -> None:
         looks, reason = _take_looks(task, process, heap, table, line)
         looked_s = time.monotonic()
         time_ns = order["begin"] + int((looked_s - began_s) * 1e9)
-        stacks = process.find_stacks(process.find_waiting())
         line.tell(looked=True)
         while "registers" not in order:
             order = line.hear(_POLL_S) or order
@@ -195,7 +200,10 @@ def _search(task: Task, line: _Line) -> None:
             judgement = judge(looks, _find_in_registers(table, order["registers"].values()))
             if books.has_gaps:
                 heap.forget_freed(blocks, judgement.states)
-            frames = _encode(time_ns, blocks, judgement, looks, stacks)
+            ways = find_ways(judgement, looks, [block.stack for block in blocks])
+            roots = _climb(task, process, {way.root for way in ways if way.root})
+            frames = encode_reached(time_ns, _tell_states(blocks, judgement))
+            frames += encode_holding(time_ns, [*_tell_ways(blocks, ways, roots)])
             Path(task.result).write_bytes(frames)
     scanned = sum(each.scanned_bytes for each in looks)
     found = References(len(looks), looked_s - began_s if looks else 0.0, scanned, reason)
@@ -267,26 +275,26 @@ def _find_in_registers(table: Table, registers: Iterable[Sequence[int]]) -> NDAr
     return held
 
 
-def _encode(
-    time_ns: int,
-    blocks: Sequence[Block],
-    judgement: Judgement,
-    looks: Sequence[Look],
-    stacks: Mapping[int, tuple[int, int]],
-) -> bytes:
-    """Return the frames that tell of blocks what was found."""
+def _climb(
+    task: Task, process: SearchedProcess, words: Iterable[int]
+) -> dict[int, tuple[int, int]]:
+    """Return the roots from which words are reached, and whose thread's they are."""
+    wish = Wish(task.climb_s, task.climb_bytes)
+    try:
+        return find_roots(process, sorted(words), wish)
+    except TargetError:  # it has ended, and what is known until now has to do
+        return {}
+
+
+def _tell_states(blocks: Sequence[Block], judgement: Judgement) -> list[tuple[int, int, int]]:
     states = judgement.states.tolist()
-    reached = [(b.address, b.born_ns, state) for b, state in zip(blocks, states)]
-    ways = find_ways(judgement, looks, [block.stack for block in blocks])
-    held = [
-        Held(
-            blocks[way.block].address,
-            blocks[way.block].born_ns,
-            way.holder,
-            way.root,
-            next((t for t, (start, end) in stacks.items() if start <= way.root < end), 0),
-            way.hops,
-        )
-        for way in ways
-    ]
-    return encode_reached(time_ns, reached) + encode_holding(time_ns, held)
+    return [(block.address, block.born_ns, state) for block, state in zip(blocks, states)]
+
+
+def _tell_ways(
+    blocks: Sequence[Block], ways: Iterable[Way], roots: Mapping[int, tuple[int, int]]
+) -> Iterator[Held]:
+    for number, holder, root, hops in ways:
+        block = blocks[number]
+        root, thread = roots.get(root, (root, 0))
+        yield Held(block.address, block.born_ns, holder, root, thread, hops)

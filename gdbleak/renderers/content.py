@@ -5,12 +5,13 @@ Everything that comes from the target leaves here shortened and escaped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from posixpath import basename
 
 from gdbleak.renderers.columns import numbers, words
 from gdbleak.renderers.cycles import Cycle, find_cycles
+from gdbleak.renderers.references import describe_references
 from gdbleak.renderers.summary import summary
 from gdbleak.report.model import Frame, Report, Site
 from gdbleak.text.lines import Line, cut, printable
@@ -56,9 +57,10 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
         yield Line(nothing_outstanding(report))
     elif report.leaking[top:]:
         yield Line(f"{not_shown(report, top)}: see --top {len(report.leaking)}")
+    others = {site.rank: site for site in report.sites}
     for site in report.leaking[:top]:
         yield Line("")
-        yield from stack_lines(site)
+        yield from stack_lines(site, others)
     yield Line("")
     yield from summary(report)
 
@@ -144,11 +146,19 @@ def not_shown(report: Report, top: int) -> str:
     return f"{stacks} with {size} outstanding"
 
 
-def stack_lines(site: Site) -> Iterator[Line]:
-    """Yield a call stack, below a title that says what it holds."""
+def stack_lines(site: Site, others: Mapping[int, Site] | None = None) -> Iterator[Line]:
+    """Yield a call stack, below a title that says what it holds.
+
+    Args:
+        site: Of a report.
+        others: The sites of that report by rank, where the reader knows them by it.
+
+    """
     yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
     if site.verdict:
         yield Line(f"  {site.verdict.word}: {site.verdict.evidence}", indent=4)
+    for sentence in describe_references(site, others):
+        yield Line(f"  {sentence}", indent=4)
     texts = [_describe_in_stack(frame) for frame in site.frames]
     shown = 0
     for cycle in find_cycles(texts):

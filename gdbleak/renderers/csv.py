@@ -32,6 +32,11 @@ COLUMNS = (
     "module",
     "truncated",
     "stack",
+    "looked_at",
+    "lost",
+    "lost_with",
+    "held",
+    "held_by",
 )
 
 
@@ -69,7 +74,16 @@ def _row(site: Site) -> list[object]:
         _cell(caller.module),
         str(site.truncated).lower(),
         _cell(" <- ".join(map(describe, site.frames))),
+        *_reach(site),
     ]
+
+
+def _reach(site: Site) -> tuple[int | str | None, ...]:
+    reach = site.reach
+    if reach is None:
+        return (None,) * 5
+    held_by = _cell(reach.holders[0].root) if reach.holders else None
+    return (reach.looked_at, reach.lost, reach.lost_with, reach.held, held_by)
 
 
 def _estimate(site: Site) -> tuple[int | None, ...]:

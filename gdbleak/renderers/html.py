@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -25,6 +25,7 @@ from gdbleak.renderers.content import (
     nothing_outstanding,
     rows,
 )
+from gdbleak.renderers.references import describe_references
 from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.renderers.summary import summary
 from gdbleak.report.model import Frame, Report, Site, Word
@@ -48,6 +49,7 @@ class HtmlRenderer:
         """Return the report as text."""
         style, script = (_read(name) for name in ("page.css", "page.js"))
         shown = report.leaking[:_MOST]
+        others = {site.rank: site for site in report.sites}
         return Template(_read("page.html")).substitute(
             title=escape(heading(report).text),
             when=escape(f"Began {printable(report.window.started)}"),
@@ -59,7 +61,7 @@ class HtmlRenderer:
             chart=draw_history(report.history, _describe_held(report)),
             left_out=escape(_left_out(report)),
             headers=_headers(),
-            rows="".join(map(_row, shown, rows(shown))),
+            rows="".join(_row(site, cells, others) for site, cells in zip(shown, rows(shown))),
             summary=_summary(report),
             data=_data(report),
         )
@@ -84,10 +86,13 @@ def _left_out(report: Report) -> str:
 def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
     """Yield what stands at the top of the page: a number or word, and what it means."""
     words = [site.verdict.word for site in report.leaking if site.verdict]
+    lost = sum(site.is_lost for site in report.leaking)
     for word in (Word.LEAK, Word.GROWING, Word.SUSPECT):
         count = words.count(word)
         if count or word is Word.LEAK:
             yield f"{count:,}", f"{plural(count, 'call stack')} called {word}"
+        if word is Word.LEAK and lost:
+            yield f"{lost:,}", "of them lost: nothing refers to their blocks"
     size = sum(site.amounts.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""
     yield mark + format_bytes(size), "outstanding at the end"
@@ -118,7 +123,7 @@ def _headers() -> str:
     return "".join(cells)
 
 
-def _row(site: Site, cells: list[str]) -> str:
+def _row(site: Site, cells: list[str], others: Mapping[int, Site]) -> str:
     values = site.amounts
     numbers = (
         site.rank,
@@ -135,9 +140,11 @@ def _row(site: Site, cells: list[str]) -> str:
     kind = escape(word.rstrip("?"))
     parts.append(f'<td class="text word {kind}">{escape(word)}</td>')
     parts.append(f'<td class="trend">{draw_trend(site.history)}</td>')
-    evidence = ""
-    if site.verdict:
-        evidence = f'<p class="evidence">{escape(printable(site.verdict.evidence))}</p>'
+    sentences = [site.verdict.evidence] if site.verdict else []
+    evidence = "".join(
+        f'<p class="evidence">{escape(printable(sentence))}</p>'
+        for sentence in (*sentences, *describe_references(site, others))
+    )
     frames = "".join(f"<li>{_frame(frame)}</li>" for frame in site.frames[:_DEEPEST])
     more = "" if len(site.frames) <= _DEEPEST else f"<p>{len(site.frames) - _DEEPEST:,} more</p>"
     parts.append(

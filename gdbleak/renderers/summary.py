@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
+from gdbleak.renderers.references import describe_search
 from gdbleak.report.endings import describe
 from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
 from gdbleak.text.lines import Line, printable
@@ -24,6 +25,7 @@ def summary(report: Report) -> list[Line]:
         *_recording(report.window),
         *_cost(report.window),
         *_memory(report.memory),
+        *_references(report),
         *_outlook(report.outlook),
         *_suppressed(report.suppressed),
         _proof(report),
@@ -149,6 +151,11 @@ def _memory(memory: MemoryInfo) -> list[Line]:
         )
         facts.append(_fact("explained", explained))
     return [*facts, *(_fact("the rest", printable(sentence)) for sentence in memory.rest)]
+
+
+def _references(report: Report) -> list[Line]:
+    search = describe_search(report)
+    return [_fact("references", search)] if search else []
 
 
 def _suppressed(suppressed: Suppressed | None) -> list[Line]:

@@ -43,6 +43,8 @@ class Side:
     """With a confidence of 95 %, the rate lies between these two."""
     word: Word | None = None
     """The verdict on the largest of them."""
+    unreached: int = 0
+    """Recorded blocks that nothing refers to, or only such blocks do; 0 where nobody has looked."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def _add_up(sites: list[Site], report: Report) -> Side:
             high += site.outstanding_bytes * (1 + spread)
     largest = max(sites, key=lambda s: s.amounts.outstanding_bytes, default=None)
     word = largest.verdict.word if largest and largest.verdict else None
-    return Side(size, count, size / seconds, low / seconds, high / seconds, word)
+    unreached = sum(site.reach.unreached for site in sites if site.reach)
+    return Side(size, count, size / seconds, low / seconds, high / seconds, word, unreached)
 
 
 def _judge(before: Side, after: Side) -> Change:

@@ -115,3 +115,21 @@ def find_doubt(report: Report) -> tuple[str, str] | None:
     if window.lost_events > window.events * _MUCH_LOST:
         return f"{window.lost_events:,} events were lost", "trace again"
     return None
+
+
+def find_doubt_of_search(report: Report) -> tuple[str, str] | None:
+    """Return why a report tells no lost blocks, and what to do; None if it would tell them."""
+    search = report.window.references
+    if not report.leaking:  # there was nothing to look for
+        return None
+    if search is None:
+        return (
+            "the memory of the process was not searched for references",
+            "trace again with this gdbleak",
+        )
+    if search.reason:
+        return (
+            f"the memory of the process was not searched for references: {search.reason}",
+            "trace again without it" if search.reason.startswith("-") else "trace again",
+        )
+    return None

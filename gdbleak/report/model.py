@@ -87,8 +87,8 @@ class Verdict:
     others."""
 
 
-LOST_BLOCKS, LOST_SHARE = 5, 0.9
-"""So many blocks, and such a share of those that were looked for, make a call stack lost."""
+LOST_BLOCKS, LOST_TENTHS = 5, 9
+"""So many blocks, and so many tenths of those that were looked for, make a call stack lost."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ class Reach:
     held: int
     """They can be reached from outside the recorded blocks."""
     unknown: int
+    """It could not be told."""
     looks: int
     """How often the memory was read; 0 where that is not known."""
     freed_after: int = 0
@@ -138,8 +139,9 @@ class Reach:
     @property
     def is_lost(self) -> bool:
         """Whether the site as a whole cannot be reached any more; docs/verdicts.md has the rule."""
-        enough = self.unreached >= max(LOST_BLOCKS, LOST_SHARE * self.looked_at)
-        return enough and not self.freed_after
+        are_enough = self.unreached >= LOST_BLOCKS
+        are_most = 10 * self.unreached >= LOST_TENTHS * self.looked_at
+        return are_enough and are_most and not self.freed_after
 
 
 @dataclass(frozen=True)

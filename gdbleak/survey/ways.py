@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from gdbleak.bounds import bounded, check_bounds
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
+from gdbleak.memory.territory import Kind
 from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
 from gdbleak.report.ways import Answer
 from gdbleak.survey.ground import Ground
@@ -25,6 +27,8 @@ _TIME_UP = "the time is up (--time)"
 _ENOUGH = "enough roots were found (--top)"
 _INTERRUPTED = "it was interrupted"
 _TOO_DEEP = "the memory was read often enough (--max-memory makes room for an index)"
+_PREFERRED = (Kind.MODULE, Kind.THREAD, Kind.SHARED, Kind.STACK)
+"""What most likely tells who means to hold a block."""
 _MOST_CHECKED = 1000
 """Blocks of a way of which it is checked that they are not free."""
 
@@ -99,6 +103,56 @@ def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Ans
         )
 
 
+def find_roots(
+    memory: SearchedProcess, words: Sequence[int], wish: Wish
+) -> dict[int, tuple[int, int]]:
+    """Return from which root each of some words is reached, as far as that is found out.
+
+    Args:
+        memory: The process.
+        words: Their addresses, anywhere.
+        wish: How to search.
+
+    Returns:
+        By the address of a word, that of a word in a variable, or else on a stack; and the thread
+        whose variable or stack that is, or 0. Of a word that is a root, itself.
+
+    Raises:
+        TargetError: the process cannot be read, or has ended.
+
+    """
+    deadline_s = time.monotonic() + wish.time_s
+
+    def check(_: int = 0) -> None:
+        if time.monotonic() > deadline_s:
+            raise OverError(_TIME_UP)
+
+    found: dict[int, tuple[int, int]] = {}
+    with ExitStack() as stack:
+        images = stack.enter_context(ImageCache())
+        process = stack.enter_context(LiveProcess(memory.pid, images))
+        ground = Ground(memory, process.read_modules(), images, 0, None)
+        others = []
+        for word in words:
+            area = ground.territory.find(word)
+            if area is not None:
+                found[word] = word, area.thread
+            else:
+                others.append(word)
+        if not others:
+            return found
+        with suppress(OverError, TooLargeError, MemoryError):
+            index = make_index(memory.read, *ground.split(), wish.max_memory, check)
+            for word in others:
+                block = ground.find_block(word, index.nearest(word))
+                search = Search(ground.territory, Indexed(index), ground.find_block, check)
+                ways = islice(search.backwards(block), wish.ways) if block else ()
+                best = min(ways, key=lambda way: _PREFERRED.index(way.area.kind), default=None)
+                if best:
+                    found[word] = best.steps[-1].word, best.area.thread
+    return found
+
+
 class _Hunt:
     """A search in a process, within its bounds."""
 
@@ -167,7 +221,9 @@ class _Hunt:
     def _is_true(self, way: Way) -> bool:
         """Whether the words of a way still refer to its blocks, and none of these is free."""
         held = self._target
-        for step in way.steps:
+        # A variable may refer to another block by now: to the one that was added last to a list.
+        changes = way.area.kind in (Kind.MODULE, Kind.THREAD)
+        for step in way.steps[:-1] if changes else way.steps:
             if not held.start <= self._ground.read_word(step.word) < held.end:
                 return False
             held = step.block or held

@@ -53,6 +53,8 @@ from gdbleak.target.proc import memory_status, resident_set
 from gdbleak.target.process import inspect, isoformat
 from gdbleak.tracing.reporting import INTERRUPTED, report_on_window
 
+_CLIMB_S, _CLIMB_BYTES = 3.0, 64 << 20
+"""What it may take to find out who holds blocks, unless the user wants to know at any price."""
 _NOT_BEGUN = AttachError, InjectionError, UnprovedError
 
 
@@ -241,6 +243,8 @@ def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Sear
         "left_out": way.own_memory,
         "bytes_per_s": limits.scan_rate,
         "limit_s": limits.scan_s,
+        "climb_s": limits.scan_s if limits.holders else _CLIMB_S,
+        "climb_bytes": limits.max_memory if limits.holders else _CLIMB_BYTES,
         "libc": find_glibc(prepared.plan),
     }
     return Searcher(task, session.folder)

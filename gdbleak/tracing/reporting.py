@@ -10,7 +10,7 @@ from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.debugger.symbols import Symbolizer, locate
-from gdbleak.debugger.variables import name_roots
+from gdbleak.debugger.variables import name_variables
 from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.recording.reader import Recording, reading
@@ -58,27 +58,33 @@ def make_report(
         modules = ModuleMap(find_file(module) for module in before.merge(after))
     notes = recording.notes
 
+    symbolizer = Symbolizer(gdb, modules, owner) if gdb else None
+    images = images or ImageCache()
+
     def resolve(addresses: Iterable[int]) -> dict[int, tuple[Frame, ...]]:
-        if gdb:
-            symbolizer = Symbolizer(gdb, modules, owner)
+        if symbolizer:
             try:
                 return symbolizer.resolve(addresses)
             except KeyboardInterrupt:
                 if not interruptible:
                     raise
-            finally:
-                notes.extend(symbolizer.notes)
         notes.append(INTERRUPTED)
         return {address: (locate(address, modules),) for address in addresses}
 
-    def name(roots: Collection[Root]) -> dict[Root, Name]:
-        symbolizer = Symbolizer(gdb, modules, owner) if gdb else None
+    def name_roots(roots: Collection[Root]) -> dict[Root, Name]:
+        words = [word for word, _ in roots]
         try:
-            return name_roots(roots, modules, images or ImageCache(), symbolizer)
+            variables = name_variables(words, modules, images, symbolizer)
         except KeyboardInterrupt:
             if not interruptible:
                 raise
             return {}
+        return {
+            root: (variable.text, variable.place)
+            for root in roots
+            if (variable := variables.get(root[0]))
+        }
 
-    report = analyse(recording, modules, options, resolve, images, name)
+    report = analyse(recording, modules, options, resolve, images, name_roots)
+    notes += symbolizer.notes if symbolizer else ()
     return replace(report, notes=(*report.notes, *notes))

@@ -55,7 +55,7 @@ def wrongly_seen(seen: Counter[tuple[str, str, bool]]) -> list[tuple[str, str, i
     """Return the label and kind of blocks that memory says something else about, and how many."""
     wrong = []
     for (label, kind, is_reached), count in seen.items():
-        is_expected = (label == "kept" and kind not in IN_REGISTERS) or kind == "no_access"
+        is_expected = label == "kept" and kind not in IN_REGISTERS
         if label != "stale" and kind not in IN_DEAD_MEMORY and is_reached != is_expected:
             wrong.append((label, kind, count))
     return wrong

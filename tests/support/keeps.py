@@ -20,7 +20,7 @@ FLAGS = ("-std=c++17", "-fno-optimize-sibling-calls")
 
 IN_REGISTERS = frozenset({"register_spinning", "register_blocked"})
 """Kinds of kept blocks to which only registers refer."""
-MOVED = frozenset({"moved", "queue", "relinked", "breathing_deques", "regrown_vector"})
+MOVED = frozenset({"moved", "queue", "relinked", "remapped", "breathing_deques", "regrown_vector"})
 """Kinds of kept blocks whose pointers move while the program stirs."""
 IN_DEAD_MEMORY = frozenset({"below_stack", "freed_holder", "shrunk_holder", "coroutine_freed"})
 """Kinds of lost blocks to which only memory refers that is in nobody's use."""

@@ -1,4 +1,4 @@
-"""A search for references that shares nothing with gdbleak's: every aligned word of all memory."""
+"""A search for references that shares nothing with gdbleak's: all aligned words are read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from support.keeps import Block
 
 PIECE = 1 << 24
+KERNEL = ("[vvar]", "[vvar_vclock]", "[vsyscall]")
 ADDRESS_BITS = (1 << 48) - 1
 
 
@@ -25,7 +26,7 @@ class References:
         with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
             for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
                 start, end = (int(address, 16) for address in line.split()[0].split("-"))
-                if not line.endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
+                if line.split()[1][0] == "r" and not line.endswith(KERNEL):
                     for piece in range(start, end, PIECE):
                         memory.seek(piece)
                         self._search(piece, memory.read(min(PIECE, end - piece)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from reports import SAMPLES, TARGET, WINDOW, report, site
@@ -15,6 +15,8 @@ from gdbleak.report.comparison import Change, compare
 from gdbleak.report.model import Estimate, Frame, Verdict, Word
 from gdbleak.report.reader import read_report
 
+REACH = asdict(SAMPLES["reached"])["sites"][1]["reach"]
+HOLDER = REACH["holders"][0]
 MAIN = Frame(0x1010, "/srv/app", 0x10, "main", "app.c", 90)
 
 
@@ -171,6 +173,46 @@ def test_report_of_before_there_were_verdicts():
         del one["verdict"], one["history"]
     read = read_report(json.dumps(values), "old.json")
     assert (read.sites[0].verdict, read.outlook) == (None, None)
+
+
+def test_report_of_before_references_were_searched_for():
+    values = json.loads(write(SAMPLES["reached"]))
+    del values["window"]["references"]
+    for one in values["sites"]:
+        del one["reach"]
+    read = read_report(json.dumps(values), "old.json")
+    assert read.window.references is None
+    assert {(one.reach, one.is_lost) for one in read.sites} == {(None, False)}
+
+
+def test_what_nothing_refers_to_in_both():
+    made = SAMPLES["reached"]
+    comparison = compare(made, made)
+    assert sum(difference.after.unreached for difference in comparison.differences) == 23
+    [difference] = json.loads(as_json(compare(report(), report(made.sites[1]))))["differences"]
+    assert difference["after"]["unreached"] == 0
+    text = as_text(compare(report(), report(made.sites[1])), top=10, width=None)
+    assert "held by sessions (server, server.c:88), through other blocks: 60 of 64" in text
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        [],
+        {"looked_at": 5},
+        {**REACH, "lost": "x"},
+        {**REACH, "held": -1},
+        {**REACH, "holders": 7},
+        {**REACH, "holders": [{"blocks": 1}]},
+        {**REACH, "holders": [{**HOLDER, "root": 5}]},
+        {**REACH, "holders": [{**HOLDER, "through": ["x"]}]},
+    ],
+)
+def test_reach_must_be_of_its_kind(reach):
+    values = json.loads(write(report(stack("f", 4))))
+    values["sites"][0]["reach"] = reach
+    with pytest.raises(RecordingError, match="damaged"):
+        read_report(json.dumps(values), "x.json")
 
 
 @pytest.mark.parametrize(

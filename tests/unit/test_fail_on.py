@@ -14,8 +14,9 @@ from support.cli import GDBLEAK
 
 from gdbleak import cli
 from gdbleak.commands.output import FOUND
-from gdbleak.recording.end import EndedBy
+from gdbleak.recording.end import EndedBy, References
 from gdbleak.report.endings import ENDINGS
+from gdbleak.report.model import Verdict, Word
 
 REPORT = SAMPLES["one-site"]
 WINDOW = REPORT.window
@@ -100,6 +101,46 @@ def test_process_that_was_not_left_as_found_lets_no_fail_on_pass(load, capsys):
     load.return_value = replace(REPORT, verification=replace(LEFT_AS_FOUND, ok=False))
     assert cli.main(["report", "123", "--fail-on", "cache?"]) == 1
     assert f"the process was not left as it was found: {MISSED}" in capsys.readouterr().err
+
+
+def test_lost_blocks_count(load):
+    load.return_value = SAMPLES["reached"]
+    assert cli.main(["report", "123", "--fail-on", "lost"]) == FOUND
+    assert cli.main(["report", "123", "--fail-on", "churn,lost"]) == FOUND
+
+
+def test_site_is_lost_only_by_its_verdict(load):
+    """In a sample of most allocators a block may have been freed unseen."""
+    report = SAMPLES["reached"]
+    one = report.sites[0]
+    suspected = replace(one, verdict=Verdict(Word.SUSPECT, "0 of 9 freed"))
+    load.return_value = replace(report, sites=(suspected, *report.sites[1:]))
+    assert cli.main(["report", "123", "--fail-on", "lost"]) == 0
+    assert cli.main(["report", "123", "--fail-on", "lost,leak?"]) == FOUND
+
+
+@pytest.mark.parametrize(
+    ("references", "words", "remedy"),
+    [
+        (None, ": ", "trace again with this gdbleak"),
+        (References(0, 0.0, 0, "it ended meanwhile"), ": it ended meanwhile: ", "trace again"),
+        (References(0, 0.0, 0, "--some-option"), ": --some-option: ", "trace again without it"),
+    ],
+)
+def test_without_a_search_nobody_knows_what_is_lost(load, capsys, references, words, remedy):
+    load.return_value = replace(REPORT, window=replace(WINDOW, references=references))
+    assert cli.main(["report", "123", "--fail-on", "lost,cache?"]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    said = f"gdbleak: the memory of the process was not searched for references{words}no call"
+    assert first.startswith(said)
+    assert "`lost` or `cache?`" in first
+    assert second == f"  try: {remedy}"
+    assert cli.main(["report", "123", "--fail-on", "cache?"]) == 0
+
+
+def test_where_nothing_is_outstanding_nothing_is_lost(load):
+    load.return_value = SAMPLES["nothing-outstanding"]
+    assert cli.main(["report", "123", "--fail-on", "lost"]) == 0
 
 
 def test_reader_that_has_seen_enough_changes_no_exit_status(tmp_path):

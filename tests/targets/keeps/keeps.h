@@ -24,15 +24,14 @@ inline void escape(const volatile void *address)
 }
 
 // The size of the block of that number. glibc's header of the next chunk, to which its bins and
-// its top refer, begins behind the end of a block of such a size.
+// its top refer, begins behind the last byte of a block of such a size.
 inline size_t size_of(int number)
 {
     return 16 * (2 + number * 7 % 23) + 9 + number % 7;
 }
 
 struct Way {
-    // `is_late`: memory is freed that holds pointers, and nothing may be allocated there afterwards.
-    Way(Label label, const char *kind, void (*make)(const Way &), bool is_late = false);
+    Way(Label label, const char *kind, void (*make)(const Way &));
 
     // Labels a block. From the offset `links` on it holds its pattern, and must hold it for ever.
     void note(const void *block, size_t size, size_t links) const;
@@ -49,22 +48,22 @@ struct Way {
     const Label label;
     const char *const kind;
     void (*const make)(const Way &);
-    const bool is_late;
     Way *next;
 };
 
 // Removes the label of a block that is about to be freed.
 void forget(const void *block);
 
+// Resizes a block when everything is allocated, so that nobody writes over what it leaves; frees it
+// if the size is 0.
+void resize_at_end(void *block, size_t size);
+
 // Defines a function that makes the blocks of a way. Runs in a thread of its own, whose stack is
 // wiped afterwards.
-#define WAY(LABEL, KIND, ...)                                                                      \
+#define WAY(LABEL, KIND)                                                                           \
     static void make_##LABEL##_##KIND(const Way &);                                                \
-    static Way way_##LABEL##_##KIND(Label::LABEL, #KIND, make_##LABEL##_##KIND, ##__VA_ARGS__);    \
+    static Way way_##LABEL##_##KIND(Label::LABEL, #KIND, make_##LABEL##_##KIND);                   \
     static void make_##LABEL##_##KIND(const Way &way)
-
-// Runs a function in a thread whose stack, registers and TLS are gone and wiped on return.
-void run_and_wipe(void *(*function)(void *), void *argument);
 
 // Called before the program says that it is ready: makes what holds blocks later.
 void prepare_older();
@@ -89,7 +88,7 @@ void block();
 
 // Threads that move pointers call this between two moves: returns while they shall move, and
 // counts moves for the mover of that number.
-enum { SLOTS, QUEUE, RELINKED, DEQUE, REGROWN, MOVERS };
+enum { SLOTS, QUEUE, RELINKED, REMAPPED, CLEARED, DEQUE, REGROWN, MOVERS };
 void before_move(int mover);
 extern int stirring;
 

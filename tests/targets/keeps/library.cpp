@@ -14,9 +14,10 @@
 
 #include "shapes.h"
 
-// Allocates by `operator new`, and labels what it returns.
+// Allocates by `operator new`, and labels what it returns; for the size see size_of().
 static void *label_new(const Way &way, size_t size)
 {
+    size = (size + 15) & ~size_t(15);
     return way.prepare(::operator new(size), size, size);
 }
 

@@ -135,24 +135,22 @@ WAY(lost, size_zero)
 }
 
 // What held them was freed, and still has the pointers. Small ones go to the thread's cache.
-WAY(lost, freed_holder, true)
+WAY(lost, freed_holder)
 {
     for (size_t size = 200; size <= 2000; size *= 10) {
         auto **holder = static_cast<void **>(calloc(1, size));
         for (int i = 0; i < COUNT / 2; i++)
             holder[size / 8 - 8 + i] = way.fresh(i);
-        escape(holder);
-        free(holder);
+        resize_at_end(holder, 0);
     }
 }
 
-WAY(lost, shrunk_holder, true)
+WAY(lost, shrunk_holder)
 {
     auto **holder = static_cast<void **>(calloc(COUNT, 512));
     for (int i = 0; i < COUNT; i++)
         holder[32 * (i + 1)] = way.fresh(i);
-    escape(holder);
-    elsewhere[0] = realloc(holder, 72);
+    resize_at_end(holder, 72);
 }
 
 // A live block lies where its holder was, and has not been written yet.

@@ -1,14 +1,18 @@
 // Blocks whose pointers threads move between places, while "stir on" has it so.
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "shapes.h"
 
-enum { PLACES = 2 * COUNT, ROOM = 64 };  // places: in the data, and as many in a block
+enum { PLACES = 2 * COUNT, ROOM = 64, PAGE = 4096 };  // places: in the data, and as many in a block
 
 static void *volatile slots[PLACES];
 static void *volatile *slots_in_block;
 static void *volatile queue[ROOM];
 static Single *volatile relinked;
+static void **volatile page;
+static void **volatile cleared;
 
 static void *volatile &slot(unsigned number)
 {
@@ -75,4 +79,53 @@ WAY(kept, relinked)
 {
     relinked = make_list(way);
     start_resident(relink);
+}
+
+static void **map()
+{
+    void *fresh = mmap(nullptr, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return fresh == MAP_FAILED ? abort(), nullptr : static_cast<void **>(fresh);
+}
+
+static void *remap(void *)
+{
+    for (;;) {
+        before_move(REMAPPED);
+        void **old = page, **fresh = map();
+        memcpy(fresh, old, PAGE);
+        page = fresh;
+        munmap(old, PAGE);
+    }
+}
+
+// The page that has them may not have been there when a look began.
+WAY(kept, remapped)
+{
+    page = map();
+    for (int i = 0; i < COUNT; i++)
+        page[i] = way.fresh(i);
+    start_resident(remap);
+}
+
+static void *clear(void *)
+{
+    for (unsigned seed = 1;;) {
+        before_move(CLEARED);
+        void **old = cleared;
+        auto **fresh = static_cast<void **>(malloc(1500 + next_random(seed) % 1000));
+        memcpy(fresh, old, COUNT * sizeof(void *));
+        cleared = fresh;
+        memset(old, 0, COUNT * sizeof(void *));
+        escape(old);
+        free(old);
+    }
+}
+
+// What has them was free memory a moment ago, and is again in the next; then nothing is left of them.
+WAY(kept, cleared_holder)
+{
+    cleared = static_cast<void **>(malloc(1500));
+    for (int i = 0; i < COUNT; i++)
+        cleared[i] = way.fresh(i);
+    start_resident(clear);
 }

@@ -60,10 +60,10 @@ inline Tree *make_tree(const Way &way)
 // Returns an array of pointers to blocks, which is a block itself.
 inline void **make_array(const Way &way)
 {
-    const size_t size = (COUNT + 1) * sizeof(void *);
+    const size_t size = (COUNT + 2) * sizeof(void *);
     auto **array = static_cast<void **>(way.prepare(__builtin_malloc(size), size, size));
     for (int i = 0; i < COUNT; i++)
         array[i] = way.fresh(i);
-    array[COUNT] = nullptr;
+    array[COUNT] = array[COUNT + 1] = nullptr;
     return array;
 }

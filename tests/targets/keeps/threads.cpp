@@ -198,10 +198,12 @@ WAY(kept, tls)
 
 static void set_keys()
 {
+    static bool are_there;
     for (int i = 0; i < PER_KEY; i++)
-        if ((!keys[i] && pthread_key_create(&keys[i], nullptr)) ||
+        if ((!are_there && pthread_key_create(&keys[i], nullptr)) ||
             pthread_setspecific(keys[i], unpack(i)))
             abort();
+    are_there = true;
 }
 
 static void *work_with_keys(void *)
@@ -270,13 +272,16 @@ WAY(lost, ended_key)
     end(way, end_with_keys, PER_KEY);
 }
 
-// The C library keeps the stack of a thread that has ended for the next one.
+// The C library keeps the stack of a thread that has ended for the next one, if it is large enough.
 WAY(stale, cached_stack)
 {
+    pthread_attr_t attributes;
     pthread_t thread;
     for (int i = 0; i < COUNT; i++)
         pack(i, way.fresh(i));
-    if (pthread_create(&thread, nullptr, end_with_stack, nullptr) || pthread_join(thread, nullptr))
+    if (pthread_attr_init(&attributes) || pthread_attr_setstacksize(&attributes, 1 << 17) ||
+        pthread_create(&thread, &attributes, end_with_stack, nullptr) ||
+        pthread_join(thread, nullptr) || pthread_attr_destroy(&attributes))
         abort();
 }
 
@@ -305,14 +310,19 @@ WAY(lost, below_stack)
     send(way, work_above);
 }
 
-static void *work_over(void *)
+static void __attribute__((noinline)) wait_over()
 {
-    dig(DEEP);
     char room[1 << 13];
     escape(room);
     settle();
     block();
     escape(room);
+}
+
+static void *work_over(void *)
+{
+    dig(DEEP);
+    wait_over();
     return nullptr;
 }
 

@@ -1,0 +1,124 @@
+"""What gdbleak's search of memory says of blocks whose truth is known: never lost what is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from support.crew import TORTURE
+from support.keeps import IN_REGISTERS, Block, Keeps, start_keeps
+from support.libraries import LIBRARIES, find_library
+from support.naive_search import References
+from support.searching import search
+
+from gdbleak.memory.judgement import State
+from gdbleak.recording.reader import Recording
+from gdbleak.recording.references import Reached
+
+ROUNDS = 4 * TORTURE
+"""How often all memory is searched while pointers move: 100 times in `make torture`."""
+LIBRARIES_OR_NONE = {"glibc": None, **LIBRARIES}
+
+MISSED: set[str] = set()
+"""Kinds of lost blocks to which dead memory refers that is searched all the same."""
+SEEN_THOUGH_HIDDEN: set[str] = set()
+"""Kinds of hidden blocks that are found all the same."""
+
+
+@pytest.fixture(params=LIBRARIES_OR_NONE)
+def keeps(request, build_target, start_target, tmp_path):
+    """Return the program with the blocks of an allocator, all of them allocated."""
+    name = LIBRARIES_OR_NONE[request.param]
+    keeps = start_keeps(build_target, start_target, tmp_path, name and find_library(name))
+    keeps.go()
+    return keeps
+
+
+@pytest.fixture
+def keeps_of_glibc(build_target, start_target, tmp_path):
+    """Return the same with the blocks of glibc."""
+    keeps = start_keeps(build_target, start_target, tmp_path)
+    keeps.go()
+    return keeps
+
+
+def wrongly_lost(states: dict[Block, State], may_be: Iterable[str]) -> Counter[tuple[str, str]]:
+    """Return of which kinds blocks are called lost that are kept, unless they may be."""
+    return Counter(
+        (block.kind, state.name)
+        for block, state in states.items()
+        if block.label == "kept" and state is not State.HELD and block.kind not in may_be
+    )
+
+
+def test_kept_while_pointers_move(request, keeps):
+    """Whatever a look misses because it was moved meanwhile, nothing that is kept is lost."""
+    is_glibc = "glibc" in request.node.name
+    # Where glibc has no header between them, another block begins at the end of one.
+    may_be = {*IN_REGISTERS} if is_glibc else {*IN_REGISTERS, "end_pointer"}
+    blocks = keeps.labels()
+    keeps.stir(True)
+    wrong: Counter[tuple[str, str]] = Counter()
+    for _ in range(ROUNDS):
+        wrong += wrongly_lost(search(keeps.pid, blocks, is_glibc), may_be)
+    keeps.stir(False)
+    assert wrong == Counter()
+    assert all(count > ROUNDS for count in keeps.moves())
+    assert keeps.overwritten(blocks) == []
+
+
+def test_lost(keeps_of_glibc):
+    """Each lost block is found, and whether other lost ones refer to it, but for known kinds."""
+    keeps = keeps_of_glibc
+    blocks = keeps.labels()
+    states = search(keeps.pid, blocks)
+    references = References(keeps.pid, blocks)
+    lost = [block for block in blocks if block.label == "lost" and block.kind not in MISSED]
+    expected = {b: State.LOST_WITH if references.of[b] else State.LOST for b in lost}
+    assert {block: states[block] for block in lost} == expected
+    missed = {b.kind for b in blocks if b.label == "lost" and states[b] is State.HELD}
+    assert missed <= MISSED
+
+
+def test_hidden(keeps_of_glibc):
+    """Whoever hides a pointer is told that its block is lost: the documentation says so."""
+    states = search(keeps_of_glibc.pid, keeps_of_glibc.labels())
+    seen = Counter((b.kind, s is State.HELD) for b, s in states.items() if b.label == "hidden")
+    assert {kind for kind, is_held in seen if is_held} == SEEN_THOUGH_HIDDEN
+
+
+@pytest.mark.parametrize("probe", ["breakpoints", "inline"])
+def test_trace(cli, build_target, start_target, tmp_path, probe):
+    """A trace says the same of what it has recorded, and knows registers too."""
+    keeps = start_keeps(build_target, start_target, tmp_path)
+    path = tmp_path / "recording"
+    trace = cli.start_trace(keeps.pid, "--duration", 10, "--probe", probe, "--save", path)
+    keeps.go()
+    blocks = keeps.labels()
+    result = trace.finish()
+    assert result.exit_code in (0, 1), result.stderr
+    states = recorded_states(path, blocks)
+    assert set(states) == set(blocks)
+    assert wrongly_lost(states, ()) == Counter()
+    lost = {b.kind for b, s in states.items() if b.label == "lost" and s is not State.HELD}
+    assert lost >= {block.kind for block in blocks if block.label == "lost"} - MISSED
+    assert_ready_again(keeps)
+
+
+def recorded_states(path, blocks: Iterable[Block]) -> dict[Block, State]:
+    """Return what a recording says of blocks that it has."""
+    with Recording(str(path)) as recording:
+        found = {
+            address: state
+            for event in recording.iter_events()
+            if isinstance(event, Reached)
+            for address, _, state in event.blocks
+        }
+    return {block: State(found[block.address]) for block in blocks if block.address in found}
+
+
+def assert_ready_again(keeps: Keeps) -> None:
+    """Assert that the program goes on."""
+    keeps.stir(True)
+    keeps.stir(False)
