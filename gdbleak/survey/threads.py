@@ -25,8 +25,9 @@ from gdbleak.target.searched import SearchedProcess
 
 RED_ZONE_BYTES = 128
 """Below the stack pointer, and in use all the same. Source: System V ABI, AMD64, 3.2.2."""
-_LARGEST_SMALL = 1 << 20
-"""Mappings that are larger are only searched for a thread's block if they may be its stack."""
+_EDGE_BYTES = 1 << 18
+"""At either end of a mapping the own block of a thread is looked for."""
+_LARGEST_STACK = 16 << 20
 _SURPLUS_BYTES = 64
 _BLOCK_BYTES = 0x900
 """Size of `struct pthread`, or more."""
@@ -73,17 +74,13 @@ def find_blocks_of_threads(
     """
     ids = _own_ids([thread.id for thread in threads])
     pointers = [thread.stack_pointer for thread in threads]
-    ranges = []
-    for mapping in mappings:
-        if mapping.permissions.startswith("rw-p") and not mapping.inode:
-            small = mapping.end - mapping.start <= _LARGEST_SMALL
-            if (
-                small
-                or _is_guarded(mapping, mappings)
-                or any(mapping.start <= p < mapping.end for p in pointers)
-            ):
-                pages = process.find_pages(mapping.start, mapping.end)
-                ranges += [Range(run.start, run.end) for run in pages]
+    ranges = [
+        Range(max(run.start, part.start), min(run.end, part.end))
+        for mapping in mappings
+        if mapping.permissions.startswith("rw-p") and not mapping.inode
+        for part in _parts(mapping, pointers, _is_guarded(mapping, mappings))
+        for run in process.find_pages(part.start, part.end)
+    ]
     found: dict[int, int] = {}
     for address, words in iter_pieces(process.read, ranges):
         own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)
@@ -92,6 +89,26 @@ def find_blocks_of_threads(
             if thread is not None:
                 found[thread] = at
     return found
+
+
+def _parts(mapping: Mapping, pointers: Iterable[int], is_guarded: bool) -> list[Range]:
+    """Return where in a mapping the own blocks of threads may be.
+
+    That of the first thread is at the end of the mapping that the dynamic linker made for it. What
+    was mapped later may touch that, and is one with it for the kernel. That of another thread is at
+    the end of its stack, for which the same holds.
+    """
+    start, end = mapping.start, mapping.end
+    if is_guarded:
+        return [Range(start, min(end, start + _LARGEST_STACK))]
+    parts = [
+        Range(pointer & -PAGE_BYTES, min(end, pointer + _LARGEST_STACK & -PAGE_BYTES))
+        for pointer in pointers
+        if start <= pointer < end
+    ]
+    if end - start <= 2 * _EDGE_BYTES:
+        return [Range(start, end)]
+    return [*parts, Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
 
 
 def _read_id(read: Callable[[int, int], bytes], block: int) -> int:
