@@ -22,7 +22,7 @@ _HIGHEST = (1 << 47) - 1
 class Why:
     """Say what holds a block of a process: the way from a root to it."""
 
-    summary = "say what holds a block: the way from a variable, a stack or a register to it"
+    summary = "say what holds a block: a variable, a stack, a list"
     description = (
         "Search the memory of a process for what refers to the block at an address, for what "
         "refers to that, and so on, up to variables, stacks and registers. The process is neither "
