@@ -78,7 +78,8 @@ examples:
 
 _EXIT_STATUS = """\
 exit status:
-  0  a report was made, a search has ended, the doctor found nothing, the rescue left nothing
+  0  a report was made, a search has ended,
+     or the doctor found nothing, or the rescue left nothing
   1  a report was made, but gdb died, or the process is not as it was found,
      or with --fail-on, its window did not end as asked and no verdict was met;
      or the doctor or the rescue found something that they cannot repair

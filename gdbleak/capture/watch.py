@@ -51,7 +51,7 @@ class Watch:
 
         """
         self._search = search
-        self.closed_ns: int | None = None
+        self.searched_ns: int | None = None
         """When the window was over and the search began, on the clock of the recording."""
         self._recorder = recorder
         self._observer = observer
@@ -114,9 +114,9 @@ class Watch:
         if ended_by is not EndedBy.DURATION:
             self._search.give_up(f"the window ended first: {ended_by}")
             return False
-        if self.closed_ns is None:
-            self.closed_ns = self._now_ns
-            self._search.begin(self.closed_ns)
+        if self.searched_ns is None:
+            self.searched_ns = self._now_ns
+            self._search.begin(self.searched_ns)
         self._searched = self._search.poll()
         return self._searched is not None
 

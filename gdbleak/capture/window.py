@@ -38,7 +38,7 @@ class _Outcome:
 
     ended_by: EndedBy = EndedBy.UNKNOWN
     end_ns: int | None = None
-    closed_ns: int | None = None
+    searched_ns: int | None = None
     stops: int | None = None
     lost_events: int = 0
     children: int = 0
@@ -207,7 +207,7 @@ class Window:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
             hold.let_go(outcome.ended_by)
             self._released_s = hold.released_s
-            outcome.closed_ns = watch.closed_ns
+            outcome.searched_ns = watch.searched_ns
         if outcome.end_ns is None:
             self._account.read_all()
             outcome.end_ns = (self._account.opened_ns or 0) + int(elapsed_s * 1e9)

@@ -10,9 +10,10 @@ from gdbleak.commands.arguments import add_layout_arguments, parse_size, within
 from gdbleak.commands.output import choose_output
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.debugger.program import GdbProgram, find_gdb
-from gdbleak.errors import DebuggerError
+from gdbleak.errors import DebuggerError, TargetError
 from gdbleak.renderers.ways import as_json, as_text
-from gdbleak.survey.ways import Wish, find_ways
+from gdbleak.report.ways import Answer
+from gdbleak.survey.wish import Wish
 from gdbleak.text.units import format_seconds
 
 _HIGHEST = (1 << 47) - 1
@@ -21,7 +22,7 @@ _HIGHEST = (1 << 47) - 1
 class Why:
     """Say what holds a block of a process: the way from a root to it."""
 
-    summary = "say what holds a block: the way from a variable, a stack or a register to it"
+    summary = "say what holds a block: a variable, a stack, a list"
     description = (
         "Search the memory of a process for what refers to the block at an address, for what "
         "refers to that, and so on, up to variables, stacks and registers. The process is neither "
@@ -76,7 +77,7 @@ class Why:
             f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)}, for"
             f" at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
         )
-        answer = find_ways(pid, options.address, wish, _find_gdb())
+        answer = _search(pid, options.address, wish)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))
         else:
@@ -93,6 +94,24 @@ def parse_address(text: str) -> int:
     if not 0 < value <= _HIGHEST:
         raise argparse.ArgumentTypeError(f"{text} is not an address of a process")
     return value
+
+
+def _search(pid: int, address: int, wish: Wish) -> Answer:
+    """Return the ways. What finds them takes time to load.
+
+    Raises:
+        TargetError: see `find_ways`; or numpy is missing, as it may be where gdbleak runs from a
+            folder.
+
+    """
+    try:
+        from gdbleak.survey.ways import find_ways
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"to search memory takes the Python package {error.name}, which is missing",
+            f"run `pip install {error.name}`",
+        ) from error
+    return find_ways(pid, address, wish, _find_gdb())
 
 
 def _find_gdb() -> GdbProgram | None:

@@ -55,7 +55,8 @@ from gdbleak.recording.references import (
     encode_holding,
     encode_reached,
 )
-from gdbleak.survey.ways import Wish, find_roots
+from gdbleak.survey.ways import find_roots
+from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import find_data
 from gdbleak.target.searched import SearchedProcess
 

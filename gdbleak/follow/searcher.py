@@ -44,9 +44,11 @@ class Searcher:
             pickled.write_bytes(pickle.dumps({**task, "result": str(self._result)}))
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
-        self._process = start_child(
-            "gdbleak.follow.references", str(pickled), scratch, subprocess.PIPE
-        )
+        self._errors = scratch / "errors"
+        with self._errors.open("wb") as errors:
+            self._process = start_child(
+                "gdbleak.follow.references", str(pickled), scratch, subprocess.PIPE, errors
+            )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
@@ -100,7 +102,7 @@ class Searcher:
         try:
             self._input.write(json.dumps(values).encode() + b"\n")
         except BrokenPipeError:
-            self.give_up(_ENDED)
+            self._tell_end()
 
     def _hear(self) -> None:
         try:
@@ -108,7 +110,7 @@ class Searcher:
         except BlockingIOError:
             return
         if not data:
-            self.give_up(_ENDED)
+            self._tell_end()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for values in map(json.loads, lines):
@@ -116,3 +118,8 @@ class Searcher:
             self._has_looked = self._has_looked or "looked" in values
             if "references" in values:
                 self._found = fill(References, values["references"])
+
+    def _tell_end(self) -> None:
+        """Give up, for the reason that it has left behind if it has failed."""
+        said = self._errors.read_text(errors="replace").strip().rpartition("\n")[2]
+        self.give_up(f"{_ENDED}: {said}" if said else _ENDED)

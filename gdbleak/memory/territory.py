@@ -47,9 +47,21 @@ class Area(NamedTuple):
 
 
 class Territory:
-    """The areas of a process, in whole words. The first that is given wins where two overlap."""
+    """The areas of a process, in whole words."""
 
-    def __init__(self, areas: Iterable[Area]) -> None:
+    def __init__(self, areas: Iterable[Area], left_out: Iterable[tuple[int, int]] = ()) -> None:
+        """Take them.
+
+        Args:
+            areas: The first wins where two overlap.
+            left_out: From where to where the allocator keeps what belongs to nobody, in order.
+
+        """
+        self._left_out = [
+            Range(-(-start // WORD_BYTES) * WORD_BYTES, end & -WORD_BYTES)
+            for start, end in left_out
+        ]
+        self._ends = [end for _, end in self._left_out]
         taken: list[Range] = []
         parts: list[Area] = []
         for area in areas:
@@ -62,6 +74,9 @@ class Territory:
 
     def find(self, address: int) -> Area | None:
         """Return the area that an address is in; None where blocks are."""
+        index = bisect_right(self._ends, address)
+        if index < len(self._ends) and self._left_out[index].start <= address:
+            return Area(*self._left_out[index], Kind.ALLOCATOR)
         index = bisect_right(self._starts, address) - 1
         if index >= 0 and address < self.areas[index].end:
             return self.areas[index]
@@ -72,7 +87,7 @@ class Territory:
 
         All are in order of address.
         """
-        ranges = [*ranges]
+        ranges = subtract(ranges, self._left_out)
         blocks = subtract(ranges, [Range(area.start, area.end) for area in self.areas])
         no_roots = [Range(area.start, area.end) for area in self.areas if area.kind not in ROOTS]
         return subtract(ranges, sorted([*blocks, *no_roots])), blocks

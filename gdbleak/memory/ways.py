@@ -23,8 +23,15 @@ MOST_LEVELS = 12
 """How often the whole memory is read where there is no room for an index."""
 _MOST_REFERRERS = 4096
 """How many words that refer to one block are followed."""
-_PATIENCE = 20_000
-"""After so many blocks without a root, the search goes forwards too."""
+_PATIENCE, _WIDE = 20_000, 1000
+"""After so many blocks without a root the search goes forwards too, if so many of them are equally
+far from the block: those of a list are few, however long it is."""
+_MOST_REACHED = 200_000
+"""How many blocks are reached forwards."""
+_MORE_BLOCKS = 5000
+"""So many blocks are looked at after the first root, and only those that are at most twice as far
+from the block as that is, or a few more."""
+_MORE_LEVELS = 2
 _MOST_READ = 1 << 16
 _MOST_FOLLOWED = 64
 """How many bytes of a block, and how many references in it, are followed forwards."""
@@ -183,8 +190,8 @@ class Search:
     def backwards(self, target: Block) -> Iterator[Way]:
         """Yield the ways to a block, the shortest first; end early where it goes on for long.
 
-        That is after some thousand blocks without a root, if the referrers are indexed: call
-        `forwards` then, and once more `backwards_further`.
+        That is where thousands of blocks are equally far and there was no root: call `forwards`
+        then, and `backwards_further` if that finds none either.
 
         Raises:
             OverError: as `check` does, and where the referrers do.
@@ -192,12 +199,20 @@ class Search:
         """
         self.blocks[target.start] = target
         self._frontier = [target]
-        yield from self.backwards_further(_PATIENCE)
+        yield from self.backwards_further(is_patient=False)
 
-    def backwards_further(self, patience: int | None = None) -> Iterator[Way]:
-        """Go on; until so many blocks were met without a root."""
+    def backwards_further(self, is_patient: bool = True) -> Iterator[Way]:
+        """Go on, until the ways get too long to tell anything."""
+        level = most_levels = most_blocks = 0
         while self._frontier:
-            if patience and not self.roots and len(self.blocks) > patience:
+            wide = len(self.blocks) > _PATIENCE and len(self._frontier) > _WIDE
+            if wide and not self.roots and not is_patient:
+                return
+            level += 1
+            if self.roots and not most_levels:
+                most_levels = 2 * level + _MORE_LEVELS
+                most_blocks = len(self.blocks) + _MORE_BLOCKS
+            if most_levels and (level > most_levels or len(self.blocks) > most_blocks):
                 return
             following: list[Block] = []
             for block, words in self._referrers.find(self._frontier):
@@ -253,7 +268,8 @@ class Search:
         """
         reached: dict[int, tuple[Block, Step | None, int]] = {}
         queue = deque((seed, 0) for seed in seeds)
-        while queue:
+        most = _MOST_REACHED
+        while queue and len(reached) < most:
             self._check()
             word, holder = queue.popleft()
             value = int.from_bytes(read(word, WORD_BYTES), "little") & _ADDRESS_BITS
@@ -263,6 +279,7 @@ class Search:
             reached[block.start] = block, Step(word, reached[holder][0] if holder else None), holder
             if block.start in self.blocks:
                 yield from self._join(block, reached)
+                most = min(most, len(reached) + _MORE_BLOCKS)
                 continue
             data = read(block.start, min(block.end - block.start, _MOST_READ))
             words = np.frombuffer(data, np.uint64, len(data) // WORD_BYTES)

@@ -12,6 +12,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import AddressError, NoSuchProcessError
 from gdbleak.heap.chunk import BLOCK
 from gdbleak.heap.extent import Chunks, Extent
+from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.heap.freed import Heap
 from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, touched
 from gdbleak.memory.territory import Area, Kind, Territory
@@ -67,10 +68,12 @@ class Ground:
         self.modules = with_zeros(modules, images)
         self.threads = read_threads(self.pid)
         self.thread_blocks = find_blocks_of_threads(memory, self.mappings, self.threads)
-        self._heap = Heap(memory, self._find_data())
+        data = self._find_data()
+        self._heap = Heap(memory, data)
         self._chunks = Chunks(memory)
         self._failures: dict[int, int] = {}
         areas = [*self._iter_areas(thread_bytes(self.modules, images))]
+        free = [Range(*each) for each in find_free_memory(memory, data)] if data else []
         if size:
             end = address + size + WORD_BYTES - 1
             asked = [Range(address & -WORD_BYTES, end & -WORD_BYTES)]
@@ -79,7 +82,8 @@ class Ground:
                 for area in areas
                 for part in subtract([Range(area.start, area.end)], asked)
             ]
-        self.territory = Territory(areas)
+            free = subtract(free, asked)
+        self.territory = Territory(areas, free)
         self.registers = [
             (Area(0, 0, Kind.REGISTER, thread=thread.id), value & _ADDRESS_BITS)
             for thread in self.threads
@@ -95,10 +99,9 @@ class Ground:
         return find_data(self.mappings, module.path) if module else None
 
     def _iter_areas(self, bytes_of_threads: int) -> Iterator[Area]:
-        for arena in self._heap.arenas:
-            yield Area(arena.address, arena.end, Kind.ALLOCATOR)
+        stacks = self.memory.find_stacks(self.memory.find_waiting())
         yield from areas_of_threads(
-            self.mappings, self.threads, self.thread_blocks, bytes_of_threads, self.pid
+            self.mappings, self.threads, self.thread_blocks, stacks, bytes_of_threads
         )
         for module in self.modules:
             yield Area(module.start, module.end, Kind.MODULE, module.path)
@@ -156,7 +159,7 @@ class Ground:
             start = self.address & -WORD_BYTES
             return Block(start, start + WORD_BYTES, is_known=False)
         if found.is_free or self.find_free([found.start]):
-            raise AddressError(f"{self.address:#x} is in free memory: its block was freed", _SIZE)
+            raise AddressError(f"{self.address:#x} is in free memory of malloc", _SIZE)
         return Block(found.start, found.end)
 
     def _refuse(self, area: Area | None) -> None:
@@ -170,8 +173,9 @@ class Ground:
             Kind.SHARED: f"in {area.name or 'shared memory'}",
             Kind.DEAD: "on a stack, below what is in use",
         }
-        said = where.get(area.kind, "in what the allocator keeps for itself")
-        raise AddressError(f"{self.address:#x} is in no block: it is {said}", _SIZE)
+        if area.kind is Kind.ALLOCATOR:
+            raise AddressError(f"{self.address:#x} is in free memory of malloc", _SIZE)
+        raise AddressError(f"{self.address:#x} is in no block: it is {where[area.kind]}", _SIZE)
 
     def _find_extent(self, address: int, mapping: Mapping) -> Extent | None:
         if not self._heap.arenas or self._failures.get(mapping.start, 0) >= _FAILURES:

@@ -7,6 +7,7 @@ ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Dict
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +25,9 @@ from gdbleak.target.searched import SearchedProcess
 
 RED_ZONE_BYTES = 128
 """Below the stack pointer, and in use all the same. Source: System V ABI, AMD64, 3.2.2."""
-_LARGEST_SMALL = 1 << 20
-"""Mappings that are larger are only searched for a thread's block if they may be its stack."""
+_EDGE_BYTES = 1 << 18
+"""At either end of a mapping the own block of a thread is looked for."""
+_LARGEST_STACK = 16 << 20
 _SURPLUS_BYTES = 64
 _BLOCK_BYTES = 0x900
 """Size of `struct pthread`, or more."""
@@ -72,17 +74,13 @@ def find_blocks_of_threads(
     """
     ids = _own_ids([thread.id for thread in threads])
     pointers = [thread.stack_pointer for thread in threads]
-    ranges = []
-    for mapping in mappings:
-        if mapping.permissions.startswith("rw-p") and not mapping.inode:
-            small = mapping.end - mapping.start <= _LARGEST_SMALL
-            if (
-                small
-                or _is_guarded(mapping, mappings)
-                or any(mapping.start <= p < mapping.end for p in pointers)
-            ):
-                pages = process.find_pages(mapping.start, mapping.end)
-                ranges += [Range(run.start, run.end) for run in pages]
+    ranges = [
+        Range(max(run.start, part.start), min(run.end, part.end))
+        for mapping in mappings
+        if mapping.permissions.startswith("rw-p") and not mapping.inode
+        for part in _parts(mapping, pointers, _is_guarded(mapping, mappings))
+        for run in process.find_pages(part.start, part.end)
+    ]
     found: dict[int, int] = {}
     for address, words in iter_pieces(process.read, ranges):
         own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)
@@ -91,6 +89,26 @@ def find_blocks_of_threads(
             if thread is not None:
                 found[thread] = at
     return found
+
+
+def _parts(mapping: Mapping, pointers: Iterable[int], is_guarded: bool) -> list[Range]:
+    """Return where in a mapping the own blocks of threads may be.
+
+    That of the first thread is at the end of the mapping that the dynamic linker made for it. What
+    was mapped later may touch that, and is one with it for the kernel. That of another thread is at
+    the end of its stack, for which the same holds.
+    """
+    start, end = mapping.start, mapping.end
+    if is_guarded:
+        return [Range(start, min(end, start + _LARGEST_STACK))]
+    parts = [
+        Range(pointer & -PAGE_BYTES, min(end, pointer + _LARGEST_STACK & -PAGE_BYTES))
+        for pointer in pointers
+        if start <= pointer < end
+    ]
+    if end - start <= 2 * _EDGE_BYTES:
+        return [Range(start, end)]
+    return [*parts, Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
 
 
 def _read_id(read: Callable[[int, int], bytes], block: int) -> int:
@@ -114,9 +132,9 @@ def _own_ids(threads: Iterable[int]) -> dict[int, int]:
 def areas_of_threads(
     mappings: Sequence[Mapping],
     threads: Sequence[Thread],
-    blocks: dict[int, int],
-    thread_bytes: int,
-    pid: int,
+    blocks: Dict[int, int],
+    stacks: Dict[int, tuple[int, int]],
+    bytes_of_variables: int,
 ) -> list[Area]:
     """Return the stacks of threads, what lies dead below them, and what threads have of their own.
 
@@ -124,31 +142,41 @@ def areas_of_threads(
         mappings: Of the process.
         threads: Its threads.
         blocks: Where their own blocks are: see `find_blocks_of_threads`.
-        thread_bytes: How much the variables of a thread may take.
-        pid: The first thread, which has the stack that the kernel made.
+        stacks: From where to where those stacks lie that are known.
+        bytes_of_variables: How much the variables of a thread may take.
 
     """
     areas = [
-        Area(block - thread_bytes, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
+        Area((block - bytes_of_variables) & -64, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
         for thread, block in blocks.items()
     ]
     for thread in threads:
-        within = thread.stack_pointer or blocks.get(thread.id, 0)
-        mapping = next((m for m in mappings if m.start <= within < m.end), None)
-        if thread.id == pid and not thread.stack_pointer:
-            mapping = next((m for m in mappings if m.path == "[stack]"), None)
-        if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
-            continue
-        end = mapping.end
-        block = blocks.get(thread.id, 0)
-        if mapping.start <= block < mapping.end:
-            # Another mapping may touch the stack, and is one with it for the kernel.
-            end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
-        top = thread.stack_pointer - RED_ZONE_BYTES if thread.stack_pointer else mapping.start
-        areas.append(Area(max(top, mapping.start), end, Kind.STACK, thread=thread.id))
-        if mapping.path or _is_guarded(mapping, mappings):
-            areas.append(Area(mapping.start, max(top, mapping.start), Kind.DEAD))
+        begin, end = stacks.get(thread.id) or _guess_stack(mappings, thread, blocks)
+        top = end
+        if thread.stack_pointer:
+            top = max(thread.stack_pointer - RED_ZONE_BYTES, begin)
+        elif begin:
+            top = begin
+        areas.append(Area(top, end, Kind.STACK, thread=thread.id))
+        if thread.id in stacks:
+            areas.append(Area(begin, top, Kind.DEAD))
     return [area for area in areas if area.start < area.end]
+
+
+def _guess_stack(
+    mappings: Sequence[Mapping], thread: Thread, blocks: Dict[int, int]
+) -> tuple[int, int]:
+    """Return from where to where a stack may lie of which nothing tells that; 0, 0 if nowhere."""
+    block = blocks.get(thread.id, 0)
+    within = thread.stack_pointer or block
+    mapping = next((m for m in mappings if m.start <= within < m.end), None)
+    if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
+        return 0, 0
+    end = mapping.end
+    if mapping.start <= block < mapping.end:
+        # Another mapping may touch the stack, and is one with it for the kernel.
+        end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
+    return mapping.start, end
 
 
 def _is_guarded(mapping: Mapping, mappings: Sequence[Mapping]) -> bool:

@@ -54,7 +54,7 @@ def follower_of(run):
     [follower] = [
         process
         for process in run.process.children()
-        if any("gdbleak.follow" in word for word in process.cmdline())
+        if "gdbleak.follow.main" in process.cmdline()
     ]
     return follower
 
