@@ -113,7 +113,9 @@ def test_trace_by_breakpoints(cli, build_target, start_target, tmp_path):
 def trace(cli, keeps, tmp_path, probe, kinds) -> tuple[list[Block], dict[Block, State]]:
     """Trace while the program allocates and then stirs; return its blocks, and what is said."""
     path = tmp_path / "recording"
-    running = cli.start_trace(keeps.pid, "--duration", 5, "--probe", probe, "--save", path)
+    running = cli.start_trace(
+        keeps.pid, *("--duration", 5, "--max-pause", 10_000, "--probe", probe, "--save", path)
+    )
     keeps.go(*kinds)
     blocks = keeps.labels()
     keeps.stir(True)
