@@ -12,7 +12,7 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
-from gdbleak.memory.territory import Kind
+from gdbleak.memory.territory import ROOTS, Kind
 from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
 from gdbleak.report.ways import Answer
 from gdbleak.survey.ground import Ground
@@ -112,10 +112,10 @@ def find_roots(
         others = []
         for word in words:
             area = ground.territory.find(word)
-            if area is not None:
-                found[word] = word, area.thread
-            else:
+            if area is None:
                 others.append(word)
+            elif area.kind in ROOTS:
+                found[word] = word, area.thread
         if not others:
             return found
         with suppress(OverError, TooLargeError, MemoryError):

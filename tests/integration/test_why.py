@@ -12,8 +12,10 @@ import pytest
 from support.processes import state_of, wait_until
 
 from gdbleak.errors import NoSuchProcessError
+from gdbleak.memory import index
 from gdbleak.memory.index import TooLargeError
 from gdbleak.survey import ways
+from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import list_threads
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -145,9 +147,9 @@ def test_without_room_for_an_index_the_same_is_found(holders, monkeypatch, name)
         raise TooLargeError
 
     address = int(holders.ask(name), 16)
-    indexed = ways.find_ways(holders.pid, address, ways.Wish(), None)
+    indexed = ways.find_ways(holders.pid, address, Wish(), None)
     monkeypatch.setattr(ways, "make_index", refuse)
-    read = ways.find_ways(holders.pid, address, ways.Wish(), None)
+    read = ways.find_ways(holders.pid, address, Wish(), None)
     assert read.ways == indexed.ways
     assert read.scanned_bytes >= indexed.scanned_bytes
 
@@ -207,10 +209,10 @@ def test_process_that_ends_meanwhile(holders, monkeypatch):
         return make(*arguments)
 
     address = int(holders.ask("global"), 16)
-    make = ways.make_index
+    make = index.make_index
     monkeypatch.setattr(ways, "make_index", end_and_make)
     with pytest.raises(NoSuchProcessError, match="has ended meanwhile"):
-        ways.find_ways(holders.pid, address, ways.Wish(), None)
+        ways.find_ways(holders.pid, address, Wish(), None)
 
 
 def test_time_that_is_too_short_ends_it_with_what_was_found(holders, cli):
