@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -46,6 +45,8 @@ def find_holders(
 ) -> dict[Key, tuple[Chain, ...]]:
     """Return who holds the blocks of each site of which a sample was looked at.
 
+    Words of one variable, whose names are its name and an offset, count as one root.
+
     Args:
         tallies: What was added up for each site.
         held: The sample.
@@ -60,10 +61,18 @@ def find_holders(
     roots = {(each.root, each.thread) for each in known.values()}
     named = name_roots(roots) if name_roots else {}
     names = {root: named.get(root) or (name_root(root, modules), None) for root in roots}
+    variables = {root: _find_variable(root, name, modules) for root, name in names.items()}
     found = {}
     for key, sample in ways.samples.items():
-        counts = Counter((names[each.root, each.thread], ways.follow(each)) for each in sample)
-        chains = [Chain(count, len(sample), *chain) for chain, count in counts.items()]
+        alike: dict[tuple[Name, tuple[Key, ...]], list[Name]] = {}
+        for each in sample:
+            root = each.root, each.thread
+            alike.setdefault((variables[root], ways.follow(each)), []).append(names[root])
+        chains = [
+            # Of several words in an array, none is the one.
+            Chain(len(words), len(sample), variable if len({*words}) > 1 else words[0], through)
+            for (variable, through), words in alike.items()
+        ]
         chains.sort(key=lambda chain: (-chain.blocks, len(chain.through), chain.root[0]))
         found[key] = tuple(chains[:_MOST])
     return found
@@ -78,6 +87,15 @@ def name_root(root: Root, modules: ModuleMap) -> str:
     if module is None:
         return f"{address:#x}"
     return f"{module.path.rpartition('/')[2]}+{address - module.bias:#x}"
+
+
+def _find_variable(root: Root, name: Name, modules: ModuleMap) -> Name:
+    """Return what the variable is called as a whole that a root is a word of."""
+    text, place = name
+    variable, _, offset = text.rpartition("+0x")
+    if not variable or not offset.isalnum() or text == name_root(root, modules):
+        return name
+    return variable, place
 
 
 class _Ways:

@@ -177,6 +177,29 @@ def test_holders(make_report):
     assert {h.through for h in reaches["one"].holders} == {(), (ranks["node"],)}
 
 
+def test_words_of_one_variable_are_one_root(make_report):
+    frames, known = blocks(6)
+    words = [0x18000, 0x18008, 0x18010, 0x18100, 0x18200, 0x18300]
+    names = {
+        (0x18000, 0): ("slots", "app.c:3"),
+        (0x18008, 0): ("slots+0x8", "app.c:3"),
+        (0x18010, 0): ("slots+0x10", "app.c:3"),
+        (0x18100, 0): ("server+0x40", None),
+        (0x18200, 0): ("program+0x8200", None),
+    }
+    held = [holding(block, word, (word, 0), 0) for block, word in zip(known, words)]
+    [site] = make_report(
+        *(*frames, found(known, HELD), encode_holding(LOOKED_NS, held)),
+        name_roots=lambda _: names,
+    ).sites
+    assert site.reach.holders == (
+        Holder(3, 6, "slots", "app.c:3"),
+        Holder(1, 6, "program+0x8200"),
+        Holder(1, 6, "program+0x8300"),
+        Holder(1, 6, "server+0x40"),
+    )
+
+
 def test_holders_that_hold_each_other_are_followed_once(make_report):
     frames, known = blocks(2)
     (first, _), (second, _) = known
