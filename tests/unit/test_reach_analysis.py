@@ -177,6 +177,23 @@ def test_holders(make_report):
     assert {h.through for h in reaches["one"].holders} == {(), (ranks["node"],)}
 
 
+@pytest.mark.parametrize(
+    ("state", "path", "count"),
+    [
+        (LOST, "/usr/lib/libluajit-5.1.so.2", 1),
+        (HELD, "/usr/lib/libluajit-5.1.so.2", 0),
+        (LOST, "/usr/lib/liblua5.1.so.0", 0),
+    ],
+)
+def test_library_that_hides_pointers(make_report, state, path, count):
+    frames, known = blocks(6)
+    modules = [recordings.PROGRAM.to_json(), {**recordings.PROGRAM.to_json(), "path": path}]
+    head = recordings.head(modules=modules)
+    notes = make_report(*frames, found(known, state), head=head).notes
+    said = "libluajit-5.1.so.2 stores pointers in a form that a search of memory does not recognise"
+    assert [note.partition(":")[0] for note in notes] == [said] * count
+
+
 def test_words_of_one_variable_are_one_root(make_report):
     frames, known = blocks(6)
     words = [0x18000, 0x18008, 0x18010, 0x18100, 0x18200, 0x18300]
