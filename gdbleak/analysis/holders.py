@@ -34,7 +34,7 @@ class Chain(NamedTuple):
     """How many are in the sample."""
     root: Name
     through: tuple[Key, ...]
-    """The sites whose blocks lie between, the nearest to the held blocks first."""
+    """The other sites whose blocks lie between, the nearest to the held blocks first."""
 
 
 def find_holders(
@@ -67,7 +67,7 @@ def find_holders(
         alike: dict[tuple[Name, tuple[Key, ...]], list[Name]] = {}
         for each in sample:
             root = each.root, each.thread
-            alike.setdefault((variables[root], ways.follow(each)), []).append(names[root])
+            alike.setdefault((variables[root], ways.follow(each, key)), []).append(names[root])
         chains = [
             # Of several words in an array, none is the one.
             Chain(len(words), len(sample), variable if len({*words}) > 1 else words[0], through)
@@ -117,11 +117,11 @@ class _Ways:
                     self._owners[words[at]] = key, identity
                     at += 1
 
-    def follow(self, held: Held) -> tuple[Key, ...]:
-        """Return the sites between a block and its root, as far as they are known.
+    def follow(self, held: Held, own: Key) -> tuple[Key, ...]:
+        """Return the sites between a block of a site and its root, as far as they are known.
 
         Of each block its holder is known only if it is in the sample. Nodes of a list, one behind
-        the other, count once.
+        the other, count once, and not at all if they are of the same site as the block.
         """
         through: list[Key] = []
         seen: set[int] = set()
@@ -129,7 +129,7 @@ class _Ways:
         while at and at.hops and at.holder in self._owners and at.holder not in seen:
             seen.add(at.holder)
             key, identity = self._owners[at.holder]
-            if key not in through[-1:]:
+            if key != (through[-1] if through else own):
                 through.append(key)
             at = self._known.get(identity)
         return tuple(through)
