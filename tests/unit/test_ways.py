@@ -54,7 +54,8 @@ class Made:
         return None if block in self.free else Block(block, block + BLOCK_BYTES)
 
     def indexed(self):
-        return make_index(self.read, *self.split(), 1 << 20, self.count)
+        roots, blocks = self.split()
+        return make_index(self.read, roots, blocks, 1 << 20, self.count)
 
     def search(self, referrers=None, check=lambda: None):
         referrers = referrers or Indexed(self.indexed())
@@ -237,8 +238,9 @@ def test_index_knows_what_is_referred_to_before_an_address(made):
 def test_index_that_would_be_too_large(made):
     for number in range(200):
         made.write(DATA + 8 * number, HEAP)
+    roots, blocks = made.split()
     with pytest.raises(TooLargeError):
-        make_index(made.read, *made.split(), 100 * 8, made.count)
+        make_index(made.read, roots, blocks, 100 * 8, made.count)
 
 
 def test_index_agrees_with_a_plain_search(made):
