@@ -164,7 +164,12 @@ def declarations(name, source, begin):
 
 def in_functions(name, source):
     """Yield variables of a name in the outermost blocks of the functions of a source file."""
-    symtab = gdb.decode_line("'%s':1" % source)[1][0].symtab
+    # Since GDB 16, decode_line() takes no line without code.
+    said = gdb.execute("info line '%s':1" % source, to_string=True)
+    match = re.search(r" address (0x[0-9a-f]+)", said)
+    symtab = gdb.find_pc_line(int(match.group(1), 16)).symtab if match else None
+    if symtab is None:
+        return
     for block in (symtab.global_block(), symtab.static_block()):
         for function in block:
             if function.is_function:

@@ -42,6 +42,7 @@ class Search(Protocol):
         """Return what was found.
 
         Args:
-            registers: What stood in the registers of each thread when the target was let go.
+            registers: What stood in the registers of each thread when the target was let go; if
+                that is not known, they may be read now.
 
         """

@@ -48,6 +48,7 @@ from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.references import (
+    HELD,
     LOST,
     LOST_WITH,
     UNKNOWN,
@@ -58,6 +59,7 @@ from gdbleak.recording.references import (
 from gdbleak.survey.ways import find_roots
 from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import find_data
+from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
 
 MOST_BLOCKS = 1 << 21
@@ -198,7 +200,11 @@ def _search(task: Task, line: _Line) -> None:
         while "registers" not in order:
             order = line.hear(_POLL_S) or order
         if looks:
-            judgement = judge(looks, _find_in_registers(table, order["registers"].values()))
+            registers = [*order["registers"].values()]
+            judgement = judge(looks, _find_in_registers(table, registers))
+            if not registers and (judgement.states != HELD).any():
+                registers = [*read_registers(task.pid).values()]
+                judgement = judge(looks, _find_in_registers(table, registers))
             if books.has_gaps:
                 heap.forget_freed(blocks, judgement.states)
             ways = find_ways(judgement, looks, [block.stack for block in blocks])
@@ -237,6 +243,7 @@ class _Heap:
 
     def __init__(self, process: SearchedProcess, libc: str | None) -> None:
         self._process = process
+        self._is_glibc = libc is not None
         self._data = libc and find_data(process.read_mappings(), libc)
         self._heap = Heap(process, self._data) if self._data else None
 
@@ -261,8 +268,8 @@ class _Heap:
 
     def _find_freed(self, addresses: Iterable[int]) -> set[int]:
         asked = {*addresses}
-        if self._heap is None:
-            return set()
+        if self._heap is None:  # another allocator's blocks are judged with more care
+            return asked if self._is_glibc else set()
         try:
             return self._heap.find_freed(asked)
         except EffortError:

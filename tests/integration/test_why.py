@@ -12,8 +12,7 @@ import pytest
 from support.processes import state_of, wait_until
 
 from gdbleak.errors import NoSuchProcessError
-from gdbleak.memory import index
-from gdbleak.memory.index import TooLargeError
+from gdbleak.memory.index import TooLargeError, make_index
 from gdbleak.survey import ways
 from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import list_threads
@@ -206,10 +205,9 @@ def test_process_that_ends_meanwhile(holders, monkeypatch):
     def end_and_make(*arguments):
         holders.process.kill()
         holders.process.wait()
-        return make(*arguments)
+        return make_index(*arguments)
 
     address = int(holders.ask("global"), 16)
-    make = index.make_index
     monkeypatch.setattr(ways, "make_index", end_and_make)
     with pytest.raises(NoSuchProcessError, match="has ended meanwhile"):
         ways.find_ways(holders.pid, address, Wish(), None)

@@ -13,7 +13,8 @@ from support.processes import wait_until
 
 from gdbleak.debugger import symbols
 from gdbleak.debugger.program import GdbProgram
-from gdbleak.debugger.symbols import Symbolizer
+from gdbleak.debugger.symbol_reader import VariableQuestion
+from gdbleak.debugger.symbols import Declaration, Symbolizer
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.report.model import Frame
 from gdbleak.target.owners import Owner
@@ -213,3 +214,29 @@ def test_answer_that_is_none(make_symbolizer: Callable[[str], Symbolizer], line:
     symbolizer = make_symbolizer(f"echo '{line}' > answer.json")
     assert symbolizer.resolve([0x1010]) == {0x1010: (Frame(0x1010, "/bin/program", 0x10),)}
     assert "GDB gave no answer" in symbolizer.notes[0]
+
+
+def test_variables_are_asked_for_by_module(
+    make_symbolizer: Callable[[str], Symbolizer], tmp_path: Path
+) -> None:
+    symbolizer = make_symbolizer(
+        f"cp request.json {tmp_path}\n"
+        + answer({"functions": [], "variables": [["sessions", 8, "server.c", 88], None]})
+    )
+    asked: list[VariableQuestion] = [(0x4048, None, None), (None, "cache", "pool.c")]
+    assert symbolizer.resolve_variables({PROGRAM: asked, UNREADABLE: [(1, None, None)]}) == {
+        PROGRAM: [Declaration("sessions", 8, "server.c", 88), None]
+    }
+    [request] = json.loads((tmp_path / "request.json").read_text())
+    assert (request["addresses"], request["variables"]) == ([], [[*each] for each in asked])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [[], [None, None], [["sessions", "8", None, None]], [["sessions", 8]], "sessions", [3]],
+)
+def test_answers_about_variables_that_make_no_sense(
+    make_symbolizer: Callable[[str], Symbolizer], variables: object
+) -> None:
+    symbolizer = make_symbolizer(answer({"functions": [], "variables": variables}))
+    assert symbolizer.resolve_variables({PROGRAM: [(0x4048, None, None)]}) == {}
