@@ -16,13 +16,15 @@ from gdbleak.memory.judgement import State
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.references import Reached
 
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
 ROUNDS = 4 * TORTURE
 """How often all memory is searched while pointers move: 100 times in `make torture`."""
 LIBRARIES_OR_NONE = {"glibc": None, **LIBRARIES}
 
 MAY_BE_LOST = {"glibc": {"cleared_holder"}}
-"""Kinds of kept blocks that one search of 100 calls lost. What refers to them is freed all the time,
-and was free both before and after the looks.
+"""Kinds of kept blocks that one search of 100 calls lost: what refers to them is freed all the
+time, and was free both before and after the looks.
 """
 BEGINS_AT_AN_END = {"end_pointer"}
 """Kinds that another block hides which begins where they end: where glibc has no header between."""
@@ -95,6 +97,7 @@ def test_hidden(keeps_of_glibc):
     assert {state for _, state in seen} == {State.LOST}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allocator", LIBRARIES_OR_NONE)
 def test_trace(cli, build_target, start_target, tmp_path, allocator):
     """A trace says the same of what it has recorded while pointers move, and knows registers."""
@@ -104,7 +107,7 @@ def test_trace(cli, build_target, start_target, tmp_path, allocator):
     assert wrongly_lost(states, may_be_lost(allocator)) == Counter()
     lost = {block.kind for block in blocks if block.label == "lost"}
     proved = {b.kind for b, s in states.items() if b.label == "lost" and s is not State.HELD}
-    assert proved >= (lost - IN_DEAD_MEMORY if name is None else {"plain", "list", "tree"})
+    assert proved >= (lost - IN_DEAD_MEMORY if allocator == "glibc" else {"plain", "list", "tree"})
 
 
 def test_trace_by_breakpoints(cli, build_target, start_target, tmp_path):
