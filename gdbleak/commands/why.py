@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gdbleak.bounds import bounds_of
-from gdbleak.commands.arguments import add_layout_arguments, parse_size, within
+from gdbleak.commands.arguments import add_format_argument, parse_size, within
 from gdbleak.commands.output import choose_output
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.debugger.program import GdbProgram, find_gdb
@@ -65,18 +65,28 @@ class Why:
             "room for it, all memory is read again for each step (default: "
             f"{Wish.max_memory >> 30}G)",
         )
-        add_layout_arguments(parser, "ways", top=Wish.ways)
+        parser.add_argument(
+            "--top",
+            type=within(bounds_of(Wish, "ways"), int),
+            default=Wish.ways,
+            metavar="N",
+            help="find at most N ways (default: %(default)s)",
+        )
+        add_format_argument(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         pid = choose_process(options.process, "why", f" {options.address:#x}")
         wish = Wish(options.time, options.max_memory, options.size, options.top)
         medium = choose_output(options.format)
-        sys.stderr.write(
-            f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)}, for"
-            f" at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
-        )
-        answer = find_ways(pid, options.address, wish, _find_gdb())
+
+        def tell() -> None:
+            sys.stderr.write(
+                f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)},"
+                f" for at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
+            )
+
+        answer = find_ways(pid, options.address, wish, _find_gdb(), tell)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))
         else:
