@@ -15,7 +15,7 @@ from support.processes import state_of, wait_until
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import TooLargeError, make_index
 from gdbleak.survey import ways
-from gdbleak.target.proc import list_threads, read_state
+from gdbleak.target.proc import list_threads
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -40,7 +40,7 @@ def ask(cli):
 
 def wait_until_it_waits(target):
     """Let its main thread wait for the next question, so that its stack pointer is known."""
-    wait_until(lambda: read_state(target.pid, target.pid) in "ST", "it waited")
+    wait_until(lambda: state_of(target.pid) in "ST", "it waited")
 
 
 def line_of(text):
