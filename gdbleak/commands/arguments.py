@@ -181,6 +181,11 @@ def add_layout_arguments(parser: argparse.ArgumentParser, what: str, top: int) -
         metavar="N",
         help=f"show the first N {what}; json holds all (default: %(default)s)",
     )
+    add_format_argument(parser)
+
+
+def add_format_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the format of what is no report."""
     parser.add_argument(
         "--format",
         choices=("table", "plain", "json"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from gdbleak.bounds import bounds_of
-from gdbleak.commands.arguments import add_layout_arguments, parse_size, within
+from gdbleak.commands.arguments import add_format_argument, parse_size, within
 from gdbleak.commands.output import choose_output
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.debugger.program import GdbProgram, find_gdb
@@ -66,18 +67,28 @@ class Why:
             "room for it, all memory is read again for each step (default: "
             f"{Wish.max_memory >> 30}G)",
         )
-        add_layout_arguments(parser, "ways", top=Wish.ways)
+        parser.add_argument(
+            "--top",
+            type=within(bounds_of(Wish, "ways"), int),
+            default=Wish.ways,
+            metavar="N",
+            help="find at most N ways (default: %(default)s)",
+        )
+        add_format_argument(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         pid = choose_process(options.process, "why", f" {options.address:#x}")
         wish = Wish(options.time, options.max_memory, options.size, options.top)
         medium = choose_output(options.format)
-        sys.stderr.write(
-            f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)}, for"
-            f" at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
-        )
-        answer = _search(pid, options.address, wish)
+
+        def tell() -> None:
+            sys.stderr.write(
+                f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)},"
+                f" for at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
+            )
+
+        answer = _search(pid, options.address, wish, tell)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))
         else:
@@ -96,7 +107,7 @@ def parse_address(text: str) -> int:
     return value
 
 
-def _search(pid: int, address: int, wish: Wish) -> Answer:
+def _search(pid: int, address: int, wish: Wish, on_begin: Callable[[], None]) -> Answer:
     """Return the ways. What finds them takes time to load.
 
     Raises:
@@ -111,7 +122,7 @@ def _search(pid: int, address: int, wish: Wish) -> Answer:
             f"to search memory takes the Python package {error.name}, which is missing",
             f"run `pip install {error.name}`",
         ) from error
-    return find_ways(pid, address, wish, _find_gdb())
+    return find_ways(pid, address, wish, _find_gdb(), on_begin)
 
 
 def _find_gdb() -> GdbProgram | None:

@@ -131,10 +131,24 @@ class Ground:
         """Return what a word refers to, as it is now."""
         return int.from_bytes(self.memory.read(address, WORD_BYTES), "little") & _ADDRESS_BITS
 
-    def split(self) -> tuple[list[Range], list[Range]]:
-        """Return what of the memory are roots, and what of it consists of blocks."""
-        regions = choose_regions(self.mappings)
-        return self.territory.split(touched(regions, self.memory.find_pages))
+    def split(self, target: Block | None = None) -> tuple[list[Range], list[Range]]:
+        """Return what of the memory are roots, and what of it consists of blocks.
+
+        Memory that was never touched holds nothing. A target is among the blocks all the same:
+        nobody need have written into it.
+        """
+        ranges = touched(choose_regions(self.mappings), self.memory.find_pages)
+        if target:
+            end = -(-target.end // WORD_BYTES) * WORD_BYTES
+            rest = subtract([Range(target.start & -WORD_BYTES, end)], ranges)
+            ranges = sorted([*ranges, *rest])
+        return self.territory.split(ranges)
+
+    def widen(self, target: Block, near: int | None) -> Block:
+        """Return a target of unknown bounds from the last address before it that is referred to."""
+        if target.is_known or near is None or near % 16 or self.address - near > _NEAR_BYTES:
+            return target
+        return target._replace(start=min(near, target.start))
 
     def find_target(self) -> Block:
         """Return the block that is asked for.

@@ -25,6 +25,8 @@ from gdbleak.unwinding.stacks import Unwinder
 _STACK_BYTES = 1 << 18
 """As much of a stack is unwound."""
 _MOST_FRAMES = 200
+_ANONYMOUS = "/dev/zero"
+"""What the kernel calls shared memory without a file."""
 
 
 class Naming:
@@ -155,5 +157,5 @@ def _root(
         return report.Holder(word, f"what thread {area.thread} has of its own")
     if area.kind is Kind.REGISTER:
         return report.Holder(word, f"a register of thread {area.thread}")
-    name = area.name.rsplit("/", 1)[-1]
+    name = "" if area.name == _ANONYMOUS else area.name.rsplit("/", 1)[-1]
     return report.Holder(word, f"{name or 'shared memory'}+{word - area.start:#x}")

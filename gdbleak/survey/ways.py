@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 
@@ -32,7 +32,13 @@ _MOST_CHECKED = 1000
 """Blocks of a way of which it is checked that they are not free."""
 
 
-def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Answer:
+def find_ways(
+    pid: int,
+    address: int,
+    wish: Wish,
+    gdb: GdbProgram | None,
+    on_begin: Callable[[], None] = lambda: None,
+) -> Answer:
     """Return what holds a block; Ctrl-C ends it early, with what was found.
 
     The process is neither attached to nor stopped.
@@ -43,6 +49,7 @@ def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Ans
         wish: How to search.
         gdb: What reads names and lines from the files; without it, names are as the linker has
             them.
+        on_begin: Called when it is sure that there is something to search for.
 
     Raises:
         TargetError: the process cannot be read, or has ended.
@@ -56,6 +63,7 @@ def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Ans
         memory = stack.enter_context(SearchedProcess(pid))
         ground = Ground(memory, process.read_modules(), images, address, wish.size)
         target = ground.find_target()
+        on_begin()
         hunt = _Hunt(ground, memory, target, wish)
         hunt.run()
         if not memory.read_mappings():
@@ -67,9 +75,9 @@ def find_ways(pid: int, address: int, wish: Wish, gdb: GdbProgram | None) -> Ans
             pid,
             command,
             address,
-            target.start,
-            target.end - target.start,
-            target.is_known,
+            hunt.target.start,
+            hunt.target.end - hunt.target.start,
+            hunt.target.is_known,
             tuple(named),
             hunt.roots,
             max(hunt.met - 1, 0),
@@ -136,7 +144,8 @@ class _Hunt:
     def __init__(self, ground: Ground, memory: SearchedProcess, target: Block, wish: Wish) -> None:
         self._ground = ground
         self._memory = memory
-        self._target = target
+        self.target = target
+        """Its bounds may be found while it is searched for."""
         self._wish = wish
         self.began_s = time.monotonic()
         self.ways: list[Way] = []
@@ -156,7 +165,7 @@ class _Hunt:
             self.ended = _INTERRUPTED
 
     def _search(self) -> None:
-        roots, blocks = self._ground.split()
+        roots, blocks = self._ground.split(self.target)
         referrers: Referrers
         seeds: Sequence[int] = ()
         try:
@@ -165,6 +174,7 @@ class _Hunt:
             )
             self._check()
             referrers, seeds = Indexed(index), index.seeds.tolist()
+            self.target = self._ground.widen(self.target, index.nearest(self._ground.address))
         except (TooLargeError, MemoryError):
             referrers = Passes(self._memory.read, sorted([*roots, *blocks]), self._count_bytes)
         search = Search(self._ground.territory, referrers, self._ground.find_block, self._check)
@@ -180,7 +190,7 @@ class _Hunt:
             self.ways += self._of_registers(search)
 
     def _iter_ways(self, search: Search, seeds: Sequence[int], blocks: Numbering) -> Iterator[Way]:
-        yield from search.backwards(self._target)
+        yield from search.backwards(self.target)
         if search.goes_on and not search.roots and seeds:
             look_up = self._ground.look_up
             yield from search.forwards(self._memory.read, seeds, blocks, look_up)
@@ -197,7 +207,7 @@ class _Hunt:
 
     def _is_true(self, way: Way) -> bool:
         """Whether the words of a way still refer to its blocks, and none of these is free."""
-        held = self._target
+        held = self.target
         # A variable may refer to another block by now: to the one that was added last to a list.
         changes = way.area.kind in (Kind.MODULE, Kind.THREAD)
         for step in way.steps[:-1] if changes else way.steps:
