@@ -9,6 +9,7 @@ as nice; it prints a line of JSON, the values of `Looked`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import select
@@ -72,7 +73,11 @@ def main(pid: int, count: int, bytes_per_s: float, only_read: bool) -> None:
     os.nice(NICENESS)
     rates = []
     with SearchedProcess(pid) as process:
-        table, pace, nothing = choose_blocks(process, count), Pace(bytes_per_s, listen), Ranges([])
+        table, pace, nothing = (
+            choose_blocks(process, count),
+            Pace(bytes_per_s, math.inf, listen),
+            Ranges([]),
+        )
         try:
             while True:
                 began_s = time.monotonic()

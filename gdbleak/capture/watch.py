@@ -14,7 +14,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.capture.search import Search
+from gdbleak.capture.search import Search, why_given_up
 from gdbleak.errors import WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
@@ -101,21 +101,21 @@ class Watch:
                 self._recorder.poll()
                 self._account.read()
                 elapsed_s = self.elapsed_s
-                ended_by = (
-                    interruption.reason or self._find_end(elapsed_s) or self._steer(elapsed_s)
-                )
-                if ended_by and not self._goes_on(ended_by):
+                ended_by = interruption.reason or self._find_end(elapsed_s)
+                if ended_by is EndedBy.DURATION and self._is_searched():
+                    ended_by = None
+                ended_by = ended_by or self._steer(elapsed_s)
+                if ended_by:
+                    if self._search and ended_by is not EndedBy.DURATION:
+                        self._search.give_up(why_given_up(ended_by))
                     return ended_by
                 if elapsed_s >= self._next_progress_s:
                     self._next_progress_s = elapsed_s + PROGRESS_S
                     on_progress(self._describe(elapsed_s))
 
-    def _goes_on(self, ended_by: EndedBy) -> bool:
+    def _is_searched(self) -> bool:
         """Return whether it is still searched for references, now that the window is over."""
         if self._search is None:
-            return False
-        if ended_by is not EndedBy.DURATION:
-            self._search.give_up(f"the window ended first: {ended_by}")
             return False
         if self.searched_ns is None:
             self.searched_ns = self._now_ns

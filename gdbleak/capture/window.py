@@ -19,7 +19,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.probe import Recorder
-from gdbleak.capture.search import Search
+from gdbleak.capture.search import Search, why_given_up
 from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
@@ -216,13 +216,13 @@ class Window:
         outcome.ended_by = observer.find_late_end() or outcome.ended_by
         self._keep(watch, observer)
         if self._search:
-            self._keep_findings(self._search, hold)
+            self._keep_findings(self._search, hold, interruption)
 
-    def _keep_findings(self, search: Search, hold: Hold) -> None:
+    def _keep_findings(self, search: Search, hold: Hold, interruption: Interruption) -> None:
         """Keep what was found of the blocks, behind all that was recorded."""
-        if self._outcome.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
-            search.give_up("the process ended meanwhile")
-        findings = search.conclude(hold.registers)
+        if self._outcome.ended_by is not EndedBy.DURATION:
+            search.give_up(why_given_up(self._outcome.ended_by))
+        findings = search.conclude(hold.registers, lambda: interruption.reason is not None)
         self._outcome.references = findings.references
         try:
             os.truncate(self._recording, self._account.position)

@@ -40,7 +40,7 @@ def start_child(
         argument: What it is given.
         scratch: A private folder, for its temporary files.
         output: As `stdout` of `subprocess.Popen`.
-        errors: As `stderr` there.
+        errors: Where it writes what is wrong with it; None for where this process does.
 
     """
     without_bytecode = ["-B"] if sys.dont_write_bytecode else []

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gdbleak.memory import look as looking
 from gdbleak.memory.flood import Flood
 from gdbleak.memory.holding import SAMPLE, find_ways
-from gdbleak.memory.judgement import State, count_moved, judge
-from gdbleak.memory.look import Ranges, TooManyError, harden, look
+from gdbleak.memory.judgement import State, find_reached, judge
+from gdbleak.memory.look import Ranges, TooManyError, disown, harden, join, look
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.table import Table
 
@@ -228,14 +228,44 @@ def test_what_moved_holds_what_it_refers_to():
     assert states_of(4, there, here) == [LOST, HELD, HELD, HELD]
 
 
-def test_how_many_blocks_were_seen_to_move():
-    worlds = [{OUTSIDE: block(0), within(0): block(1)}, {OUTSIDE: block(0)}, {OUTSIDE: block(0)}]
-    looks = [Memory(3, words).look() for words in worlds]
-    held = np.zeros(3, bool)
-    assert count_moved(looks, held) == 1
-    assert count_moved(looks[1:], held) == 0
-    held[1] = True
-    assert count_moved(looks, held) == 0
+def test_what_one_look_reaches():
+    seen = Memory(3, {OUTSIDE: block(0), within(0): block(1)}).look()
+    assert find_reached(seen).tolist() == [True, True, False]
+    assert find_reached(seen, np.array([False, False, True])).all()
+
+
+def test_memory_of_a_block_that_was_freed_meanwhile():
+    """What stands there may be somebody else's by now."""
+    words = {within(0): block(1), within(1): block(2), within(3): block(1)}
+    looks = [Memory(4, words).look()] * 3
+    held = np.zeros(4, bool)
+    assert judge(looks, held).states.tolist() == [LOST, LOST_WITH, LOST_WITH, LOST]
+    disowned = disown(looks, np.array([False, False, False, True]))
+    judgement = judge(disowned, held)
+    assert judgement.states.tolist() == [LOST, HELD, HELD, LOST]
+    assert judgement.roots.tolist() == [0, within(3), 0, 0]
+    assert judge(disown(looks, ~held), held).states.tolist() == [LOST, HELD, HELD, LOST]
+    assert judge(disown(looks, held), held).states.tolist() == judge(looks, held).states.tolist()
+
+
+@given(some_worlds(), st.integers(OUTSIDE, OUTSIDE + 40))
+def test_looks_at_two_parts(case, border):
+    """Together they have seen what one look at the whole has."""
+    count, (words, *_), registers = case
+    free = Ranges([(OUTSIDE + 8, OUTSIDE + 24)])
+    parts = [
+        Memory(count, {at: word for at, word in words.items() if (at < border) is is_below})
+        for is_below in (True, False)
+    ]
+    joined = join(*(part.look(free) for part in parts))
+    whole = Memory(count, words).look(free)
+    held = np.zeros(count, bool)
+    held[[*registers]] = True
+    assert ((joined.roots > 0) == (whole.roots > 0)).all()
+    assert sorted(joined.weak[0]) == sorted(whole.weak[0])
+    for looks in ([joined, whole], [whole, joined]):
+        assert judge(looks, held).states.tolist() == judge([whole], held).states.tolist()
+    assert joined.scanned_bytes == 2 * whole.scanned_bytes
 
 
 def test_words_that_belong_to_nobody():
