@@ -73,11 +73,8 @@ def main(pid: int, count: int, bytes_per_s: float, only_read: bool) -> None:
     os.nice(NICENESS)
     rates = []
     with SearchedProcess(pid) as process:
-        table, pace, nothing = (
-            choose_blocks(process, count),
-            Pace(bytes_per_s, math.inf, listen),
-            Ranges([]),
-        )
+        table, nothing = choose_blocks(process, count), Ranges([])
+        pace = Pace(bytes_per_s, math.inf, listen)
         try:
             while True:
                 began_s = time.monotonic()

@@ -95,8 +95,8 @@ def _find_moved(looks: Sequence[References], reached: NDArray[np.bool_]) -> NDAr
 def _keep(seen: References, blocks: NDArray[np.bool_]) -> tuple[NDArray[np.uint64], Numbers]:
     """Return the words that refer to some of the blocks, in order of address, and to which.
 
-    Also those in memory that seems to belong to nobody, before and after all looks: it may have been
-    in use in between.
+    Also those in memory that belonged to nobody before and after all looks: it may have been in use
+    in between.
     """
     places = np.concatenate([seen.places, seen.weak[0]])
     targets = np.concatenate([seen.targets, seen.weak[1]])

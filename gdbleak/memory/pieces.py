@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +60,9 @@ def choose_regions(mappings: Iterable[Mapped]) -> list[Region]:
 
 
 def subtract(ranges: Iterable[Range], left_out: Iterable[Range]) -> list[Range]:
-    """Return ranges without those parts that are left out; both are in order of address."""
+    """Return ranges without those parts that are left out, which may overlap; both are in order."""
     left_out = [*left_out]
-    ends = [each.end for each in left_out]
+    ends = [*accumulate((each.end for each in left_out), max)]
     found = []
     for start, end in ranges:
         for hole in left_out[bisect_right(ends, start) :]:

@@ -125,9 +125,7 @@ def take_looks(
     looks: list[References] = []
     once, always = np.zeros(len(table), bool), np.ones(len(table), bool)
     free = find_free()
-    while len(looks) < LOOKS or (
-        len(looks) < MOST_LOOKS and _takes_more(once, always, find_gone())
-    ):
+    while len(looks) < LOOKS or _takes_more(once, always, find_gone()):
         if looks:
             pace.await_next()
         try:
@@ -137,7 +135,7 @@ def take_looks(
                 raise
             break
         looks.append(seen)
-        if len(looks) >= LOOKS and not pace.is_quick:
+        if len(looks) == MOST_LOOKS or (len(looks) >= LOOKS and not pace.is_quick):
             break
         reached = find_reached(seen)
         once |= reached

@@ -111,14 +111,11 @@ def test_trace(cli, build_target, start_target, tmp_path, allocator):
 
 
 def test_trace_by_breakpoints(cli, build_target, start_target, tmp_path):
-    """It does so too where each call is a halt, but for registers, for which nobody asks GDB.
-
-    Of some kinds only: that takes its time.
-    """
+    """It does so too where each call is a halt; of some kinds only: that takes its time."""
     keeps = start_keeps(build_target, start_target, tmp_path)
     kinds = ("plain", "ring", "bss_array", "stack", "tls", *sorted(IN_REGISTERS))
     blocks, states = trace(cli, keeps, tmp_path, "breakpoint", kinds)
-    assert wrongly_lost(states, IN_REGISTERS) == Counter()
+    assert wrongly_lost(states, ()) == Counter()
     lost = {block for block in blocks if block.label == "lost"}
     assert {b for b in lost if states[b] is State.HELD} == set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.memory.judgement import State, judge
@@ -36,7 +37,10 @@ def search(pid: int, blocks: Iterable[Block], is_glibc: bool = True) -> dict[Blo
         def find_free() -> Ranges:
             return Ranges(find_free_memory(process, data) if data else [])
 
-        pace = Pace(RATE, lambda _: None)
-        looks = take_looks(table, process, [], pace, RATE, LIMIT_S, find_free)
+        def find_gone() -> NDArray[np.bool_]:
+            return np.zeros(len(table), bool)
+
+        pace = Pace(RATE, LIMIT_S, lambda _: None)
+        looks = take_looks(table, process, [], pace, find_free, find_gone)
     states = judge(looks, np.zeros(len(blocks), bool)).states
     return dict(zip(blocks, map(State, states.tolist())))
