@@ -39,6 +39,8 @@ def describe_references(site: Site, others: Mapping[int, Site] | None = None) ->
         yield describe_unreached(reach.lost, reach.lost_with, reach.looked_at)
     elif reach.held and not reach.holders and word in _GROWS:
         yield f"kept: {reach.held:,} of {count_of(reach.looked_at, 'block')} can be reached"
+    if reach.is_lost:  # what holds the few others tells nothing
+        return
     for holder in reach.holders[:_HOLDERS]:
         yield f"held by {_describe_holder(holder, site, others)}"
     more = len(reach.holders) - _HOLDERS
