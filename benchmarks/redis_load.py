@@ -48,23 +48,8 @@ def measure_redis(peer: Peer, seconds: float, folder: Path) -> Load:
         RunError: the tool failed, or ended too early.
 
     """
-    server = next(filter(None, map(which, SERVERS)), None)
-    if server is None or which("redis-benchmark") is None:
-        raise RedisMissingError("no redis-server or redis-benchmark (package redis-tools)")
-    socket = folder / "redis.socket"
-    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
     with ExitStack() as stack:
-        redis = subprocess.Popen(
-            ["redis-server", *options],
-            executable=server,
-            cwd=folder,
-            stdout=DEVNULL,
-            start_new_session=True,
-        )
-        stack.callback(redis.wait)
-        stack.callback(redis.kill)
-        if not wait_until(socket.exists, READY_S):
-            raise RunError("redis did not start")
+        redis, socket = start_redis(stack, folder)
         if peer.command is None:
             return grow(socket, seconds)
         (folder / RECORDING).unlink(missing_ok=True)
@@ -80,6 +65,36 @@ def measure_redis(peer: Peer, seconds: float, folder: Path) -> Load:
         if not is_there:
             raise RunError(f"{peer.name}: was not there all the time")
         return result
+
+
+def start_redis(
+    stack: ExitStack, folder: Path, *options: str
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start a redis, which ends with a stack; return it and its socket.
+
+    Raises:
+        RedisMissingError: there is none.
+        RunError: it does not start.
+
+    """
+    server = next(filter(None, map(which, SERVERS)), None)
+    if server is None or which("redis-benchmark") is None:
+        raise RedisMissingError("no redis-server or redis-benchmark (package redis-tools)")
+    socket = folder / "redis.socket"
+    socket.unlink(missing_ok=True)
+    always = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--daemonize", "no"]
+    redis = subprocess.Popen(
+        ["redis-server", *always, *options],
+        executable=server,
+        cwd=folder,
+        stdout=DEVNULL,
+        start_new_session=True,
+    )
+    stack.callback(redis.wait)
+    stack.callback(redis.kill)
+    if not wait_until(socket.exists, READY_S):
+        raise RunError("redis did not start")
+    return redis, socket
 
 
 def await_tool(sign: Sign, tool: Tool, folder: Path) -> None:

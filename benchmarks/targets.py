@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 HERE = Path(__file__).parent
-PROGRAMS = ("pairs", "service", "raw_stop", "storm")
+PROGRAMS = ("pairs", "service", "raw_stop", "storm", "roam")
 START_S = 20.0
 
 

@@ -63,7 +63,7 @@ def _describe_window(
         stopped_s=_bound(end.stopped_s, span.observed_ns / 1e9),
         longest_pause_ms=end.longest_pause_ms,
         longest_pause_is_least=end.longest_pause_is_least,
-        tail_s=(span.end_ns - span.closed_ns) / 1e9,
+        tail_s=max((end.searched_ns or span.end_ns) - span.closed_ns, 0) / 1e9,
         found_free=ledger.found_free,
         sampling=sampling,
         inline=end.inline,

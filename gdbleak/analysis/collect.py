@@ -139,10 +139,10 @@ def find_span(recording: Recording) -> Span:
     opened_ns = end_ns if recording.opened_ns is None else recording.opened_ns
     end_ns = max(end_ns, opened_ns)
     closed_ns = end_ns
-    if recording.end and recording.end.closed_ns is not None:
-        closed_ns = min(max(recording.end.closed_ns, opened_ns), end_ns)
-    elif recording.head.tail_s:
+    if recording.head.tail_s:
         closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
+    elif recording.end and recording.end.searched_ns is not None:
+        closed_ns = min(max(recording.end.searched_ns, opened_ns), end_ns)
     return Span(opened_ns, closed_ns, end_ns)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -35,7 +34,7 @@ class Chain(NamedTuple):
     """How many are in the sample."""
     root: Name
     through: tuple[Key, ...]
-    """The sites whose blocks lie between, the nearest to the held blocks first."""
+    """The other sites whose blocks lie between, the nearest to the held blocks first."""
 
 
 def find_holders(
@@ -45,6 +44,8 @@ def find_holders(
     name_roots: RootNamer | None = None,
 ) -> dict[Key, tuple[Chain, ...]]:
     """Return who holds the blocks of each site of which a sample was looked at.
+
+    Words of one variable, whose names are its name and an offset, count as one root.
 
     Args:
         tallies: What was added up for each site.
@@ -60,10 +61,18 @@ def find_holders(
     roots = {(each.root, each.thread) for each in known.values()}
     named = name_roots(roots) if name_roots else {}
     names = {root: named.get(root) or (name_root(root, modules), None) for root in roots}
+    variables = {root: _find_variable(root, name, modules) for root, name in names.items()}
     found = {}
     for key, sample in ways.samples.items():
-        counts = Counter((names[each.root, each.thread], ways.follow(each)) for each in sample)
-        chains = [Chain(count, len(sample), *chain) for chain, count in counts.items()]
+        alike: dict[tuple[Name, tuple[Key, ...]], list[Name]] = {}
+        for each in sample:
+            root = each.root, each.thread
+            alike.setdefault((variables[root], ways.follow(each, key)), []).append(names[root])
+        chains = [
+            # Of several words in an array, none is the one.
+            Chain(len(words), len(sample), variable if len({*words}) > 1 else words[0], through)
+            for (variable, through), words in alike.items()
+        ]
         chains.sort(key=lambda chain: (-chain.blocks, len(chain.through), chain.root[0]))
         found[key] = tuple(chains[:_MOST])
     return found
@@ -78,6 +87,15 @@ def name_root(root: Root, modules: ModuleMap) -> str:
     if module is None:
         return f"{address:#x}"
     return f"{module.path.rpartition('/')[2]}+{address - module.bias:#x}"
+
+
+def _find_variable(root: Root, name: Name, modules: ModuleMap) -> Name:
+    """Return what the variable is called as a whole that a root is a word of."""
+    text, place = name
+    variable, _, offset = text.rpartition("+0x")
+    if not variable or not offset.isalnum() or text == name_root(root, modules):
+        return name
+    return variable, place
 
 
 class _Ways:
@@ -99,11 +117,11 @@ class _Ways:
                     self._owners[words[at]] = key, identity
                     at += 1
 
-    def follow(self, held: Held) -> tuple[Key, ...]:
-        """Return the sites between a block and its root, as far as they are known.
+    def follow(self, held: Held, own: Key) -> tuple[Key, ...]:
+        """Return the sites between a block of a site and its root, as far as they are known.
 
         Of each block its holder is known only if it is in the sample. Nodes of a list, one behind
-        the other, count once.
+        the other, count once, and not at all if they are of the same site as the block.
         """
         through: list[Key] = []
         seen: set[int] = set()
@@ -111,7 +129,7 @@ class _Ways:
         while at and at.hops and at.holder in self._owners and at.holder not in seen:
             seen.add(at.holder)
             key, identity = self._owners[at.holder]
-            if key not in through[-1:]:
+            if key != (through[-1] if through else own):
                 through.append(key)
             at = self._known.get(identity)
         return tuple(through)

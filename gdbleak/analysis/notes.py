@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from posixpath import basename
 
 from gdbleak.analysis.collect import Collected
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
+from gdbleak.recording.references import UNREACHED
 from gdbleak.text.units import count_of
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """After a window that ended like this, nobody expects a list of the modules."""
 
+
+_HIDING = {"libluajit": "Lua"}
+"""Libraries that hide pointers, by how their names begin, and for code of which language.
+
+LuaJIT keeps the upper bits of a `lightuserdata` in a table, and a number in their place, to leave
+room for its tags (lj_obj.h, LJ_LIGHTUD_BITS_SEG)."""
 
 _MUCH_SLOWED = 0.4
 """From this share of the time on, a process does clearly less than on its own."""
@@ -32,6 +40,8 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
         )
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)
+    if any(tally.reached[state] for tally in collected.tallies.values() for state in UNREACHED):
+        yield from _name_hiding_libraries(recording)
     if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:
         yield (
             "what the process had mapped at the end could not be read: call stacks are cut at"
@@ -55,6 +65,18 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
             "in the tail, frees were recorded in bursts only, to keep to --budget; with a larger"
             " one, more of them are seen"
         )
+
+
+def _name_hiding_libraries(recording: Recording) -> Iterator[str]:
+    """Yield a sentence for each library that hides pointers from a search of memory."""
+    names = {basename(module.path) for module in recording.head.modules}
+    for name in sorted(names):
+        for beginning, language in _HIDING.items():
+            if name.startswith(beginning):
+                yield (
+                    f"{name} stores pointers in a form that a search of memory does not recognise:"
+                    f" a block that only {language} code refers to may be called lost"
+                )
 
 
 def _explain_sizes(ledger: Ledger) -> str:

@@ -29,7 +29,7 @@ class LocalHold:
     """Takes and lets go of one target on this machine."""
 
     registers: ClassVar[dict[int, list[int]]] = {}
-    """Nobody asks GDB for them."""
+    """Nobody asks GDB for them: they can be read when it has let the target go."""
 
     def __init__(
         self,

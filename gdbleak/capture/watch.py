@@ -14,7 +14,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
-from gdbleak.capture.search import Search
+from gdbleak.capture.search import Search, why_given_up
 from gdbleak.errors import WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
@@ -25,6 +25,8 @@ PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
 """How long GDB may leave its breakpoints out for a child of vfork; it sees no calls meanwhile."""
+CATCH_UP_S = 5.0
+"""How long a search may take beyond its limit: it has to read all that was recorded too."""
 
 
 class Watch:
@@ -51,7 +53,7 @@ class Watch:
 
         """
         self._search = search
-        self.closed_ns: int | None = None
+        self.searched_ns: int | None = None
         """When the window was over and the search began, on the clock of the recording."""
         self._recorder = recorder
         self._observer = observer
@@ -61,6 +63,7 @@ class Watch:
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._phase = Phase.ALL
         self._searched: float | None = None
+        self._search_end_s = 0.0
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
         self.armed_ns = account.opened_ns or time.monotonic_ns()
@@ -98,25 +101,28 @@ class Watch:
                 self._recorder.poll()
                 self._account.read()
                 elapsed_s = self.elapsed_s
-                ended_by = (
-                    interruption.reason or self._find_end(elapsed_s) or self._steer(elapsed_s)
-                )
-                if ended_by and not self._goes_on(ended_by):
+                ended_by = interruption.reason or self._find_end(elapsed_s)
+                if ended_by is EndedBy.DURATION and self._is_searched():
+                    ended_by = None
+                ended_by = ended_by or self._steer(elapsed_s)
+                if ended_by:
+                    if self._search and ended_by is not EndedBy.DURATION:
+                        self._search.give_up(why_given_up(ended_by))
                     return ended_by
                 if elapsed_s >= self._next_progress_s:
                     self._next_progress_s = elapsed_s + PROGRESS_S
                     on_progress(self._describe(elapsed_s))
 
-    def _goes_on(self, ended_by: EndedBy) -> bool:
+    def _is_searched(self) -> bool:
         """Return whether it is still searched for references, now that the window is over."""
         if self._search is None:
             return False
-        if ended_by is not EndedBy.DURATION:
-            self._search.give_up(f"the window ended first: {ended_by}")
-            return False
-        if self.closed_ns is None:
-            self.closed_ns = self._now_ns
-            self._search.begin(self.closed_ns)
+        if self.searched_ns is None:
+            self.searched_ns = self._now_ns
+            self._search.begin(self.searched_ns)
+            self._search_end_s = self.elapsed_s + self._limits.scan_s + CATCH_UP_S
+        elif self.elapsed_s > self._search_end_s:
+            self._search.give_up("it took too long: see --scan-time")
         self._searched = self._search.poll()
         return self._searched is not None
 

@@ -19,7 +19,7 @@ from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks
 from gdbleak.capture.probe import Recorder
-from gdbleak.capture.search import Search
+from gdbleak.capture.search import Search, why_given_up
 from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
@@ -38,7 +38,7 @@ class _Outcome:
 
     ended_by: EndedBy = EndedBy.UNKNOWN
     end_ns: int | None = None
-    closed_ns: int | None = None
+    searched_ns: int | None = None
     stops: int | None = None
     lost_events: int = 0
     children: int = 0
@@ -207,7 +207,7 @@ class Window:
             elapsed_s, outcome.stopped_s = watch.elapsed_s, watch.stopped_s
             hold.let_go(outcome.ended_by)
             self._released_s = hold.released_s
-            outcome.closed_ns = watch.closed_ns
+            outcome.searched_ns = watch.searched_ns
         if outcome.end_ns is None:
             self._account.read_all()
             outcome.end_ns = (self._account.opened_ns or 0) + int(elapsed_s * 1e9)
@@ -216,13 +216,13 @@ class Window:
         outcome.ended_by = observer.find_late_end() or outcome.ended_by
         self._keep(watch, observer)
         if self._search:
-            self._keep_findings(self._search, hold)
+            self._keep_findings(self._search, hold, interruption)
 
-    def _keep_findings(self, search: Search, hold: Hold) -> None:
+    def _keep_findings(self, search: Search, hold: Hold, interruption: Interruption) -> None:
         """Keep what was found of the blocks, behind all that was recorded."""
-        if self._outcome.ended_by in (*TARGET_ENDED, EndedBy.TARGET_EXEC):
-            search.give_up("the process ended meanwhile")
-        findings = search.conclude(hold.registers)
+        if self._outcome.ended_by is not EndedBy.DURATION:
+            search.give_up(why_given_up(self._outcome.ended_by))
+        findings = search.conclude(hold.registers, lambda: interruption.reason is not None)
         self._outcome.references = findings.references
         try:
             os.truncate(self._recording, self._account.position)

@@ -20,7 +20,7 @@ NOT_FOR_TERMINALS = ("pprof",)
 LOST = "lost"
 """What --fail-on calls a leak that nothing refers to any more."""
 
-FAIL_ON = (LOST, *(word.value for word in Word))
+FAIL_ON = (*(word.value for word in Word), LOST)
 """What --fail-on takes."""
 
 FOUND = 6

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from gdbleak.bounds import bounds_of
 from gdbleak.commands.arguments import add_format_argument, parse_size, within
 from gdbleak.commands.output import choose_output
 from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.debugger.program import GdbProgram, find_gdb
-from gdbleak.errors import DebuggerError
+from gdbleak.errors import DebuggerError, TargetError
 from gdbleak.renderers.ways import as_json, as_text
-from gdbleak.survey.ways import Wish, find_ways
+from gdbleak.report.ways import Answer
+from gdbleak.survey.wish import Wish
 from gdbleak.text.units import format_seconds
 
 _HIGHEST = (1 << 47) - 1
@@ -86,7 +88,7 @@ class Why:
                 f" for at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
             )
 
-        answer = find_ways(pid, options.address, wish, _find_gdb(), tell)
+        answer = _search(pid, options.address, wish, tell)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))
         else:
@@ -103,6 +105,24 @@ def parse_address(text: str) -> int:
     if not 0 < value <= _HIGHEST:
         raise argparse.ArgumentTypeError(f"{text} is not an address of a process")
     return value
+
+
+def _search(pid: int, address: int, wish: Wish, on_begin: Callable[[], None]) -> Answer:
+    """Return the ways. What finds them takes time to load.
+
+    Raises:
+        TargetError: see `find_ways`; or numpy is missing, as it may be where gdbleak runs from a
+            folder.
+
+    """
+    try:
+        from gdbleak.survey.ways import find_ways
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"to search memory takes the Python package {error.name}, which is missing",
+            f"run `pip install {error.name}`",
+        ) from error
+    return find_ways(pid, address, wish, _find_gdb(), on_begin)
 
 
 def _find_gdb() -> GdbProgram | None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 # Not by -m, which would look for modules in the current folder first.
 _RUN = """
@@ -26,7 +27,11 @@ Only the window heeds them; the process beside it learns of the end by its stand
 
 
 def start_child(
-    module: str, argument: str, scratch: Path, output: int | None
+    module: str,
+    argument: str,
+    scratch: Path,
+    output: int | None,
+    errors: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a process that runs `main(argument)` of a module.
 
@@ -35,6 +40,7 @@ def start_child(
         argument: What it is given.
         scratch: A private folder, for its temporary files.
         output: As `stdout` of `subprocess.Popen`.
+        errors: Where it writes what is wrong with it; None for where this process does.
 
     """
     without_bytecode = ["-B"] if sys.dont_write_bytecode else []
@@ -44,6 +50,7 @@ def start_child(
             [sys.executable, *without_bytecode, "-I", "-c", _RUN, module, argument, *sys.path],
             stdin=subprocess.PIPE,
             stdout=output,
+            stderr=errors,
             bufsize=0,
             env={**os.environ, "TMPDIR": str(scratch)},
         )

@@ -3,7 +3,8 @@
 It follows the recording while the window is open, so that it knows the blocks when the window is
 over. It is told what to do by lines of JSON, and tells how far it is by such lines:
 
-- in: `{"begin": time}`, on the clock of the recording; `{"registers": {thread: [number, ...]}}`
+- in: `{"begin": number}`, how many ns the recording's clock is ahead of the monotonic one;
+  `{"registers": {thread: [number, ...]}}`
 - out: `{"share": number}`, often; `{"looked": true}` when the target may be let go; and at the end
   `{"references": {...}}`, when the frames for the recording are in a file.
 
@@ -29,25 +30,23 @@ from numpy.typing import NDArray
 
 from gdbleak.effort import EffortError
 from gdbleak.errors import TargetError
+from gdbleak.follow.books import Books, Known
 from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.heap.freed import Heap
-from gdbleak.ledger.blocks import HEAP, Block
-from gdbleak.ledger.heap import ignore
-from gdbleak.ledger.replay import Replay
+from gdbleak.ledger.blocks import Block
 from gdbleak.memory.holding import Way, find_ways
 from gdbleak.memory.judgement import Judgement, judge
-from gdbleak.memory.look import Ranges, TooManyError
+from gdbleak.memory.look import Ranges, TooManyError, disown
 from gdbleak.memory.look import References as Look
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import Pace, TooLongError, take_looks
 from gdbleak.memory.table import Table
 from gdbleak.recording.end import References
-from gdbleak.recording.events import Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.growing import GrowingRecording
-from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.references import (
+    HELD,
     LOST,
     LOST_WITH,
     UNKNOWN,
@@ -55,8 +54,10 @@ from gdbleak.recording.references import (
     encode_holding,
     encode_reached,
 )
-from gdbleak.survey.ways import Wish, find_roots
+from gdbleak.survey.ways import find_roots
+from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import find_data
+from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
 
 MOST_BLOCKS = 1 << 21
@@ -102,7 +103,13 @@ def main(path: str) -> None:
     os.nice(_NICENESS)
     with suppress(FileNotFoundError, CancelledError, BrokenPipeError):
         task = Task(**pickle.loads(Path(path).read_bytes()))
-        _search(task, _Line())
+        line = _Line()
+        try:
+            _search(task, line)
+        except PermissionError:
+            line.give_up("the process lets nobody look at it any more")
+        except MemoryError:
+            line.give_up("it takes more memory than there is")
 
 
 class _Line:
@@ -133,47 +140,21 @@ class _Line:
     def tell(self, **values: Any) -> None:
         os.write(sys.stdout.fileno(), json.dumps(values).encode() + b"\n")
 
-    def tell_share(self, share: float) -> None:
-        """Tell how much is done, now and then, and find out whether anybody wants to know."""
+    def tell_share(self, share: float, books: Books) -> None:
+        """Tell how much is done, now and then, and find out whether anybody wants to know.
+
+        What was recorded meanwhile is read in too, so that it does not take long at the end.
+        """
         now_s = time.monotonic()
         if now_s - self._told_s >= _TELL_S:
             self._told_s = now_s
             self.tell(share=share)
             self.hear(0)
+            books.read()
 
-
-class _Books:
-    """The blocks of a recording that still grows."""
-
-    def __init__(self, task: Task, recording: GrowingRecording) -> None:
-        self._recording = recording
-        self._replay = Replay(task.probes, task.functions, ignore, admit=self._admit)
-        self._group: tuple[int, int] = 0, 0
-        self._groups: dict[tuple[int, int], int] = {}
-        self.has_gaps = False
-        """Whether there were times in which nobody saw what was freed."""
-
-    def read(self) -> None:
-        """Read what was recorded since."""
-        for appended in self._recording.read_all():
-            event = appended.event
-            if isinstance(event, Hit):
-                self._group = self._recording.find_caller(appended), event.registers[0]
-            elif isinstance(event, Turn):
-                self.has_gaps |= event.phase is Phase.NONE
-            self._replay.feed(event)
-
-    def _admit(self, block: Block) -> None:
-        """Give a block a number for its caller and the depth of its stack.
-
-        That is about a call stack, and takes no unwinding.
-        """
-        block.stack = self._groups.setdefault(self._group, len(self._groups))
-
-    def list_blocks(self) -> list[Block]:
-        """Return the outstanding blocks, in order of address."""
-        blocks = self._replay.ledger.survivors
-        return sorted((b for b in blocks if b.kind == HEAP), key=lambda block: block.address)
+    def give_up(self, reason: str) -> None:
+        """Tell why there will be no findings, as a part of a sentence."""
+        self.tell(references=asdict(References(0, 0.0, 0, reason)))
 
 
 def _search(task: Task, line: _Line) -> None:
@@ -181,7 +162,7 @@ def _search(task: Task, line: _Line) -> None:
         GrowingRecording(task.path, task.probes, task.position) as recording,
         SearchedProcess(task.pid) as process,
     ):
-        books, order = _Books(task, recording), None
+        books, order = Books(task.probes, task.functions, recording), None
         while order is None:
             books.read()
             order = line.hear(_POLL_S)
@@ -189,41 +170,48 @@ def _search(task: Task, line: _Line) -> None:
         books.read()
         heap = _Heap(process, task.libc)
         blocks = heap.leave_out_freed(books.list_blocks(), books.has_gaps)
-        table = Table([(block.address, block.size) for block in blocks])
-        looks, reason = _take_looks(task, process, heap, table, line)
+        known = Known(blocks, order["begin"])
+        pace = Pace(task.bytes_per_s, task.limit_s, lambda share: line.tell_share(share, books))
+        looks, reason = _take_looks(task, process, heap, known, pace)
         looked_s = time.monotonic()
-        time_ns = order["begin"] + int((looked_s - began_s) * 1e9)
         line.tell(looked=True)
         while "registers" not in order:
             order = line.hear(_POLL_S) or order
         if looks:
-            judgement = judge(looks, _find_in_registers(table, order["registers"].values()))
+            books.read()
+            looked_ns = known.clock_ns(looked_s)
+            looks = disown(looks, known.find_gone(looked_ns))
+            registers = [*order["registers"].values()]
+            judgement = judge(looks, _find_in_registers(known.table, registers))
+            if not registers and (judgement.states != HELD).any():
+                registers = [*read_registers(task.pid).values()]
+                judgement = judge(looks, _find_in_registers(known.table, registers))
+            # Of what was freed before it was looked for once, nothing was found out.
+            judgement.states[known.find_gone(known.clock_ns(pace.first_ended_s))] = UNKNOWN
             if books.has_gaps:
                 heap.forget_freed(blocks, judgement.states)
             ways = find_ways(judgement, looks, [block.stack for block in blocks])
             roots = _climb(task, process, {way.root for way in ways if way.root})
-            frames = encode_reached(time_ns, _tell_states(blocks, judgement))
-            frames += encode_holding(time_ns, [*_tell_ways(blocks, ways, roots)])
-            Path(task.result).write_bytes(frames)
+            frames = encode_reached(looked_ns, _tell_states(blocks, judgement))
+            frames += encode_holding(looked_ns, [*_tell_ways(blocks, ways, roots)])
+            reason = _write(task.result, frames)
     scanned = sum(each.scanned_bytes for each in looks)
     found = References(len(looks), looked_s - began_s if looks else 0.0, scanned, reason)
     line.tell(references=asdict(found))
 
 
 def _take_looks(
-    task: Task, process: SearchedProcess, heap: _Heap, table: Table, line: _Line
+    task: Task, process: SearchedProcess, heap: _Heap, known: Known, pace: Pace
 ) -> tuple[list[Look], str | None]:
     """Return the looks, or none and why there are none."""
+    table = known.table
     if not len(table):
         return [], None
     if len(table) > MOST_BLOCKS:
         return [], f"there are more than {MOST_BLOCKS:,} blocks"
     left_out = [Range(*each) for each in task.left_out]
-    pace = Pace(task.bytes_per_s, line.tell_share)
     try:
-        looks = take_looks(
-            table, process, left_out, pace, task.bytes_per_s, task.limit_s, heap.find_free
-        )
+        looks = take_looks(table, process, left_out, pace, heap.find_free, known.find_gone)
     except TooLongError as error:
         return [], f"it would take {error} s: see --scan-time"
     except TooManyError:
@@ -236,6 +224,7 @@ class _Heap:
 
     def __init__(self, process: SearchedProcess, libc: str | None) -> None:
         self._process = process
+        self._is_glibc = libc is not None
         self._data = libc and find_data(process.read_mappings(), libc)
         self._heap = Heap(process, self._data) if self._data else None
 
@@ -247,7 +236,10 @@ class _Heap:
         """Return the blocks that are not free although nobody was seen to free them."""
         if not has_gaps or self._heap is None:
             return blocks
-        freed = self._find_freed(block.address for block in blocks)
+        try:
+            freed = self._heap.find_freed(block.address for block in blocks)
+        except EffortError:  # then it is asked again at the end, of the few that are lost
+            return blocks
         return [block for block in blocks if block.address not in freed]
 
     def forget_freed(self, blocks: Sequence[Block], states: NDArray[np.uint8]) -> None:
@@ -260,8 +252,8 @@ class _Heap:
 
     def _find_freed(self, addresses: Iterable[int]) -> set[int]:
         asked = {*addresses}
-        if self._heap is None:
-            return set()
+        if self._heap is None:  # another allocator's blocks are judged with more care
+            return asked if self._is_glibc else set()
         try:
             return self._heap.find_freed(asked)
         except EffortError:
@@ -275,13 +267,12 @@ def _find_in_registers(table: Table, registers: Iterable[Sequence[int]]) -> NDAr
     return held
 
 
-def _climb(
-    task: Task, process: SearchedProcess, words: Iterable[int]
-) -> dict[int, tuple[int, int]]:
+def _climb(task: Task, process: SearchedProcess, words: set[int]) -> dict[int, tuple[int, int]]:
     """Return the roots from which words are reached, and whose thread's they are."""
-    wish = Wish(task.climb_s, task.climb_bytes)
+    if not words:
+        return {}
     try:
-        return find_roots(process, sorted(words), wish)
+        return find_roots(process, sorted(words), Wish(task.climb_s, task.climb_bytes))
     except TargetError:  # it has ended, and what is known until now has to do
         return {}
 
@@ -298,3 +289,12 @@ def _tell_ways(
         block = blocks[number]
         root, thread = roots.get(root, (root, 0))
         yield Held(block.address, block.born_ns, holder, root, thread, hops)
+
+
+def _write(path: str, frames: bytes) -> str | None:
+    """Write frames into a file; return why that failed, if it did."""
+    try:
+        Path(path).write_bytes(frames)
+    except OSError as error:
+        return f"cannot write what was found: {error.strerror}"
+    return None

@@ -8,18 +8,20 @@ import pickle
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gdbleak.capture.search import Findings
+from gdbleak.capture.search import Findings, why_given_up
 from gdbleak.errors import WriteError
 from gdbleak.follow.child import start_child
-from gdbleak.recording.end import References
+from gdbleak.recording.end import EndedBy, References
 from gdbleak.recording.outside_values import fill
 
 PATIENCE_S = 10.0
-"""How long it may take to judge what was seen."""
+"""How long it may take to judge what was seen, beside finding out who holds blocks."""
 _ENDED = "the process that looks for references has ended"
 
 
@@ -42,16 +44,19 @@ class Searcher:
             self._result = scratch / "frames"
             pickled = scratch / "task.pickle"
             pickled.write_bytes(pickle.dumps({**task, "result": str(self._result)}))
+            self._errors = scratch / "errors"
+            with self._errors.open("wb") as errors:
+                self._process = start_child(
+                    "gdbleak.follow.references", str(pickled), scratch, subprocess.PIPE, errors
+                )
         except OSError as error:
             raise WriteError(f"cannot write in {folder}: {error.strerror}") from error
-        self._process = start_child(
-            "gdbleak.follow.references", str(pickled), scratch, subprocess.PIPE
-        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         os.set_blocking(self._output.fileno(), False)
         self._rest = b""
+        self._patience_s = PATIENCE_S + task["climb_s"]
         self._share = 0.0
         self._has_looked = False
         self._found: References | None = None
@@ -67,7 +72,7 @@ class Searcher:
 
     def begin(self, now_ns: int) -> None:
         """Have it look at the blocks that the recording says are outstanding."""
-        self._tell(begin=now_ns)
+        self._tell(begin=now_ns - time.monotonic_ns())
 
     def poll(self) -> float | None:
         """Return which share of the looks is done; None when there is nothing to wait for."""
@@ -80,27 +85,34 @@ class Searcher:
             self._found = References(0, 0.0, 0, reason)
         self._process.kill()
 
-    def conclude(self, registers: Mapping[int, Sequence[int]]) -> Findings:
+    def conclude(
+        self, registers: Mapping[int, Sequence[int]], is_interrupted: Callable[[], bool]
+    ) -> Findings:
         """Return what was found."""
         if self._found is None:
             self._tell(registers={str(thread): [*each] for thread, each in registers.items()})
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + self._patience_s
         while self._found is None:
             if time.monotonic() > deadline_s:
-                self.give_up(f"it was not judged within {PATIENCE_S:g} s")
+                self.give_up(f"it was not judged within {self._patience_s:g} s")
+            elif is_interrupted():
+                self.give_up(why_given_up(EndedBy.INTERRUPT))
             time.sleep(0.005)
             self._hear()
         try:
             frames = b"" if self._found.reason else self._result.read_bytes()
         except FileNotFoundError:  # there were no blocks
             frames = b""
+        except OSError as error:
+            reason = f"cannot read what was found: {error.strerror}"
+            return Findings(replace(self._found, reason=reason))
         return Findings(self._found, frames)
 
     def _tell(self, **values: Any) -> None:
         try:
             self._input.write(json.dumps(values).encode() + b"\n")
         except BrokenPipeError:
-            self.give_up(_ENDED)
+            self._find_ended()
 
     def _hear(self) -> None:
         try:
@@ -108,7 +120,7 @@ class Searcher:
         except BlockingIOError:
             return
         if not data:
-            self.give_up(_ENDED)
+            self._find_ended()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for values in map(json.loads, lines):
@@ -116,3 +128,10 @@ class Searcher:
             self._has_looked = self._has_looked or "looked" in values
             if "references" in values:
                 self._found = fill(References, values["references"])
+
+    def _find_ended(self) -> None:
+        """Give up: it has ended by itself, and has perhaps said why."""
+        last = ""
+        with suppress(OSError):
+            *_, last = self._errors.read_text(errors="replace").splitlines() or [""]
+        self.give_up(f"{_ENDED}: {last}" if last else _ENDED)

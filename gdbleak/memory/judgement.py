@@ -55,7 +55,7 @@ def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
     count = len(held)
     reached = np.zeros(count, bool)
     for seen in looks:
-        reached |= Flood(count, seen.holders, seen.targets).reach(held | (seen.roots > 0))[0]
+        reached |= find_reached(seen, held)
     seeds = reached | _find_moved(looks, reached)
     holders = np.concatenate([seen.holders for seen in looks])
     targets = np.concatenate([seen.targets for seen in looks])
@@ -72,13 +72,10 @@ def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
     return Judgement(states, parents, roots, held)
 
 
-def count_moved(looks: Sequence[References], held: NDArray[np.bool_]) -> int:
-    """Return how many blocks were reached in some looks, and not in all."""
-    count = len(held)
-    times = np.zeros(count, np.int64)
-    for seen in looks:
-        times += Flood(count, seen.holders, seen.targets).reach(held | (seen.roots > 0))[0]
-    return int(((times > 0) & (times < len(looks))).sum())
+def find_reached(seen: References, held: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Return which blocks one look has reached, by way of words or of those that registers hold."""
+    roots = seen.roots > 0 if held is None else held | (seen.roots > 0)
+    return Flood(len(roots), seen.holders, seen.targets).reach(roots)[0]
 
 
 def _find_moved(looks: Sequence[References], reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -96,9 +93,15 @@ def _find_moved(looks: Sequence[References], reached: NDArray[np.bool_]) -> NDAr
 
 
 def _keep(seen: References, blocks: NDArray[np.bool_]) -> tuple[NDArray[np.uint64], Numbers]:
-    """Return the words that refer to some of the blocks, in order of address, and to which."""
-    chosen = blocks[seen.targets]
-    places, targets = seen.places[chosen], seen.targets[chosen]
+    """Return the words that refer to some of the blocks, in order of address, and to which.
+
+    Also those in memory that seems to belong to nobody, before and after all looks: it may have been
+    in use in between.
+    """
+    places = np.concatenate([seen.places, seen.weak[0]])
+    targets = np.concatenate([seen.targets, seen.weak[1]])
+    chosen = blocks[targets]
+    places, targets = places[chosen], targets[chosen]
     order = np.argsort(places)
     return places[order], targets[order]
 

@@ -25,7 +25,7 @@ class References(NamedTuple):
     roots: Words
     """For each block a word outside all blocks that refers to it, by its address; 0 for none."""
     places: Words
-    """The words within blocks that refer to other blocks, by their addresses, in order."""
+    """The words within blocks that refer to other blocks, by their addresses."""
     holders: Numbers
     """In which block each of them is."""
     targets: Numbers
@@ -108,6 +108,47 @@ def look(
         (np.concatenate([nowhere, *weak_places]), np.concatenate([empty, *weak_targets])),
         scanned,
     )
+
+
+def join(one: References, other: References) -> References:
+    """Return what two looks at different parts of memory have seen, as one."""
+    return References(
+        np.where(one.roots > 0, one.roots, other.roots),
+        np.concatenate([one.places, other.places]),
+        np.concatenate([one.holders, other.holders]),
+        np.concatenate([one.targets, other.targets]),
+        (
+            np.concatenate([one.weak[0], other.weak[0]]),
+            np.concatenate([one.weak[1], other.weak[1]]),
+        ),
+        one.scanned_bytes + other.scanned_bytes,
+    )
+
+
+def disown(looks: Sequence[References], gone: NDArray[np.bool_]) -> list[References]:
+    """Return looks in which words count that were in blocks until these were freed.
+
+    Whoever has got the memory since may be reached in ways that the block was not.
+
+    Args:
+        looks: In order.
+        gone: Which blocks were freed before the last look ended.
+
+    """
+    disowned = []
+    for seen in looks:
+        outside = gone[seen.holders]
+        roots = seen.roots.copy()
+        roots[seen.targets[outside]] = seen.places[outside]
+        disowned.append(
+            seen._replace(
+                roots=roots,
+                places=seen.places[~outside],
+                holders=seen.holders[~outside],
+                targets=seen.targets[~outside],
+            )
+        )
+    return disowned
 
 
 def harden(looks: Sequence[References], free: Ranges) -> list[References]:

@@ -14,11 +14,13 @@ from gdbleak.memory.source import Mapped, Pages
 Words = NDArray[np.uint64]
 
 WORD_BYTES = 8
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
 """As much is read at once: more does not stay in the processor's cache until it was searched."""
 PAGE_BYTES = 4096
 
 _MEMORY_DEVICES = ("/dev/shm/", "/dev/zero", "/dev/hugepages/")
+_DEVICES = ("/dev/", "/sys/", "/proc/")
+"""Files below these are devices, or views of them, such as the memory of a PCI card."""
 _OF_THE_KERNEL = ("[vvar", "[vdso", "[vsyscall", "[uprobes")
 
 
@@ -49,7 +51,7 @@ def choose_regions(mappings: Iterable[Mapped]) -> list[Region]:
         permissions, path = mapping.permissions, mapping.path
         if permissions[0] != "r" or path.startswith(_OF_THE_KERNEL):
             continue
-        if path.startswith("/dev/") and not path.startswith(_MEMORY_DEVICES):
+        if path.startswith(_DEVICES) and not path.startswith(_MEMORY_DEVICES):
             continue
         may_be_of_others = "w" not in permissions and permissions[3] == "p" and mapping.inode
         found.append(Region(mapping.start, mapping.end, bool(may_be_of_others)))
@@ -94,7 +96,7 @@ def touched(
 def iter_pieces(
     read: Callable[[int, int], bytes], ranges: Iterable[Range], backwards: bool = False
 ) -> Iterator[tuple[int, Words]]:
-    """Yield the words of ranges, with the address of the first, up to 1 MiB of them at once.
+    """Yield the words of ranges, with the address of the first, up to 256 KiB of them at once.
 
     Args:
         read: Returns up to so many bytes from an address on.
@@ -112,5 +114,5 @@ def iter_pieces(
             data = read(start, size)
             if words := len(data) // WORD_BYTES:
                 yield start, np.frombuffer(data, np.uint64, words)
-            done = len(data) or PAGE_BYTES
+            done = len(data) or PAGE_BYTES - start % PAGE_BYTES
             start, size = start + done, size - done

@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gdbleak.memory.judgement import count_moved
-from gdbleak.memory.look import Ranges, References, harden, look
+from gdbleak.memory.judgement import find_reached
+from gdbleak.memory.look import Ranges, References, harden, join, look
 from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, touched
 from gdbleak.memory.source import Searchable, Waiting
 from gdbleak.memory.table import Table
 
 LOOKS, MOST_LOOKS = 3, 8
 """There are more when references are seen to move: each may miss one that moves."""
+QUICK_S = 2.0
+"""There are more only if one takes no longer: it is recorded until they have ended."""
 APART_S = 0.1
 """The least time from the beginning of a look to that of the next."""
 RED_ZONE = 128
@@ -24,42 +27,76 @@ _LEAD_S = 0.02
 
 
 class TooLongError(Exception):
-    """The looks would take too long; the message says how long."""
+    """The looks would take too long; the message says how many seconds."""
 
 
 class Pace:
-    """Holds a search to a rate, and tells how far it is."""
+    """Holds a search to a rate and a limit, and tells how far it is."""
 
-    def __init__(self, bytes_per_s: float, tell: Callable[[float], None]) -> None:
+    def __init__(self, bytes_per_s: float, limit_s: float, tell: Callable[[float], None]) -> None:
         """Begin.
 
         Args:
             bytes_per_s: How much may be read each second.
+            limit_s: How long all looks together may take.
             tell: Called often with the share of the looks that is done; it may raise.
 
         """
         self._bytes_per_s = bytes_per_s
+        self._limit_s = limit_s
         self._tell = tell
-        self._began_s = time.monotonic()
-        self._done = 0
-        self._total = 1
+        self._first_s = self._began_s = time.monotonic()
+        self._number, self._done, self._total = 0, 0, 1
+        self.first_ended_s = self._first_s
+        """When the first look had ended, on the monotonic clock."""
 
     def begin_look(self, number: int, size: int) -> None:
-        """Begin to read so many bytes; looks are counted from 0."""
-        self._began_s, self._done = time.monotonic(), 0
-        self._number, self._total = number, max(size, 1)
+        """Begin to read so many bytes; looks are counted from 0.
+
+        Raises:
+            TooLongError: at this rate, or as fast as the looks were until now, it takes too long.
+
+        """
+        self._began_s = time.monotonic()
+        self._number, self._done, self._total = number, 0, max(size, 1)
+        took_s = self._began_s - self._first_s
+        if number == 1:
+            self.first_ended_s = self._began_s
+        if number < LOOKS:
+            rest = LOOKS - number
+            self._check(took_s + rest * max(size / self._bytes_per_s, took_s / max(number, 1)))
+        else:
+            self._check(took_s + took_s / number)
 
     def step(self, size: int) -> None:
-        """Wait for as long as it takes to keep the pace, once so many bytes more were read."""
+        """Wait for as long as it takes to keep the pace, once so many bytes more were read.
+
+        Raises:
+            TooLongError: it has taken too long already.
+
+        """
         self._done += size
-        self._tell((self._number + min(self._done / self._total, 1)) / max(LOOKS, self._number + 1))
-        ahead_s = self._began_s + self._done / self._bytes_per_s - time.monotonic()
+        share = (self._number + min(self._done / self._total, 1)) / max(LOOKS, self._number + 1)
+        self._tell(share)
+        now_s = time.monotonic()
+        if now_s - self._first_s > self._limit_s:
+            self._check((now_s - self._first_s) / share)
+        ahead_s = self._began_s + self._done / self._bytes_per_s - now_s
         if ahead_s > _LEAD_S:
             time.sleep(ahead_s)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the look that has just ended took little time."""
+        return time.monotonic() - self._began_s <= QUICK_S
 
     def await_next(self) -> None:
         """Wait until the next look may begin."""
         time.sleep(max(self._began_s + APART_S - time.monotonic(), 0))
+
+    def _check(self, whole_s: float) -> None:
+        if whole_s > self._limit_s:
+            raise TooLongError(f"{whole_s:.0f}")
 
 
 def take_looks(
@@ -67,9 +104,8 @@ def take_looks(
     process: Searchable,
     left_out: Sequence[Range],
     pace: Pace,
-    bytes_per_s: float,
-    limit_s: float,
     find_free: Callable[[], Ranges],
+    find_gone: Callable[[], NDArray[np.bool_]],
 ) -> list[References]:
     """Look at all memory of a process, at least three times.
 
@@ -78,28 +114,49 @@ def take_looks(
         process: Runs meanwhile.
         left_out: Memory that is not the process's own.
         pace: Of the search.
-        bytes_per_s: The rate that it holds.
-        limit_s: How long all looks together may take.
         find_free: Returns what belongs to nobody, as far as the allocator tells.
+        find_gone: Returns which of the blocks were freed since.
 
     Raises:
-        TooLongError: they would take longer.
+        TooLongError: they would take longer than the pace admits.
         TooManyError: the blocks refer to each other too often.
 
     """
     looks: list[References] = []
-    began_s = time.monotonic()
-    nothing, free = np.zeros(len(table), bool), find_free()
-    while len(looks) < LOOKS or (len(looks) < MOST_LOOKS and count_moved(looks, nothing)):
-        look_s = time.monotonic()
-        looks.append(
-            _look_once(table, process, left_out, free, pace, len(looks), bytes_per_s, limit_s)
-        )
-        took_s = time.monotonic() - look_s
-        if len(looks) >= LOOKS and time.monotonic() - began_s + took_s > limit_s:
+    once, always = np.zeros(len(table), bool), np.ones(len(table), bool)
+    free = find_free()
+    while len(looks) < LOOKS or (
+        len(looks) < MOST_LOOKS and _takes_more(once, always, find_gone())
+    ):
+        if looks:
+            pace.await_next()
+        try:
+            seen = _look_once(table, process, left_out, free, pace, len(looks))
+        except TooLongError:
+            if len(looks) < LOOKS:
+                raise
             break
-        pace.await_next()
+        looks.append(seen)
+        if len(looks) >= LOOKS and not pace.is_quick:
+            break
+        reached = find_reached(seen)
+        once |= reached
+        always &= reached
     return harden(looks, find_free())
+
+
+def _takes_more(
+    once: NDArray[np.bool_], always: NDArray[np.bool_], gone: NDArray[np.bool_]
+) -> bool:
+    """Whether some blocks seem lost, and what refers to others moves.
+
+    Args:
+        once: Which blocks a look has reached.
+        always: Which all of them have reached.
+        gone: Which were freed.
+
+    """
+    return bool((~once & ~gone).any() and (once & ~always & ~gone).any())
 
 
 def _look_once(
@@ -109,25 +166,18 @@ def _look_once(
     free: Ranges,
     pace: Pace,
     number: int,
-    bytes_per_s: float,
-    limit_s: float,
 ) -> References:
     waiting = process.find_waiting()
     unused = _find_unused(process.find_stacks(waiting), waiting)
     pages = touched(choose_regions(process.read_mappings()), process.find_pages)
     ranges = subtract(pages, sorted([*left_out, *unused.values()]))
-    size = sum(end - start for start, end in ranges)
-    if LOOKS * size / bytes_per_s > limit_s:
-        raise TooLongError(f"{LOOKS * size / bytes_per_s:.0f}")
-    pace.begin_look(number, size)
-    backwards = bool(number % 2)
-    seen = look(table, process.read, ranges, pace.step, free, backwards)
+    pace.begin_look(number, sum(end - start for start, end in ranges))
+    seen = look(table, process.read, ranges, pace.step, free, backwards=bool(number % 2))
     # What a thread that has run meanwhile has put into the part of its stack that it did not use.
     again = process.find_waiting()
     used = sorted(unused[thread] for thread in unused if again.get(thread) != waiting[thread])
     if used:
-        more = look(table, process.read, used, pace.step, free)
-        seen = seen._replace(roots=np.where(seen.roots > 0, seen.roots, more.roots))
+        seen = join(seen, look(table, process.read, used, pace.step, free))
     return seen
 
 

@@ -12,12 +12,15 @@ from gdbleak.memory.pieces import WORD_BYTES, Words
 Numbers = NDArray[np.int64]
 """Numbers of blocks, by the order of their addresses; -1 for none."""
 
-_PAGE_BITS = 12
 _ADDRESS_BITS = np.uint64((1 << 48) - 1)
 """The upper bits of a word may be a tag."""
 _FEWEST_BITS, _MOST_BITS = 16, 24
-_LARGEST_SPAN = 1 << 20
-"""A block of more pages takes part in no page table: every word in range is looked up then."""
+_SPARSE = 16
+"""There is room for so many times as many grains of memory as hold a block."""
+_FINEST = 4
+"""How many bits of an address lie within the smallest grain: no allocator's blocks are smaller."""
+_GRAINS_EACH, _FEWEST_GRAINS = 4, 1 << 17
+"""The blocks may take so many grains together, whatever they are; else the grains are larger."""
 
 
 class Table:
@@ -31,33 +34,31 @@ class Table:
         self._low = self.starts[0] if blocks else np.uint64(0)
         # What points behind the last byte of a block belongs to it, unless another begins there.
         self._span = (self.ends.max() - self._low + np.uint64(1)) if blocks else np.uint64(0)
-        self._pages = self._mark_pages()
+        self._grain, self._marks = self._mark_grains()
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def _mark_pages(self) -> NDArray[np.bool_] | None:
-        """Return whether a block is in a page, by the last bits of the page's number."""
-        first = self.starts >> np.uint64(_PAGE_BITS)
-        counts = ((self.ends >> np.uint64(_PAGE_BITS)) - first).astype(np.int64) + 1
-        total = int(counts.sum())
-        if total > _LARGEST_SPAN * 16:
-            return None
-        bits = min(max((total * 16).bit_length(), _FEWEST_BITS), _MOST_BITS)
-        marks = np.zeros(1 << bits, bool)
-        # Page by page of those blocks that reach so far: nearly all of them are short.
-        number = 0
-        while len(first):
-            marks[(first + np.uint64(number)) & np.uint64(len(marks) - 1)] = True
-            number += 1
-            reaching = counts > number
-            if not reaching.all():
-                first, counts = first[reaching], counts[reaching]
-            if len(first) == 1:  # a large one
-                rest = np.arange(number, int(counts[0]), dtype=np.uint64) + first[0]
-                marks[rest & np.uint64(len(marks) - 1)] = True
+    def _mark_grains(self) -> tuple[np.uint64, NDArray[np.bool_]]:
+        """Return how many bits of an address lie within a grain, and which grains hold blocks.
+
+        The latter by the last bits of their numbers. That tells of most words at once that they
+        refer to no block.
+        """
+        grain = np.uint64(_FINEST)
+        while True:
+            first = (self.starts - self._low) >> grain
+            counts = (((self.ends - self._low) >> grain) - first).astype(np.int64) + 1
+            total = int(counts.sum())
+            if total <= max(_GRAINS_EACH * len(first), _FEWEST_GRAINS):
                 break
-        return marks
+            grain += np.uint64(1)
+        bits = min(max((total * _SPARSE).bit_length(), _FEWEST_BITS), _MOST_BITS)
+        marks = np.zeros(1 << bits, bool)
+        before = np.repeat(counts.cumsum() - counts, counts)
+        grains = np.repeat(first, counts) + (np.arange(total) - before).astype(np.uint64)
+        marks[grains & np.uint64(len(marks) - 1)] = True
+        return grain, marks
 
     def find(self, words: Words) -> tuple[Numbers, Numbers]:
         """Return which words refer to blocks, by their positions, and to which.
@@ -65,14 +66,14 @@ class Table:
         A reference is an address within a block, or right behind it. What stands in the upper 16
         bits does not count.
         """
-        addresses = words & _ADDRESS_BITS
-        positions = np.flatnonzero(addresses - self._low < self._span)
-        if self._pages is not None and len(positions):
-            pages = addresses[positions] >> np.uint64(_PAGE_BITS)
-            positions = positions[self._pages[pages & np.uint64(len(self._pages) - 1)]]
-        if not len(positions):
-            return positions, positions
-        addresses = addresses[positions]
+        offsets = (words - self._low) & _ADDRESS_BITS
+        positions = np.flatnonzero(offsets < self._span)
+        offsets = offsets[positions]
+        grains = (offsets >> self._grain) & np.uint64(len(self._marks) - 1)
+        marked = np.flatnonzero(self._marks[grains])
+        if not len(marked):
+            return marked, marked
+        positions, addresses = positions[marked], offsets[marked] + self._low
         numbers = np.searchsorted(self.starts, addresses, "right") - 1
         inside = (numbers >= 0) & (addresses <= self.ends[numbers])
         return positions[inside], numbers[inside]

@@ -132,9 +132,9 @@ class End:
     """As in the head."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
-    closed_ns: int | None = None
-    """When new blocks ceased to count, if it was not when the window was to end: a search of memory
-    follows, in which it is still recorded what is freed."""
+    searched_ns: int | None = None
+    """When the window and its tail were over, and a search of memory began, until whose end it was
+    still recorded what was freed; None without one."""
     references: References | None = None
     """None where nobody has thought of it: in recordings of earlier versions, say."""
 

@@ -21,7 +21,7 @@ class RemoteHold:
     """Takes and lets go of one process behind a gdbserver."""
 
     registers: ClassVar[dict[int, list[int]]] = {}
-    """Nobody asks GDB for them."""
+    """Nobody asks GDB for them: they can be read when it has let the target go."""
 
     def __init__(
         self,

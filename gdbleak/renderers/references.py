@@ -35,7 +35,8 @@ def describe_references(site: Site, others: Mapping[int, Site] | None = None) ->
         blocks = count_of(reach.freed_after, "block")
         yield f"not lost: {blocks} that nothing had referred to {were} freed after all"
     elif reach.unreached and not (reach.is_lost and word in (Word.LEAK, Word.SUSPECT)):
-        yield describe_unreached(reach)  # otherwise the evidence says so
+        # Otherwise the evidence says so.
+        yield describe_unreached(reach.lost, reach.lost_with, reach.looked_at)
     elif reach.held and not reach.holders and word in _GROWS:
         yield f"kept: {reach.held:,} of {count_of(reach.looked_at, 'block')} can be reached"
     for holder in reach.holders[:_HOLDERS]:
@@ -58,11 +59,8 @@ def describe_search(report: Report) -> str | None:
     if not looked_at:
         found = "no outstanding block was looked for"
     else:
-        lost = sum(reach.lost for reach in reaches)
-        found = f"nothing refers to {lost:,} of {count_of(looked_at, 'outstanding block')}"
-        lost_with = sum(reach.lost_with for reach in reaches)
-        if lost_with:
-            found += f", and only such blocks refer to {lost_with:,} more"
+        lost, lost_with = (sum(r.lost for r in reaches), sum(r.lost_with for r in reaches))
+        found = describe_unreached(lost, lost_with, looked_at, "outstanding block")
     return f"{looks}, {format_bytes(search.scanned_bytes)} read: {found}"
 
 

@@ -127,7 +127,7 @@ def _inline(window: WindowInfo) -> list[Line]:
 def _cost(window: WindowInfo) -> list[Line]:
     stops = "unknown" if window.stops is None else f"{window.stops:,}"
     if window.stopped_s is not None:
-        share = format_percent(window.stopped_s, window.duration_s + window.tail_s)
+        share = format_percent(window.stopped_s, window.observed_s)
         stops += f"; target stopped for {format_seconds(window.stopped_s)} ({share} of the time)"
     pause = window.longest_pause_ms
     longest = "unknown" if pause is None else format_seconds(pause / 1000)

@@ -263,6 +263,11 @@ class WindowInfo:
     references: References | None = None
     """None where nobody has thought of searching the memory."""
 
+    @property
+    def observed_s(self) -> float:
+        """For how long anything was recorded: in the window, its tail, and the search of memory."""
+        return self.duration_s + self.tail_s + (self.references.took_s if self.references else 0)
+
 
 @dataclass(frozen=True)
 class MemoryInfo:

@@ -6,19 +6,18 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import islice
 
-from gdbleak.bounds import bounded, check_bounds
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
-from gdbleak.memory.territory import Kind
+from gdbleak.memory.territory import ROOTS, Kind
 from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
 from gdbleak.report.ways import Answer
 from gdbleak.survey.ground import Ground
 from gdbleak.survey.holders import Naming
+from gdbleak.survey.wish import Wish
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import check_readable
 from gdbleak.target.searched import SearchedProcess
@@ -31,28 +30,6 @@ _PREFERRED = (Kind.MODULE, Kind.THREAD, Kind.SHARED, Kind.STACK)
 """What most likely tells who means to hold a block."""
 _MOST_CHECKED = 1000
 """Blocks of a way of which it is checked that they are not free."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """How to search."""
-
-    time_s: float = bounded(20.0, 0.1, 86400)
-    max_memory: int = bounded(1 << 30, 1 << 20)
-    """Bytes that an index of all references may take."""
-    size: int | None = bounded(None, 1, 1 << 40)
-    """Of the block, in bytes from the address on; None to find its bounds."""
-    ways: int = bounded(10, 1)
-    """How many to find."""
-
-    def __post_init__(self) -> None:
-        """Check them.
-
-        Raises:
-            UsageError: a number is out of range.
-
-        """
-        check_bounds(self)
 
 
 def find_ways(
@@ -144,10 +121,10 @@ def find_roots(
         others = []
         for word in words:
             area = ground.territory.find(word)
-            if area is not None:
-                found[word] = word, area.thread
-            else:
+            if area is None:
                 others.append(word)
+            elif area.kind in ROOTS:
+                found[word] = word, area.thread
         if not others:
             return found
         with suppress(OverError, TooLargeError, MemoryError):

@@ -16,6 +16,7 @@ from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_glibc
 from gdbleak.capture.notebook import Notebook
 from gdbleak.capture.probe import ProbeKind
+from gdbleak.capture.search import NoSearch
 from gdbleak.capture.session import Session
 from gdbleak.capture.ways import Way, by_breakpoints
 from gdbleak.capture.window import Window
@@ -216,7 +217,7 @@ def _watch(
         backend = way.make_backend(recording, notebook)
         search = _make_search(session, prepared, recording)
         with (
-            search or nullcontext(),
+            search,
             Window(pid, recording, session.limits, backend, looks, tell, search) as window,
         ):
             with closing(notebook), follower or nullcontext(), Interruption() as interruption:
@@ -229,11 +230,13 @@ def _watch(
             return replace(report, verification=verification)
 
 
-def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Searcher | None:
+def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Searcher | NoSearch:
     """Have a process look on that will search for references when the window is over."""
     limits, way = session.limits, prepared.way
-    if not limits.references or find_spec("numpy") is None:
-        return None
+    if not limits.references:
+        return NoSearch("--no-references")
+    if find_spec("numpy") is None:
+        return NoSearch("the Python package numpy is missing")
     task = {
         "pid": session.target.pid,
         "path": str(recording.absolute()),

@@ -57,7 +57,8 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     if growth:
         yield Word.GROWING, growth
     if reach and facts.stands_out:
-        yield Word.SUSPECT, f"{describe_unreached(reach, 'recorded block')}; of a sample"
+        counts = reach.lost, reach.lost_with, reach.looked_at
+        yield Word.SUSPECT, f"{describe_unreached(*counts, 'recorded block')}; of a sample"
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
     if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
@@ -186,10 +187,13 @@ def _describe_lost(reach: Reach) -> str:
     return f"nothing in the process refers to {reach.lost:,} of {of}{others}"
 
 
-def describe_unreached(reach: Reach, noun: str = "block") -> str:
-    """Return the same where they may not be lost."""
-    what = "nothing in use" if reach.lost_with else "nothing"
-    return f"{what} refers to {reach.unreached:,} of {count_of(reach.looked_at, noun)}"
+def describe_unreached(lost: int, lost_with: int, looked_at: int, noun: str = "block") -> str:
+    """Return how many blocks cannot be reached, without a word on what that means.
+
+    The numbers are those of a `Reach`, or sums of them.
+    """
+    what = "nothing in use" if lost_with else "nothing"
+    return f"{what} refers to {lost + lost_with:,} of {count_of(looked_at, noun)}"
 
 
 def _describe_search(story: Story) -> str:

@@ -13,6 +13,8 @@ from support.libraries import LIBRARIES, find_library
 from support.naive_search import References
 from support.processes import wait_until
 
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
 FEWER = {
     "large": 5,
     "pthread_key": 6,

@@ -52,9 +52,7 @@ def is_full(run):
 def follower_of(run):
     """Return the process that draws the screen."""
     [follower] = [
-        process
-        for process in run.process.children()
-        if any("gdbleak.follow" in word for word in process.cmdline())
+        process for process in run.process.children() if "gdbleak.follow.main" in process.cmdline()
     ]
     return follower
 

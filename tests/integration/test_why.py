@@ -15,6 +15,7 @@ from support.processes import state_of, wait_until
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import TooLargeError, make_index
 from gdbleak.survey import ways
+from gdbleak.survey.wish import Wish
 from gdbleak.target.proc import list_threads
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -155,9 +156,9 @@ def test_without_room_for_an_index_the_same_is_found(holders, monkeypatch, name)
 
     address = int(holders.ask(name), 16)
     wait_until_it_waits(holders)
-    indexed = ways.find_ways(holders.pid, address, ways.Wish(), None)
+    indexed = ways.find_ways(holders.pid, address, Wish(), None)
     monkeypatch.setattr(ways, "make_index", refuse)
-    read = ways.find_ways(holders.pid, address, ways.Wish(), None)
+    read = ways.find_ways(holders.pid, address, Wish(), None)
     assert read.ways == indexed.ways
 
 
@@ -232,7 +233,7 @@ def test_process_that_ends_meanwhile(holders, monkeypatch):
     address = int(holders.ask("global"), 16)
     monkeypatch.setattr(ways, "make_index", end_and_make)
     with pytest.raises(NoSuchProcessError, match="has ended meanwhile"):
-        ways.find_ways(holders.pid, address, ways.Wish(), None)
+        ways.find_ways(holders.pid, address, Wish(), None)
 
 
 def test_time_that_is_too_short_ends_it_with_what_was_found(holders, cli):

@@ -29,6 +29,11 @@ def find_guard(pid: int) -> psutil.Process | None:
     return _find(pid, lambda process: any("guard.main" in word for word in process.cmdline()))
 
 
+def find_searcher(pid: int) -> psutil.Process | None:
+    """Return the process that a gdbleak has started to search for references, if it has."""
+    return _find(pid, lambda process: "gdbleak.follow.references" in process.cmdline())
+
+
 def _find(pid: int, matches: Any) -> psutil.Process | None:
     with suppress(psutil.NoSuchProcess):  # gdbleak has just ended
         for process in psutil.Process(pid).children():

@@ -69,9 +69,9 @@ class Keeps:
         self.target = target
         self.pid = target.pid
 
-    def go(self) -> None:
-        """Let it allocate all of its blocks."""
-        assert self.target.ask("go") == "ok"
+    def go(self, *kinds: str) -> None:
+        """Let it allocate the blocks of some kinds, or of all."""
+        assert self.target.ask(" ".join(("go", *kinds))) == "ok"
 
     def labels(self) -> list[Block]:
         """Return all blocks, in the order in which they were allocated."""

@@ -60,6 +60,10 @@ class References:
                 follow += referred.get(block, [])
         return reached
 
+    def holders(self, block: Block) -> set[Block]:
+        """Return the other blocks that refer to one."""
+        return {holder for word in self.of[block] if (holder := self.holder(word))}
+
     def holder(self, word: int) -> Block | None:
         """Return the block that a word lies in."""
         number = int(np.searchsorted(self._starts, np.uint64(word), "right")) - 1

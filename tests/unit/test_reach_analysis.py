@@ -167,7 +167,7 @@ def test_holders(make_report):
         Holder(1, 6, "program+0x8100", None, through),
         Holder(1, 6, "program+0x8100", None, (ranks["node"],)),
     )
-    assert [holder.root for holder in reaches["node"].holders] == ["program+0x8100"] * 2
+    assert reaches["node"].holders == (Holder(2, 2, "program+0x8100"),)
     assert reaches["two"] is None
 
     less = make_report(*events, suppressions=parse(["leak:two"], "file"))
@@ -177,13 +177,53 @@ def test_holders(make_report):
     assert {h.through for h in reaches["one"].holders} == {(), (ranks["node"],)}
 
 
+@pytest.mark.parametrize(
+    ("state", "path", "count"),
+    [
+        (LOST, "/usr/lib/libluajit-5.1.so.2", 1),
+        (HELD, "/usr/lib/libluajit-5.1.so.2", 0),
+        (LOST, "/usr/lib/liblua5.1.so.0", 0),
+    ],
+)
+def test_library_that_hides_pointers(make_report, state, path, count):
+    frames, known = blocks(6)
+    modules = [recordings.PROGRAM.to_json(), {**recordings.PROGRAM.to_json(), "path": path}]
+    head = recordings.head(modules=modules)
+    notes = make_report(*frames, found(known, state), head=head).notes
+    said = "libluajit-5.1.so.2 stores pointers in a form that a search of memory does not recognise"
+    assert [note.partition(":")[0] for note in notes] == [said] * count
+
+
+def test_words_of_one_variable_are_one_root(make_report):
+    frames, known = blocks(6)
+    words = [0x18000, 0x18008, 0x18010, 0x18100, 0x18200, 0x18300]
+    names = {
+        (0x18000, 0): ("slots", "app.c:3"),
+        (0x18008, 0): ("slots+0x8", "app.c:3"),
+        (0x18010, 0): ("slots+0x10", "app.c:3"),
+        (0x18100, 0): ("server+0x40", None),
+        (0x18200, 0): ("program+0x8200", None),
+    }
+    held = [holding(block, word, (word, 0), 0) for block, word in zip(known, words)]
+    [site] = make_report(
+        *(*frames, found(known, HELD), encode_holding(LOOKED_NS, held)),
+        name_roots=lambda _: names,
+    ).sites
+    assert site.reach.holders == (
+        Holder(3, 6, "slots", "app.c:3"),
+        Holder(1, 6, "program+0x8200"),
+        Holder(1, 6, "program+0x8300"),
+        Holder(1, 6, "server+0x40"),
+    )
+
+
 def test_holders_that_hold_each_other_are_followed_once(make_report):
     frames, known = blocks(2)
     (first, _), (second, _) = known
     root = 0x18000, 0
     held = [holding(known[0], second, root, 9), holding(known[1], first, root, 9)]
     [site] = make_report(*frames, found(known, HELD), encode_holding(LOOKED_NS, held)).sites
-    assert site.reach.holders == (Holder(2, 2, "program+0x8000", None, (1,)),)
+    assert site.reach.holders == (Holder(2, 2, "program+0x8000"),)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
  * keeps: build_table */
 #include "corpus.h"
 
-static void *table[400];
+void *table[400]; /* not static: what nobody reads would not be written either */
 
 NOINLINE static void *build_table(void)
 {

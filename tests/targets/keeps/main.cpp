@@ -1,7 +1,7 @@
 // Blocks of exact label: each is kept, lost or hidden in a way of its own. Argument: a folder for
 // files. Says "ready", then obeys lines:
 //
-//     go          allocates all of them: ok
+//     go KIND...  allocates those of some kinds, or of all: ok
 //     labels      for each block "LABEL KIND ADDRESS SIZE LINKS", then "end COUNT KEY": the address
 //                 is hexadecimal and XORed with the KEY; from the offset LINKS on each byte is
 //                 0x80 | SIZE % 128
@@ -136,10 +136,24 @@ static void *make(void *argument)
     return nullptr;
 }
 
-static void make_all()
+// Returns whether a name is one of the words of a line, of which there may be none.
+static bool is_named(const char *name, const char *words)
+{
+    const size_t length = strlen(name);
+    const char *found = words;
+    while ((found = strstr(found, name)))
+        if (found[-1] == ' ' && (found[length] == ' ' || !found[length]))
+            return true;
+        else
+            found++;
+    return !*words;
+}
+
+static void make_all(const char *kinds)
 {
     for (Way *way = ways; way; way = way->next)
-        run_and_wipe(make, way);
+        if (is_named(way->kind, kinds))
+            run_and_wipe(make, way);
     run_and_wipe(resize, nullptr);
     memset(parcel, 0, sizeof parcel);
 }
@@ -257,7 +271,7 @@ static bool read_line(char *line, int size)
 int main(int argc, char **argv)
 {
     void *volatile held[COUNT] = {};
-    char line[40];
+    char line[400];
 
     insist(argc == 2);
     folder = argv[1];
@@ -268,8 +282,8 @@ int main(int argc, char **argv)
     prepare_older();
     SAY("ready\n");
     while (read_line(line, sizeof line)) {
-        if (!strcmp(line, "go"))
-            make_all();
+        if (!strncmp(line, "go", 2))
+            make_all(line + 2);
         else if (!strcmp(line, "stir on") || !strcmp(line, "stir off"))
             stir(!strcmp(line, "stir on"));
         else if (strcmp(line, "labels") != 0 && strcmp(line, "moves") != 0)
