@@ -16,11 +16,12 @@ from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.heap.freed import Heap
 from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, touched
 from gdbleak.memory.territory import Area, Kind, Territory
-from gdbleak.memory.ways import Block
+from gdbleak.memory.ways import Block, Way
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.survey.threads import (
     areas_of_threads,
     find_blocks_of_threads,
+    first_variable,
     read_threads,
     thread_bytes,
 )
@@ -28,10 +29,12 @@ from gdbleak.target.proc import Mapping, find_data
 from gdbleak.target.searched import SearchedProcess
 
 _LIBC = re.compile(r"libc[.-]")
+_ALLOCATORS = re.compile(r"/lib(jemalloc|tcmalloc|mimalloc)")
 _ADDRESS_BITS = (1 << 48) - 1
-_NEAR_BYTES, _WINDOW_BYTES = 1024, 256
+_NEAR_BYTES, _WINDOW_BYTES = 1 << 30, 256
 """Where bounds cannot be found, a block is taken to begin at the last address that something refers
-to, if that is so near; if not, so many bytes before the word."""
+to, if that is so near; if not, so many bytes before the word. The tables of large programs are as
+long, and nothing refers to their middles."""
 _FAILURES = 8
 """After so many words without a chunk around them, no chunks are looked for in that mapping."""
 
@@ -70,6 +73,12 @@ class Ground:
         self.thread_blocks = find_blocks_of_threads(memory, self.mappings, self.threads)
         data = self._find_data()
         self._heap = Heap(memory, data)
+        self._first_variables = {
+            block: first
+            for block in self.thread_blocks.values()
+            for program in [next(iter(self.modules), None)]
+            if program and (first := first_variable(block, program, images)) is not None
+        }
         self._chunks = Chunks(memory)
         self._failures: dict[int, int] = {}
         areas = [*self._iter_areas(thread_bytes(self.modules, images))]
@@ -145,10 +154,14 @@ class Ground:
         return self.territory.split(ranges)
 
     def widen(self, target: Block, near: int | None) -> Block:
-        """Return a target of unknown bounds from the last address before it that is referred to."""
-        if target.is_known or near is None or near % 16 or self.address - near > _NEAR_BYTES:
+        """Return a target of unknown bounds from the last address before it that is referred to.
+
+        Blocks begin at multiples of 16. What is one is taken for the begin of a block.
+        """
+        mapping = self.find_mapping(self.address)
+        if target.is_known or self.address % 16 == 0 or near is None or mapping is None:
             return target
-        return target._replace(start=min(near, target.start))
+        return target._replace(start=near) if mapping.start <= near < target.start else target
 
     def find_target(self) -> Block:
         """Return the block that is asked for.
@@ -217,7 +230,7 @@ class Ground:
         if found:
             return None if found.is_free else Block(found.start, found.end)
         start = max(word - _WINDOW_BYTES, mapping.start)
-        if near is not None and near % 16 == 0 and word - near <= _NEAR_BYTES:
+        if near is not None and near % 16 == 0 and max(word - _NEAR_BYTES, mapping.start) <= near:
             start = near
         return Block(start, word + WORD_BYTES, is_known=False)
 
@@ -232,6 +245,17 @@ class Ground:
             return None
         found = self._chunks.check(address - BLOCK, address, (mapping.start, mapping.end))
         return Block(found.start, found.end) if found and not found.is_free else None
+
+    def is_doubtful(self, way: Way) -> bool:
+        """Whether a way ends in what an allocator or the C library has for itself, perhaps.
+
+        Both keep addresses of blocks whether these are in use or not.
+        """
+        word, area = way.steps[-1].word, way.area
+        if area.kind is Kind.THREAD:
+            block = self.thread_blocks.get(area.thread, 0)
+            return not self._first_variables.get(block, block) <= word < block
+        return area.kind is Kind.MODULE and bool(_ALLOCATORS.search(area.name))
 
     def find_free(self, blocks: Iterable[int]) -> set[int]:
         """Return which blocks are free, as far as glibc's lists tell."""

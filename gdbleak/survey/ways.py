@@ -68,7 +68,8 @@ def find_ways(
         hunt.run()
         if not memory.read_mappings():
             raise NoSuchProcessError(f"process {pid} has ended meanwhile")
-        ways = sorted(hunt.ways, key=lambda way: len(way.steps))[: wish.ways]
+        hunt.ways.sort(key=lambda way: (ground.is_doubtful(way), len(way.steps)))
+        ways = hunt.ways[: wish.ways]
         naming = Naming(ground, images, gdb)
         named = naming.name(ways)
         return Answer(
@@ -179,10 +180,12 @@ class _Hunt:
             referrers = Passes(self._memory.read, sorted([*roots, *blocks]), self._count_bytes)
         search = Search(self._ground.territory, referrers, self._ground.find_block, self._check)
         try:
+            plain = 0
             for way in self._iter_ways(search, seeds, Numbering(blocks)):
                 if self._is_true(way):
                     self.ways.append(way)
-                if len(self.ways) >= self._wish.ways:
+                    plain += not self._ground.is_doubtful(way)
+                if plain >= self._wish.ways:
                     self.ended = _ENOUGH
                     break
         finally:
