@@ -98,7 +98,7 @@ def take_looks(
     left_out: Sequence[Range],
     pace: Pace,
     find_free: Callable[[], Ranges],
-    find_gone: Callable[[], NDArray[np.bool_]],
+    find_gone: Callable[[], NDArray[np.bool_]] | None = None,
 ) -> list[References]:
     """Look at all memory of a process, at least three times.
 
@@ -108,7 +108,7 @@ def take_looks(
         left_out: Memory that is not the process's own.
         pace: Of the search.
         find_free: Returns what belongs to nobody, as far as the allocator tells.
-        find_gone: Returns which of the blocks were freed since.
+        find_gone: Returns which of the blocks were freed since; None where nobody knows.
 
     Raises:
         TooLongError: they would take longer than the pace admits.
@@ -118,7 +118,7 @@ def take_looks(
     looks: list[References] = []
     once, always = np.zeros(len(table), bool), np.ones(len(table), bool)
     free = find_free()
-    while len(looks) < LOOKS or (len(looks) < MOST_LOOKS and (once & ~always & ~find_gone()).any()):
+    while len(looks) < LOOKS or (len(looks) < MOST_LOOKS and _moves(once & ~always, find_gone)):
         if looks:
             pace.await_next()
         try:
@@ -132,6 +132,13 @@ def take_looks(
         once |= reached
         always &= reached
     return harden(looks, find_free())
+
+
+def _moves(blocks: NDArray[np.bool_], find_gone: Callable[[], NDArray[np.bool_]] | None) -> bool:
+    """Return whether something moves that refers to blocks: some are there still."""
+    if find_gone is not None and blocks.any():
+        blocks = blocks & ~find_gone()
+    return bool(blocks.any())
 
 
 def _look_once(
