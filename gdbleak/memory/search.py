@@ -105,7 +105,7 @@ def take_looks(
     left_out: Sequence[Range],
     pace: Pace,
     find_free: Callable[[], Ranges],
-    find_gone: Callable[[], NDArray[np.bool_]],
+    find_gone: Callable[[], NDArray[np.bool_]] | None = None,
 ) -> list[References]:
     """Look at all memory of a process, at least three times.
 
@@ -115,7 +115,7 @@ def take_looks(
         left_out: Memory that is not the process's own.
         pace: Of the search.
         find_free: Returns what belongs to nobody, as far as the allocator tells.
-        find_gone: Returns which of the blocks were freed since.
+        find_gone: Returns which of the blocks were freed since; None where nobody knows.
 
     Raises:
         TooLongError: they would take longer than the pace admits.
@@ -125,7 +125,7 @@ def take_looks(
     looks: list[References] = []
     once, always = np.zeros(len(table), bool), np.ones(len(table), bool)
     free = find_free()
-    while len(looks) < LOOKS or _takes_more(once, always, find_gone()):
+    while len(looks) < LOOKS or _takes_more(once, always, find_gone):
         if looks:
             pace.await_next()
         try:
@@ -144,17 +144,23 @@ def take_looks(
 
 
 def _takes_more(
-    once: NDArray[np.bool_], always: NDArray[np.bool_], gone: NDArray[np.bool_]
+    once: NDArray[np.bool_],
+    always: NDArray[np.bool_],
+    find_gone: Callable[[], NDArray[np.bool_]] | None,
 ) -> bool:
-    """Whether some blocks seem lost, and what refers to others moves.
+    """Return whether some blocks seem lost, and something moves that refers to others.
 
     Args:
         once: Which blocks a look has reached.
         always: Which all of them have reached.
-        gone: Which were freed.
+        find_gone: Returns which were freed; None if all are there still.
 
     """
-    return bool((~once & ~gone).any() and (once & ~always & ~gone).any())
+    lost, moving = ~once, once & ~always
+    if find_gone is not None and lost.any() and moving.any():
+        gone = find_gone()
+        lost, moving = lost & ~gone, moving & ~gone
+    return bool(lost.any() and moving.any())
 
 
 def _look_once(

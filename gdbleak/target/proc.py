@@ -135,6 +135,15 @@ def read_switches(pid: int, thread: int) -> int:
     return sum(int(line.split()[1]) for line in lines if b"_switches:" in line)
 
 
+def read_thread_ids(pid: int, thread: int) -> set[int]:
+    """Return the ids of a thread: ours, and in a container the one that it knows itself by.
+
+    Source: proc(5), NSpid, since Linux 4.1.
+    """
+    lines = _read_quickly(f"/proc/{pid}/task/{thread}/status").splitlines()
+    return {thread, *(int(n) for line in lines if line[:6] == b"NSpid:" for n in line.split()[1:])}
+
+
 def read_runnable_ns(pid: int) -> int:
     """Return for how long the first thread of a process has run, or has waited for a processor.
 

@@ -2,9 +2,9 @@
 
 It keeps where a thread's stack begins, and how long it is, in the thread's area, which is at the
 upper end of that stack. Where exactly differs between libraries and versions, so it is found by
-looking: such an area begins with its own address, and two words in it have to be a range of whole
-pages that holds the stack pointer as well as the area. Sources: `struct pthread` in nptl/descr.h of
-glibc, and in src/internal/pthread_impl.h of musl.
+looking: such an area begins with its own address and holds the thread's id, and two words in it
+have to be a range of whole pages that holds the stack pointer as well as the area. Sources: `struct
+pthread` in nptl/descr.h of glibc, and in src/internal/pthread_impl.h of musl.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from gdbleak.memory.source import Waiting
 from gdbleak.readable import Readable
-from gdbleak.target.proc import Mapping
+from gdbleak.target.proc import Mapping, read_thread_ids
 
 _PAGE = np.uint64(4096)
 _WORDS = 0x900 // 8
@@ -44,18 +44,21 @@ def find_stacks(
     starts = [each.start for each in mappings]
     stacks = {}
     for thread, state in waiting.items():
-        mapping = mappings[max(bisect_right(starts, state.stack_pointer) - 1, 0)]
-        if not mapping.start <= state.stack_pointer < mapping.end:
+        number = bisect_right(starts, state.stack_pointer) - 1
+        if number < 0 or state.stack_pointer >= mappings[number].end:
             continue
+        mapping = mappings[number]
         if mapping.path == "[stack]":
             if thread == pid:
                 stacks[thread] = mapping.start, mapping.end
-        elif found := _find_block(state.stack_pointer, mapping, memory):
+        elif found := _find_block(pid, thread, state.stack_pointer, mapping, memory):
             stacks[thread] = found
     return stacks
 
 
-def _find_block(stack_pointer: int, mapping: Mapping, memory: Readable) -> tuple[int, int] | None:
+def _find_block(
+    pid: int, thread: int, stack_pointer: int, mapping: Mapping, memory: Readable
+) -> tuple[int, int] | None:
     """Return the range that the area of a thread says is its stack."""
     base = stack_pointer & ~7
     data = memory.read(base, min(mapping.end - base, _ABOVE_BYTES))
@@ -66,6 +69,8 @@ def _find_block(stack_pointer: int, mapping: Mapping, memory: Readable) -> tuple
         begins, ends = area[:-1], area[:-1] + area[1:]
         fits = (begins % _PAGE == 0) & (ends % _PAGE == 0) & (ends <= mapping.end)
         fits &= (begins <= stack_pointer) & (ends > addresses[at])
-        for number in np.flatnonzero(fits).tolist():
+        # A coroutine may keep where a pool of stacks lies, at the end of its own.
+        if fits.any() and {*area.view(np.uint32).tolist()} & read_thread_ids(pid, thread):
+            number = int(np.flatnonzero(fits)[0])
             return max(int(begins[number]), mapping.start), int(ends[number])
     return None
