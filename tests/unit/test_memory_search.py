@@ -17,7 +17,8 @@ from gdbleak.memory.table import Table
 from gdbleak.target.proc import parse_mapping
 
 MIB = 1 << 20
-BLOCK, ROOT, STACK = 0x10000, 0x200000, 0x700000000000
+BLOCK, LOST, ROOT, STACK = 0x10000, 0x10800, 0x200000, 0x700000000000
+BLOCKS = (BLOCK, 64), (LOST, 64)
 FAST = float(1 << 40)
 
 
@@ -92,7 +93,7 @@ class Process:
         return {thread: span for thread, span in self.stacks.items() if thread in waiting}
 
 
-def run(process, blocks=((BLOCK, 64),), rate=FAST, limit_s=60.0, tell=lambda _: None, **options):
+def run(process, blocks=BLOCKS, rate=FAST, limit_s=60.0, tell=lambda _: None, **options):
     """Return the looks at a process."""
     pace = Pace(rate, limit_s, tell)
     find_free = options.pop("find_free", lambda: Ranges([]))
@@ -101,7 +102,7 @@ def run(process, blocks=((BLOCK, 64),), rate=FAST, limit_s=60.0, tell=lambda _: 
 
 @pytest.fixture
 def process(clock):
-    """Return a process of 4 MiB that holds one block."""
+    """Return a process of 4 MiB that holds one block, and has lost another."""
     process = Process(clock, (BLOCK, 4096, ""), (ROOT, 4 * MIB, ""))
     process.words[ROOT + 8] = BLOCK
     return process
@@ -137,9 +138,23 @@ def test_more_looks_at_what_moves(process, first, count):
 def test_one_that_was_freed_does_not_move(process):
     """It is reached no more, for a good reason."""
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK if look == 1 else 0})
-    assert len(run(process, find_gone=lambda: np.array([True]))) == LOOKS
+    assert len(run(process, find_gone=lambda: np.array([True, False]))) == LOOKS
     process.looks = 0
-    assert len(run(process, find_gone=lambda: np.array([False]))) == MOST_LOOKS
+    assert len(run(process, find_gone=lambda: np.array([False, False]))) == MOST_LOOKS
+
+
+def test_no_more_looks_where_nothing_seems_lost(process):
+    process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
+    assert len(run(process, blocks=[(BLOCK, 64)])) == LOOKS
+    process.looks = 0
+    assert len(run(process, find_gone=lambda: np.array([False, True]))) == LOOKS
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(1.9, MOST_LOOKS), (2.1, LOOKS)])
+def test_no_more_looks_where_each_takes_long(process, seconds, count):
+    process.bytes_per_s = 4 * MIB / seconds
+    process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
+    assert len(run(process)) == count
 
 
 def test_pace(clock, process):
