@@ -93,7 +93,7 @@ class Process:
         return {thread: span for thread, span in self.stacks.items() if thread in waiting}
 
 
-def run(process, blocks=BLOCKS, rate=FAST, limit_s=60.0, tell=lambda _: None, **options):
+def run(process, blocks=((BLOCK, 64),), rate=FAST, limit_s=60.0, tell=lambda _: None, **options):
     """Return the looks at a process."""
     pace = Pace(rate, limit_s, tell)
     find_free = options.pop("find_free", lambda: Ranges([]))
@@ -132,29 +132,29 @@ def test_every_other_look_goes_backwards(process):
 def test_more_looks_at_what_moves(process, first, count):
     """A block that is reached by some looks and not by others is one that is missed at times."""
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK if look >= first else 0})
-    assert len(run(process)) == count
+    assert len(run(process, BLOCKS)) == count
 
 
 def test_one_that_was_freed_does_not_move(process):
     """It is reached no more, for a good reason."""
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK if look == 1 else 0})
-    assert len(run(process, find_gone=lambda: np.array([True, False]))) == LOOKS
+    assert len(run(process, BLOCKS, find_gone=lambda: np.array([True, False]))) == LOOKS
     process.looks = 0
-    assert len(run(process, find_gone=lambda: np.array([False, False]))) == MOST_LOOKS
+    assert len(run(process, BLOCKS, find_gone=lambda: np.array([False, False]))) == MOST_LOOKS
 
 
 def test_no_more_looks_where_nothing_seems_lost(process):
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
-    assert len(run(process, blocks=[(BLOCK, 64)])) == LOOKS
+    assert len(run(process)) == LOOKS
     process.looks = 0
-    assert len(run(process, find_gone=lambda: np.array([False, True]))) == LOOKS
+    assert len(run(process, BLOCKS, find_gone=lambda: np.array([False, True]))) == LOOKS
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(1.9, MOST_LOOKS), (2.1, LOOKS)])
 def test_no_more_looks_where_each_takes_long(process, seconds, count):
     process.bytes_per_s = 4 * MIB / seconds
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
-    assert len(run(process)) == count
+    assert len(run(process, BLOCKS)) == count
 
 
 def test_pace(clock, process):
@@ -170,7 +170,7 @@ def test_pace(clock, process):
 def test_share_grows_though_there_are_more_looks(process):
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
     told = []
-    run(process, tell=told.append)
+    run(process, BLOCKS, tell=told.append)
     assert all(0 < share <= 1 for share in told)
     assert told[-1] == 1
 
@@ -208,9 +208,9 @@ def test_no_time_for_more_looks(process):
     """Those that were taken count."""
     process.bytes_per_s = 4 * MIB
     process.on_look = lambda look: process.words.update({ROOT + 8: BLOCK * (look % 2)})
-    assert len(run(process, limit_s=5)) == 4
+    assert len(run(process, BLOCKS, limit_s=5)) == 4
     process.looks = 0
-    assert len(run(process, limit_s=3.5)) == 3
+    assert len(run(process, BLOCKS, limit_s=3.5)) == 3
 
 
 def test_time_of_the_first_look(clock, process):
