@@ -34,8 +34,9 @@ _WINDOWS = (1 << 12, 1 << 15, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 
 """How far before the address a chunk may begin, tried in turn."""
 _BEFORE = 1 << 14
 """How far before a chunk others are looked for that lead to it."""
-_HOPS = 8
-"""So many chunks one behind another are no accident."""
+_HOPS, _FEW_HOPS = 8, 2
+"""So many chunks one behind another are no accident; fewer will do where something refers to the
+block that is said to begin there."""
 _LED = 4
 """So many chunks before it that lead to a chunk are enough to stop."""
 _MOST_TRIED = 64
@@ -72,7 +73,7 @@ class Chunks:
         for window in _WINDOWS:
             high, low = low, max(region[0], address - window) & -16
             for chunk in self._candidates(low, high, address):
-                found = self.check(chunk, address, region)
+                found = self.check(chunk, address, region, _HOPS)
                 if found is None:
                     continue
                 led = _HOPS if self._is_mmapped(chunk) else self._count_before(chunk, region[0])
@@ -82,8 +83,18 @@ class Chunks:
                 break
         return best[1] if best else None
 
-    def check(self, chunk: int, address: int, region: tuple[int, int]) -> Extent | None:
-        """Return the block of a chunk, if this is one, and the address is in it."""
+    def check(
+        self, chunk: int, address: int, region: tuple[int, int], hops: int = _FEW_HOPS
+    ) -> Extent | None:
+        """Return the block of a chunk, if this is one, and the address is in it.
+
+        Args:
+            chunk: What may be a chunk.
+            address: Of a word in its block.
+            region: Start and end of the mapping around it.
+            hops: How many chunks have to follow each other from it on, unless the mapping ends.
+
+        """
         size = self._word(chunk + SIZE)
         if not is_size(size) or chunk < region[0]:
             return None
@@ -99,13 +110,13 @@ class Chunks:
         is_free = not behind & PREV_INUSE
         if is_free and self._word(end) != size & ~FLAGS:
             return None
-        if not self._follow(end, region[1]):
+        if not self._follow(end, region[1], hops):
             return None
         return Extent(chunk + BLOCK, end + (0 if is_free else SIZE), is_free)
 
-    def _follow(self, chunk: int, end: int) -> bool:
-        """Whether chunks follow each other from here on, or up to the end."""
-        for _ in range(_HOPS):
+    def _follow(self, chunk: int, end: int, hops: int) -> bool:
+        """Whether so many chunks follow each other from here on, or up to the end."""
+        for _ in range(hops):
             size = self._word(chunk + SIZE)
             behind = chunk + (size & ~FLAGS)
             # The last chunk of a heap that is not the last of its arena is two words long, or none.

@@ -6,8 +6,10 @@ Pure. What is no root and not left out consists of blocks, whoever handed them o
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from enum import Enum
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from gdbleak.memory.pieces import WORD_BYTES, Range, subtract
@@ -62,14 +64,7 @@ class Territory:
             for start, end in left_out
         ]
         self._ends = [end for _, end in self._left_out]
-        taken: list[Range] = []
-        parts: list[Area] = []
-        for area in areas:
-            start, end = area.start & -WORD_BYTES, -(-area.end // WORD_BYTES) * WORD_BYTES
-            rest = subtract([Range(start, end)], taken)
-            parts += (area._replace(start=part.start, end=part.end) for part in rest)
-            taken = sorted([*taken, *rest])
-        self.areas = sorted(parts)
+        self.areas = _lay_out([_in_words(area) for area in areas])
         self._starts = [area.start for area in self.areas]
 
     def find(self, address: int) -> Area | None:
@@ -91,3 +86,30 @@ class Territory:
         blocks = subtract(ranges, [Range(area.start, area.end) for area in self.areas])
         no_roots = [Range(area.start, area.end) for area in self.areas if area.kind not in ROOTS]
         return subtract(ranges, sorted([*blocks, *no_roots])), blocks
+
+
+def _in_words(area: Area) -> Area:
+    start, end = area.start & -WORD_BYTES, -(-area.end // WORD_BYTES) * WORD_BYTES
+    return area._replace(start=start, end=end)
+
+
+def _lay_out(areas: list[Area]) -> list[Area]:
+    """Return areas side by side, in order of address: where two overlap, the first one is there."""
+    by_start = sorted(range(len(areas)), key=lambda number: areas[number].start)
+    edges = sorted({edge for area in areas for edge in (area.start, area.end)})
+    waiting = deque(by_start)
+    begun: list[int] = []
+    parts: list[tuple[int, Area]] = []
+    for left, right in zip(edges, edges[1:]):
+        while waiting and areas[waiting[0]].start <= left:
+            heappush(begun, waiting.popleft())
+        while begun and areas[begun[0]].end <= left:
+            heappop(begun)
+        if not begun:
+            continue
+        number = begun[0]
+        if parts and parts[-1][0] == number and parts[-1][1].end == left:
+            parts[-1] = number, parts[-1][1]._replace(end=right)
+        else:
+            parts.append((number, areas[number]._replace(start=left, end=right)))
+    return [area for _, area in parts]

@@ -230,7 +230,11 @@ class Search:
 
     def _add(self, word: int, held: Block) -> list[Block]:
         """Return the block that a word is in, if it is new."""
-        block = self._find_block(word, self._referrers.nearest(word))
+        near = self._referrers.nearest(word)
+        known = None if near is None else self.blocks.get(near)
+        if known and word < known.end:
+            return []
+        block = self._find_block(word, near)
         if block is None or block.start in self.blocks:
             return []
         self.blocks[block.start] = block

@@ -61,12 +61,17 @@ class Ground:
             address: What is asked for.
             size: Of the block that begins there, if it is given.
 
+        Raises:
+            NoSuchProcessError: the process has ended.
+
         """
         self.memory = memory
         self.pid = memory.pid
         self.address = address
         self._size = size
         self.mappings = [m for m in memory.read_mappings() if m.path != "[vsyscall]"]
+        if not self.mappings:
+            raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
         self._starts = [mapping.start for mapping in self.mappings]
         self.modules = with_zeros(modules, images)
         self.threads = read_threads(self.pid)
@@ -167,12 +172,9 @@ class Ground:
         """Return the block that is asked for.
 
         Raises:
-            NoSuchProcessError: the process has ended.
             AddressError: the address is in no block that is in use.
 
         """
-        if not self.mappings:
-            raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
         mapping = self.find_mapping(self.address)
         if mapping is None:
             raise AddressError(f"nothing is mapped at {self.address:#x} in process {self.pid}")

@@ -6,6 +6,7 @@ ends.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import suppress
@@ -74,11 +75,12 @@ def find_blocks_of_threads(
     """
     ids = _own_ids([thread.id for thread in threads])
     pointers = [thread.stack_pointer for thread in threads]
+    guards = {mapping.end for mapping in mappings if mapping.permissions.startswith("---")}
     ranges = [
         Range(max(run.start, part.start), min(run.end, part.end))
         for mapping in mappings
         if mapping.permissions.startswith("rw-p") and not mapping.inode
-        for part in _parts(mapping, pointers, _is_guarded(mapping, mappings))
+        for part in _parts(mapping, pointers, mapping.start in guards)
         for run in process.find_pages(part.start, part.end)
     ]
     found: dict[int, int] = {}
@@ -150,8 +152,13 @@ def areas_of_threads(
         Area((block - bytes_of_variables) & -64, block + _BLOCK_BYTES, Kind.THREAD, thread=thread)
         for thread, block in blocks.items()
     ]
+    starts = [mapping.start for mapping in mappings]
     for thread in threads:
-        begin, end = stacks.get(thread.id) or _guess_stack(mappings, thread, blocks)
+        within = thread.stack_pointer or blocks.get(thread.id, 0)
+        mapping = mappings[max(bisect_right(starts, within) - 1, 0)]
+        begin, end = stacks.get(thread.id) or _guess_stack(
+            mapping, within, blocks.get(thread.id, 0)
+        )
         top = end
         if thread.stack_pointer:
             top = max(thread.stack_pointer - RED_ZONE_BYTES, begin)
@@ -163,26 +170,24 @@ def areas_of_threads(
     return [area for area in areas if area.start < area.end]
 
 
-def _guess_stack(
-    mappings: Sequence[Mapping], thread: Thread, blocks: Dict[int, int]
-) -> tuple[int, int]:
-    """Return from where to where a stack may lie of which nothing tells that; 0, 0 if nowhere."""
-    block = blocks.get(thread.id, 0)
-    within = thread.stack_pointer or block
-    mapping = next((m for m in mappings if m.start <= within < m.end), None)
-    if mapping is None or mapping.inode or mapping.path not in ("", "[stack]"):
+def _guess_stack(mapping: Mapping, within: int, block: int) -> tuple[int, int]:
+    """Return from where to where a stack may lie of which nothing tells that; 0, 0 if nowhere.
+
+    Args:
+        mapping: In which it may be.
+        within: An address on it.
+        block: Of the thread's own block; 0 if unknown.
+
+    """
+    if not mapping.start <= within < mapping.end:
+        return 0, 0
+    if mapping.inode or mapping.path not in ("", "[stack]"):
         return 0, 0
     end = mapping.end
     if mapping.start <= block < mapping.end:
         # Another mapping may touch the stack, and is one with it for the kernel.
         end = min(end, -(-(block + _BLOCK_BYTES) // PAGE_BYTES) * PAGE_BYTES)
     return mapping.start, end
-
-
-def _is_guarded(mapping: Mapping, mappings: Sequence[Mapping]) -> bool:
-    """Whether a stack begins where a mapping does: nothing can be read before it."""
-    before = next((m for m in mappings if m.end == mapping.start), None)
-    return before is not None and before.permissions.startswith("---")
 
 
 def thread_bytes(modules: ModuleMap, images: ImageCache) -> int:

@@ -29,7 +29,7 @@ _TOO_DEEP = "the memory was read often enough (--max-memory makes room for an in
 _PREFERRED = (Kind.MODULE, Kind.THREAD, Kind.SHARED, Kind.STACK)
 """What most likely tells who means to hold a block."""
 _MOST_CHECKED = 1000
-"""Blocks of a way of which it is checked that they are not free."""
+"""At either end of a way so many steps are looked at once more."""
 
 
 def find_ways(
@@ -209,16 +209,21 @@ class _Hunt:
             raise OverError(_TIME_UP)
 
     def _is_true(self, way: Way) -> bool:
-        """Whether the words of a way still refer to its blocks, and none of these is free."""
-        held = self.target
+        """Whether the words of a way still refer to its blocks, and none of these is free.
+
+        Of a long way it is looked at both ends.
+        """
         # A variable may refer to another block by now: to the one that was added last to a list.
         changes = way.area.kind in (Kind.MODULE, Kind.THREAD)
-        for step in way.steps[:-1] if changes else way.steps:
-            if not held.start <= self._ground.read_word(step.word) < held.end:
+        steps = way.steps[:-1] if changes else way.steps
+        pairs = [*zip((self.target, *(step.block for step in steps)), steps)]
+        if len(pairs) > 2 * _MOST_CHECKED:
+            pairs = pairs[:_MOST_CHECKED] + pairs[-_MOST_CHECKED:]
+        for held, step in pairs:
+            if held and not held.start <= self._ground.read_word(step.word) < held.end:
                 return False
-            held = step.block or held
-        known = [step.block.start for step in way.steps if step.block and step.block.is_known]
-        unsure = [start for start in known[:_MOST_CHECKED] if start not in self._free]
+        known = {step.block.start for _, step in pairs if step.block and step.block.is_known}
+        unsure = [start for start in known if start not in self._free]
         free = self._ground.find_free(unsure)
         self._free.update((start, start in free) for start in unsure)
         return not any(self._free.get(start) for start in known)
