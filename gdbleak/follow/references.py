@@ -93,7 +93,6 @@ class Task:
 
 def main(path: str) -> None:
     """Do what a pickled task says."""
-    os.nice(_NICENESS)
     with suppress(FileNotFoundError, CancelledError, BrokenPipeError):
         task = Task(**pickle.loads(Path(path).read_bytes()))
         _search(task, _Line())
@@ -181,6 +180,8 @@ def _search(task: Task, line: _Line) -> None:
             order = line.hear(_POLL_S)
         began_s = time.monotonic()
         books.read()
+        # Until here it has to keep up with the recording, on a busy host too.
+        os.nice(_NICENESS)
         heap = _Heap(process, task.libc)
         blocks = heap.leave_out_freed(books.list_blocks(), books.has_gaps)
         table = Table([(block.address, block.size) for block in blocks])
