@@ -80,7 +80,8 @@ def trace_under_load(cli: Any, pid: int, serve: Callable[[], Any], *options: obj
     window = report["window"]
     assert (window["complete"], window["ended_by"]) == (True, "duration")
     assert window["references"]["reason"] is None
-    assert window["references"]["looks"] >= 3
+    # Where no recorded block is left, there is nothing to look for.
+    assert window["references"]["looks"] >= 3 or not any(s["reach"] for s in report["sites"])
     assert report["verification"]["ok"] is True
     return report
 
