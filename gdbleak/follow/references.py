@@ -100,7 +100,6 @@ class Task:
 
 def main(path: str) -> None:
     """Do what a pickled task says."""
-    os.nice(_NICENESS)
     with suppress(FileNotFoundError, CancelledError, BrokenPipeError):
         task = Task(**pickle.loads(Path(path).read_bytes()))
         line = _Line()
@@ -168,6 +167,8 @@ def _search(task: Task, line: _Line) -> None:
             order = line.hear(_POLL_S)
         began_s = time.monotonic()
         books.read()
+        # Until here it has to keep up with the recording, on a busy host too.
+        os.nice(_NICENESS)
         heap = _Heap(process, task.libc)
         blocks = heap.leave_out_freed(books.list_blocks(), books.has_gaps)
         known = Known(blocks, order["begin"])

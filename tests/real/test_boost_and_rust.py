@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.findings import (
     TARGETS,
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     line_of,
     trace_while,
@@ -99,6 +101,11 @@ def assert_load_leaves_nothing(cli, server):
     assert_nothing_stays(report, at_least=600)
 
 
+def assert_load_loses_nothing(cli, server):
+    serve = partial(visit, server.path, b"get %0200d" % 1, b"get other")
+    assert_nothing_lost(cli, server.pid, serve)
+
+
 @pytest.mark.parametrize("allocator", ["glibc", *LIBRARIES])
 @pytest.mark.parametrize("flags", BOOST)
 def test_boost(cli, home, build_boost, start_server, flags, allocator):
@@ -113,6 +120,14 @@ def test_boost_without_a_leak(cli, home, build_boost, start_server):
     assert_load_leaves_nothing(cli, server)
 
 
+@pytest.mark.parametrize("allocator", ["glibc", *LIBRARIES])
+def test_boost_loses_nothing(cli, home, build_boost, start_server, allocator):
+    program = build_boost(BOOST["-O2"])
+    preload = "" if allocator == "glibc" else find_library(LIBRARIES[allocator])
+    server = start_server(program, home / "socket", env={**os.environ, "LD_PRELOAD": preload})
+    assert_load_loses_nothing(cli, server)
+
+
 @pytest.mark.parametrize("flags", RUST)
 def test_rust(cli, home, build_rust, start_server, flags):
     server = start_server(build_rust(RUST[flags]), home / "socket")
@@ -122,3 +137,7 @@ def test_rust(cli, home, build_rust, start_server, flags):
 def test_rust_without_a_leak(cli, home, build_rust, start_server):
     server = start_server(build_rust(RUST["-O -g"]), home / "socket")
     assert_load_leaves_nothing(cli, server)
+
+
+def test_rust_loses_nothing(cli, home, build_rust, start_server):
+    assert_load_loses_nothing(cli, start_server(build_rust(RUST["-O -g"]), home / "socket"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
 from support.findings import (
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     caller,
     counts,
@@ -110,3 +112,16 @@ def test_load_without_a_leak(cli, start_memcached, injected):
     assert_nothing_stays(report, at_least=300)
     [site] = [site for site in report["sites"] if site["function"] == "welcome"]
     assert counts(site) == (300, 0, 0)
+
+
+@pytest.mark.parametrize("allocator", ["glibc", *LIBRARIES])
+def test_load_loses_nothing(cli, start_memcached, allocator):
+    server = start_memcached(find_library(LIBRARIES[allocator]) if allocator != "glibc" else "")
+    numbers = count()
+
+    def serve():
+        with Client(server.path) as client:
+            assert client.ask(store(b"key:%d" % next(numbers), LARGE)) == b"STORED"
+            assert client.ask(b"get nothing\r\n") == b"END"
+
+    assert_nothing_lost(cli, server.pid, serve)

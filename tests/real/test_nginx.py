@@ -8,12 +8,15 @@ from contextlib import ExitStack
 import pytest
 from support.findings import (
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     caller,
     counts,
     find_program,
     find_site,
+    is_lost,
     line_of,
+    trace_under_load,
     trace_while,
 )
 from support.servers import Client
@@ -116,3 +119,16 @@ def test_load_without_a_leak(cli, start_nginx, injected):
     assert_nothing_stays(report, at_least=600)
     [site] = [site for site in report["sites"] if site["function"] == "welcome"]
     assert counts(site) == (101, 0, 0)
+
+
+def test_load_loses_nothing(cli, start_nginx):
+    worker, path = start_nginx()
+    assert_nothing_lost(cli, worker, lambda: visit(path, 5))
+
+
+def test_what_is_lost_in_a_worker(cli, start_nginx, injected):
+    worker, path = start_nginx(LD_PRELOAD=str(injected), FORGET="1")
+    report = trace_under_load(cli, worker, lambda: visit(path), "--probe", "inline")
+    site = find_site(report, "welcome", "accept4", "ngx_event_accept", "main")
+    assert is_lost(site), site["reach"]
+    assert site["verdict"]["word"] == "leak"

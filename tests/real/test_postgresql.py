@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import count
 
 import pytest
 from support.findings import (
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     counts,
     find_program,
@@ -90,15 +92,31 @@ def test_prepared_statements_that_are_never_deallocated(cli, session):
     assert session.answer() == []
 
 
+def select(session):
+    """Let a session do what sessions do all day."""
+    name = "select relname from pg_class where relname = 'pg_class' order by relname"
+    assert session.query(name) == ["pg_class"]
+    assert session.value("select count(*) from generate_series(1, 9000)") == 9000
+
+
 def test_queries_without_a_leak(cli, session):
     backend = session.value("select pg_backend_pid()")
 
     def load(count):
         for _ in range(count):
-            name = "select relname from pg_class where relname = 'pg_class' order by relname"
-            assert session.query(name) == ["pg_class"]
-            assert session.value("select count(*) from generate_series(1, 9000)") == 9000
+            select(session)
 
     load(5)  # its caches fill
     report = trace_while(cli, backend, lambda: load(100))
     assert_nothing_stays(report, at_least=200)
+
+
+def test_load_loses_nothing(cli, session):
+    backend = session.value("select pg_backend_pid()")
+    numbers = count()
+
+    def serve():
+        select(session)
+        assert session.query(f"prepare statement_{next(numbers)} as {QUERY}") == []
+
+    assert_nothing_lost(cli, backend, serve)

@@ -9,12 +9,15 @@ import pytest
 from support.findings import (
     TARGETS,
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     caller,
     counts,
     find_program,
     find_site,
+    is_lost,
     line_of,
+    trace_under_load,
     trace_while,
 )
 
@@ -84,3 +87,22 @@ def test_work_without_a_leak(cli, run, extension):
     assert_nothing_stays(report, at_least=1000)
     [site] = [site for site in report["sites"] if site["function"] == "borrow"]
     assert counts(site) == (50, 0, 0)
+
+
+def test_load_loses_nothing(cli, run, extension):
+    do(run, extension)
+    do(run, "import collections; kept = collections.OrderedDict(); texts = set()")
+    keep = "kept[len(kept)] = ['x' * 700 for _ in range(9)]; texts.add(str(len(kept)) * 600)"
+    forget = "len(kept) > 2000 and (kept.clear(), texts.clear())"
+    serve = f"work(5); {keep}; {forget}; borrow(5); leaky_extension.borrow(5)"
+    assert_nothing_lost(cli, run.pid, lambda: do(run, serve))
+
+
+def test_what_is_lost(cli, run, extension):
+    do(run, extension)
+    serve = "work(2); forget(2); leaky_extension.forget(2)"
+    report = trace_under_load(cli, run.pid, lambda: do(run, serve), "--probe", "inline")
+    for name in ("ffi_call", "forget"):
+        site = find_site(report, name, *INTERPRETER)
+        assert is_lost(site), site["reach"]
+        assert site["verdict"]["word"] == "leak"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
 import pytest
 from support.findings import (
     assert_gdb_sees_the_same,
+    assert_nothing_lost,
     assert_nothing_stays,
     caller,
     counts,
     find_program,
     find_site,
+    is_lost,
     line_of,
+    trace_under_load,
     trace_while,
 )
 from support.servers import Client
@@ -100,3 +104,43 @@ def test_load_without_a_leak(cli, start_redis, injected):
         assert_nothing_stays(report, at_least=600)
         [site] = [site for site in report["sites"] if site["function"] == "welcome"]
         assert counts(site) == (20, 0, 0)
+
+
+def test_load_loses_nothing(cli, start_redis):
+    server = start_redis()
+    numbers = count()
+    with Client(server.path) as client:
+
+        def serve():
+            number = b"%d" % (next(numbers) % 5000)
+            assert client.ask(command(b"SET", b"key:" + number, VALUE)) == b"+OK"
+            assert client.ask(command(b"HSET", b"hash", number, VALUE)) in (b":0", b":1")
+            assert client.ask(command(b"ZADD", b"set", number, number)) in (b":0", b":1")
+            assert client.ask(command(b"RPUSH", b"list", number))[:1] == b":"
+            if number[-1:] == b"7":
+                assert client.ask(command(b"DEL", b"list", b"key:" + number))[:1] == b":"
+                with Client(server.path) as passing:
+                    assert passing.ask(command(b"PING")) == b"+PONG"
+
+        assert_nothing_lost(cli, server.pid, serve)
+
+
+def test_what_is_lost_and_what_is_kept(cli, start_redis, injected):
+    server = start_redis(LD_PRELOAD=str(injected), FORGET="1")
+    numbers = count()
+
+    def serve():
+        with Client(server.path) as client:
+            for _ in range(2):
+                name = b"key:%d" % next(numbers)
+                assert client.ask(command(b"SET", name, VALUE)) == b"+OK"
+
+    report = trace_under_load(cli, server.pid, serve, "--probe", "inline")
+    leak = find_site(report, "welcome", "accept4", "anetUnixAccept", "acceptUnixHandler", "main")
+    assert is_lost(leak), leak["reach"]
+    assert leak["verdict"]["word"] == "leak"
+    for names in (("zmalloc", "dictAddRaw"), ("_sdsnewlen", "dbAdd")):
+        kept = find_site(report, *names, "setCommand", "call", "aeMain", "main")["reach"]
+        assert (kept["lost"], kept["lost_with"], kept["unknown"]) == (0, 0, 0)
+        assert kept["held"] >= 500
+        assert kept["holders"]

@@ -7,16 +7,25 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 import pytest
 
+from support.crew import TORTURE
 from support.processes import Lines
 
 T = TypeVar("T")
 
 TARGETS = Path(__file__).parents[1] / "targets"
+WINDOWS = 2 if TORTURE == 1 else 10
+"""In so many windows nothing of a program may be called lost that has no leak."""
+LOAD_S = 3
+PACE_S = 0.005
+"""Between one request and the next: a busy host must get done with what is recorded."""
+SEARCH_S = 300
 _GDB_STACK = Path(__file__).parent / "gdb_stack.py"
 
 
@@ -50,6 +59,46 @@ def trace_while(cli: Any, pid: int, work: Callable[[], Any], *options: object) -
     assert report["verification"]["ok"] is True
     assert not any(site["truncated"] for site in report["sites"])
     return report
+
+
+def trace_under_load(cli: Any, pid: int, serve: Callable[[], Any], *options: object) -> Any:
+    """Trace a process that is kept busy until its memory was searched; return the report."""
+    ended = Event()
+
+    def keep_busy() -> None:
+        while not ended.wait(PACE_S):
+            serve()
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(keep_busy)
+        try:
+            how = ("--stack-bytes", "16k", "--duration", LOAD_S, "--scan-time", SEARCH_S)
+            report = cli.start_trace(pid, *how, *options).finish(SEARCH_S).report
+        finally:
+            ended.set()
+    busy.result()
+    window = report["window"]
+    assert (window["complete"], window["ended_by"]) == (True, "duration")
+    assert window["references"]["reason"] is None
+    # Where no recorded block is left, there is nothing to look for.
+    assert window["references"]["looks"] >= 3 or not any(s["reach"] for s in report["sites"])
+    assert report["verification"]["ok"] is True
+    return report
+
+
+def is_lost(site: Any) -> bool:
+    """Return whether a site is called lost, certainly or not."""
+    return "refers to" in site["verdict"]["evidence"] or "refer to" in site["verdict"]["evidence"]
+
+
+def assert_nothing_lost(cli: Any, pid: int, serve: Callable[[], Any]) -> None:
+    """Assert that in several windows no call stack of a busy process is called lost."""
+    for number in range(WINDOWS):
+        probe = ("inline", "breakpoint")[number % 2]
+        report = trace_under_load(cli, pid, serve, "--probe", probe)
+        assert report["window"]["allocations"]
+        lost = {str(functions(site)): site["reach"] for site in report["sites"] if is_lost(site)}
+        assert lost == {}
 
 
 def functions(site: Any) -> list[str | None]:

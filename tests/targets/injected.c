@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 typedef int accept4_function(int, struct sockaddr *, socklen_t *, int);
@@ -20,6 +21,7 @@ static __attribute__((constructor)) void prepare(void)
 static __attribute__((noinline)) void welcome(void)
 {
     void *volatile block = malloc(1234); /* the leak */
+    explicit_bzero(block, 1234); /* what was there before might refer to others */
     if (!forget)
         free(block);
 }

@@ -2,13 +2,14 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdlib.h>
+#include <string.h>
 
 static PyObject *forget(PyObject *module, PyObject *count)
 {
     (void)module;
     for (long i = PyLong_AsLong(count); i > 0; i--) {
         void *volatile block = malloc(321); /* the leak */
-        (void)block;
+        explicit_bzero(block, 321); /* what was there before might refer to others */
     }
     return Py_NewRef(count);
 }
