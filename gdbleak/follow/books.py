@@ -53,9 +53,20 @@ class Books:
         block.stack = self._groups.setdefault(self._group, len(self._groups))
 
     def list_blocks(self) -> list[Block]:
-        """Return the outstanding blocks, in order of address."""
-        blocks = self._replay.ledger.survivors
-        return sorted((b for b in blocks if b.kind == HEAP), key=lambda block: block.address)
+        """Return the outstanding blocks, in order of address.
+
+        Of two that overlap, one was freed unseen: the older one.
+        """
+        blocks = [block for block in self._replay.ledger.survivors if block.kind == HEAP]
+        listed: list[Block] = []
+        for block in sorted(blocks, key=lambda block: (block.address, block.born_ns)):
+            while listed and block.address < listed[-1].address + max(listed[-1].size, 1):
+                if block.born_ns < listed[-1].born_ns:
+                    break
+                listed.pop()
+            else:
+                listed.append(block)
+        return listed
 
 
 class Known:
