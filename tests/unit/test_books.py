@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +15,8 @@ def block(address, size, born_ns, kind=HEAP):
 
 
 def listed(*blocks):
-    books = Books((), (), SimpleNamespace())
+    nothing: Any = None
+    books = Books((), (), nothing)
     books._replay.ledger._alive.update(enumerate(blocks))
     return [(each.address, each.born_ns) for each in books.list_blocks()]
 
@@ -33,7 +34,7 @@ def test_mappings_hold_blocks_and_are_none():
     [((32, 16), (32, 64)), ((48, 16), (32, 64)), ((32, 64), (48, 16)), ((32, 64), (80, 64))],
 )
 def test_of_two_that_overlap_the_older_was_freed(older, younger):
-    first, second = block(*older, born_ns=1), block(*younger, born_ns=2)
+    first, second = block(older[0], older[1], 1), block(younger[0], younger[1], 2)
     expected = [(younger[0], 2)]
     assert listed(first, second) == expected
     assert listed(second, first) == expected
