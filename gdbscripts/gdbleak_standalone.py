@@ -311,6 +311,8 @@ def record():
         "verification": proof,
         "modules": process.modules() if ended_by != "target-exec" else [],
         "inline": None,
+        "searched_ns": None,
+        "references": None,
     }
     if recorder.write_error is None:
         os.write(recorder.file, frame(END, end))

@@ -57,8 +57,7 @@ def judge(looks: Sequence[References], held: NDArray[np.bool_]) -> Judgement:
     for seen in looks:
         reached |= find_reached(seen, held)
     seeds = reached | _find_moved(looks, reached)
-    holders = np.concatenate([seen.holders for seen in looks])
-    targets = np.concatenate([seen.targets for seen in looks])
+    holders, targets = _unite(looks)
     every = Flood(count, holders, targets)
     reached = every.reach(seeds)[0]
     roots = np.zeros(count, np.uint64)
@@ -76,6 +75,17 @@ def find_reached(seen: References, held: NDArray[np.bool_] | None = None) -> NDA
     """Return which blocks one look has reached, by way of words or of those that registers hold."""
     roots = seen.roots > 0 if held is None else held | (seen.roots > 0)
     return Flood(len(roots), seen.holders, seen.targets).reach(roots)[0]
+
+
+def _unite(looks: Sequence[References]) -> tuple[Numbers, Numbers]:
+    """Return holders and targets of all references that were seen: of most that rest once."""
+    first = _keep(looks[0], np.ones(len(looks[0].roots), bool))
+    holders, targets = [looks[0].holders], [looks[0].targets]
+    for seen in looks[1:]:
+        new = ~_are_in((seen.places, seen.targets), first)
+        holders.append(seen.holders[new])
+        targets.append(seen.targets[new])
+    return np.concatenate(holders), np.concatenate(targets)
 
 
 def _find_moved(looks: Sequence[References], reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -102,7 +112,7 @@ def _keep(seen: References, blocks: NDArray[np.bool_]) -> tuple[NDArray[np.uint6
     targets = np.concatenate([seen.targets, seen.weak[1]])
     chosen = blocks[targets]
     places, targets = places[chosen], targets[chosen]
-    order = np.argsort(places)
+    order = np.argsort(places, kind="stable")
     return places[order], targets[order]
 
 

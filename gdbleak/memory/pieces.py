@@ -18,6 +18,8 @@ WORD_BYTES = 8
 PIECE_BYTES = 1 << 18
 """As much is read at once: more does not stay in the processor's cache until it was searched."""
 PAGE_BYTES = 4096
+_ASKED_BYTES = 1 << 35
+"""For so much memory it takes a fraction of a second to find out what of it was touched."""
 
 _MEMORY_DEVICES = ("/dev/shm/", "/dev/zero", "/dev/hugepages/")
 _DEVICES = ("/dev/", "/sys/", "/proc/")
@@ -60,7 +62,10 @@ def choose_regions(mappings: Iterable[Mapped]) -> list[Region]:
 
 
 def subtract(ranges: Iterable[Range], left_out: Iterable[Range]) -> list[Range]:
-    """Return ranges without those parts that are left out, which may overlap; both are in order."""
+    """Return ranges without those parts that are left out; both are in order of address.
+
+    The ranges do not overlap; what is left out may.
+    """
     left_out = [*left_out]
     ends = [*accumulate((each.end for each in left_out), max)]
     found = []
@@ -77,21 +82,27 @@ def subtract(ranges: Iterable[Range], left_out: Iterable[Range]) -> list[Range]:
 
 
 def touched(
-    regions: Iterable[Region], find_pages: Callable[[int, int], Iterable[Pages]]
+    regions: Iterable[Region],
+    find_pages: Callable[[int, int], Iterable[Pages]],
+    pause: Callable[[], None] = lambda: None,
 ) -> list[Range]:
     """Return what was ever touched of regions: the rest holds nothing, and would take long.
 
     Args:
         regions: In order of address.
         find_pages: See `Searchable`.
+        pause: Called often: what is merely reserved may be terabytes. It may raise.
 
     """
-    return [
-        Range(max(run.start, region.start), min(run.end, region.end))
-        for region in regions
-        for run in find_pages(region.start, region.end)
-        if not (region.only_own and run.is_of_file)
-    ]
+    found = []
+    for region in regions:
+        for start in range(region.start, region.end, _ASKED_BYTES):
+            end = min(start + _ASKED_BYTES, region.end)
+            for run in find_pages(start, end):
+                if not (region.only_own and run.is_of_file):
+                    found.append(Range(max(run.start, start), min(run.end, end)))
+            pause()
+    return found
 
 
 def iter_pieces(

@@ -47,6 +47,7 @@ class Pace:
         self._tell = tell
         self._first_s = self._began_s = time.monotonic()
         self._number, self._done, self._total = 0, 0, 1
+        self._share = 0.0
         self.first_ended_s = self._first_s
         """When the first look had ended, on the monotonic clock."""
 
@@ -64,9 +65,9 @@ class Pace:
             self.first_ended_s = self._began_s
         if number < LOOKS:
             rest = LOOKS - number
-            self._check(took_s + rest * max(size / self._bytes_per_s, took_s / max(number, 1)))
+            self._plan(took_s + rest * max(size / self._bytes_per_s, took_s / max(number, 1)))
         else:
-            self._check(took_s + took_s / number)
+            self._plan(took_s + took_s / number)
 
     def step(self, size: int) -> None:
         """Wait for as long as it takes to keep the pace, once so many bytes more were read.
@@ -77,10 +78,9 @@ class Pace:
         """
         self._done += size
         share = (self._number + min(self._done / self._total, 1)) / max(LOOKS, self._number + 1)
-        self._tell(share)
+        self._share = max(share, self._share)
+        self.check()
         now_s = time.monotonic()
-        if now_s - self._first_s > self._limit_s:
-            self._check((now_s - self._first_s) / share)
         ahead_s = self._began_s + self._done / self._bytes_per_s - now_s
         if ahead_s > _LEAD_S:
             time.sleep(ahead_s)
@@ -90,11 +90,22 @@ class Pace:
         """Whether the look that has just ended took little time."""
         return time.monotonic() - self._began_s <= QUICK_S
 
+    def check(self) -> None:
+        """Tell how much is done, while nothing is read.
+
+        Raises:
+            TooLongError: it has taken too long already.
+
+        """
+        self._tell(self._share)
+        if time.monotonic() - self._first_s > self._limit_s:
+            raise TooLongError(f"more than {self._limit_s:g}")
+
     def await_next(self) -> None:
         """Wait until the next look may begin."""
         time.sleep(max(self._began_s + APART_S - time.monotonic(), 0))
 
-    def _check(self, whole_s: float) -> None:
+    def _plan(self, whole_s: float) -> None:
         if whole_s > self._limit_s:
             raise TooLongError(f"{whole_s:.0f}")
 
@@ -173,7 +184,7 @@ def _look_once(
 ) -> References:
     waiting = process.find_waiting()
     unused = _find_unused(process.find_stacks(waiting), waiting)
-    pages = touched(choose_regions(process.read_mappings()), process.find_pages)
+    pages = touched(choose_regions(process.read_mappings()), process.find_pages, pace.check)
     ranges = subtract(pages, sorted([*left_out, *unused.values()]))
     pace.begin_look(number, sum(end - start for start, end in ranges))
     seen = look(table, process.read, ranges, pace.step, free, backwards=bool(number % 2))

@@ -174,6 +174,12 @@ def test_a_python_without_numpy(cli, puppet, tmp_path):
     assert puppet.ask("leak 10") == "leaked"
     traced.send(signal.SIGINT)
     assert [site["outstanding_count"] for site in traced.finish().report["sites"]] == [10]
+    traced = cli.start_trace(puppet.pid, "--duration", 2, env={"PYTHONPATH": paths})
+    assert puppet.ask("leak 10") == "leaked"
+    result = traced.finish()
+    references = result.report["window"]["references"]
+    assert (references["looks"], "Traceback" in result.stderr) == (0, False)
+    assert references["reason"].endswith("has ended: ModuleNotFoundError: none here")
 
 
 def test_sums_are_those_of_a_saved_recording(cli, build_target, start_target, tmp_path):
