@@ -35,7 +35,7 @@ class Looked(NamedTuple):
     """What looks took."""
 
     rates: list[float]
-    """Bytes a second of each look that was ended."""
+    """Bytes of each look that was ended, for a second of processor time."""
     peak_bytes: int
     """The most resident memory."""
 
@@ -77,14 +77,14 @@ def main(pid: int, count: int, bytes_per_s: float, only_read: bool) -> None:
         pace = Pace(bytes_per_s, math.inf, listen)
         try:
             while True:
-                began_s = time.monotonic()
+                began_s = time.process_time()
                 ranges = touched(choose_regions(process.read_mappings()), process.find_pages)
                 pace.begin_look(0, sum(end - start for start, end in ranges))
                 if only_read:
                     size = read_only(process, ranges, pace)
                 else:
                     size = look(table, process.read, ranges, pace.step, nothing).scanned_bytes
-                rates.append(size / (time.monotonic() - began_s))
+                rates.append(size / (time.process_time() - began_s))
         except EndedError:
             pass
     [kilobytes] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

@@ -43,7 +43,7 @@ OVERHEAD = 1.1
 FIRST_S = 120.0
 RATE_HEADS = (
     "GB",
-    "read GB/s",
+    "reading alone",
     *(f"{count:,} blocks" for count in BLOCKS),
     "look : read",
     "tool MB",
@@ -163,7 +163,7 @@ def main() -> None:
         for size in asked.gigabytes:
             how = size, asked.rounds, asked.seconds, folder
             rates, reads = measure_roaming(*how)
-            tables["GB/s, nothing else at work", RATE_HEADS].append((short(size), *rates))
+            tables["GB for a second of processor time", RATE_HEADS].append((short(size), *rates))
             tables["million random reads/s", SLOW_HEADS].append((short(size), *reads))
             try:
                 requests, latencies = measure_redis(*how)

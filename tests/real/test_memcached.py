@@ -115,8 +115,9 @@ def test_load_without_a_leak(cli, start_memcached, injected):
 
 
 @pytest.mark.parametrize("allocator", ["glibc", *LIBRARIES])
-def test_load_loses_nothing(cli, start_memcached, allocator):
-    server = start_memcached(find_library(LIBRARIES[allocator]) if allocator != "glibc" else "")
+def test_load_loses_nothing(cli, start_memcached, injected, allocator):
+    library = find_library(LIBRARIES[allocator]) if allocator != "glibc" else ""
+    server = start_memcached(f"{library}:{injected}")  # which allocates for each client
     numbers = count()
 
     def serve():
