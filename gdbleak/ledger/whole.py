@@ -11,16 +11,27 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.calls import Call
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.functions import AllocatorFunction
+from gdbleak.recording.phases import Phase
 
 
 class WholeLedger(Ledger):
     """The books of calls that were seen whole. Feed it in the order of the recording."""
 
+    _turned_ns = 0
+
+    def turn(self, phase: Phase, time_ns: int) -> None:
+        """Record that other calls count from a time on. What was before that may come later."""
+        self._turned_ns = time_ns
+        super().turn(phase, time_ns)
+
+    def _takes_new(self, time_ns: int) -> bool:
+        return self._admits or time_ns < self._turned_ns
+
     def allocate(self, time_ns: int, thread: int, address: int, size: int, stack: int) -> None:
         """Record a call that handed out a block."""
         if self._calls:
             self.lose_resize(thread, time_ns)
-        if not self._admits:
+        if not self._takes_new(time_ns):
             return
         block = Block(
             address, size, size, size, time_ns, None, thread, stack, 0, HEAP, False, False, 0, 0

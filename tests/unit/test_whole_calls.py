@@ -190,6 +190,17 @@ def test_folded_blocks_of_the_tail_do_not_count(tmp_path, turned_ns, count):
     assert (report.sites[0].allocated_count, report.window.allocations) == (count, count)
 
 
+def test_what_was_before_the_tail_may_be_written_in_it(tmp_path):
+    """The target keeps what it records for a while: only the time of a call says what counts."""
+    late = encode_hit(call(10**9, A, 8), STACK, 0)
+    new = encode_hit(call(3 * 10**9, B, 8), STACK, 0)
+    report = load(write(tmp_path / "it", recordings.turn(2 * 10**9, Phase.FREES), late, new))
+    assert [site.outstanding_count for site in report.sites] == [1]
+    freed = encode_hit(hit(FREE, 3 * 10**9, SP, A), b"", 0)
+    report = load(write(tmp_path / "it", recordings.turn(2 * 10**9, Phase.FREES), late, freed))
+    assert (report.sites[0].freed_count, report.window.frees_of_older_blocks) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("options", "counts"),
     [
