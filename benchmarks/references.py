@@ -156,7 +156,7 @@ def main() -> None:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tables: dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]] = defaultdict(list)
-    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder)

@@ -15,7 +15,7 @@ from gdbleak.memory.source import Mapped, Pages
 Words = NDArray[np.uint64]
 
 WORD_BYTES = 8
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 19
 """As much is read at once: more does not stay in the processor's cache until it was searched."""
 PAGE_BYTES = 4096
 _ASKED_BYTES = 1 << 35
@@ -108,7 +108,7 @@ def touched(
 def iter_pieces(
     read: Callable[[int, int], bytes], ranges: Iterable[Range], backwards: bool = False
 ) -> Iterator[tuple[int, Words]]:
-    """Yield the words of ranges, with the address of the first, up to 256 KiB of them at once.
+    """Yield the words of ranges, with the address of the first, up to 512 KiB of them at once.
 
     Args:
         read: Returns up to so many bytes from an address on.

@@ -15,12 +15,14 @@ Numbers = NDArray[np.int64]
 _ADDRESS_BITS = np.uint64((1 << 48) - 1)
 """The upper bits of a word may be a tag."""
 _FEWEST_BITS, _MOST_BITS = 16, 24
-_SPARSE = 16
+_SPARSE = 8
 """There is room for so many times as many grains of memory as hold a block."""
 _FINEST = 4
 """How many bits of an address lie within the smallest grain: no allocator's blocks are smaller."""
-_GRAINS_EACH, _FEWEST_GRAINS = 4, 1 << 17
+_GRAINS_EACH, _FEWEST_GRAINS = 4, 1 << 14
 """The blocks may take so many grains together, whatever they are; else the grains are larger."""
+_SCATTER, _SCATTER_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(64 - _MOST_BITS)
+"""The golden ratio: what is multiplied by it has upper bits that depend on all of its bits."""
 
 
 class Table:
@@ -42,8 +44,8 @@ class Table:
     def _mark_grains(self) -> tuple[np.uint64, NDArray[np.bool_]]:
         """Return how many bits of an address lie within a grain, and which grains hold blocks.
 
-        The latter by the last bits of their numbers. That tells of most words at once that they
-        refer to no block.
+        The latter in two rows, by the last bits of their numbers and of what these are scattered
+        to. That tells of most words at once that they refer to no block, and of nearly all others.
         """
         grain = np.uint64(_FINEST)
         while True:
@@ -54,10 +56,12 @@ class Table:
                 break
             grain += np.uint64(1)
         bits = min(max((total * _SPARSE).bit_length(), _FEWEST_BITS), _MOST_BITS)
-        marks = np.zeros(1 << bits, bool)
+        marks = np.zeros((2, 1 << bits), bool)
         before = np.repeat(counts.cumsum() - counts, counts)
         grains = np.repeat(first, counts) + (np.arange(total) - before).astype(np.uint64)
-        marks[grains & np.uint64(len(marks) - 1)] = True
+        last_bits = np.uint64(marks.shape[1] - 1)
+        marks[0, grains & last_bits] = True
+        marks[1, _scatter(grains) & last_bits] = True
         return grain, marks
 
     def find(self, words: Words) -> tuple[Numbers, Numbers]:
@@ -69,8 +73,10 @@ class Table:
         offsets = (words - self._low) & _ADDRESS_BITS
         positions = np.flatnonzero(offsets < self._span)
         offsets = offsets[positions]
-        grains = (offsets >> self._grain) & np.uint64(len(self._marks) - 1)
-        marked = np.flatnonzero(self._marks[grains])
+        grains = offsets >> self._grain
+        last_bits = np.uint64(self._marks.shape[1] - 1)
+        marked = np.flatnonzero(self._marks[0][grains & last_bits])
+        marked = marked[self._marks[1][_scatter(grains[marked]) & last_bits]]
         if not len(marked):
             return marked, marked
         positions, addresses = positions[marked], offsets[marked] + self._low
@@ -86,3 +92,8 @@ class Table:
         # The last word of a block may lie in it only in part.
         ends = (self.ends[numbers] + np.uint64(WORD_BYTES - 1)) & ~np.uint64(WORD_BYTES - 1)
         return np.where((numbers >= 0) & (places < ends), numbers, -1)
+
+
+def _scatter(grains: Words) -> Words:
+    """Return numbers that say nothing of each other for grains that lie near each other."""
+    return (grains * _SCATTER) >> _SCATTER_BITS
