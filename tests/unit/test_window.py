@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import recordings
@@ -15,12 +16,14 @@ from gdbleak.capture.backend import After
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.probe import Status
+from gdbleak.capture.search import Findings
 from gdbleak.capture.tail import Tail
 from gdbleak.capture.watch import DISARMED_S
 from gdbleak.capture.window import Window
 from gdbleak.debugger.interface import DebuggerDiedError, DebuggerSilentError
-from gdbleak.recording.end import EndedBy, Verification
+from gdbleak.recording.end import EndedBy, References, Verification
 from gdbleak.recording.functions import MALLOC_FAMILY
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 
 STATUS = Status(
@@ -113,8 +116,33 @@ class Observer:
         return (status.longest_stop_ns / 1e9, True) if status else (None, False)
 
 
+class Search:
+    """Looks at nothing, for so many ticks."""
+
+    def __init__(self, ticks):
+        self.ticks = ticks
+        self.reasons = []
+
+    def begin(self, now_ns):
+        self.begun_ns = now_ns
+
+    def poll(self):
+        self.ticks -= 1
+        return 0.5 if self.ticks > 0 else None
+
+    def give_up(self, reason):
+        self.reasons.append(reason)
+
+    def conclude(self, registers, is_interrupted):
+        assert (registers, is_interrupted()) == ({}, False)
+        reason = self.reasons[0] if self.reasons else None
+        return Findings(References(3, 0.5, 4096, reason))
+
+
 class Backend:
     """Writes down in which order a window asks."""
+
+    registers: ClassVar[dict[int, list[int]]] = {}
 
     def __init__(self, ends=(), statuses=(), error=None, end=None, late_end=None):
         self.asked = []
@@ -167,13 +195,13 @@ class Backend:
 def run(tmp_path):
     """Return a function that opens a window with a backend and returns the end it has recorded."""
 
-    def run(backend, **limits):
+    def run(backend, search=None, **limits):
         path = recordings.write(tmp_path / "recording", recordings.head(), opened(5))
         bounds = Limits(
             **{"duration_s": 600, "budget_percent": 100, "max_memory": 1 << 40, **limits}
         )
         backend.account = Tail(tmp_path / "recording", PROBES, MALLOC_FAMILY, bounds.max_events)
-        window = Window(1, tmp_path / "recording", bounds, backend, None, lambda _: None)
+        window = Window(1, tmp_path / "recording", bounds, backend, None, lambda _: None, search)
         with backend.account, window, Interruption() as interruption:
             window.run(interruption)
             window.conclude()
@@ -240,3 +268,43 @@ def test_a_recorder_that_fails_is_let_go(run, error, ended_by):
     end = run(backend)
     assert (end.ended_by, end.stops, end.longest_pause_ms) == (ended_by, None, None)
     assert f"let go: {ended_by.value}" in backend.asked
+
+
+def searched(run, search, backend):
+    """Return the end of a window that is searched, and the phases that were asked for."""
+    phases = []
+    backend._recorder.ask_turn = phases.append
+    return run(backend, search=search, duration_s=0.01), phases
+
+
+def test_only_frees_are_recorded_while_memory_is_searched(run):
+    search = Search(ticks=5)
+    end, phases = searched(run, search, Backend())
+    assert (end.ended_by, search.ticks, search.reasons) == (EndedBy.DURATION, 0, [])
+    assert end.closed_ns == search.begun_ns
+    assert end.references == References(3, 0.5, 4096)
+    assert {*phases} == {Phase.FREES}
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "reason"),
+    [
+        (EndedBy.TARGET_EXIT, "the process ended meanwhile"),
+        (EndedBy.TARGET_EXEC, "the process started another program meanwhile"),
+        (EndedBy.STARVED, "the window ended first: starved"),
+    ],
+)
+def test_what_ends_a_search(run, ended_by, reason):
+    search = Search(ticks=10**9)
+    backend = Backend(ends=[None] * 3 + [ended_by])
+    end, _ = searched(run, search, backend)
+    assert end.ended_by is ended_by
+    assert end.references.reason == reason
+
+
+def test_limits_hold_while_memory_is_searched(run):
+    backend = Backend(statuses=[replace(STATUS, write_error="no room")])
+    search = Search(ticks=10**9)
+    end, _ = searched(run, search, backend)
+    assert end.ended_by is EndedBy.WRITE_FAILED
+    assert search.reasons[0] == "the window ended first: write-failed"
