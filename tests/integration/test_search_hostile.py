@@ -21,7 +21,7 @@ from gdbleak.recording.reader import Recording
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
-LOOKING = ("--duration", 3, "--scan-rate", "1M")
+LOOKING = ("--duration", 3, "--scan-rate", "1M", "--scan-time", 300)
 """A look takes a second for each MiB of memory."""
 OBEYED_S = 6
 """The looks would take twice as long."""
@@ -171,7 +171,7 @@ def test_target_forks(start_looks, looked):
 def test_target_maps_and_unmaps(start_looks, looked):
     trace = start_looks()
     assert looked.ask("maps") == "done"
-    assert_found(trace.finish(120))
+    assert_found(trace.finish(300))
     assert looked.ask("intact") == "intact"
     assert_released(looked)
 
@@ -204,7 +204,7 @@ def test_blocks_that_are_freed_meanwhile(start_looks, looked):
 
 
 def test_limit_of_time(cli, looked):
-    trace = cli.start_trace(looked.pid, *LOOKING, "--scan-time", 0.5)
+    trace = cli.start_trace(looked.pid, *LOOKING, "--scan-time", 0.5)  # the last one counts
     assert [looked.ask("hold 200"), looked.ask("lose 50")] == ["done"] * 2
     result = trace.finish()
     reason = result.report["window"]["references"]["reason"]
