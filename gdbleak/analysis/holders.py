@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gdbleak.analysis.grouping import Key
@@ -21,6 +22,8 @@ Name = tuple[str, "str | None"]
 RootNamer = Callable[[Collection[Root]], "Mapping[Root, Name]"]
 """Names roots; those that it leaves out are named by their module."""
 
+_REGISTERS = "registers of several threads", None
+_ALLOCATORS = ("libjemalloc", "libtcmalloc", "libmimalloc")
 _MOST = 10
 """So many holders of a site are kept: of a sample, the others hold next to nothing."""
 
@@ -64,25 +67,37 @@ def find_holders(
     variables = {root: _find_variable(root, name, modules) for root, name in names.items()}
     found = {}
     for key, sample in ways.samples.items():
-        alike: dict[tuple[Name, tuple[Key, ...]], list[Name]] = {}
+        alike: dict[Name, list[tuple[Name, tuple[Key, ...]]]] = {}
         for each in sample:
             root = each.root, each.thread
-            alike.setdefault((variables[root], ways.follow(each, key)), []).append(names[root])
-        chains = [
-            # Of several words in an array, none is the one.
-            Chain(len(words), len(sample), variable if len({*words}) > 1 else words[0], through)
-            for (variable, through), words in alike.items()
-        ]
-        chains.sort(key=lambda chain: (-chain.blocks, len(chain.through), chain.root[0]))
+            alike.setdefault(variables[root], []).append((names[root], ways.follow(each, key)))
+        chains = [_join(variable, each, len(sample)) for variable, each in alike.items()]
+        chains.sort(key=_order)
         found[key] = tuple(chains[:_MOST])
     return found
+
+
+def _join(variable: Name, words: Sequence[tuple[Name, tuple[Key, ...]]], of: int) -> Chain:
+    """Return what several words of a variable hold, by the way that most of them do."""
+    names = {name for name, _ in words}
+    [(through, _)] = Counter(through for _, through in words).most_common(1)
+    # Of several words in an array, none is the one.
+    return Chain(len(words), of, variable if len(names) > 1 else words[0][0], through)
+
+
+def _order(chain: Chain) -> tuple[bool, int, int, str]:
+    """Return what says how soon a chain is named: what an allocator keeps comes last."""
+    name = chain.root[0]
+    return name.startswith(_ALLOCATORS), -chain.blocks, len(chain.through), name
 
 
 def name_root(root: Root, modules: ModuleMap) -> str:
     """Return what a root is called by its thread, by its place in a file, or by its address."""
     address, thread = root
-    if thread:
-        return f"thread {thread}'s stack" if address else f"a register of thread {thread}"
+    if thread and address:
+        return f"thread {thread}'s stack or own variables"
+    if not address:
+        return f"a register of thread {thread}" if thread else "the kernel (epoll or a timer)"
     module = modules.find(address)
     if module is None:
         return f"{address:#x}"
@@ -90,8 +105,14 @@ def name_root(root: Root, modules: ModuleMap) -> str:
 
 
 def _find_variable(root: Root, name: Name, modules: ModuleMap) -> Name:
-    """Return what the variable is called as a whole that a root is a word of."""
+    """Return what the variable is called as a whole that a root is a word of, or what is alike."""
     text, place = name
+    if text == name_root(root, modules):
+        address, thread = root
+        if thread:
+            return ("several threads' stacks or own variables", None) if address else _REGISTERS
+        if address and modules.find(address) is None:
+            return "memory of no known variable", None
     variable, _, offset = text.rpartition("+0x")
     if not variable or not offset.isalnum() or text == name_root(root, modules):
         return name

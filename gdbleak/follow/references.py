@@ -19,9 +19,11 @@ import pickle
 import selectors
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 from gdbleak.effort import EffortError
 from gdbleak.errors import TargetError
 from gdbleak.follow.books import Books, Known
+from gdbleak.heap.extent import Chunks
 from gdbleak.heap.free_memory import find_free_memory
 from gdbleak.heap.freed import Heap
 from gdbleak.ledger.blocks import Block
@@ -40,7 +43,7 @@ from gdbleak.memory.look import Ranges, TooManyError, disown
 from gdbleak.memory.look import References as Look
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import Pace, TooLongError, take_looks
-from gdbleak.memory.table import Table
+from gdbleak.memory.table import Numbers, Table
 from gdbleak.recording.end import References
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.growing import GrowingRecording
@@ -56,6 +59,7 @@ from gdbleak.recording.references import (
 )
 from gdbleak.survey.ways import find_roots
 from gdbleak.survey.wish import Wish
+from gdbleak.target.kernel_words import read_kernel_words
 from gdbleak.target.proc import find_data
 from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
@@ -65,6 +69,10 @@ MOST_BLOCKS = 1 << 21
 _LOST = LOST, LOST_WITH
 _NICENESS = 5
 """The target comes first; but it is recorded until this has ended."""
+_KERNEL = 0
+"""Stands for a thread, where the kernel keeps pointers."""
+_MOST_CHECKED, _CHECK_S = 5000, 3.0
+"""Of so many blocks it is looked for the chunks that they are in, and for so long."""
 _POLL_S = 0.2
 _TELL_S = 0.05
 
@@ -182,11 +190,14 @@ def _search(task: Task, line: _Line) -> None:
             books.read()
             looked_ns = known.clock_ns(looked_s)
             looks = disown(looks, known.find_gone(looked_ns))
-            registers = [*order["registers"].values()]
-            judgement = judge(looks, _find_in_registers(known.table, registers))
-            if not registers and (judgement.states != HELD).any():
-                registers = [*read_registers(task.pid).values()]
-                judgement = judge(looks, _find_in_registers(known.table, registers))
+            words = {int(thread): each for thread, each in order["registers"].items()}
+            words[_KERNEL] = read_kernel_words(task.pid)
+            owners = _find_owners(known.table, words)
+            judgement = judge(looks, owners >= 0)
+            if not order["registers"] and (judgement.states != HELD).any():
+                words.update(read_registers(task.pid))
+                owners = _find_owners(known.table, words)
+                judgement = judge(looks, owners >= 0)
             # Of what was freed before it was looked for once, nothing was found out.
             judgement.states[known.find_gone(known.clock_ns(pace.first_ended_s))] = UNKNOWN
             if books.has_gaps:
@@ -194,7 +205,7 @@ def _search(task: Task, line: _Line) -> None:
             ways = find_ways(judgement, looks, [block.stack for block in blocks])
             roots = _climb(task, process, {way.root for way in ways if way.root})
             frames = encode_reached(looked_ns, _tell_states(blocks, judgement))
-            frames += encode_holding(looked_ns, [*_tell_ways(blocks, ways, roots)])
+            frames += encode_holding(looked_ns, [*_tell_ways(blocks, ways, roots, owners)])
             reason = _write(task.result, frames)
     scanned = sum(each.scanned_bytes for each in looks)
     found = References(len(looks), looked_s - began_s if looks else 0.0, scanned, reason)
@@ -244,28 +255,58 @@ class _Heap:
         return [block for block in blocks if block.address not in freed]
 
     def forget_freed(self, blocks: Sequence[Block], states: NDArray[np.uint8]) -> None:
-        """Say of lost blocks that nothing is known if they are free, or if nobody can tell."""
-        lost = [number for number, state in enumerate(states.tolist()) if state in _LOST]
-        freed = self._find_freed(blocks[number].address for number in lost)
+        """Say of lost blocks that nothing is known, unless each still has a chunk of its own.
+
+        Of other allocators that cannot be told; their blocks are judged with more care.
+        """
+        if not self._is_glibc:
+            return
+        lost = np.flatnonzero(np.isin(states, _LOST)).tolist()
+        addresses = {blocks[number].address for number in lost}
+        in_use = self._find_in_use(addresses - self._find_freed(addresses))
         for number in lost:
-            if blocks[number].address in freed:
+            if blocks[number].address not in in_use:
                 states[number] = UNKNOWN
 
-    def _find_freed(self, addresses: Iterable[int]) -> set[int]:
-        asked = {*addresses}
-        if self._heap is None:  # another allocator's blocks are judged with more care
-            return asked if self._is_glibc else set()
+    def _find_in_use(self, addresses: Iterable[int]) -> set[int]:
+        """Return at which addresses chunks begin that are in use: others are parts of larger ones.
+
+        What was freed unseen may lie within a block that was handed out since.
+        """
+        mappings = self._process.read_mappings()
+        starts = [mapping.start for mapping in mappings]
+        chunks, deadline_s = Chunks(self._process), time.monotonic() + _CHECK_S
+        in_use = set()
+        for address in islice(sorted(addresses), _MOST_CHECKED):
+            mapping = mappings[max(bisect_right(starts, address) - 1, 0)]
+            found = chunks.find(address, (mapping.start, mapping.end))
+            if found and found.start == address and not found.is_free:
+                in_use.add(address)
+            if time.monotonic() > deadline_s:
+                break
+        return in_use
+
+    def _find_freed(self, addresses: set[int]) -> set[int]:
+        if self._heap is None:
+            return addresses
         try:
-            return self._heap.find_freed(asked)
+            return self._heap.find_freed(addresses)
         except EffortError:
-            return asked
+            return addresses
 
 
-def _find_in_registers(table: Table, registers: Iterable[Sequence[int]]) -> NDArray[np.bool_]:
-    held = np.zeros(len(table), bool)
-    words = np.array([number for numbers in registers for number in numbers], np.uint64)
-    held[table.find(words)[1]] = True
-    return held
+def _find_owners(table: Table, words: Mapping[int, Sequence[int]]) -> Numbers:
+    """Return for each block a thread in whose registers it is, 0 for the kernel; -1 for none.
+
+    Args:
+        table: The blocks.
+        words: What stands there, by thread.
+
+    """
+    owners = np.full(len(table), -1)
+    for thread, numbers in words.items():
+        owners[table.find(np.array(numbers, np.uint64))[1]] = thread
+    return owners
 
 
 def _climb(task: Task, process: SearchedProcess, words: set[int]) -> dict[int, tuple[int, int]]:
@@ -284,11 +325,14 @@ def _tell_states(blocks: Sequence[Block], judgement: Judgement) -> list[tuple[in
 
 
 def _tell_ways(
-    blocks: Sequence[Block], ways: Iterable[Way], roots: Mapping[int, tuple[int, int]]
+    blocks: Sequence[Block],
+    ways: Iterable[Way],
+    roots: Mapping[int, tuple[int, int]],
+    owners: Numbers,
 ) -> Iterator[Held]:
-    for number, holder, root, hops in ways:
+    for number, holder, root, hops, first in ways:
         block = blocks[number]
-        root, thread = roots.get(root, (root, 0))
+        root, thread = roots.get(root, (root, 0)) if root else (0, int(owners[first]))
         yield Held(block.address, block.born_ns, holder, root, thread, hops)
 
 

@@ -26,6 +26,8 @@ class Way(NamedTuple):
     """The word outside the blocks from which it is reached; 0 for a register."""
     hops: int
     """How many blocks lie between."""
+    first: int
+    """The number of the block that the root refers to."""
 
 
 def find_ways(
@@ -48,7 +50,7 @@ def find_ways(
         root = int(judgement.roots[first])
         if root or judgement.in_register[first]:
             holder = root if parent < 0 else places.find(parent, block)
-            ways.append(Way(block, holder, root, int(hops[block])))
+            ways.append(Way(block, holder, root, int(hops[block]), first))
     return ways
 
 

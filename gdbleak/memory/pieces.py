@@ -18,6 +18,8 @@ WORD_BYTES = 8
 PIECE_BYTES = 1 << 19
 """As much is read at once: more does not stay in the processor's cache until it was searched."""
 PAGE_BYTES = 4096
+_MOST_HIDDEN = 1 << 30
+"""What is larger and may not be accessed at all is room that nobody has used yet."""
 _ASKED_BYTES = 1 << 35
 """For so much memory it takes a fraction of a second to find out what of it was touched."""
 
@@ -47,12 +49,13 @@ def choose_regions(mappings: Iterable[Mapped]) -> list[Region]:
     """Return which mappings may hold references, in order of address.
 
     That is what can be written, what is shared, and what the process may have written before it was
-    protected. Devices are left out: to read them may have an effect.
+    protected, even from itself. Devices are left out: to read them may have an effect.
     """
     found = []
     for mapping in mappings:
         permissions, path = mapping.permissions, mapping.path
-        if permissions[0] != "r" or path.startswith(_OF_THE_KERNEL):
+        is_hidden = permissions == "---p" and mapping.end - mapping.start <= _MOST_HIDDEN
+        if not (permissions[0] == "r" or is_hidden) or path.startswith(_OF_THE_KERNEL):
             continue
         if path.startswith(_DEVICES) and not path.startswith(_MEMORY_DEVICES):
             continue

@@ -360,9 +360,9 @@ def test_sample_of_each_group():
     assert SAMPLE // 2 <= len(of_first) <= SAMPLE
     assert max(of_first) > 400
     assert {number for number in ways if number >= 500} == {*range(500, 512), 900, 901}
-    assert ways[510][1:] == (OUTSIDE + 8 * 510, OUTSIDE + 8 * 510, 0)
-    assert ways[900][1:] == (within(0, 3), OUTSIDE, 1)
-    assert ways[901][1:] == (within(900, 1), OUTSIDE, 2)
+    assert ways[510][1:] == (OUTSIDE + 8 * 510, OUTSIDE + 8 * 510, 0, 510)
+    assert ways[900][1:] == (within(0, 3), OUTSIDE, 1, 0)
+    assert ways[901][1:] == (within(900, 1), OUTSIDE, 2, 0)
 
 
 def test_a_way_that_is_long():

@@ -161,11 +161,10 @@ def test_holders(make_report):
     reaches = {site.caller.function: site.reach for site in report.sites}
     through = (ranks["two"],)
     assert reaches["one"].holders == (
+        Holder(2, 6, "program+0x8100", None, through),  # by the way of most, or of the first
         Holder(2, 6, "sessions", "server, server.c:88", through),
         Holder(1, 6, "a register of thread 4711"),
-        Holder(1, 6, "thread 4711's stack"),
-        Holder(1, 6, "program+0x8100", None, through),
-        Holder(1, 6, "program+0x8100", None, (ranks["node"],)),
+        Holder(1, 6, "thread 4711's stack or own variables"),
     )
     assert reaches["node"].holders == (Holder(2, 2, "program+0x8100"),)
     assert reaches["two"] is None
@@ -174,7 +173,7 @@ def test_holders(make_report):
     reaches = {site.caller.function: site.reach for site in less.sites}
     assert reaches["one"].holders[0].through == ()
     ranks = {site.caller.function: site.rank for site in less.sites}
-    assert {h.through for h in reaches["one"].holders} == {(), (ranks["node"],)}
+    assert {h.through for h in reaches["one"].holders} == {()}
 
 
 @pytest.mark.parametrize(
@@ -227,12 +226,43 @@ def test_holders_that_hold_each_other_are_followed_once(make_report):
 
 
 @pytest.mark.parametrize(
+    ("roots", "name"),
+    [
+        ([(0x99000, 0), (0xAA000, 0)], "memory of no known variable"),
+        ([(0x99000, 7), (0xAA000, 8)], "several threads' stacks or own variables"),
+        ([(0, 7), (0, 8)], "registers of several threads"),
+        ([(0, 0), (0, 0)], "the kernel (epoll or a timer)"),
+        ([(0x99000, 0), (0x99000, 0)], "0x99000"),
+    ],
+)
+def test_roots_that_are_alike_are_one(make_report, roots, name):
+    frames, known = blocks(2)
+    held = [holding(each, 0x99000, root, 0) for each, root in zip(known, roots)]
+    [site] = make_report(*frames, found(known, HELD), encode_holding(LOOKED_NS, held)).sites
+    assert site.reach.holders == (Holder(2, 2, name),)
+
+
+def test_what_the_allocator_holds_comes_last(make_report):
+    frames, known = blocks(3)
+    roots = [(0x18000, 0), (0x18000, 0), (0x18008, 0)]
+    held = [holding(each, 0x99000, root, 0) for each, root in zip(known, roots)]
+    events = *frames, found(known, HELD), encode_holding(LOOKED_NS, held)
+    names = {(0x18000, 0): ("libjemalloc.so.2+0x10", None), (0x18008, 0): ("cache", None)}
+    [site] = make_report(*events, name_roots=lambda _: names).sites
+    assert [(each.root, each.blocks) for each in site.reach.holders] == [
+        ("cache", 1),
+        ("libjemalloc.so.2+0x10", 2),
+    ]
+
+
+@pytest.mark.parametrize(
     ("root", "name"),
     [
         ((0x18008, 0), "program+0x8008"),
         ((0x99000, 0), "0x99000"),
-        ((0x99000, 7), "thread 7's stack"),
+        ((0x99000, 7), "thread 7's stack or own variables"),
         ((0, 7), "a register of thread 7"),
+        ((0, 0), "the kernel (epoll or a timer)"),
     ],
 )
 def test_root_without_a_name(root, name):
