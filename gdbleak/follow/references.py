@@ -19,28 +19,22 @@ import pickle
 import selectors
 import sys
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gdbleak.effort import EffortError
 from gdbleak.errors import TargetError
 from gdbleak.follow.books import Books, Known
-from gdbleak.heap.extent import Chunks
-from gdbleak.heap.free_memory import find_free_memory
-from gdbleak.heap.freed import Heap
+from gdbleak.follow.known_heap import KnownHeap
 from gdbleak.ledger.blocks import Block
 from gdbleak.memory.holding import Way, find_ways
 from gdbleak.memory.judgement import Judgement, judge
-from gdbleak.memory.look import Ranges, TooManyError, disown
 from gdbleak.memory.look import References as Look
+from gdbleak.memory.look import TooManyError, disown
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import Pace, TooLongError, take_looks
 from gdbleak.memory.table import Numbers, Table
@@ -50,8 +44,6 @@ from gdbleak.recording.growing import GrowingRecording
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.references import (
     HELD,
-    LOST,
-    LOST_WITH,
     UNKNOWN,
     Held,
     encode_holding,
@@ -60,19 +52,15 @@ from gdbleak.recording.references import (
 from gdbleak.survey.ways import find_roots
 from gdbleak.survey.wish import Wish
 from gdbleak.target.kernel_words import read_kernel_words
-from gdbleak.target.proc import find_data
 from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
 
 MOST_BLOCKS = 1 << 21
 """More are not looked for: their books take a gigabyte."""
-_LOST = LOST, LOST_WITH
 _NICENESS = 5
 """The target comes first; but it is recorded until this has ended."""
 _KERNEL = 0
 """Stands for a thread, where the kernel keeps pointers."""
-_MOST_CHECKED, _CHECK_S = 5000, 3.0
-"""Of so many blocks it is looked for the chunks that they are in, and for so long."""
 _POLL_S = 0.2
 _TELL_S = 0.05
 
@@ -177,7 +165,7 @@ def _search(task: Task, line: _Line) -> None:
         books.read()
         # Until here it has to keep up with the recording, on a busy host too.
         os.nice(_NICENESS)
-        heap = _Heap(process, task.libc)
+        heap = KnownHeap(process, task.libc)
         blocks = heap.leave_out_freed(books.list_blocks(), books.has_gaps)
         known = Known(blocks, order["begin"])
         pace = Pace(task.bytes_per_s, task.limit_s, lambda share: line.tell_share(share, books))
@@ -213,7 +201,7 @@ def _search(task: Task, line: _Line) -> None:
 
 
 def _take_looks(
-    task: Task, process: SearchedProcess, heap: _Heap, known: Known, pace: Pace
+    task: Task, process: SearchedProcess, heap: KnownHeap, known: Known, pace: Pace
 ) -> tuple[list[Look], str | None]:
     """Return the looks, or none and why there are none."""
     table = known.table
@@ -229,70 +217,6 @@ def _take_looks(
     except TooManyError:
         return [], "the blocks refer to each other too often"
     return looks, None
-
-
-class _Heap:
-    """What the allocator of a process tells of its memory: nothing, if it is not glibc's."""
-
-    def __init__(self, process: SearchedProcess, libc: str | None) -> None:
-        self._process = process
-        self._is_glibc = libc is not None
-        self._data = libc and find_data(process.read_mappings(), libc)
-        self._heap = Heap(process, self._data) if self._data else None
-
-    def find_free(self) -> Ranges:
-        """Return what belongs to nobody."""
-        return Ranges(find_free_memory(self._process, self._data) if self._data else [])
-
-    def leave_out_freed(self, blocks: list[Block], has_gaps: bool) -> list[Block]:
-        """Return the blocks that are not free although nobody was seen to free them."""
-        if not has_gaps or self._heap is None:
-            return blocks
-        try:
-            freed = self._heap.find_freed(block.address for block in blocks)
-        except EffortError:  # then it is asked again at the end, of the few that are lost
-            return blocks
-        return [block for block in blocks if block.address not in freed]
-
-    def forget_freed(self, blocks: Sequence[Block], states: NDArray[np.uint8]) -> None:
-        """Say of lost blocks that nothing is known, unless each still has a chunk of its own.
-
-        Of other allocators that cannot be told; their blocks are judged with more care.
-        """
-        if not self._is_glibc:
-            return
-        lost = np.flatnonzero(np.isin(states, _LOST)).tolist()
-        addresses = {blocks[number].address for number in lost}
-        in_use = self._find_in_use(addresses - self._find_freed(addresses))
-        for number in lost:
-            if blocks[number].address not in in_use:
-                states[number] = UNKNOWN
-
-    def _find_in_use(self, addresses: Iterable[int]) -> set[int]:
-        """Return at which addresses chunks begin that are in use: others are parts of larger ones.
-
-        What was freed unseen may lie within a block that was handed out since.
-        """
-        mappings = self._process.read_mappings()
-        starts = [mapping.start for mapping in mappings]
-        chunks, deadline_s = Chunks(self._process), time.monotonic() + _CHECK_S
-        in_use = set()
-        for address in islice(sorted(addresses), _MOST_CHECKED):
-            mapping = mappings[max(bisect_right(starts, address) - 1, 0)]
-            found = chunks.find(address, (mapping.start, mapping.end))
-            if found and found.start == address and not found.is_free:
-                in_use.add(address)
-            if time.monotonic() > deadline_s:
-                break
-        return in_use
-
-    def _find_freed(self, addresses: set[int]) -> set[int]:
-        if self._heap is None:
-            return addresses
-        try:
-            return self._heap.find_freed(addresses)
-        except EffortError:
-            return addresses
 
 
 def _find_owners(table: Table, words: Mapping[int, Sequence[int]]) -> Numbers:

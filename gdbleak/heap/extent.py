@@ -53,6 +53,49 @@ class Extent(NamedTuple):
     """Whether the chunk behind it says so. Blocks in caches and fast bins are not marked so."""
 
 
+_WALK_BYTES = 1 << 20
+
+
+class _Words:
+    """Words that are asked for in order of address."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._low, self._words = 0, memoryview(b"").cast("Q")
+
+    def at(self, address: int) -> int:
+        """Return the word at an address; 0 where none can be read."""
+        place = (address - self._low) >> 3
+        if not 0 <= place < len(self._words):
+            data = self._source.read(address, _WALK_BYTES)
+            self._low, self._words = address, memoryview(data[: len(data) & -8]).cast("Q")
+            place = 0
+        return self._words[place] if self._words else 0
+
+
+def walk(source: Readable, chunk: int, end: int) -> Iterator[Extent]:
+    """Yield the blocks of one heap from its first chunk on, until it ends or makes no sense.
+
+    So nothing that an earlier use has left can be taken for a chunk.
+
+    Args:
+        source: The memory of the process, which runs.
+        chunk: The first chunk.
+        end: Of the mapping.
+
+    """
+    words = _Words(source)
+    size = words.at(chunk + SIZE)
+    while is_size(size) and not size & IS_MMAPPED:
+        following = chunk + (size & ~FLAGS)
+        if following + BLOCK > end:
+            return
+        size = words.at(following + SIZE)
+        is_free = not size & PREV_INUSE
+        yield Extent(chunk + BLOCK, following + (0 if is_free else SIZE), is_free)
+        chunk = following
+
+
 class Chunks:
     """Finds the chunks of a process. What was read is kept for a while, and not read again."""
 
