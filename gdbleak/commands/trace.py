@@ -183,6 +183,10 @@ class Trace:
             check_writable(options.save)
             if options.output and is_same_file(options.save, options.output):
                 raise UsageError("-o and --save name the same file", "choose two")
+        if options.no_references and options.holders:
+            raise UsageError("--holders needs references", "leave out --no-references")
+        if options.no_references and "lost" in options.fail_on:
+            raise UsageError("--fail-on lost needs references", "leave out --no-references")
         report = self._trace_remote(options) if options.remote else self._trace(options)
         output.show(report)
         if report.window.ended_by is EndedBy.WRITE_FAILED:

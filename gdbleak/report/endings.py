@@ -130,6 +130,10 @@ def find_doubt_of_search(report: Report) -> tuple[str, str] | None:
     if search.reason:
         return (
             f"the memory of the process was not searched for references: {search.reason}",
-            "trace again without it" if search.reason.startswith("-") else "trace again",
+            "trace again without it"
+            if search.reason.startswith("-")
+            else "trace again with a larger --scan-time, or --scan-rate"
+            if "--scan-time" in search.reason
+            else "trace again",
         )
     return None

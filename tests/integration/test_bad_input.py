@@ -204,3 +204,10 @@ def test_doctor_finds_nothing_where_traces_work(cli, puppet):
         re.MULTILINE,
     )
     assert cli.run("doctor", puppet.pid).exit_code == 0
+
+
+@pytest.mark.parametrize("options", [["--holders"], ["--fail-on", "leak,lost"]])
+def test_what_needs_references_without_them(cli, puppet, options):
+    result = cli.run("trace", puppet.pid, "--no-references", *options)
+    assert_refused(result, 2, options[0], "needs references")
+    puppet.assert_as_found()
