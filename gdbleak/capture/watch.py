@@ -25,8 +25,8 @@ PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
 """How long GDB may leave its breakpoints out for a child of vfork; it sees no calls meanwhile."""
-CATCH_UP_S = 5.0
-"""How long a search may take beyond its limit: it has to read all that was recorded too."""
+CATCH_UP_S = 15.0
+"""How long a search may take before it begins: it has to read all that was recorded."""
 
 
 class Watch:
@@ -63,7 +63,7 @@ class Watch:
         self._schedule = Schedule(limits.duration_s, limits.tail_s, limits.budget_percent / 100)
         self._phase = Phase.ALL
         self._searched: float | None = None
-        self._search_end_s = 0.0
+        self._catch_up_s = self._search_end_s = 0.0
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
         self.armed_ns = account.opened_ns or time.monotonic_ns()
@@ -120,9 +120,12 @@ class Watch:
         if self.searched_ns is None:
             self.searched_ns = self._now_ns
             self._search.begin(self.searched_ns)
-            self._search_end_s = self.elapsed_s + self._limits.scan_s + CATCH_UP_S
+            self._catch_up_s = self.elapsed_s + CATCH_UP_S
+            self._search_end_s = self._catch_up_s + self._limits.scan_s
         elif self.elapsed_s > self._search_end_s:
             self._search.give_up("it took too long: see --scan-time")
+        elif not self._searched and self.elapsed_s > self._catch_up_s:
+            self._search.give_up(f"it could not begin within {CATCH_UP_S:g} s")
         self._searched = self._search.poll()
         return self._searched is not None
 

@@ -36,8 +36,8 @@ class Books:
         """Whether there were times in which nobody saw what was freed."""
 
     def read(self) -> None:
-        """Read what was recorded since."""
-        for appended in self._recording.read_all():
+        """Read what was recorded since, up to where the recording ends now."""
+        for appended in self._recording.read_all(self._recording.size):
             event = appended.event
             if isinstance(event, Hit):
                 self._group = self._recording.find_caller(appended), event.registers[0]

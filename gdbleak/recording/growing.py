@@ -50,6 +50,11 @@ class GrowingRecording:
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
+    @property
+    def size(self) -> int:
+        """How long the file is by now; whoever writes it may be as fast as whoever reads it."""
+        return os.fstat(self._file).st_size
+
     def read(self, end: int | None = None) -> Iterator[Appended]:
         """Yield the next events. Whoever stops at one goes on behind it the next time.
 

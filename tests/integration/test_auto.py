@@ -17,8 +17,11 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
 
 def trace(target, **options):
-    """Trace for a second. A busy host must not be the reason why inline cannot be begun."""
-    return gdbleak.trace(target.pid, 1, max_pause_ms=10_000, **options)
+    """Trace for a second. A busy host must not be the reason why inline cannot be begun.
+
+    Nor must the memory that earlier tests of this process have used end the window.
+    """
+    return gdbleak.trace(target.pid, 1, max_pause_ms=10_000, max_memory=1 << 40, **options)
 
 
 def is_inline(report):

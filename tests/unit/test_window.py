@@ -281,7 +281,7 @@ def test_only_frees_are_recorded_while_memory_is_searched(run):
     search = Search(ticks=5)
     end, phases = searched(run, search, Backend())
     assert (end.ended_by, search.ticks, search.reasons) == (EndedBy.DURATION, 0, [])
-    assert end.closed_ns == search.begun_ns
+    assert end.searched_ns == search.begun_ns
     assert end.references == References(3, 0.5, 4096)
     assert {*phases} == {Phase.FREES}
 
