@@ -143,6 +143,8 @@ def find_span(recording: Recording) -> Span:
         closed_ns = min(end_ns, opened_ns + round(recording.head.duration_s * 1e9))
     elif recording.end and recording.end.searched_ns is not None:
         closed_ns = min(max(recording.end.searched_ns, opened_ns), end_ns)
+    elif not recording.end and recording.closed_ns is not None:  # it is being searched
+        closed_ns = min(max(recording.closed_ns, opened_ns), end_ns)
     return Span(opened_ns, closed_ns, end_ns)
 
 

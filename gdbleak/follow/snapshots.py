@@ -62,6 +62,7 @@ class Snapshots:
                 stopped_s=progress.stopped_s,
                 rss_after=resident_set(pid),
                 memory=memory_status(pid),
+                searched_ns=None if recording.head.tail_s else recording.closed_ns,
             )
             return self._report(recording, progress.elapsed_s)
 

@@ -19,6 +19,7 @@ from gdbleak.recording.events import Decoder, Event, decode_level, iter_frames, 
 from gdbleak.recording.frames import END, FRAME, HEAD, HIT, LEVEL, MAGIC, PHASE, SAME
 from gdbleak.recording.head import READABLE, Head
 from gdbleak.recording.outside_values import UnfitError, describe_damage, read_object
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Role
 from gdbleak.text.lines import cut
 from gdbleak.text.units import count_of
@@ -101,6 +102,8 @@ class Recording:
 
     def _read_end(self) -> None:
         self.opened_ns: int | None = None
+        self.closed_ns: int | None = None
+        """When only frees were recorded from then on; None if that did not happen."""
         self.end: End | None = None
         """The END frame; None when the recording is cut off."""
         self.last_ns = 0
@@ -110,11 +113,13 @@ class Recording:
         self.dropped = 0
         """How many events of others were left out."""
         for data, _, frames in self._iter_chunks(self._first):
-            for _, kind, _, payload, length in [frame for frame in frames if frame[1] not in _HITS]:
+            for _, kind, number, payload, length in [f for f in frames if f[1] not in _HITS]:
                 if kind == END:
                     self.end = End.decode(read_object(data[payload : payload + length]))
                 elif kind == PHASE and self.opened_ns is None:
                     self.opened_ns = read_time(data, kind, payload)
+                elif kind == PHASE and number == Phase.FREES and self.closed_ns is None:
+                    self.closed_ns = read_time(data, kind, payload)
                 elif kind == LEVEL:
                     _, zeros, self.dropped = decode_level(data, payload)
                     self.zeros = max(self.zeros, zeros)
