@@ -25,7 +25,7 @@ PROGRESS_S = 0.1
 STATUS_S = 0.2
 DISARMED_S = 1.0
 """How long GDB may leave its breakpoints out for a child of vfork; it sees no calls meanwhile."""
-CATCH_UP_S = 15.0
+CATCH_UP_S = 5.0
 """How long a search may take before it begins: it has to read all that was recorded."""
 
 
