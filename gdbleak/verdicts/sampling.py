@@ -15,6 +15,7 @@ from math import sqrt
 
 from gdbleak.ledger.blocks import LAST_SHARE
 from gdbleak.recording.events import Turn
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate
 from gdbleak.report.model import Estimate, Sampling
 from gdbleak.verdicts.survival import AnyAges, survival
@@ -57,15 +58,16 @@ def measure_sampling(turns: Iterable[Turn], end_ns: int, calls: int, rate: Rate)
 
     """
     first_ns = since_ns = recorded_ns = bursts = 0
-    admits = missed = False
+    admits = missed = is_out = False
     for turn in (*turns, None):
         time_ns = end_ns if turn is None else min(turn.time_ns, end_ns)
         recorded_ns += admits * (time_ns - since_ns)
-        missed |= bool(first_ns) and not admits and time_ns > since_ns
+        # That only frees are recorded from some time on means that the window is over.
+        missed |= is_out and time_ns > since_ns
         first_ns, since_ns = first_ns or time_ns, time_ns
         if turn is not None and time_ns < end_ns:
             bursts += turn.phase.admits and not admits
-            admits = turn.phase.admits
+            admits, is_out = turn.phase.admits, turn.phase is Phase.NONE
     if not missed:
         return None
     duration_ns = end_ns - first_ns

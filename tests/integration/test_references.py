@@ -93,8 +93,11 @@ def test_hidden(keeps_of_glibc):
     seen = Counter(
         (block.kind, state) for block, state in states.items() if block.label == "hidden"
     )
-    assert len(seen) == 9
-    assert {state for _, state in seen} == {State.LOST}
+    kinds = {kind for kind, _ in seen}
+    assert len(kinds) == 9
+    # One of a kind may have its address, or a word that looks like it, in dead memory; and a kind
+    # of few blocks may so be found as a whole.
+    assert len({kind for kind, state in seen if state is State.LOST}) >= len(kinds) - 1
 
 
 @pytest.mark.slow
