@@ -9,7 +9,9 @@ sys/user.h of x86-64.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import signal
 import struct
 import time
 
@@ -18,6 +20,7 @@ from gdbleak.target.proc import list_threads
 _GET_REGISTERS, _DETACH, _SEIZE, _INTERRUPT = 12, 17, 0x4206, 0x4207
 _EVENT_STOP = 128
 _WALL = 0x40000000
+_PR_SET_PDEATHSIG = 1
 _GENERAL = struct.Struct("<15Q32xQ")
 """Those of general purpose, from r15 to rdi, and rsp."""
 _AREA_BYTES = 512
@@ -30,14 +33,35 @@ _POLL_S = 0.0001
 def read_registers(pid: int, limit_s: float = 2.0) -> dict[int, list[int]]:
     """Return what stands in the general registers of threads, by their ids, in no order.
 
-    Those are left out that somebody else traces, or that do not halt. The latter run on when they
-    were halted and we have ended.
+    Those are left out that somebody else traces, or that do not halt in time. A process of its own
+    does it, and ends at once: a thread that halts later is let go by the kernel, whatever we do.
 
     Args:
         pid: The process.
         limit_s: How long all of it may take.
 
     """
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    reader = os.fork()
+    if not reader:
+        try:
+            _die_with_parent()
+            with os.fdopen(tell, "w") as file:
+                json.dump([*_read_all(pid, limit_s).items()], file)
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with os.fdopen(told) as file:
+        text = file.read()
+    os.waitpid(reader, 0)
+    return dict(json.loads(text)) if text else {}
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _read_all(pid: int, limit_s: float) -> dict[int, list[int]]:
     deadline_s = time.monotonic() + limit_s
     found: dict[int, list[int]] = {}
     halting: set[int] = set()
@@ -65,8 +89,8 @@ def _await_halts(halting: set[int], found: dict[int, list[int]], deadline_s: flo
             if os.WIFSTOPPED(status):
                 found[thread] = _read(thread)
                 # Another signal may have come first: it gets that now.
-                signal = 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
-                _ptrace(_DETACH, thread, signal)
+                passed = 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
+                _ptrace(_DETACH, thread, passed)
         if time.monotonic() > deadline_s:
             return
         if halting:
