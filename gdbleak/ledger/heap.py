@@ -294,20 +294,8 @@ class Ledger:
             first = call.before if is_older else call.size
             added = max(call.size - first, 0) if is_older else call.size
             block = Block(
-                address,
-                first,
-                added,
-                first,
-                time_ns,
-                None,
-                thread,
-                stack,
-                0,
-                HEAP,
-                is_older,
-                False,
-                mark,
-                0,
+                *(address, first, added, first, time_ns, None, thread, stack, 0, HEAP, is_older),
+                *(False, mark, 0),
             )
             self._admit(block)
             if is_older:
