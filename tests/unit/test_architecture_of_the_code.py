@@ -22,7 +22,7 @@ FLOORS = [
     "follow",
     "renderers preflight",
     "capture",
-    "injection",
+    "injection census",
     "safety survey",
     "inline",
     "plan",

@@ -1,0 +1,109 @@
+"""What a look at a whole heap asks of a process, wherever that is: the seam, and a live process."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from gdbleak.elf.cache import ImageCache
+from gdbleak.memory.source import Searchable
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.target.live import LiveProcess
+from gdbleak.target.proc import Mapping, list_threads
+from gdbleak.target.registers import read_registers
+from gdbleak.target.searched import SearchedProcess
+from gdbleak.target.usage import Usage, read_usage
+
+
+class ThreadName(NamedTuple):
+    """A thread that a person is told of."""
+
+    id: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.name})" if self.name else str(self.id)
+
+
+class Examined(Searchable, Protocol):
+    """A process that runs, or that a core file shows. A context."""
+
+    pid: int
+    is_core: bool
+    """Whether nothing can change any more."""
+
+    def read_mappings(self) -> list[Mapping]:
+        """Return what is mapped, in order of address; nothing when the process has ended."""
+
+    def read_modules(self) -> ModuleMap:
+        """Return the program and libraries that are mapped.
+
+        Raises:
+            TargetError: the process has ended, or cannot be read any more.
+
+        """
+
+    def read_usage(self) -> dict[int, Usage]:
+        """Return what each mapping takes of memory, by its start; nothing where nobody knows."""
+
+    def read_threads(self) -> list[ThreadName]:
+        """Return the threads, the first one of the process first."""
+
+    def read_registers(self) -> dict[int, list[int]]:
+        """Return what stands in the general registers of threads, by their ids."""
+
+
+class ExaminedProcess(SearchedProcess):
+    """A process of this machine. It is not stopped; `read_registers` halts threads for a moment."""
+
+    is_core = False
+
+    def __init__(self, pid: int, images: ImageCache) -> None:
+        """Open it.
+
+        Args:
+            pid: The process.
+            images: Keeps its ELF files.
+
+        Raises:
+            TargetError: it has ended, or may not be looked at.
+
+        """
+        self._files = ExitStack()
+        self._live = self._files.enter_context(LiveProcess(pid, images))
+        try:
+            super().__init__(pid)
+        except BaseException:
+            self._files.close()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._files.close()
+
+    def read_modules(self) -> ModuleMap:
+        """Return the program and libraries that are mapped now.
+
+        Raises:
+            TargetError: the process has ended, or cannot be read any more.
+
+        """
+        return self._live.read_modules()
+
+    def read_usage(self) -> dict[int, Usage]:
+        """Return what each mapping takes of memory, by its start."""
+        return read_usage(self.pid)
+
+    def read_threads(self) -> list[ThreadName]:
+        """Return the threads, the first one of the process first."""
+        threads = []
+        for thread in sorted(list_threads(self.pid), key=lambda each: (each != self.pid, each)):
+            with suppress(OSError):  # it has ended
+                name = Path(f"/proc/{self.pid}/task/{thread}/comm").read_text(errors="replace")
+                threads.append(ThreadName(thread, name.rstrip("\n")))
+        return threads
+
+    def read_registers(self) -> dict[int, list[int]]:
+        """Return what stands in the general registers of threads, by their ids."""
+        return read_registers(self.pid)
