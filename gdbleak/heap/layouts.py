@@ -20,6 +20,12 @@ HEAP_BYTES = 64 << 20
 HEAP_ARENA = 0x00
 """Where a heap says which arena it belongs to, from its start (`ar_ptr`)."""
 
+HEAP_BEFORE = 0x08
+"""Where a heap names the heap before it of the same arena, from its start (`prev`)."""
+
+HEAP_SIZE = 0x10
+"""Where a heap says how many bytes of it are used, from its start (`size`)."""
+
 HEAP_MOST_USED = 0x18
 """Where a heap says how much of it was used at the most, from its start (`mprotect_size`)."""
 

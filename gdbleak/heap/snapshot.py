@@ -23,8 +23,11 @@ class Snapshot:
     Following the words spends from an effort; every method raises EffortError when that is used up.
     """
 
-    def __init__(self, source: Readable, effort: Effort | None = None) -> None:
+    def __init__(
+        self, source: Readable, effort: Effort | None = None, max_pages: int = _MAX_PAGES
+    ) -> None:
         self._source = source
+        self._max_pages = max_pages
         self._effort = effort or Effort()
         self.spend = self._effort.spend
         self._pages: dict[int, memoryview] = {}
@@ -61,7 +64,7 @@ class Snapshot:
 
     def _fetch_run(self, pages: list[int]) -> None:
         self.spend(2 * len(pages))
-        if len(self._pages) + len(pages) > _MAX_PAGES:
+        if len(self._pages) + len(pages) > self._max_pages:
             raise EffortError("it would take too much memory")
         while pages:
             start = pages[0]

@@ -1,0 +1,66 @@
+"""Blocks of glibc's malloc that have mappings of their own. Pure.
+
+Source: `sysmalloc_mmap` in malloc/malloc.c. Such a block begins with its chunk at the start of its
+mapping; the kernel makes one of mappings that touch, so each page of a range is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, LARGEST_CHUNK
+from gdbleak.heap.snapshot import PAGE_BYTES
+
+_ROOM_BEHIND = 16
+"""Since 2.43 two words behind the chunk belong to the mapping too."""
+
+
+class LargeBlock(NamedTuple):
+    """A block with a mapping of its own."""
+
+    start: int
+    end: int
+    """Of the mapping."""
+    address: int
+    size: int
+    """In bytes that the program may use."""
+
+
+def find_large(
+    read: Callable[[int, int], bytes],
+    ranges: Iterable[tuple[int, int]],
+    is_enough: Callable[[int, int], bool] = lambda _count, _total: False,
+) -> list[LargeBlock]:
+    """Return the blocks that begin at pages of ranges.
+
+    Args:
+        read: Reads the memory.
+        ranges: Mappings that may hold some, in order of address.
+        is_enough: Told how many were found and of how many bytes; whether these are all.
+
+    """
+    found: list[LargeBlock] = []
+    total = 0
+    for start, end in ranges:
+        at = start
+        while at < end and not is_enough(len(found), total):
+            block = _large_at(read(at, 16), at, end)
+            if block:
+                found.append(block)
+                total += block.end - block.start
+            at = block.end if block else at + PAGE_BYTES
+    return found
+
+
+def _large_at(data: bytes, at: int, end: int) -> LargeBlock | None:
+    before = int.from_bytes(data[:8], "little")
+    size = int.from_bytes(data[8:], "little")
+    if len(data) < 16 or size & FLAGS != IS_MMAPPED or size >= LARGEST_CHUNK or before > 1:
+        return None
+    size &= ~FLAGS
+    room = 0 if size % PAGE_BYTES == 0 else _ROOM_BEHIND
+    mapped = size + room
+    if not mapped or mapped % PAGE_BYTES or at + mapped > end:
+        return None
+    return LargeBlock(at, at + mapped, at + 16, size - 16 + room)

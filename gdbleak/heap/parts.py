@@ -1,0 +1,95 @@
+"""Where the chunks of each arena of glibc's malloc lie, in one range of memory or several. Pure.
+
+Source: `sysmalloc`, `heap_info` and `new_heap` in malloc/malloc.c and malloc/arena.c, glibc 2.17 to
+2.43. The main arena grows by brk(2), and goes on in mappings where that fails. All others consist
+of heaps, each at a multiple of its greatest size, each of which names the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from gdbleak.heap.arenas import Arena, find_top
+from gdbleak.heap.chunk import FLAGS, PREV_INUSE, SIZE, SMALLEST_CHUNK
+from gdbleak.heap.layouts import HEAP_ARENA, HEAP_BEFORE, HEAP_BYTES, HEAP_SIZE
+from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
+
+_HEAPS_LIMIT = 1 << 16
+_NOT_CONTIGUOUS = 2
+"""Flag of an arena whose memory is not in one piece."""
+
+
+class Part(NamedTuple):
+    """A range of memory that belongs to one arena."""
+
+    arena: int
+    """Number of the arena."""
+    start: int
+    """Where it begins: with a header, or with its first chunk."""
+    first: int
+    """Its first chunk."""
+    end: int
+    """The address behind it."""
+    top: int
+    """The chunk at the end that was never handed out; `end` where there is none."""
+
+
+def find_parts(
+    memory: Snapshot, arenas: Iterable[Arena], heap: tuple[int, int] | None
+) -> list[Part]:
+    """Return the ranges of all arenas, as far as their headers make sense.
+
+    Args:
+        memory: The memory of the process.
+        arenas: The main one first.
+        heap: From where to where the mapping lies that grows by brk(2); None without one.
+
+    """
+    parts: list[Part] = []
+    for number, arena in enumerate(arenas):
+        top = find_top(memory, arena)
+        place = memory.word(arena.top)
+        if number:
+            parts += _iter_heaps(memory, number, arena, place)
+        elif top and heap and heap[0] <= place < heap[1]:
+            parts.append(_main_part(memory, arena, place, heap))
+        elif heap:  # it has gone on elsewhere: what it has here ends somewhere before
+            parts.append(Part(0, heap[0], -(-heap[0] // 16) * 16, heap[1], heap[1]))
+    return parts
+
+
+def _main_part(memory: Snapshot, arena: Arena, top: int, heap: tuple[int, int]) -> Part:
+    """Return what the main arena has got by brk(2): as much as it counts, up to its top."""
+    end = top + (memory.word(top + SIZE) & ~FLAGS)
+    start = end - memory.word(arena.system_mem)
+    first = memory.word(start + SIZE)
+    if not heap[0] <= start <= top or not first & PREV_INUSE or first & ~FLAGS < SMALLEST_CHUNK:
+        start = -(-heap[0] // 16) * 16
+    return Part(0, start, start, end, top)
+
+
+def _iter_heaps(memory: Snapshot, number: int, arena: Arena, top: int) -> Iterator[Part]:
+    header = arena.address % HEAP_BYTES
+    heap = top & -HEAP_BYTES
+    met: set[int] = set()
+    while heap and heap not in met and len(met) < _HEAPS_LIMIT:
+        memory.spend()
+        met.add(heap)
+        size = memory.word(heap + HEAP_SIZE)
+        if (
+            memory.word(heap + HEAP_ARENA) != arena.address
+            or size % PAGE_BYTES
+            or size > HEAP_BYTES
+        ):
+            return
+        is_first = heap == arena.address & -HEAP_BYTES
+        first = -(-(arena.end if is_first else heap + header) // 16) * 16
+        end = heap + size
+        yield Part(number, heap, first, end, top if heap <= top < end else end)
+        heap = memory.word(heap + HEAP_BEFORE)
+
+
+def is_contiguous(memory: Snapshot, arena: Arena) -> bool:
+    """Return whether the main arena still says that its memory is in one piece."""
+    return not memory.word(arena.address) >> 32 & _NOT_CONTIGUOUS

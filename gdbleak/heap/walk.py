@@ -1,0 +1,132 @@
+"""The chunks of a heap, one behind another, many millions a second. Pure.
+
+A chunk says how long it is, so the next one is found by it, and by nothing else: one step after
+another. To be quick in numpy, many cursors take their steps at once, each in a segment of its own.
+They begin anywhere, in the middle of a block perhaps, and mark what they meet; nearly all of them
+meet a true chunk soon, and from there on go the true way. Then the segments are joined: what a
+cursor has marked from the true first chunk of its segment on is true.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK
+
+GRAIN = 16
+"""Chunks begin at multiples of so many bytes."""
+_SEGMENT = 256
+"""Grains."""
+_HOPS = 16
+"""So many chunks one behind another are no accident."""
+
+Words = NDArray[np.uint64]
+Places = NDArray[np.int64]
+
+
+class Way(NamedTuple):
+    """Where a walk went."""
+
+    places: Places
+    """Of the chunks, in grains from the beginning."""
+    end: int
+    """Where the next chunk begins, in grains: behind what was given, unless the walk broke off."""
+    is_broken: bool
+    """Whether what stands at `end` is no size of a chunk."""
+
+
+def are_sizes(words: Words) -> NDArray[np.bool_]:
+    """Return which words may be the sizes of chunks in a heap, with their flags."""
+    fits = words - np.uint64(SMALLEST_CHUNK) < np.uint64(LARGEST_CHUNK - SMALLEST_CHUNK)
+    result: NDArray[np.bool_] = fits & ((words & np.uint64(8 | IS_MMAPPED)) == 0)
+    return result
+
+
+def walk(words: Words) -> Way:
+    """Return the chunks that follow each other from the first grain on.
+
+    Args:
+        words: The second word of each grain, which in the first grain of a chunk is its size.
+
+    """
+    count = len(words)
+    valid = are_sizes(words)
+    steps = np.where(valid, (words & np.uint64(LARGEST_CHUNK - 1)) >> np.uint64(4), 1)
+    steps = np.minimum(steps, count).astype(np.int64)
+    marks, exits = _mark(steps)
+    end = _join(marks, exits, steps)
+    places = np.flatnonzero(marks)
+    broken = np.flatnonzero(~valid[places])
+    if len(broken):
+        first = int(broken[0])
+        return Way(places[:first], int(places[first]), True)
+    if len(places):  # a step was cut to the length of what was given
+        last = int(places[-1])
+        end = last + (int(words[last] & np.uint64(LARGEST_CHUNK - 1)) >> 4)
+    return Way(places, end, False)
+
+
+def _mark(steps: Places) -> tuple[NDArray[np.bool_], Places]:
+    """Return the grains that a cursor in each segment comes by, and where each leaves it."""
+    count = len(steps)
+    marks = np.zeros(count, bool)
+    cursors = np.arange(0, count, _SEGMENT)
+    exits = np.zeros(len(cursors), np.int64)
+    numbers = np.arange(len(cursors))
+    while len(cursors):
+        marks[cursors] = True
+        cursors = cursors + steps[cursors]
+        stay = (cursors < (numbers + 1) * _SEGMENT) & (cursors < count)
+        if not stay.all():
+            exits[numbers[~stay]] = cursors[~stay]
+            cursors, numbers = cursors[stay], numbers[stay]
+    return marks, exits
+
+
+def _join(marks: NDArray[np.bool_], exits: Places, steps: Places) -> int:
+    """Clear the marks that are not on the way from the first grain; return where that ends."""
+    count = len(marks)
+    leaves = exits.tolist()
+    at = done = 0
+    while at < count:
+        marks[done:at] = False
+        number = at // _SEGMENT
+        behind = min((number + 1) * _SEGMENT, count)
+        if not marks[at]:
+            own = []
+            while at < behind and not marks[at]:
+                own.append(at)
+                at += int(steps[at])
+            marks[done : min(at, behind)] = False
+            marks[own] = True
+            if at >= behind:
+                done = behind
+                continue
+        done, at = behind, leaves[number]
+    marks[done:] = False
+    return at
+
+
+def find_chunk(words: Words, start: int = 0) -> int | None:
+    """Return the first grain from which on many chunks follow each other; None without one.
+
+    Args:
+        words: The second word of each grain.
+        start: The first grain to look at.
+
+    """
+    valid = are_sizes(words)
+    places = start + np.flatnonzero(valid[start:])
+    ahead = places
+    for _ in range(_HOPS):
+        inside = ahead < len(words)
+        good = ~inside
+        good[inside] = valid[ahead[inside]]
+        places, ahead, inside = places[good], ahead[good], inside[good]
+        steps = np.zeros(len(ahead), np.int64)
+        steps[inside] = (words[ahead[inside]] & np.uint64(~FLAGS & (1 << 64) - 1)) >> np.uint64(4)
+        ahead = ahead + steps
+    return int(places[0]) if len(places) else None
