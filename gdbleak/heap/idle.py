@@ -14,7 +14,7 @@ import numpy as np
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena
-from gdbleak.heap.chunk import BLOCK, FORWARD, SMALLEST_CHUNK
+from gdbleak.heap.chunk import BLOCK, FLAGS, FORWARD, SIZE, SMALLEST_CHUNK
 from gdbleak.heap.layouts import CACHES, SMALL_CACHE_BINS, cache_layout
 from gdbleak.heap.lists import SingleList, chunk_bytes, follow, is_binned, iter_fast_bins
 from gdbleak.heap.snapshot import Snapshot
@@ -122,22 +122,22 @@ def _read_cache(source: Readable, cache: int) -> list[SingleList] | None:
     return found
 
 
-def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> tuple[int, int]:
-    """Return how many chunks, and of how many bytes, wait in the unsorted bin of an arena."""
+def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> Words:
+    """Return the sizes of the chunks that wait in the unsorted bin of an arena, in bytes."""
     memory = _snapshot(source)
     head = arena.bins[0]
-    count = total = 0
+    sizes: list[int] = []
     chunk = memory.word(head + FORWARD)
     try:
-        while chunk != head and count < limit:
-            size = 0 if chunk % 16 else memory.word(chunk + 8) & ~7
+        while chunk != head and len(sizes) < limit:
+            size = 0 if chunk % 16 else memory.word(chunk + SIZE) & ~FLAGS
             if not is_binned(memory, chunk, size):
                 break
-            count, total = count + 1, total + size
+            sizes.append(size)
             chunk = memory.word(chunk + FORWARD)
     except EffortError:
         pass  # what was met is there all the same
-    return count, total
+    return np.array(sizes, np.uint64)
 
 
 def _gather(lists: Iterable[SingleList], is_whole: bool) -> Idle:

@@ -29,23 +29,24 @@ class LargeBlock(NamedTuple):
 
 def find_large(
     read: Callable[[int, int], bytes],
-    ranges: Iterable[tuple[int, int]],
+    pages: Iterable[tuple[int, int, int]],
     is_enough: Callable[[int, int], bool] = lambda _count, _total: False,
 ) -> list[LargeBlock]:
-    """Return the blocks that begin at pages of ranges.
+    """Return the blocks that begin at some pages.
 
     Args:
         read: Reads the memory.
-        ranges: Mappings that may hold some, in order of address.
+        pages: Runs of pages that hold something, from one up to one behind, and the end of their
+            mapping; in order of address.
         is_enough: Told how many were found and of how many bytes; whether these are all.
 
     """
     found: list[LargeBlock] = []
-    total = 0
-    for start, end in ranges:
-        at = start
+    total = at = 0
+    for start, end, limit in pages:
+        at = max(at, start)
         while at < end and not is_enough(len(found), total):
-            block = _large_at(read(at, 16), at, end)
+            block = _large_at(read(at, 16), at, limit)
             if block:
                 found.append(block)
                 total += block.end - block.start

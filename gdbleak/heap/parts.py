@@ -7,15 +7,21 @@ of heaps, each at a multiple of its greatest size, each of which names the one b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from gdbleak.heap.arenas import Arena, find_top
-from gdbleak.heap.chunk import FLAGS, PREV_INUSE, SIZE, SMALLEST_CHUNK
+from gdbleak.heap.chunk import FLAGS, NON_MAIN_ARENA, PREV_INUSE, SIZE, SMALLEST_CHUNK
 from gdbleak.heap.layouts import HEAP_ARENA, HEAP_BEFORE, HEAP_BYTES, HEAP_SIZE
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
+from gdbleak.heap.walk import walk
 
 _HEAPS_LIMIT = 1 << 16
+_LOOKED_AT_BYTES = 1 << 20
+_FEWEST = 16
+"""So many chunks that follow each other are no accident."""
 _NOT_CONTIGUOUS = 2
 """Flag of an arena whose memory is not in one piece."""
 
@@ -88,6 +94,36 @@ def _iter_heaps(memory: Snapshot, number: int, arena: Arena, top: int) -> Iterat
         end = heap + size
         yield Part(number, heap, first, end, top if heap <= top < end else end)
         heap = memory.word(heap + HEAP_BEFORE)
+
+
+def find_detached(
+    read: Callable[[int, int], bytes], mappings: Iterable[tuple[int, int]]
+) -> list[Part]:
+    """Return the mappings in which the main arena has gone on where brk(2) failed.
+
+    Nothing leads to them. So what begins like one has to consist of chunks of the main arena.
+
+    Args:
+        read: Reads the memory of the process.
+        mappings: Anonymous memory that belongs to no other arena.
+
+    """
+    parts = []
+    for start, end in mappings:
+        data = read(start, min(end - start, _LOOKED_AT_BYTES))
+        words = np.frombuffer(data, np.uint64, len(data) // 16 * 2)[1::2]
+        way = walk(words)
+        flags = words[way.places] & np.uint64(NON_MAIN_ARENA)
+        first = int(words[0]) if len(words) else 0
+        stops = int(words[way.end]) & ~FLAGS if way.is_broken else 0
+        if (
+            len(way.places) >= _FEWEST
+            and first & PREV_INUSE
+            and not flags.any()
+            and stops in (0, 16)
+        ):
+            parts.append(Part(0, start, start, end, end))
+    return parts
 
 
 def is_contiguous(memory: Snapshot, arena: Arena) -> bool:

@@ -19,10 +19,10 @@ from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError
 from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES, Range, iter_pieces
+from gdbleak.memory.source import Searchable
 from gdbleak.memory.territory import Area, Kind
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.proc import Mapping, list_threads, read_status
-from gdbleak.target.searched import SearchedProcess
 
 RED_ZONE_BYTES = 128
 """Below the stack pointer, and in use all the same. Source: System V ABI, AMD64, 3.2.2."""
@@ -67,7 +67,7 @@ def read_threads(pid: int) -> list[Thread]:
 
 
 def find_blocks_of_threads(
-    process: SearchedProcess, mappings: Sequence[Mapping], threads: Iterable[Thread]
+    process: Searchable, mappings: Sequence[Mapping], threads: Iterable[Thread]
 ) -> dict[int, int]:
     """Return by their ids where threads have their own block, to which the register `fs` points.
 

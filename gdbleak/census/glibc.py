@@ -1,0 +1,296 @@
+"""One census of the heap of glibc's malloc: each chunk of each arena, counted by size and state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from struct import unpack
+
+import numpy as np
+
+from gdbleak.effort import Effort, EffortError
+from gdbleak.heap.arenas import Arena, find_arenas, find_top
+from gdbleak.heap.chunks import Piece, iter_chunks
+from gdbleak.heap.idle import CACHE_CHUNKS, Idle, find_cached, find_fast, find_unsorted
+from gdbleak.heap.mmapped import LargeBlock, find_large
+from gdbleak.heap.parameters import find_parameters
+from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
+from gdbleak.heap.snapshot import Snapshot
+from gdbleak.heap.sums import BySize, Flags, Resident, Tail
+from gdbleak.heap.walk import Words
+from gdbleak.target.examined import Examined
+from gdbleak.target.proc import Mapping, find_data
+
+_LIBC = re.compile(r"libc[.-]")
+_DATA_LIMIT = 1 << 20
+_MOST_CACHES = 4096
+"""So many blocks are tried whether they are the caches of threads, where no thread tells."""
+_UNSURE_SIZES = np.array(CACHE_CHUNKS, np.uint64)
+
+
+@dataclass
+class ArenaCount:
+    """What one arena holds."""
+
+    arena: Arena
+    parts: list[Part] = field(default_factory=list)
+    used: BySize = field(default_factory=BySize)
+    """Chunks in use."""
+    binned: BySize = field(default_factory=BySize)
+    """Chunks that are free, and say so."""
+    fast: BySize = field(default_factory=BySize)
+    cached: BySize = field(default_factory=BySize)
+    unsorted: BySize = field(default_factory=BySize)
+    """Those of `binned` that are in the unsorted bin."""
+    top_bytes: int = 0
+    system_bytes: int = 0
+    resident_bytes: int = 0
+    trimmable_bytes: int = 0
+    pin: tuple[int, int, int] | None = None
+    """See `Tail.find_pin`."""
+
+    def take_out(self, idle: Idle, state: BySize) -> None:
+        """Count blocks of this arena that are free though they look used as what they are."""
+        inside = np.zeros(len(idle.chunks), bool)
+        for part in self.parts:
+            inside |= idle.chunks - np.uint64(part.first) < np.uint64(part.end - part.first)
+        state.add(idle.sizes[inside])
+        self.used.add(idle.sizes[inside], -1)
+
+
+@dataclass
+class Kept:
+    """The blocks in use, and what belongs to nobody; kept only where something is looked for."""
+
+    blocks: list[Words] = field(default_factory=list)
+    """Addresses of chunks in use."""
+    sizes: list[Words] = field(default_factory=list)
+    free: list[Words] = field(default_factory=list)
+    """Addresses of free chunks."""
+    free_sizes: list[Words] = field(default_factory=list)
+
+
+@dataclass
+class Count:
+    """One census."""
+
+    layout: str
+    """Releases of glibc that keep the heap in this way."""
+    arenas: list[ArenaCount]
+    large: list[LargeBlock]
+    caches: set[int]
+    """Blocks that are the caches of threads."""
+    is_whole: bool
+    """Whether all lists of free blocks were followed to their ends."""
+    unsettled: tuple[int, int]
+    """Chunks that changed again and again, and their bytes."""
+    unclear_bytes: int
+    read_bytes: int
+    large_missing: int
+    """How many blocks with mappings of their own the allocator counts that were not found."""
+    idle: tuple[Idle, Idle]
+    """In fast bins, and in caches."""
+    kept: Kept | None
+
+
+class Census:
+    """Counts what is in the heap of a process, once."""
+
+    def __init__(
+        self,
+        process: Examined,
+        mappings: Sequence[Mapping],
+        thread_words: frozenset[int],
+        keeps: bool = False,
+        is_still: bool = False,
+        tell: Callable[[float], None] = lambda _share: None,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            process: The process.
+            mappings: What is mapped there.
+            thread_words: What stands in the variables of threads, among which are the addresses of
+                their caches; empty where nobody knows.
+            keeps: Whether to keep the addresses of all blocks.
+            is_still: Whether nothing changes.
+            tell: Called with the share of the heap that is counted; it may raise.
+
+        """
+        self._process = process
+        self._mappings = mappings
+        self._thread_words = thread_words
+        self._is_still = is_still or process.is_core
+        self._tell = tell
+        self._kept = Kept() if keeps else None
+        self._unsettled = [0, 0]
+        self._unclear = self._read = 0
+        self._candidates: list[Words] = []
+
+    def take(self) -> Count | None:
+        """Return what is there; None where glibc's malloc has no heap.
+
+        Raises:
+            TargetError: the process has ended, or cannot be read.
+
+        """
+        data = self._find_data()
+        if data is None:
+            return None
+        found = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+        words = unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
+        memory = self._snapshot()
+        arenas = find_arenas(memory, words, data[0])
+        if not arenas or not any(memory.word(arena.system_mem) for arena in arenas):
+            return None
+        counts = [ArenaCount(arena) for arena in arenas]
+        for part in self._find_parts(memory, arenas):
+            counts[part.arena].parts.append(part)
+        self._walk(counts)
+        fast, cached, caches, is_whole = self._find_idle(counts)
+        for count in counts:
+            self._finish(count)
+        large, missing = self._find_large(words, data[0], counts)
+        return Count(
+            arenas[0].layout.versions,
+            counts,
+            large,
+            caches,
+            is_whole,
+            (self._unsettled[0], self._unsettled[1]),
+            self._unclear,
+            self._read,
+            missing,
+            (fast, cached),
+            self._kept,
+        )
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self._process, Effort())
+
+    def _find_data(self) -> tuple[int, int] | None:
+        """Return where the writable data of the C library is; of a static program, its own."""
+        modules = self._process.read_modules()
+        library = next((m for m in modules if _LIBC.match(m.name)), None)
+        module = library or next(iter(modules), None)
+        return find_data(self._mappings, module.path) if module else None
+
+    def _find_parts(self, memory: Snapshot, arenas: Sequence[Arena]) -> list[Part]:
+        heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
+        parts = find_parts(memory, arenas, heap)
+        top = memory.word(arenas[0].top)
+        if not is_contiguous(memory, arenas[0]) or not any(
+            part.start <= top < part.end for part in parts
+        ):
+            parts += find_detached(self._process.read, self._own_mappings(parts))
+        return parts
+
+    def _own_mappings(self, parts: Sequence[Part]) -> list[tuple[int, int]]:
+        """Return anonymous memory in which no part of an arena lies."""
+        return [
+            (mapping.start, mapping.end)
+            for mapping in self._mappings
+            if mapping.permissions.startswith("rw")
+            and mapping.permissions[3] == "p"
+            and not mapping.inode
+            and not mapping.path.startswith("[")
+            and not any(part.start < mapping.end and mapping.start < part.end for part in parts)
+        ]
+
+    def _walk(self, counts: Sequence[ArenaCount]) -> None:
+        whole = sum(part.top - part.first for count in counts for part in count.parts) or 1
+        done = 0
+        for count in counts:
+            top = self._snapshot().word(count.arena.top)
+            for part in count.parts:
+                tail = Tail()
+                for piece in iter_chunks(self._process.read, part, self._is_still):
+                    self._add(count, piece, top)
+                    tail.add(piece)
+                    if len(piece.chunks):
+                        self._tell((done + int(piece.chunks[-1]) - part.first) / whole)
+                done += part.top - part.first
+                if part.top < part.end:
+                    count.pin = tail.find_pin()
+        self._read += done
+
+    def _add(self, count: ArenaCount, piece: Piece, top: int) -> None:
+        used = piece.used & (piece.chunks != np.uint64(top))
+        free = ~piece.used
+        count.used.add(piece.sizes[used])
+        count.binned.add(piece.sizes[free])
+        self._candidates.append(piece.chunks[used & np.isin(piece.sizes, _UNSURE_SIZES)])
+        self._unsettled[0] += int(piece.unsettled.sum())
+        self._unsettled[1] += int(piece.sizes[piece.unsettled].sum())
+        self._unclear += piece.unclear_bytes
+        large = free & (piece.sizes >= np.uint64(4096))
+        count.trimmable_bytes += self._resident_within(piece, large)
+        if self._kept:
+            self._kept.blocks.append(piece.chunks[used])
+            self._kept.sizes.append(piece.sizes[used])
+            self._kept.free.append(piece.chunks[free])
+            self._kept.free_sizes.append(piece.sizes[free])
+
+    def _resident_within(self, piece: Piece, which: Flags) -> int:
+        """Return how much of free chunks is in memory, and could be given back."""
+        if not which.any():
+            return 0
+        chunks, sizes = piece.chunks[which], piece.sizes[which]
+        start, end = int(chunks[0]) & -4096, int(chunks[-1] + sizes[-1])
+        pages = [(run.start, run.end) for run in self._process.find_pages(start, end)]
+        return Resident(start, end, pages).within(chunks, sizes)
+
+    def _find_idle(self, counts: Sequence[ArenaCount]) -> tuple[Idle, Idle, set[int], bool]:
+        """Find what is free though it looks used, and count it so."""
+        candidates = np.concatenate([*self._candidates, np.zeros(0, np.uint64)]) + np.uint64(16)
+        if self._thread_words:
+            known = np.array([*self._thread_words], np.uint64)
+            candidates = candidates[np.isin(candidates, known)]
+        fast = find_fast(self._process, [count.arena for count in counts])
+        cached, caches = find_cached(self._process, candidates[:_MOST_CACHES].tolist())
+        for count in counts:
+            count.take_out(fast, count.fast)
+            count.take_out(cached, count.cached)
+        return fast, cached, caches, fast.is_whole and cached.is_whole
+
+    def _finish(self, count: ArenaCount) -> None:
+        memory = self._snapshot()
+        count.unsorted.add(find_unsorted(self._process, count.arena))
+        count.system_bytes = memory.word(count.arena.system_mem)
+        top = find_top(memory, count.arena)
+        if top:
+            count.top_bytes = (memory.word(top[0] + 8) & -8) if top else 0
+        for part in count.parts:
+            runs = [(run.start, run.end) for run in self._process.find_pages(part.start, part.end)]
+            resident = Resident(part.start, part.end, runs)
+            count.resident_bytes += resident.total
+            if part.arena == 0 and part.top < part.end:
+                chunk = np.array([part.top], np.uint64), np.array([part.end - part.top], np.uint64)
+                count.trimmable_bytes += resident.within(*chunk)
+
+    def _find_large(
+        self, words: Sequence[int], start: int, counts: Sequence[ArenaCount]
+    ) -> tuple[list[LargeBlock], int]:
+        main = next((part for part in counts[0].parts), None)
+        known = None
+        if main:
+            try:
+                known = find_parameters(self._snapshot(), words, start, main.start)
+            except EffortError:
+                known = None
+        parts = [part for count in counts for part in count.parts]
+        pages = [
+            (run.start, run.end, own[1])
+            for own in self._own_mappings(parts)
+            for run in self._process.find_pages(*own)
+        ]
+        if known is None:
+            return find_large(self._process.read, pages), 0
+        count, total = known.mmapped_count, known.mmapped_bytes
+        found = find_large(
+            self._process.read,
+            pages,
+            lambda number, size: number >= count and size >= total,
+        )
+        return found, max(count - len(found), 0)

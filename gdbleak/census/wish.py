@@ -1,0 +1,34 @@
+"""What is wanted of a look at a heap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdbleak.bounds import bounded, check_bounds
+
+
+@dataclass(frozen=True)
+class HeapWish:
+    """How to look at a heap."""
+
+    interval_s: float = bounded(10.0, 0.1, 31 * 86400)
+    """Seconds from one census to the next; more where one takes longer."""
+    count: int = bounded(1, 1, 100_000)
+    """How many censuses to take."""
+    stop: bool = False
+    """Whether to stop the process while it is counted."""
+    max_pause_ms: float = bounded(500.0, 1)
+    """How long it may be stopped; then it is let go, and counted while it runs."""
+    lost: bool = False
+    """Whether to look for blocks that nothing refers to."""
+    content: bool = False
+    """Whether to show the first bytes of lost blocks: other people's data."""
+
+    def __post_init__(self) -> None:
+        """Check them.
+
+        Raises:
+            UsageError: a number is out of range.
+
+        """
+        check_bounds(self)
