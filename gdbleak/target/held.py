@@ -1,0 +1,136 @@
+"""A process that is held for a moment: no thread of it runs meanwhile.
+
+A process of its own halts the threads and holds them. When it ends, for whatever reason, the kernel
+lets them run on; and it ends when its time is up, or when we end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from typing import TextIO
+
+from gdbleak.errors import TargetError
+from gdbleak.target.proc import list_threads
+from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_general
+
+_POLL_S = 0.0001
+_ADVICE = "leave out --stop: it is counted while it runs then"
+
+
+class HeldProcess:
+    """Holds a process. A context."""
+
+    def __init__(self, pid: int, limit_s: float) -> None:
+        """Prepare it.
+
+        Args:
+            pid: The process.
+            limit_s: How long it may be held; then it is let go, whatever we do.
+
+        """
+        self._pid = pid
+        self._limit_s = limit_s
+        self.registers: dict[int, list[int]] = {}
+        """What stands in the general registers of its threads, by their ids."""
+        self.pause_ms = 0.0
+        """How long it was held, once it has been let go."""
+        self.was_let_go = False
+        """Whether it has run on before it was to."""
+
+    def __enter__(self) -> HeldProcess:
+        """Hold it.
+
+        Raises:
+            TargetError: it cannot be held: somebody else traces a thread, or one does not halt.
+
+        """
+        told, tell = os.pipe2(os.O_CLOEXEC)
+        end, go = os.pipe2(os.O_CLOEXEC)
+        self._holder = os.fork()
+        if not self._holder:
+            try:
+                os.close(go)
+                _hold(self._pid, self._limit_s, tell, end)
+            finally:
+                os._exit(0)
+        os.close(tell)
+        os.close(end)
+        self._go: int | None = go
+        self._told = os.fdopen(told)
+        begun = self._told.readline()
+        if not begun.endswith("\n") or not (answer := json.loads(begun))["held"]:
+            self._end()
+            raise TargetError(f"process {self._pid} cannot be stopped for a census", _ADVICE)
+        self.registers = dict(answer["registers"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let it run on."""
+        if self._go is None:
+            return
+        os.close(self._go)
+        self._go = None
+        answer = self._told.readline()
+        if answer.endswith("\n"):
+            self.pause_ms, self.was_let_go = json.loads(answer)
+        else:  # the kernel has let it go, nobody knows when
+            self.was_let_go = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._go is not None:
+            os.close(self._go)
+            self._go = None
+        self._told.close()
+        os.waitpid(self._holder, 0)
+
+
+def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
+    """Halt all threads, say so, and let them go when the pipe is closed, or the time is up."""
+    die_with_parent()
+    began_s = time.monotonic()
+    halted: dict[int, Halt] = {}
+    with os.fdopen(tell, "w") as file:
+        try:
+            is_held = _halt_all(pid, began_s + limit_s, halted)
+            registers = [(thread, read_general(thread)) for thread in halted] if is_held else []
+            _say(file, {"held": is_held, "registers": registers})
+            left_s = max(began_s + limit_s - time.monotonic(), 0) if is_held else 0
+            is_asked = bool(select.select([end], [], [], left_s)[0])
+        finally:
+            for thread, how in halted.items():
+                let_go(thread, how)
+        _say(file, [(time.monotonic() - began_s) * 1e3, not is_asked])
+
+
+def _say(file: TextIO, value: object) -> None:
+    file.write(json.dumps(value) + "\n")
+    file.flush()
+
+
+def _halt_all(pid: int, deadline_s: float, halted: dict[int, Halt]) -> bool:
+    """Halt all threads, new ones too; return whether all were halted in time."""
+    met: set[int] = set()
+    while new := {*list_threads(pid)} - met:
+        met |= new
+        halting = {thread for thread in new if halt(thread)}
+        if halting != new & {*list_threads(pid)}:
+            return False
+        while halting:
+            for thread in [*halting]:
+                how = look(thread)
+                if how is not None:
+                    halting.discard(thread)
+                    if how.is_halted:
+                        halted[thread] = how
+            if halting and time.monotonic() > deadline_s:
+                return False
+            if halting:
+                time.sleep(_POLL_S)
+    return bool(halted)

@@ -1,0 +1,74 @@
+"""The system call ptrace(2), for threads that are halted without a signal and let go again.
+
+By PTRACE_SEIZE: whatever becomes of us, the kernel lets a thread run on that was halted so. Nothing
+is written into the process. A system call in which a thread waits may return EINTR, as at any
+attach. Sources: ptrace(2); `struct user_regs_struct` in sys/user.h of x86-64.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from typing import NamedTuple
+
+_GET_REGISTERS, _DETACH, _SEIZE, _INTERRUPT = 12, 17, 0x4206, 0x4207
+_EVENT_STOP = 128
+_WALL = 0x40000000
+_PR_SET_PDEATHSIG = 1
+_GENERAL = struct.Struct("<15Q32xQ")
+"""Those of general purpose, from r15 to rdi, and rsp."""
+_AREA_BYTES = 512
+"""More than the whole struct has."""
+
+
+class Halt(NamedTuple):
+    """How a thread has halted."""
+
+    is_halted: bool
+    """Else it has ended."""
+    signal: int
+    """A signal that came first, which it gets when it is let go; 0 for none."""
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that made it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def halt(thread: int) -> bool:
+    """Have a thread halt soon; False where it has ended, or somebody else traces it."""
+    return _ptrace(_SEIZE, thread) and _ptrace(_INTERRUPT, thread)
+
+
+def look(thread: int) -> Halt | None:
+    """Return how a thread has halted; None while it has not."""
+    try:
+        done, status = os.waitpid(thread, os.WNOHANG | _WALL)
+    except ChildProcessError:
+        return Halt(False, 0)
+    if not done:
+        return None
+    if not os.WIFSTOPPED(status):
+        return Halt(False, 0)
+    return Halt(True, 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status))
+
+
+def let_go(thread: int, how: Halt) -> None:
+    """Let a thread run on that has halted."""
+    _ptrace(_DETACH, thread, how.signal)
+
+
+def read_general(thread: int) -> list[int]:
+    """Return what stands in the general registers of a thread that has halted; nothing on error."""
+    area = ctypes.create_string_buffer(_AREA_BYTES)
+    done = _ptrace(_GET_REGISTERS, thread, ctypes.addressof(area))
+    return [*_GENERAL.unpack_from(area)] if done else []
+
+
+def _ptrace(request: int, thread: int, data: int = 0) -> bool:
+    call = ctypes.CDLL(None, use_errno=True).ptrace
+    call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    call.restype = ctypes.c_long
+    return bool(call(request, thread, None, data) == 0)
