@@ -25,6 +25,7 @@ GdbleakError
 `-- FileError
     |-- RecordingError
     |-- ElfError
+    |-- CoreError
     `-- WriteError
 """
 
@@ -190,6 +191,12 @@ class RecordingError(FileError):
 
 class ElfError(FileError):
     """The file is not an ELF file, or is damaged."""
+
+
+class CoreError(FileError):
+    """The file is not a core file, or one that nothing can be told from."""
+
+    default_help = "give a core file of a 64-bit process, as the kernel or `gcore PID` writes it"
 
 
 class WriteError(FileError):

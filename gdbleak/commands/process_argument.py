@@ -16,13 +16,28 @@ from gdbleak.text.units import format_bytes, format_seconds
 _COMMAND_WIDTH = 45
 
 
-def add_process_argument(parser: argparse.ArgumentParser, what: str, **options: str) -> None:
-    """Add the argument; `what` says what happens to the process."""
+def add_process_argument(
+    parser: argparse.ArgumentParser,
+    what: str,
+    metavar: str = "PID",
+    more: str = "",
+    **options: str,
+) -> None:
+    """Add the argument.
+
+    Args:
+        parser: Parser of the command.
+        what: What happens to the process.
+        metavar: What the argument is called.
+        more: What else may be given, as the end of a sentence.
+        **options: See `ArgumentParser.add_argument`.
+
+    """
     parser.add_argument(
         "process",
-        metavar="PID",
+        metavar=metavar,
         type=_pid_or_name,
-        help=f"PID of the process to {what}, or its name if only one process has it",
+        help=f"PID of the process to {what}, or its name if only one process has it{more}",
         **options,  # type: ignore[arg-type]
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -16,11 +16,12 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError, NoSuchProcessError, NotPermittedError
 from gdbleak.host.files import open_regular
 from gdbleak.host.folders import find_temporary_folder
+from gdbleak.readable import Readable
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.mounts import find_stallers
 from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, read_status
 
-_VDSO = "[vdso]"
+VDSO = "[vdso]"
 _MAX_VDSO_BYTES = 1 << 20
 _MODULE_STEPS = 300
 """How many steps each module takes, whatever is in it."""
@@ -90,7 +91,8 @@ class ModuleReader:
             lines = list(group)
             if any(line.executable for line in lines):
                 modules.append(self._find(lines, effort, stallers))
-        modules += [self._make_vdso(mapping) for mapping in mappings if mapping.path == _VDSO]
+        vdso = [mapping for mapping in mappings if mapping.path == VDSO]
+        modules += [make_vdso(each, self._memory, self._images, self._keep_copy) for each in vdso]
         return ModuleMap(modules)
 
     def read_again(self) -> ModuleMap:
@@ -168,21 +170,6 @@ class ModuleReader:
             raise OSError(0, "another file is there now", candidate)
         return file
 
-    def _make_vdso(self, mapping: Mapping) -> Module:
-        """Copy the code that the kernel maps into each process: a library without a file."""
-        start, end = mapping.start, mapping.end
-        try:
-            with tempfile.TemporaryFile(dir=find_temporary_folder()) as file:
-                # The GDB that reads symbols may run as another user.
-                os.fchmod(file.fileno(), 0o444)
-                file.write(self._memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
-                file.flush()
-                copy = self._keep("/proc/self/fd", file.fileno())
-            image = self._images.open(copy, Effort())
-        except (OSError, ElfError) as error:
-            return Module(_VDSO, start, end, start, None, None, unreadable=str(error))
-        return Module(_VDSO, start, end, start - image.address_of(0), image.build_id, copy)
-
     def _candidates(self, mapping: Mapping) -> Iterator[str]:
         """Yield paths to the mapped file: lasting ones first, or those that nobody can change."""
         if self._wary:
@@ -220,6 +207,10 @@ class ModuleReader:
         """Return a path by which the file can be read after the process has ended."""
         if not candidate.startswith("/proc/") and not self._wary:
             return candidate
+        return self._keep_copy(file)
+
+    def _keep_copy(self, file: int) -> str:
+        """Return a path by which a file can be read that has none."""
         self._open_files.append(os.dup(file))
         return f"/proc/{os.getpid()}/fd/{self._open_files[-1]}"
 
@@ -233,6 +224,32 @@ def _is_mapped(found: os.stat_result, mapping: Mapping) -> bool:
     major, minor = os.major(found.st_dev), os.minor(found.st_dev)
     same_device = mapping.device == f"{major:02x}:{minor:02x}"
     return found.st_ino == mapping.inode if same_device else major == 0
+
+
+def make_vdso(
+    mapping: Mapping, memory: Readable, images: ImageCache, keep: Callable[[int], str]
+) -> Module:
+    """Copy the code that the kernel maps into each process: a library without a file.
+
+    Args:
+        mapping: Where it is.
+        memory: The memory of the process.
+        images: Keeps the copy for those who read it later.
+        keep: Given a descriptor, returns a path by which its file can be read later.
+
+    """
+    start, end = mapping.start, mapping.end
+    try:
+        with tempfile.TemporaryFile(dir=find_temporary_folder()) as file:
+            # The GDB that reads symbols may run as another user.
+            os.fchmod(file.fileno(), 0o444)
+            file.write(memory.read(start, min(end - start, _MAX_VDSO_BYTES)))
+            file.flush()
+            copy = keep(file.fileno())
+        image = images.open(copy, Effort())
+    except (OSError, ElfError) as error:
+        return Module(VDSO, start, end, start, None, None, unreadable=str(error))
+    return Module(VDSO, start, end, start - image.address_of(0), image.build_id, copy)
 
 
 def find_again(
@@ -250,7 +267,7 @@ def find_again(
         images: Keeps the files for those who read them later.
 
     """
-    if module.path == _VDSO:
+    if module.path == VDSO:
         return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
     file = sysroot + module.path
     effort, images = effort or Effort(), images or ImageCache()

@@ -14,13 +14,14 @@ from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdbleak.memory.source import Waiting
 from gdbleak.readable import Readable
 from gdbleak.target.proc import Mapping, read_thread_ids
 
 _PAGE = np.uint64(4096)
-_WORDS = 0x900 // 8
+AREA_BYTES = 0x900
 """How much of an area is looked at."""
 _ABOVE_BYTES = 1 << 18
 """How far above its stack pointer the area of a thread is looked for."""
@@ -56,6 +57,29 @@ def find_stacks(
     return stacks
 
 
+def find_bounds(
+    words: NDArray[np.uint64], at: int, stack_pointer: int, mapping: Mapping
+) -> tuple[int, int] | None:
+    """Return from where to where a stack lies, by what its thread's area says; None if nothing.
+
+    Args:
+        words: Of the area, from its beginning on.
+        at: Where the area is.
+        stack_pointer: Of the thread.
+        mapping: In which that is.
+
+    """
+    words = words[: AREA_BYTES // 8]
+    begins, ends = words[:-1], words[:-1] + words[1:]
+    fits = (begins % _PAGE == 0) & (ends % _PAGE == 0) & (ends <= mapping.end)
+    fits &= (begins <= stack_pointer) & (ends > at)
+    numbers = np.flatnonzero(fits)
+    if not len(numbers):
+        return None
+    number = int(numbers[0])
+    return max(int(begins[number]), mapping.start), int(ends[number])
+
+
 def _find_block(
     pid: int, thread: int, stack_pointer: int, mapping: Mapping, memory: Readable
 ) -> tuple[int, int] | None:
@@ -65,12 +89,9 @@ def _find_block(
     words = np.frombuffer(data, np.uint64, len(data) // 8)
     addresses = np.uint64(base) + 8 * np.arange(len(words), dtype=np.uint64)
     for at in np.flatnonzero(words == addresses).tolist():
-        area = words[at : at + _WORDS]
-        begins, ends = area[:-1], area[:-1] + area[1:]
-        fits = (begins % _PAGE == 0) & (ends % _PAGE == 0) & (ends <= mapping.end)
-        fits &= (begins <= stack_pointer) & (ends > addresses[at])
+        area = words[at : at + AREA_BYTES // 8]
+        bounds = find_bounds(area, int(addresses[at]), stack_pointer, mapping)
         # A coroutine may keep where a pool of stacks lies, at the end of its own.
-        if fits.any() and {*area.view(np.uint32).tolist()} & read_thread_ids(pid, thread):
-            number = int(np.flatnonzero(fits)[0])
-            return max(int(begins[number]), mapping.start), int(ends[number])
+        if bounds and {*area.view(np.uint32).tolist()} & read_thread_ids(pid, thread):
+            return bounds
     return None

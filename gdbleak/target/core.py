@@ -1,0 +1,330 @@
+"""A core file, examined as if the process ran: it only never changes.
+
+A core file may be larger than the memory of this host, and may be cut short while it is read:
+pieces of it are read when they are asked for, and nothing is mapped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from gdbleak.effort import Effort
+from gdbleak.elf.cache import ImageCache
+from gdbleak.elf.core_file import (
+    PF_W,
+    CoreHeaders,
+    Part,
+    find_packer,
+    is_core_header,
+    read_core_headers,
+)
+from gdbleak.elf.core_notes import CoreNotes, read_core_notes
+from gdbleak.errors import CoreError, ElfError
+from gdbleak.host.files import FileBytes, open_regular
+from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES
+from gdbleak.memory.source import Pages, Waiting
+from gdbleak.recording.modules import ModuleMap
+from gdbleak.target.core_files import CoreFiles
+from gdbleak.target.core_mappings import find_line, find_program, make_mappings
+from gdbleak.target.examined import ThreadName
+from gdbleak.target.link_map import read_program_headers
+from gdbleak.target.proc import Mapping as Mapped
+from gdbleak.target.stacks import AREA_BYTES, find_bounds
+from gdbleak.target.usage import Usage
+from gdbleak.text.units import format_bytes
+
+_HEADER_BYTES = 64
+_FATAL = {3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
+_FATAL.update({24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS"})
+"""Signals for which the kernel writes a core; without SIGTRAP, which debuggers send."""
+_FILTER = (
+    "run `echo 0x37 > /proc/self/coredump_filter` in the shell that starts the program, and write"
+    " the core again"
+)
+
+
+def is_core_file(path: str) -> bool:
+    """Return whether there is a core file at a path; one that is compressed counts."""
+    try:
+        file = open_regular(path)
+    except (OSError, ValueError):
+        return False
+    try:
+        header = os.pread(file, _HEADER_BYTES, 0)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return is_core_header(header) or find_packer(header) is not None
+
+
+class Core:
+    """The process that a core file shows. A context, in which the file stays open."""
+
+    is_core = True
+
+    def __init__(
+        self, path: str, images: ImageCache, exe: str | None = None, sysroot: str = ""
+    ) -> None:
+        """Open it.
+
+        Args:
+            path: The core file.
+            images: Keeps the ELF files of the process.
+            exe: Its program, if that is not where it was.
+            sysroot: A folder in which copies of its other files lie at their paths; empty for this
+                host.
+
+        Raises:
+            CoreError: it is no core file, or holds nothing that tells anything.
+
+        """
+        self.path = path
+        self.notes: list[str] = []
+        """What is missing, in sentences."""
+        try:
+            self._bytes = FileBytes(open_regular(path))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise CoreError(f"cannot read {path}: {reason}") from error
+        try:
+            self._files = CoreFiles(images, exe, sysroot)
+            self._open(images)
+        except OSError as error:
+            self.close()
+            raise CoreError(f"cannot read {path}: {error.strerror}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, images: ImageCache) -> None:
+        self._headers = read_core_headers(self._bytes, self.path)
+        self._held = _Held(self._bytes, self._headers.parts)
+        said = read_core_notes(self._bytes, self._headers.machine, self._headers.notes)
+        self._said = said
+        if not said.files:
+            said.files = self._files.rebuild(said.vector, self._held)
+        end = read_program_headers(said.vector, self._held).end
+        self._mappings = make_mappings(
+            self._headers.parts, said.files, said.vector, end, self._files.may_run
+        )
+        self.program = find_program(self._mappings, said.vector)
+        """The path of the program, as the process knew it; None if unknown."""
+        self._modules = self._files.make_modules(self._mappings, self.program, self._held)
+        self._behind = _Behind(self._mappings, self._modules, images)
+        self.threads = {thread.id: thread for thread in said.threads}
+        """By their ids; the one that the core was written for is the first."""
+        self.pid = said.pid or min(self.threads, default=0)
+        self.command = said.command or said.name or self.program or "?"
+        self.signal = _FATAL.get(said.signal)
+        """The name of the signal that it died from; None if it did not."""
+        self.written_s = os.fstat(self._bytes.descriptor).st_mtime
+        """When the file was written, as POSIX time."""
+        _refuse_empty(self.path, self._headers)
+        self.notes += [*_say_what_is_missing(self._headers, said), *self._files.notes]
+
+    def __enter__(self) -> Core:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its files."""
+        self._bytes.close()
+        if "_files" in self.__dict__:
+            self._files.close()
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer where memory begins that nobody has kept.
+
+        What the core leaves out of a file that the process could not write comes from that file.
+        """
+        pieces = []
+        while size > 0:
+            piece = self._held.read(address, size) or self._behind.read(address, size)
+            if not piece:
+                break
+            pieces.append(piece)
+            address, size = address + len(piece), size - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_mappings(self) -> list[Mapped]:
+        """Return what was mapped, in order of address."""
+        return [*self._mappings]
+
+    def read_modules(self) -> ModuleMap:
+        """Return the program and libraries that were mapped."""
+        return self._modules
+
+    def read_usage(self) -> dict[int, Usage]:
+        """Return how much of each mapping the core holds, by its start.
+
+        Pages that were never touched are holes in a file that the kernel or a new GDB has written,
+        and do not count; in one that was copied without its holes, they do. Swapped pages count as
+        resident.
+        """
+        usage = {}
+        for line in self._mappings:
+            held = sum(end - start for start, end in self._held.find_data(line.start, line.end))
+            usage[line.start] = Usage(held, held if "w" in line.permissions else 0, 0)
+        return usage
+
+    def read_threads(self) -> list[ThreadName]:
+        """Return the threads, the first one of the process first; only that has a name here."""
+        ids = sorted(self.threads, key=lambda each: (each != self.pid, each))
+        return [ThreadName(each, self._said.name if each == self.pid else "") for each in ids]
+
+    def read_registers(self) -> dict[int, list[int]]:
+        """Return what stood in the general registers of threads, by their ids."""
+        return {thread.id: thread.registers for thread in self._said.threads}
+
+    def find_pages(self, start: int, end: int) -> list[Pages]:
+        """Return the pages of a range that the core holds."""
+        line = find_line(self._mappings, start)
+        is_of_file = line is not None and (
+            line.permissions[3] == "s" or (line.inode > 0 and line.executable)
+        )
+        return [Pages(*run, is_of_file) for run in self._held.find_data(start, end)]
+
+    def find_waiting(self) -> dict[int, Waiting]:
+        """Return the stack pointers of all threads, by their ids: each waits for ever."""
+        return {thread.id: Waiting(thread.stack_pointer, 0) for thread in self._said.threads}
+
+    def find_stacks(self, waiting: Mapping[int, Waiting]) -> dict[int, tuple[int, int]]:
+        """Return from where to where the stacks of threads lie, as far as that is certain."""
+        stacks = {}
+        for thread, state in waiting.items():
+            line = find_line(self._mappings, state.stack_pointer)
+            if line and line.path == "[stack]":
+                if thread == self.pid:
+                    stacks[thread] = line.start, line.end
+            elif line and thread in self.threads:
+                at = self.threads[thread].thread_pointer
+                data = self.read(at, AREA_BYTES)
+                words = np.frombuffer(data, np.uint64, len(data) // WORD_BYTES)
+                if bounds := find_bounds(words, at, state.stack_pointer, line):
+                    stacks[thread] = bounds
+        return stacks
+
+
+class _Held:
+    """The memory that the core file holds itself."""
+
+    def __init__(self, data: FileBytes, parts: Sequence[Part]) -> None:
+        self._data = data
+        self._parts = [part for part in parts if part.held]
+        self._starts = [part.start for part in self._parts]
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer where a segment ends."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0:
+            return b""
+        part = self._parts[index]
+        skip = address - part.start
+        if skip >= part.held:
+            return b""
+        try:
+            return self._data.read(part.offset + skip, min(size, part.held - skip))
+        except OSError:  # a disk that fails
+            return b""
+
+    def find_data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the runs of pages of a range that the file holds, without its holes."""
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        for part in self._parts[index : bisect_left(self._starts, end)]:
+            first, last = max(start, part.start), min(end, part.start + part.held)
+            if first < last:
+                yield from self._skip_holes(first, last, part.offset - part.start)
+
+    def _skip_holes(self, start: int, end: int, ahead: int) -> Iterator[tuple[int, int]]:
+        """Yield the pages of a range that are not in holes.
+
+        Args:
+            start: The first address.
+            end: The one behind the last.
+            ahead: By how much offsets in the file are larger than addresses.
+
+        """
+        begin = at = start
+        while at < end:
+            try:
+                data = os.lseek(self._data.descriptor, at + ahead, os.SEEK_DATA) - ahead
+                hole = os.lseek(self._data.descriptor, data + ahead, os.SEEK_HOLE) - ahead
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # there is no more data
+                    return
+                data, hole = at, end  # this file system knows no holes
+            # Blocks of the file need not be pages.
+            data = max(data & -PAGE_BYTES, begin)
+            at = begin = min(-(-hole // PAGE_BYTES) * PAGE_BYTES, end)
+            if data < at:
+                yield data, at
+
+
+class _Behind:
+    """What the core leaves out, and a file has that the process could not have changed."""
+
+    def __init__(self, mappings: Sequence[Mapped], modules: ModuleMap, images: ImageCache) -> None:
+        self._images = images
+        self._modules = modules
+        self._mappings = mappings
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes; fewer where the file or the mapping ends."""
+        line = find_line(self._mappings, address)
+        if line is None or not line.inode or "w" in line.permissions:
+            return b""
+        module = self._modules.find(address)
+        if module is None or module.file is None or module.path != line.path:
+            return b""
+        skip = address - line.start
+        size = min(size, line.end - address)
+        try:
+            image = self._images.open(module.file, Effort())
+            return os.pread(image.descriptor, size, line.offset + skip)
+        except (ElfError, OSError, OverflowError):
+            return b""
+
+
+def _refuse_empty(path: str, headers: CoreHeaders) -> None:
+    """Raise CoreError for a core without anything that the process has written."""
+    written = [part for part in headers.parts if part.flags & PF_W]
+    if any(part.held for part in written):
+        return
+    if any(part.cut for part in written):
+        raise CoreError(
+            f"{path} is truncated: no memory of the process is left in it",
+            "look at `ulimit -c` and at the room on the disk, then write the core again",
+        )
+    raise CoreError(f"{path} was written without the memory of the process", _FILTER)
+
+
+def _say_what_is_missing(headers: CoreHeaders, said: CoreNotes) -> Iterator[str]:
+    """Yield a sentence for each thing that the core should have, and has not."""
+    cut = [part for part in headers.parts if part.cut]
+    if cut:
+        size = sum(part.cut for part in cut)
+        first = cut[0]
+        yield (
+            f"The core is truncated: {format_bytes(size)} ({size:,} bytes) of {len(cut):,} segments"
+            f" are missing, from {first.start + first.held:#x} on. Look at `ulimit -c` and at the"
+            " room on the disk."
+        )
+    left = [part for part in headers.parts if part.flags & PF_W and not part.held | part.cut]
+    if left:
+        size = sum(part.end - part.start for part in left)
+        yield (
+            f"{format_bytes(size)} of memory that can be written were left out of the core: shared"
+            " files, or what coredump_filter or MADV_DONTDUMP excludes."
+        )
+    if not said.threads:
+        yield "The core names no threads: stacks and registers are unknown."
+    elif not said.is_whole:
+        yield "The notes of the core are cut off: threads may be missing."
