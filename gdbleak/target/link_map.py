@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from gdbleak.target.proc import Memory
+from gdbleak.readable import Readable
 
 _AT_PHDR, _AT_PHENT, _AT_PHNUM = 3, 4, 5
 _PT_DYNAMIC, _PT_PHDR = 2, 6
@@ -25,14 +25,19 @@ _MAX_NAMESPACES = 16
 _MAX_TAGS = 200
 
 
-def read_search_order(pid: int, memory: Memory) -> dict[int, int]:
+def read_search_order(pid: int, memory: Readable) -> dict[int, int]:
     """Return the place in the search order of each module, by the address of its dynamic section.
 
     The program is the first. Modules of further namespaces (dlmopen) follow those of the first.
     Empty for a static program, and for one whose dynamic linker has not begun.
     """
+    return read_order_of(_find_dynamic(pid, memory), memory)
+
+
+def read_order_of(dynamic: int, memory: Readable) -> dict[int, int]:
+    """Return that order from the dynamic section of the program, by its run-time address or 0."""
     order: dict[int, int] = {}
-    debug = _find_debug(pid, memory)
+    debug = _find_debug(dynamic, memory)
     for _ in range(_MAX_NAMESPACES):
         if not debug:
             break
@@ -44,8 +49,8 @@ def read_search_order(pid: int, memory: Memory) -> dict[int, int]:
     return order
 
 
-def _find_debug(pid: int, memory: Memory) -> int:
-    """Return the address of the `r_debug` that DT_DEBUG of the program points to, or 0."""
+def _find_dynamic(pid: int, memory: Readable) -> int:
+    """Return the address of the dynamic section of the program, or 0."""
     try:
         vector = dict(_PAIR.iter_unpack(Path(f"/proc/{pid}/auxv").read_bytes()))
     except (OSError, struct.error):  # it has ended, or is of another architecture
@@ -58,14 +63,19 @@ def _find_debug(pid: int, memory: Memory) -> int:
             dynamic = fields[3]
         elif fields[0] == _PT_PHDR:
             bias = headers - fields[3]
+    return dynamic + bias if dynamic else 0
+
+
+def _find_debug(dynamic: int, memory: Readable) -> int:
+    """Return the address of the `r_debug` that DT_DEBUG of the program points to, or 0."""
     for number in range(_MAX_TAGS if dynamic else 0):
-        tag, value = _read(_PAIR, memory, dynamic + bias + number * _PAIR.size)
+        tag, value = _read(_PAIR, memory, dynamic + number * _PAIR.size)
         if tag in (_DT_NULL, _DT_DEBUG):
             return value if tag == _DT_DEBUG else 0
     return 0
 
 
-def _iter_modules(memory: Memory, entry: int) -> Iterator[int]:
+def _iter_modules(memory: Readable, entry: int) -> Iterator[int]:
     """Yield the address of the dynamic section of each module of a link map."""
     for _ in range(_MAX_MODULES):
         if not entry:
@@ -74,7 +84,7 @@ def _iter_modules(memory: Memory, entry: int) -> Iterator[int]:
         yield dynamic
 
 
-def _read(layout: struct.Struct, memory: Memory, address: int) -> tuple[int, ...]:
+def _read(layout: struct.Struct, memory: Readable, address: int) -> tuple[int, ...]:
     """Return the fields at an address; zeros where nothing can be read."""
     data = memory.read(address, layout.size)
     return layout.unpack(data.ljust(layout.size, b"\0"))
