@@ -82,7 +82,7 @@ class CoreFiles:
         """
         path = _read_text(memory, vector.get(AT_EXECFN, 0))
         named = [(path, read_program_headers(vector, memory).bias, True)]
-        for entry in iter_linked(vector, memory):
+        for entry in iter_linked(read_program_headers(vector, memory).dynamic, memory):
             path = _read_text(memory, entry.name)
             if path.startswith("/"):
                 named.append((path, entry.bias, False))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gdbleak.readable import Readable
-from gdbleak.target.proc import Memory
 
 _AT_PHDR, _AT_PHENT, _AT_PHNUM = 3, 4, 5
 _PT_LOAD, _PT_DYNAMIC, _PT_PHDR = 1, 2, 6
@@ -48,7 +47,7 @@ class ProgramHeaders(NamedTuple):
     """Behind its variables, zeros included; 0 if unknown."""
 
 
-def read_search_order(pid: int, memory: Memory) -> dict[int, int]:
+def read_search_order(pid: int, memory: Readable) -> dict[int, int]:
     """Return the place in the search order of each module, by the address of its dynamic section.
 
     The program is the first. Modules of further namespaces (dlmopen) follow those of the first.
@@ -58,21 +57,26 @@ def read_search_order(pid: int, memory: Memory) -> dict[int, int]:
         vector = dict(_PAIR.iter_unpack(Path(f"/proc/{pid}/auxv").read_bytes()))
     except (OSError, struct.error):  # it has ended, or is of another architecture
         return {}
+    return read_order_of(read_program_headers(vector, memory).dynamic, memory)
+
+
+def read_order_of(dynamic: int, memory: Readable) -> dict[int, int]:
+    """Return that order from the dynamic section of the program, by its run-time address or 0."""
     order: dict[int, int] = {}
-    for entry in iter_linked(vector, memory):
+    for entry in iter_linked(dynamic, memory):
         order.setdefault(entry.dynamic, len(order))
     return order
 
 
-def iter_linked(vector: Mapping[int, int], memory: Readable) -> Iterator[Linked]:
+def iter_linked(dynamic: int, memory: Readable) -> Iterator[Linked]:
     """Yield what the dynamic linker has loaded, in the order in which it searches.
 
     Args:
-        vector: The auxiliary vector of the process.
-        memory: Its memory.
+        dynamic: The address of the dynamic section of the program, or 0.
+        memory: The memory of the process.
 
     """
-    debug = _find_debug(vector, memory)
+    debug = _find_debug(dynamic, memory)
     for _ in range(_MAX_NAMESPACES):
         if not debug:
             break
@@ -99,9 +103,8 @@ def read_program_headers(vector: Mapping[int, int], memory: Readable) -> Program
     return ProgramHeaders(bias, dynamic and dynamic + bias, end and end + bias)
 
 
-def _find_debug(vector: Mapping[int, int], memory: Readable) -> int:
+def _find_debug(dynamic: int, memory: Readable) -> int:
     """Return the address of the `r_debug` that DT_DEBUG of the program points to, or 0."""
-    dynamic = read_program_headers(vector, memory).dynamic
     for number in range(_MAX_TAGS if dynamic else 0):
         tag, value = _read(_PAIR, memory, dynamic + number * _PAIR.size)
         if tag in (_DT_NULL, _DT_DEBUG):
