@@ -39,10 +39,11 @@ class References(NamedTuple):
 class Ranges:
     """Ranges of addresses that do not overlap."""
 
-    def __init__(self, ranges: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, ranges: Sequence[tuple[int, int]] | Words) -> None:
         """Take them, as first address and the one behind the last, in order."""
-        self._starts = np.array([start for start, _ in ranges], np.uint64)
-        self._ends = np.array([end for _, end in ranges], np.uint64)
+        pairs = np.asarray(ranges, np.uint64).reshape(-1, 2)
+        self._starts = np.ascontiguousarray(pairs[:, 0])
+        self._ends = np.ascontiguousarray(pairs[:, 1])
 
     def have(self, places: Words) -> NDArray[np.bool_]:
         """Return which addresses lie in one of the ranges."""

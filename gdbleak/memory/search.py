@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,18 +183,50 @@ def _look_once(
     pace: Pace,
     number: int,
 ) -> References:
-    waiting = process.find_waiting()
-    unused = _find_unused(process.find_stacks(waiting), waiting)
-    pages = touched(choose_regions(process.read_mappings()), process.find_pages, pace.check)
-    ranges = subtract(pages, sorted([*left_out, *unused.values()]))
-    pace.begin_look(number, sum(end - start for start, end in ranges))
-    seen = look(table, process.read, ranges, pace.step, free, backwards=bool(number % 2))
-    # What a thread that has run meanwhile has put into the part of its stack that it did not use.
-    again = process.find_waiting()
-    used = sorted(unused[thread] for thread in unused if again.get(thread) != waiting[thread])
+    searched = choose_ranges(process, left_out, pace.check)
+    pace.begin_look(number, sum(end - start for start, end in searched.ranges))
+    seen = look(table, process.read, searched.ranges, pace.step, free, backwards=bool(number % 2))
+    used = find_used(process, searched)
     if used:
         seen = join(seen, look(table, process.read, used, pace.step, free))
     return seen
+
+
+class Searched(NamedTuple):
+    """What of the memory is to be searched."""
+
+    ranges: list[Range]
+    unused: dict[int, Range]
+    """The part of the stacks of threads that these do not use, by their ids; it is left out."""
+    waiting: Mapping[int, Waiting]
+    """The threads that waited, by their ids."""
+
+
+def choose_ranges(
+    process: Searchable, left_out: Sequence[Range], check: Callable[[], None] = lambda: None
+) -> Searched:
+    """Return what of the memory may hold references, in order of address.
+
+    Args:
+        process: Runs meanwhile.
+        left_out: What does not, in any order.
+        check: Called often; it may raise.
+
+    """
+    waiting = process.find_waiting()
+    unused = _find_unused(process.find_stacks(waiting), waiting)
+    pages = touched(choose_regions(process.read_mappings()), process.find_pages, check)
+    return Searched(subtract(pages, sorted([*left_out, *unused.values()])), unused, waiting)
+
+
+def find_used(process: Searchable, searched: Searched) -> list[Range]:
+    """Return where threads that have run meanwhile may have put something on their stacks.
+
+    That is in the part that they did not use, which was left out.
+    """
+    again = process.find_waiting()
+    unused, waiting = searched.unused, searched.waiting
+    return sorted(unused[thread] for thread in unused if again.get(thread) != waiting[thread])
 
 
 def _find_unused(

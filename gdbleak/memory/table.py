@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ _FINEST = 4
 """How many bits of an address lie within the smallest grain: no allocator's blocks are smaller."""
 _GRAINS_EACH, _FEWEST_GRAINS = 4, 1 << 14
 """The blocks may take so many grains together, whatever they are; else the grains are larger."""
+_MOST_GRAINS = 1 << 22
+"""More would mark a good part of all grains, and the marks would tell nothing."""
+_AT_ONCE = 1 << 18
+"""So many blocks are worked on at once: what comes up on the way takes memory too."""
 _SCATTER, _SCATTER_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(64 - _MOST_BITS)
 """The golden ratio: what is multiplied by it has upper bits that depend on all of its bits."""
 
@@ -30,12 +34,23 @@ class Table:
 
     def __init__(self, blocks: Sequence[tuple[int, int]]) -> None:
         """Take blocks, as address and size in bytes, in order of address."""
-        self.starts = np.array([address for address, _ in blocks], np.uint64)
-        sizes = np.array([max(size, 1) for _, size in blocks], np.uint64)
-        self.ends = self.starts + sizes
-        self._low = self.starts[0] if blocks else np.uint64(0)
+        pairs = np.array(blocks, np.uint64).reshape(-1, 2)
+        self._take(np.ascontiguousarray(pairs[:, 0]), pairs[:, 1])
+
+    @classmethod
+    def of_arrays(cls, starts: Words, sizes: Words) -> Table:
+        """Return the table of blocks whose addresses and sizes in bytes are in arrays already."""
+        table = cls.__new__(cls)
+        table._take(starts, sizes)
+        return table
+
+    def _take(self, starts: Words, sizes: Words) -> None:
+        self.starts = starts
+        self.ends = np.maximum(sizes, np.uint64(1))
+        self.ends += starts
+        self._low = starts[0] if len(starts) else np.uint64(0)
         # What points behind the last byte of a block belongs to it, unless another begins there.
-        self._span = (self.ends.max() - self._low + np.uint64(1)) if blocks else np.uint64(0)
+        self._span = (self.ends.max() - self._low + np.uint64(1)) if len(starts) else np.uint64(0)
         self._grain, self._marks = self._mark_grains()
 
     def __len__(self) -> int:
@@ -47,22 +62,34 @@ class Table:
         The latter in two rows, by the last bits of their numbers and of what these are scattered
         to. That tells of most words at once that they refer to no block, and of nearly all others.
         """
+        most = min(max(_GRAINS_EACH * len(self), _FEWEST_GRAINS), _MOST_GRAINS)
         grain = np.uint64(_FINEST)
         while True:
-            first = (self.starts - self._low) >> grain
-            counts = (((self.ends - self._low) >> grain) - first).astype(np.int64) + 1
-            total = int(counts.sum())
-            if total <= max(_GRAINS_EACH * len(first), _FEWEST_GRAINS):
+            total = sum(int(counts.sum()) for _, counts in self._iter_grains(grain))
+            if total <= most:
                 break
             grain += np.uint64(1)
         bits = min(max((total * _SPARSE).bit_length(), _FEWEST_BITS), _MOST_BITS)
         marks = np.zeros((2, 1 << bits), bool)
-        before = np.repeat(counts.cumsum() - counts, counts)
-        grains = np.repeat(first, counts) + (np.arange(total) - before).astype(np.uint64)
         last_bits = np.uint64(marks.shape[1] - 1)
-        marks[0, grains & last_bits] = True
-        marks[1, _scatter(grains) & last_bits] = True
+        for first, counts in self._iter_grains(grain):
+            before = np.repeat(first - (counts.cumsum() - counts), counts)
+            grains = (before + np.arange(len(before))).astype(np.uint64)
+            marks[0, grains & last_bits] = True
+            marks[1, _scatter(grains) & last_bits] = True
         return grain, marks
+
+    def _iter_grains(self, grain: np.uint64) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield first grains of blocks and how many each takes that those before it do not."""
+        taken = -1
+        for at in range(0, len(self), _AT_ONCE):
+            starts, ends = self.starts[at : at + _AT_ONCE], self.ends[at : at + _AT_ONCE]
+            first = ((starts - self._low) >> grain).astype(np.int64)
+            last = ((ends - self._low) >> grain).astype(np.int64)
+            before = np.concatenate([[taken], np.maximum.accumulate(last)[:-1]])
+            first = np.maximum(first, before + 1)
+            yield first, np.maximum(last + 1 - first, 0)
+            taken = max(taken, int(last.max()))
 
     def find(self, words: Words) -> tuple[Numbers, Numbers]:
         """Return which words refer to blocks, by their positions, and to which.
