@@ -37,6 +37,7 @@ def _load_commands() -> dict[str, Command]:
         completion,
         diff,
         doctor,
+        heap,
         report,
         rescue,
         suspects,
@@ -50,6 +51,7 @@ def _load_commands() -> dict[str, Command]:
         "diff": diff.Diff(),
         "suspects": suspects.Suspects(),
         "why": why.Why(),
+        "heap": heap.Heap(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
@@ -69,6 +71,7 @@ examples:
   gdbleak diff before.gdbleak after.gdbleak
   gdbleak suspects                      which process leaks?
   gdbleak why 4711 0x55d0c8a3f2a0       who holds this block of it?
+  gdbleak heap 4711                     what is in its heap?
   gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind

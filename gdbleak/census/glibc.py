@@ -10,23 +10,25 @@ from struct import unpack
 import numpy as np
 
 from gdbleak.effort import Effort, EffortError
-from gdbleak.heap.arenas import Arena, find_arenas, find_top
+from gdbleak.heap.arenas import Arena, find_arenas, find_top, iter_first_blocks
 from gdbleak.heap.chunks import Piece, iter_chunks
-from gdbleak.heap.idle import CACHE_CHUNKS, Idle, find_cached, find_fast, find_unsorted
+from gdbleak.heap.idle import Idle, find_cached, find_fast, find_unsorted
+from gdbleak.heap.layouts import CACHES
+from gdbleak.heap.lists import chunk_bytes
 from gdbleak.heap.mmapped import LargeBlock, find_large
 from gdbleak.heap.parameters import find_parameters
 from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
-from gdbleak.heap.snapshot import Snapshot
-from gdbleak.heap.sums import BySize, Flags, Resident, Tail
+from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
+from gdbleak.heap.sums import BySize, Resident, Tail
 from gdbleak.heap.walk import Words
 from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping, find_data
 
 _LIBC = re.compile(r"libc[.-]")
 _DATA_LIMIT = 1 << 20
-_MOST_CACHES = 4096
-"""So many blocks are tried whether they are the caches of threads, where no thread tells."""
-_UNSURE_SIZES = np.array(CACHE_CHUNKS, np.uint64)
+_ADDRESSES = range(1 << 16, 1 << 47, 16)
+CACHE_CHUNKS = tuple(layout.chunk_bytes for layout in CACHES)
+"""Sizes of the chunks in which threads have their caches."""
 
 
 @dataclass
@@ -49,14 +51,6 @@ class ArenaCount:
     trimmable_bytes: int = 0
     pin: tuple[int, int, int] | None = None
     """See `Tail.find_pin`."""
-
-    def take_out(self, idle: Idle, state: BySize) -> None:
-        """Count blocks of this arena that are free though they look used as what they are."""
-        inside = np.zeros(len(idle.chunks), bool)
-        for part in self.parts:
-            inside |= idle.chunks - np.uint64(part.first) < np.uint64(part.end - part.first)
-        state.add(idle.sizes[inside])
-        self.used.add(idle.sizes[inside], -1)
 
 
 @dataclass
@@ -89,8 +83,6 @@ class Count:
     read_bytes: int
     large_missing: int
     """How many blocks with mappings of their own the allocator counts that were not found."""
-    idle: tuple[Idle, Idle]
-    """In fast bins, and in caches."""
     kept: Kept | None
 
 
@@ -126,7 +118,7 @@ class Census:
         self._kept = Kept() if keeps else None
         self._unsettled = [0, 0]
         self._unclear = self._read = 0
-        self._candidates: list[Words] = []
+        self._fast = self._cached = Idle(np.zeros(0, np.uint64), True)
 
     def take(self) -> Count | None:
         """Return what is there; None where glibc's malloc has no heap.
@@ -147,8 +139,9 @@ class Census:
         counts = [ArenaCount(arena) for arena in arenas]
         for part in self._find_parts(memory, arenas):
             counts[part.arena].parts.append(part)
+        self._fast = find_fast(self._process, [(count.arena, count.parts) for count in counts])
+        self._cached, caches = find_cached(self._process, self._find_caches(memory, arenas))
         self._walk(counts)
-        fast, cached, caches, is_whole = self._find_idle(counts)
         for count in counts:
             self._finish(count)
         large, missing = self._find_large(words, data[0], counts)
@@ -157,12 +150,11 @@ class Census:
             counts,
             large,
             caches,
-            is_whole,
+            self._fast.is_whole and self._cached.is_whole,
             (self._unsettled[0], self._unsettled[1]),
             self._unclear,
             self._read,
             missing,
-            (fast, cached),
             self._kept,
         )
 
@@ -206,8 +198,9 @@ class Census:
             for part in count.parts:
                 tail = Tail()
                 for piece in iter_chunks(self._process.read, part, self._is_still):
-                    self._add(count, piece, top)
-                    tail.add(piece)
+                    free = self._add(count, piece, top)
+                    count.trimmable_bytes += self._resident_within(free)
+                    tail.add(free)
                     if len(piece.chunks):
                         self._tell((done + int(piece.chunks[-1]) - part.first) / whole)
                 done += part.top - part.first
@@ -215,44 +208,51 @@ class Census:
                     count.pin = tail.find_pin()
         self._read += done
 
-    def _add(self, count: ArenaCount, piece: Piece, top: int) -> None:
-        used = piece.used & (piece.chunks != np.uint64(top))
-        free = ~piece.used
-        count.used.add(piece.sizes[used])
-        count.binned.add(piece.sizes[free])
-        self._candidates.append(piece.chunks[used & np.isin(piece.sizes, _UNSURE_SIZES)])
+    def _add(self, count: ArenaCount, piece: Piece, top: int) -> Piece:
+        """Count a piece; return it with what lies in fast bins as free."""
+        fast = piece.used & self._fast.have(piece.chunks)
+        cached = piece.used & self._cached.have(piece.chunks)
+        used = piece.used & ~fast & ~cached & (piece.chunks != np.uint64(top))
+        for state, which in (
+            (count.used, used),
+            (count.binned, ~piece.used),
+            (count.fast, fast),
+            (count.cached, cached & ~fast),
+        ):
+            state.add(piece.sizes[which])
         self._unsettled[0] += int(piece.unsettled.sum())
         self._unsettled[1] += int(piece.sizes[piece.unsettled].sum())
         self._unclear += piece.unclear_bytes
-        large = free & (piece.sizes >= np.uint64(4096))
-        count.trimmable_bytes += self._resident_within(piece, large)
         if self._kept:
             self._kept.blocks.append(piece.chunks[used])
             self._kept.sizes.append(piece.sizes[used])
-            self._kept.free.append(piece.chunks[free])
-            self._kept.free_sizes.append(piece.sizes[free])
+            self._kept.free.append(piece.chunks[~used])
+            self._kept.free_sizes.append(piece.sizes[~used])
+        return piece._replace(used=piece.used & ~fast)
 
-    def _resident_within(self, piece: Piece, which: Flags) -> int:
-        """Return how much of free chunks is in memory, and could be given back."""
-        if not which.any():
+    def _resident_within(self, piece: Piece) -> int:
+        """Return how much of the free chunks is in memory, and malloc_trim(3) would give back.
+
+        That puts neighbours together first, those in fast bins too.
+        """
+        free = ~piece.used
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], free, [False]]).astype(np.int8)))
+        first, last = edges[::2], edges[1::2] - 1
+        chunks = piece.chunks[first]
+        sizes = piece.chunks[last] + piece.sizes[last] - chunks
+        large = sizes >= np.uint64(PAGE_BYTES)
+        if not large.any():
             return 0
-        chunks, sizes = piece.chunks[which], piece.sizes[which]
-        start, end = int(chunks[0]) & -4096, int(chunks[-1] + sizes[-1])
+        chunks, sizes = chunks[large], sizes[large]
+        start, end = int(chunks[0]) & -PAGE_BYTES, int(chunks[-1] + sizes[-1])
         pages = [(run.start, run.end) for run in self._process.find_pages(start, end)]
         return Resident(start, end, pages).within(chunks, sizes)
 
-    def _find_idle(self, counts: Sequence[ArenaCount]) -> tuple[Idle, Idle, set[int], bool]:
-        """Find what is free though it looks used, and count it so."""
-        candidates = np.concatenate([*self._candidates, np.zeros(0, np.uint64)]) + np.uint64(16)
-        if self._thread_words:
-            known = np.array([*self._thread_words], np.uint64)
-            candidates = candidates[np.isin(candidates, known)]
-        fast = find_fast(self._process, [count.arena for count in counts])
-        cached, caches = find_cached(self._process, candidates[:_MOST_CACHES].tolist())
-        for count in counts:
-            count.take_out(fast, count.fast)
-            count.take_out(cached, count.cached)
-        return fast, cached, caches, fast.is_whole and cached.is_whole
+    def _find_caches(self, memory: Snapshot, arenas: Sequence[Arena]) -> list[int]:
+        """Return what may be the caches of threads; where no thread tells, the first blocks."""
+        known = self._thread_words or iter_first_blocks(memory, list(arenas))
+        chunks = (word for word in known if word in _ADDRESSES)
+        return [word for word in chunks if chunk_bytes(memory, word) in CACHE_CHUNKS]
 
     def _finish(self, count: ArenaCount) -> None:
         memory = self._snapshot()

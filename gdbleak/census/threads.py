@@ -22,7 +22,9 @@ def read_thread_words(
     """
     found = {}
     size = thread_bytes(process.read_modules(), images)
-    blocks = find_blocks_of_threads(process, mappings, read_threads(process.pid))
+    blocks = process.read_thread_pointers() or find_blocks_of_threads(
+        process, mappings, read_threads(process.pid)
+    )
     for thread, block in blocks.items():
         mapping = next((each for each in mappings if each.start <= block < each.end), None)
         start = max((block - size) & -8, mapping.start) if mapping else block

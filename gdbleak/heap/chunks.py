@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gdbleak.heap.chunk import FLAGS, PREV_INUSE, SIZE
 from gdbleak.heap.parts import Part
 from gdbleak.heap.snapshot import PAGE_BYTES
-from gdbleak.heap.walk import GRAIN, Words, find_chunk, walk
+from gdbleak.heap.walk import GRAIN, Flags, Words, find_chunk, walk
 
 Read = Callable[[int, int], bytes]
 
@@ -33,9 +32,9 @@ class Piece(NamedTuple):
     """Their addresses."""
     sizes: Words
     """In bytes, headers included."""
-    used: NDArray[np.bool_]
+    used: Flags
     """Which are in use, or in a fast bin or in the cache of a thread."""
-    unsettled: NDArray[np.bool_]
+    unsettled: Flags
     """Which were not the same in the last two looks."""
     unclear_bytes: int = 0
     """How many bytes behind them are no chunks."""
@@ -105,12 +104,12 @@ def _read_sizes(read: Read, at: int, size: int) -> Words:
     return np.frombuffer(data, np.uint64, len(data) // GRAIN * 2)[1::2]
 
 
-def _find_changes(before: Piece, now: Piece) -> NDArray[np.bool_]:
+def _find_changes(before: Piece, now: Piece) -> Flags:
     """Return which chunks are not the same as at the look before."""
     if not len(before.chunks):
         return np.ones(len(now.chunks), bool)
     at = np.minimum(np.searchsorted(before.chunks, now.chunks), len(before.chunks) - 1)
-    same: NDArray[np.bool_] = (
+    same: Flags = (
         (before.chunks[at] == now.chunks)
         & (before.sizes[at] == now.sizes)
         & (before.used[at] == now.used)

@@ -7,71 +7,80 @@ properly; it is followed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from gdbleak.effort import Effort, EffortError
+from gdbleak.effort import EffortError
 from gdbleak.heap.arenas import Arena
 from gdbleak.heap.chunk import BLOCK, FLAGS, FORWARD, SIZE, SMALLEST_CHUNK
-from gdbleak.heap.layouts import CACHES, SMALL_CACHE_BINS, cache_layout
-from gdbleak.heap.lists import SingleList, chunk_bytes, follow, is_binned, iter_fast_bins
+from gdbleak.heap.layouts import SMALL_CACHE_BINS, cache_layout
+from gdbleak.heap.lists import SingleList, chunk_bytes, follow, is_binned
+from gdbleak.heap.long_lists import follow_long
+from gdbleak.heap.parts import Part
 from gdbleak.heap.snapshot import Snapshot
-from gdbleak.heap.walk import Words
+from gdbleak.heap.walk import Flags, Words
 from gdbleak.readable import Readable
 
-CACHE_CHUNKS = tuple(layout.chunk_bytes for layout in CACHES)
-"""Sizes of the chunks in which threads have their caches."""
 _LONGEST_CACHE = 1 << 16
 """Blocks in one bin of a cache; the tunable glibc.malloc.tcache_count is no higher."""
-_LONGEST_LIST = 1 << 24
+_SHORT = 10_000
+"""Lists that are longer are followed in another way, which takes as long for any list."""
 _TRIES = 4
-_STEPS, _PAGES, _SECONDS = 1 << 26, 1 << 18, 20.0
-"""What it may take to follow lists: a freed list of ten million blocks is followed whole."""
 
 
 class Idle(NamedTuple):
-    """Free blocks that look used, by the addresses of their chunks in order, and their sizes."""
+    """Free blocks that look used, by the addresses of their chunks, in order."""
 
     chunks: Words
-    sizes: Words
     is_whole: bool
     """Whether all lists were followed to their ends."""
 
+    def have(self, chunks: Words) -> Flags:
+        """Return which chunks are among them."""
+        if not len(self.chunks):
+            return np.zeros(len(chunks), bool)
+        at = np.minimum(np.searchsorted(self.chunks, chunks), len(self.chunks) - 1)
+        same: Flags = self.chunks[at] == chunks
+        return same
 
-def find_fast(source: Readable, arenas: Iterable[Arena]) -> Idle:
-    """Return what lies in the fast bins of arenas."""
-    lists: list[SingleList] = []
+
+def find_fast(source: Readable, arenas: Iterable[tuple[Arena, Sequence[Part]]]) -> Idle:
+    """Return what lies in the fast bins of arenas.
+
+    Args:
+        source: The memory of the process.
+        arenas: The arenas, and where the memory of each is.
+
+    """
+    found: list[Words] = []
     is_whole = True
-    for arena in arenas:
-        best: list[SingleList] = []
-        for _ in range(_TRIES):
-            found, ends = _follow_bins(source, arena)
-            best = max(
-                best, found, key=lambda each: sum(len(one.blocks) for one in each if one.ends)
-            )
-            if ends:
-                break
-        else:
-            is_whole = False
-        lists += (each for each in best if each.ends)
-    return _gather(lists, is_whole)
+    for arena, parts in arenas:
+        for number, head in enumerate(arena.fast_bins):
+            chunks = _follow_bin(source, head, SMALLEST_CHUNK + 16 * number, parts)
+            if chunks is None:
+                is_whole = False
+            else:
+                found.append(chunks)
+    return _gather(found, is_whole)
 
 
-def _count_whole(lists: list[SingleList]) -> int:
-    return sum(len(each.blocks) for each in lists if each.ends)
-
-
-def _follow_bins(source: Readable, arena: Arena) -> tuple[list[SingleList], bool]:
-    memory = _snapshot(source)
-    found: list[SingleList] = []
-    try:
-        for each in iter_fast_bins(memory, arena, _LONGEST_LIST):
-            found.append(each)
-    except EffortError:
-        return found, False
-    return found, all(each.ends for each in found)
+def _follow_bin(source: Readable, head: int, size: int, parts: Sequence[Part]) -> Words | None:
+    """Return the chunks in a fast bin; None if it changes too fast to be followed."""
+    for _ in range(_TRIES):
+        memory = Snapshot(source)
+        first = memory.word(head)
+        if not first:
+            return np.zeros(0, np.uint64)
+        found = follow(memory, first + BLOCK, size, BLOCK, _SHORT)
+        if found.ends:
+            return np.array(found.blocks, np.uint64) - np.uint64(BLOCK)
+        if len(found.blocks) == _SHORT:
+            chunks = follow_long(source.read, first, size, parts)
+            if chunks is not None:
+                return chunks
+    return None
 
 
 def find_cached(source: Readable, caches: Iterable[int]) -> tuple[Idle, set[int]]:
@@ -85,25 +94,27 @@ def find_cached(source: Readable, caches: Iterable[int]) -> tuple[Idle, set[int]
         The cached blocks; and which of the blocks are caches that hold something.
 
     """
-    lists: list[SingleList] = []
+    found: list[Words] = []
     holding: set[int] = set()
     is_whole = True
     for cache in caches:
+        lists: list[SingleList] | None = None
         for _ in range(_TRIES):
-            found = _read_cache(source, cache)
-            if found is None or all(each.ends for each in found):
+            lists = _read_cache(source, cache)
+            if lists is None or all(each.ends for each in lists):
                 break
         else:
             is_whole = False
-        if found:
+        if lists:
             holding.add(cache)
-            lists += (each for each in found if each.ends)
-    return _gather(lists, is_whole), holding
+            blocks = [block for each in lists if each.ends for block in each.blocks]
+            found.append(np.array(blocks, np.uint64) - np.uint64(BLOCK))
+    return _gather(found, is_whole), holding
 
 
 def _read_cache(source: Readable, cache: int) -> list[SingleList] | None:
     """Return the lists of a cache; None if it is none."""
-    memory = _snapshot(source)
+    memory = Snapshot(source)
     layout = cache_layout(0 if cache % 16 else chunk_bytes(memory, cache))
     if layout is None:
         return None
@@ -124,7 +135,7 @@ def _read_cache(source: Readable, cache: int) -> list[SingleList] | None:
 
 def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> Words:
     """Return the sizes of the chunks that wait in the unsorted bin of an arena, in bytes."""
-    memory = _snapshot(source)
+    memory = Snapshot(source)
     head = arena.bins[0]
     sizes: list[int] = []
     chunk = memory.word(head + FORWARD)
@@ -140,15 +151,6 @@ def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> Words
     return np.array(sizes, np.uint64)
 
 
-def _gather(lists: Iterable[SingleList], is_whole: bool) -> Idle:
-    lists = list(lists)
-    chunks = np.array([block - BLOCK for each in lists for block in each.blocks], np.uint64)
-    sizes = np.repeat(
-        np.array([each.size for each in lists], np.uint64), [len(each.blocks) for each in lists]
-    )
-    chunks, first = np.unique(chunks, return_index=True)  # a block may have moved meanwhile
-    return Idle(chunks, sizes[first], is_whole)
-
-
-def _snapshot(source: Readable) -> Snapshot:
-    return Snapshot(source, Effort(_STEPS, seconds=_SECONDS), _PAGES)
+def _gather(found: list[Words], is_whole: bool) -> Idle:
+    # A block may have moved from one list to another meanwhile.
+    return Idle(np.unique(np.concatenate([*found, np.zeros(0, np.uint64)])), is_whole)

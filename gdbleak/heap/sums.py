@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gdbleak.heap.chunks import Piece
 from gdbleak.heap.snapshot import PAGE_BYTES
@@ -15,8 +14,6 @@ _EXACT = 1 << 16
 """Chunks of fewer grains are counted in an array."""
 _LINKS_BYTES = 48
 """What stays of a free chunk when its pages are given back. Source: `mtrim` in malloc/malloc.c."""
-
-Flags = NDArray[np.bool_]
 
 
 class BySize:

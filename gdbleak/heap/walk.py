@@ -24,6 +24,7 @@ _HOPS = 16
 """So many chunks one behind another are no accident."""
 
 Words = NDArray[np.uint64]
+Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 
@@ -38,10 +39,10 @@ class Way(NamedTuple):
     """Whether what stands at `end` is no size of a chunk."""
 
 
-def are_sizes(words: Words) -> NDArray[np.bool_]:
+def are_sizes(words: Words) -> Flags:
     """Return which words may be the sizes of chunks in a heap, with their flags."""
     fits = words - np.uint64(SMALLEST_CHUNK) < np.uint64(LARGEST_CHUNK - SMALLEST_CHUNK)
-    result: NDArray[np.bool_] = fits & ((words & np.uint64(8 | IS_MMAPPED)) == 0)
+    result: Flags = fits & ((words & np.uint64(8 | IS_MMAPPED)) == 0)
     return result
 
 
@@ -69,7 +70,7 @@ def walk(words: Words) -> Way:
     return Way(places, end, False)
 
 
-def _mark(steps: Places) -> tuple[NDArray[np.bool_], Places]:
+def _mark(steps: Places) -> tuple[Flags, Places]:
     """Return the grains that a cursor in each segment comes by, and where each leaves it."""
     count = len(steps)
     marks = np.zeros(count, bool)
@@ -86,7 +87,7 @@ def _mark(steps: Places) -> tuple[NDArray[np.bool_], Places]:
     return marks, exits
 
 
-def _join(marks: NDArray[np.bool_], exits: Places, steps: Places) -> int:
+def _join(marks: Flags, exits: Places, steps: Places) -> int:
     """Clear the marks that are not on the way from the first grain; return where that ends."""
     count = len(marks)
     leaves = exits.tolist()

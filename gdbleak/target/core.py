@@ -184,6 +184,10 @@ class Core:
         """Return what stood in the general registers of threads, by their ids."""
         return {thread.id: thread.registers for thread in self._said.threads}
 
+    def read_thread_pointers(self) -> dict[int, int]:
+        """Return where threads have their own blocks, by their ids."""
+        return {thread.id: thread.thread_pointer for thread in self._said.threads}
+
     def find_pages(self, start: int, end: int) -> list[Pages]:
         """Return the pages of a range that the core holds."""
         line = find_line(self._mappings, start)

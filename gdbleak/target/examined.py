@@ -11,6 +11,7 @@ from gdbleak.memory.source import Searchable
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import Mapping, list_threads
+from gdbleak.target.processes import describe_process
 from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
 from gdbleak.target.usage import Usage, read_usage
@@ -30,8 +31,18 @@ class Examined(Searchable, Protocol):
     """A process that runs, or that a core file shows. A context."""
 
     pid: int
+    command: str
+    """What it runs, with its arguments."""
     is_core: bool
     """Whether nothing can change any more."""
+    written_s: float | None
+    """When a core file was written, as POSIX time; None for a process that runs."""
+
+    def __enter__(self) -> Examined:
+        """Return it."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of it."""
 
     def read_mappings(self) -> list[Mapping]:
         """Return what is mapped, in order of address; nothing when the process has ended."""
@@ -53,11 +64,15 @@ class Examined(Searchable, Protocol):
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stands in the general registers of threads, by their ids."""
 
+    def read_thread_pointers(self) -> dict[int, int]:
+        """Return where threads have their own blocks; nothing where only memory tells that."""
+
 
 class ExaminedProcess(SearchedProcess):
     """A process of this machine. It is not stopped; `read_registers` halts threads for a moment."""
 
     is_core = False
+    written_s: float | None = None
 
     def __init__(self, pid: int, images: ImageCache) -> None:
         """Open it.
@@ -71,12 +86,17 @@ class ExaminedProcess(SearchedProcess):
 
         """
         self._files = ExitStack()
+        found = describe_process(pid)
+        self.command = found.command if found else "?"
         self._live = self._files.enter_context(LiveProcess(pid, images))
         try:
             super().__init__(pid)
         except BaseException:
             self._files.close()
             raise
+
+    def __enter__(self) -> ExaminedProcess:
+        return self
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
@@ -107,3 +127,7 @@ class ExaminedProcess(SearchedProcess):
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stands in the general registers of threads, by their ids."""
         return read_registers(self.pid)
+
+    def read_thread_pointers(self) -> dict[int, int]:
+        """Return nothing: the kernel tells them only to who halts the threads."""
+        return {}

@@ -1,0 +1,193 @@
+"""`gdbleak heap`: what is in the heap of a process or a core file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gdbleak.bounds import Bounds, bounds_of
+from gdbleak.census.wish import HeapWish
+from gdbleak.commands.arguments import file_name, within
+from gdbleak.commands.core_arguments import add_core_arguments, open_examined
+from gdbleak.commands.output import check_writable, choose_output
+from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import UsageError, WriteError
+from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
+from gdbleak.report.heap import HeapReport
+
+
+class Heap:
+    """Count what is in a heap, by size, arena and mapping."""
+
+    summary = "say what is in the heap: sizes, arenas, fragmentation, the address space"
+    description = (
+        "Count every block of a process's heap, in use and free, by size and by arena, and name "
+        "every mapping. The process is neither attached to nor stopped. With --count, see which "
+        "sizes grow. A core file will do as well."
+    )
+    examples = """\
+  gdbleak heap 4711                     what is in its heap?
+  gdbleak heap 4711 --interval 60 --count 10
+  gdbleak heap 4711 --lost              and which blocks does nothing refer to?
+  gdbleak heap core.4711 --sysroot box  a core file of another machine
+  gdbleak heap 4711 --save monday.heap  for `gdbleak diff` later
+"""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        add_core_arguments(parser)
+        add_heap_arguments(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        return show_heap(options, "heap")
+
+
+def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a look at a heap."""
+    group = parser.add_argument_group("the census")
+    group.add_argument(
+        "--count",
+        type=within(bounds_of(HeapWish, "count"), int),
+        metavar="N",
+        help="take N censuses, and say which sizes grow (default: 1; 6 with --interval)",
+    )
+    group.add_argument(
+        "--interval",
+        type=within(bounds_of(HeapWish, "interval_s"), float),
+        metavar="S",
+        help=f"take them S seconds apart (default: {HeapWish.interval_s:g})",
+    )
+    group.add_argument(
+        "--stop",
+        action="store_true",
+        help="stop the process for each census, and print for how long; without it a census of a "
+        "busy process is as exact as two looks can tell",
+    )
+    group.add_argument(
+        "--max-pause",
+        type=within(bounds_of(HeapWish, "max_pause_ms"), float),
+        default=HeapWish.max_pause_ms,
+        metavar="MS",
+        help="let the process run on after MS milliseconds, whatever has been counted (default: "
+        f"{HeapWish.max_pause_ms:g})",
+    )
+    group.add_argument(
+        "--lost",
+        action="store_true",
+        help="look for blocks that nothing in the process refers to, as `gdbleak leaks` does",
+    )
+    group.add_argument(
+        "--content",
+        action="store_true",
+        help="show the first bytes of lost blocks: they may be anybody's data",
+    )
+    report = parser.add_argument_group("the report")
+    report.add_argument(
+        "--top",
+        type=within(Bounds(1), int),
+        default=10,
+        metavar="N",
+        help="show the first N rows of each table; json and csv hold all (default: %(default)s)",
+    )
+    report.add_argument(
+        "--format",
+        choices=tuple(HEAP_FORMATS),
+        metavar="NAME",
+        help=f"one of {', '.join(HEAP_FORMATS)}; default: what FILE's suffix says, else table on a "
+        "terminal and plain elsewhere",
+    )
+    report.add_argument(
+        "-o",
+        "--output",
+        type=file_name,
+        metavar="FILE",
+        help="write the report to FILE instead; the format follows its suffix",
+    )
+    report.add_argument(
+        "--save",
+        type=file_name,
+        metavar="FILE",
+        help="write everything to FILE as well, for `gdbleak diff`",
+    )
+
+
+def wish_of(options: argparse.Namespace) -> HeapWish:
+    """Return how to look at the heap, by the options."""
+    several = options.interval is not None
+    return HeapWish(
+        interval_s=options.interval if several else HeapWish.interval_s,
+        count=options.count or (6 if several else 1),
+        stop=options.stop,
+        max_pause_ms=options.max_pause,
+        lost=options.lost,
+        content=options.content,
+    )
+
+
+def show_heap(options: argparse.Namespace, command: str) -> int:
+    """Look at a heap, and show what is in it; return the exit status."""
+    form = _choose_format(options)
+    for path in filter(None, (options.output, options.save)):
+        check_writable(path)
+    report = look(options, command)
+    medium = choose_output(form)
+    if options.save:
+        _write(options.save, HEAP_FORMATS["json"].render(report, options.top, None, color=False))
+    text = HEAP_FORMATS[form].render(
+        report,
+        options.top,
+        None if options.output else medium.width,
+        color=not options.output and medium.color,
+    )
+    if options.output:
+        _write(options.output, text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def look(options: argparse.Namespace, command: str) -> HeapReport:
+    """Return what is in the heap that the options say."""
+    from gdbleak.census.examine import Examination
+
+    wish = wish_of(options)
+    console = Console(stderr=True, highlight=False)
+    with ExitStack() as stack:
+        images = stack.enter_context(ImageCache())
+        process = stack.enter_context(open_examined(options, images, command))
+        live = stack.enter_context(Live(console=console, auto_refresh=False, transient=True))
+
+        def draw(number: int, share: float) -> None:
+            if console.is_terminal:
+                which = f" {number + 1} of {wish.count}" if wish.count > 1 else ""
+                text = f"counting{which}: {100 * share:.0f} % (Ctrl-C ends it early)"
+                live.update(Text(text), refresh=True)
+
+        core = options.process if process.is_core else None
+        return Examination(process, images, wish, draw).run(core)
+
+
+def _choose_format(options: argparse.Namespace) -> str:
+    if options.format or not options.output:
+        return choose_output(options.format).form
+    form = heap_format_for(options.output)
+    if form is None:
+        raise UsageError(
+            f"the suffix of {options.output} names no format",
+            f"add --format, one of {', '.join(HEAP_FORMATS)}",
+        )
+    return form
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}", "name another file") from error

@@ -1,0 +1,77 @@
+"""Long lists of free chunks, of millions: all that could be on them is read at once. Pure.
+
+Source: `_int_free` and PROTECT_PTR in malloc/malloc.c: see `gdbleak.heap.lists`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gdbleak.heap.chunk import FLAGS, SIZE
+from gdbleak.heap.parts import Part
+from gdbleak.heap.walk import GRAIN, Words
+
+_PIECE_BYTES = 4 << 20
+_MASK = np.uint64(~FLAGS & (1 << 64) - 1)
+_LINK = 16
+"""Where the link of a chunk is, in bytes from it."""
+_PROTECTED_BITS = np.uint64(12)
+
+
+def follow_long(
+    read: Callable[[int, int], bytes], first: int, size: int, parts: Sequence[Part]
+) -> Words | None:
+    """Return the chunks of a list, by their addresses in order; None if it does not end properly.
+
+    Args:
+        read: Reads the memory.
+        first: The first chunk.
+        size: Of each chunk, in bytes.
+        parts: Where the chunks lie.
+
+    """
+    chunks, links = _find_candidates(read, size, parts)
+    for is_protected in (True, False):
+        following = links
+        if is_protected:
+            following = links ^ ((chunks + np.uint64(_LINK)) >> _PROTECTED_BITS)
+        places = _follow(chunks, following, first)
+        if places is not None:
+            return np.sort(chunks[places])
+    return None
+
+
+def _follow(chunks: Words, following: Words, first: int) -> list[int] | None:
+    at = np.searchsorted(chunks, following)
+    at = np.where(chunks[np.minimum(at, len(chunks) - 1)] == following, at, -1)
+    ends = set(np.flatnonzero(following == 0).tolist())
+    behind = at.tolist()
+    place = int(np.searchsorted(chunks, np.uint64(first)))
+    if place == len(chunks) or int(chunks[place]) != first:
+        return None
+    found: list[int] = []
+    while place >= 0 and len(found) < len(chunks):
+        found.append(place)
+        if place in ends:
+            return found
+        place = behind[place]
+    return None
+
+
+def _find_candidates(
+    read: Callable[[int, int], bytes], size: int, parts: Sequence[Part]
+) -> tuple[Words, Words]:
+    """Return whatever looks like a chunk of this size, in order of address, and its link."""
+    chunks, links = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    for part in sorted(parts):
+        for start in range(part.first, part.end, _PIECE_BYTES):
+            # The link of the last chunk is behind the piece.
+            data = read(start, min(_PIECE_BYTES + GRAIN, part.end - start))
+            words = np.frombuffer(data, np.uint64, len(data) // GRAIN * 2)
+            sizes = words[1:-2:2] & _MASK
+            places = np.flatnonzero(sizes == np.uint64(size))
+            chunks.append(np.uint64(start) + places.astype(np.uint64) * np.uint64(GRAIN))
+            links.append(words[2 * places + _LINK // SIZE])
+    return np.concatenate(chunks), np.concatenate(links)
