@@ -152,5 +152,4 @@ def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> Words
 
 
 def _gather(found: list[Words], is_whole: bool) -> Idle:
-    # A block may have moved from one list to another meanwhile.
-    return Idle(np.unique(np.concatenate([*found, np.zeros(0, np.uint64)])), is_whole)
+    return Idle(np.sort(np.concatenate([*found, np.zeros(0, np.uint64)])), is_whole)

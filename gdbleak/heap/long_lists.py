@@ -17,6 +17,7 @@ _PIECE_BYTES = 4 << 20
 _MASK = np.uint64(~FLAGS & (1 << 64) - 1)
 _LINK = 16
 """Where the link of a chunk is, in bytes from it."""
+_NOWHERE, _END = -1, -2
 _PROTECTED_BITS = np.uint64(12)
 
 
@@ -39,25 +40,25 @@ def follow_long(
             following = links ^ ((chunks + np.uint64(_LINK)) >> _PROTECTED_BITS)
         places = _follow(chunks, following, first)
         if places is not None:
-            return np.sort(chunks[places])
+            met = np.zeros(len(chunks), bool)
+            met[places] = True
+            return chunks[met]
     return None
 
 
 def _follow(chunks: Words, following: Words, first: int) -> list[int] | None:
+    """Return the places of the chunks on a list, by what follows each chunk."""
     at = np.searchsorted(chunks, following)
-    at = np.where(chunks[np.minimum(at, len(chunks) - 1)] == following, at, -1)
-    ends = set(np.flatnonzero(following == 0).tolist())
-    behind = at.tolist()
+    at = np.where(chunks[np.minimum(at, len(chunks) - 1)] == following, at, _NOWHERE)
+    behind = np.where(following == 0, _END, at).tolist()
     place = int(np.searchsorted(chunks, np.uint64(first)))
     if place == len(chunks) or int(chunks[place]) != first:
         return None
     found: list[int] = []
     while place >= 0 and len(found) < len(chunks):
         found.append(place)
-        if place in ends:
-            return found
         place = behind[place]
-    return None
+    return found if place == _END else None
 
 
 def _find_candidates(

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from gdbleak.heap.chunk import SMALLEST_CHUNK
 from gdbleak.heap.chunks import Piece
 from gdbleak.heap.snapshot import PAGE_BYTES
 from gdbleak.heap.walk import GRAIN, Words
@@ -14,6 +15,8 @@ _EXACT = 1 << 16
 """Chunks of fewer grains are counted in an array."""
 _LINKS_BYTES = 48
 """What stays of a free chunk when its pages are given back. Source: `mtrim` in malloc/malloc.c."""
+_MOST_USED = PAGE_BYTES // SMALLEST_CHUNK + 1
+"""So many chunks in use take more than a page."""
 
 
 class BySize:
@@ -54,9 +57,11 @@ class Tail:
 
     def add(self, piece: Piece) -> None:
         """Take the chunks that follow."""
-        chunks = np.concatenate([self._chunks, piece.chunks])
-        sizes = np.concatenate([self._sizes, piece.sizes])
-        used = np.concatenate([self._used, piece.used])
+        enough = np.flatnonzero(piece.used)[-_MOST_USED:]
+        last = slice(int(enough[0]) if len(enough) == _MOST_USED else 0, None)
+        chunks = np.concatenate([self._chunks, piece.chunks[last]])
+        sizes = np.concatenate([self._sizes, piece.sizes[last]])
+        used = np.concatenate([self._used, piece.used[last]])
         taken = np.where(used, sizes, 0)[::-1].cumsum()[::-1]
         first = int(np.searchsorted(-taken.astype(np.int64), -PAGE_BYTES))
         self._chunks, self._sizes, self._used = chunks[first:], sizes[first:], used[first:]
