@@ -123,14 +123,11 @@ def _read_arena(values: dict[str, Any]) -> Arena:
 
 
 def _read_mapping(values: dict[str, Any]) -> MappingUse:
-    read = {
-        "start": _address(values, "start"),
-        "end": _address(values, "end"),
-        "kind": _choice(MappingKind, values["kind"]),
-    }
-    if read["end"] < read["start"]:
+    start, end = _address(values, "start"), _address(values, "end")
+    if end < start:
         raise UnfitError("a mapping ends before it starts")
-    return fill(MappingUse, {**values, **read})
+    kind = _choice(MappingKind, values["kind"])
+    return fill(MappingUse, {**values, "start": start, "end": end, "kind": kind})
 
 
 def _read_allocator(values: dict[str, Any]) -> AllocatorUse:
