@@ -83,9 +83,11 @@ def _findings(report: HeapReport) -> Iterator[str]:
 def _sections(report: HeapReport) -> Iterator[str]:
     if report.sizes:
         drawn = draw_treemap(_areas(report), "smaller ones")
-        key = _key({"size": "in use", "grows": "in use, and grows", "bins": "free"})
+        key = {"size": "in use", "grows": "in use, and grows", "bins": "free"}
+        if not any(map(grows, report.sizes)):
+            del key["grows"]
         section = size_section(report.sizes, report.in_use, _LAYOUT)
-        yield _section(section, drawn + key + _sizes(section, report.sizes))
+        yield _section(section, drawn + _key(key) + _sizes(section, report.sizes))
     if report.arenas:
         section = arena_section(report.arenas, _LAYOUT)
         yield _section(section, _arenas(section, report.arenas))

@@ -39,9 +39,9 @@ def find_growth(report: HeapReport) -> Iterator[Weighed]:
     growing = sorted(filter(grows, report.sizes), key=rate, reverse=True)
     too_few = f"{censuses} censuses are too few to be sure" if censuses < ENOUGH else ""
     if growing:
-        text = _describe_growth(growing)
+        text = _describe_growth(growing, report.in_use.bytes)
         if too_few:
-            text += f" {too_few}."
+            text += f" But {too_few}."
         command = trace(report, f"--size {describe_size(growing[0])}")
         finding = Finding(text, command, is_alarm=not too_few)
         yield Weighed(Rank.WRONG, rate(growing[0]), finding)
@@ -53,13 +53,15 @@ def find_growth(report: HeapReport) -> Iterator[Weighed]:
         yield Weighed(Rank.LOOKS, 0, Finding(text))
 
 
-def _describe_growth(growing: list[SizeClass]) -> str:
+def _describe_growth(growing: list[SizeClass], in_use: int) -> str:
     first, *others = growing
     history = first.growth.history if first.growth else ()
     steps = [after > before for before, after in zip(history, history[1:])]
     text = (
-        f"Growing: blocks of {describe_size(first)} bytes by {format_bytes(rate(first))} an hour"
-        f" (there were more of them after {sum(steps)} of {count_of(len(steps), 'interval')})"
+        f"Growing: blocks of {describe_size(first)} bytes by {format_bytes(rate(first))} an hour,"
+        f" with more of them after {sum(steps)} of {count_of(len(steps), 'interval')}:"
+        f" {first.in_use.count:,} now take {format_bytes(first.in_use.bytes)},"
+        f" {format_percent(first.in_use.bytes, in_use)} of what is in use."
     )
     named = [
         f"{describe_size(size)} bytes by {format_bytes(rate(size))}" for size in others[: NAMED - 1]
@@ -68,7 +70,7 @@ def _describe_growth(growing: list[SizeClass]) -> str:
         rest = sum(map(rate, others[len(named) :]))
         sizes = count_of(len(others) - len(named), "more size")
         named.append(f"{sizes} by {format_bytes(rest)}")
-    return f"{text}; {_list(named)}." if named else f"{text}."
+    return f"{text} Also blocks of {_list(named)} an hour." if named else text
 
 
 def _list(parts: list[str]) -> str:

@@ -74,7 +74,12 @@ def rate(size: SizeClass) -> float:
 
 def describe_size(size: SizeClass) -> str:
     """Return a size as `gdbleak trace --size` takes it, in bytes: `24`, or `1040-1528`."""
-    return f"{size.low}" if size.low == size.high else f"{size.low}-{size.high}"
+    return describe_range(size.low, size.high)
+
+
+def describe_range(low: int, high: int) -> str:
+    """Return sizes from one to another as `gdbleak trace --size` takes them, in bytes."""
+    return f"{low}" if low == high else f"{low}-{high}"
 
 
 def trace(report: HeapReport, options: str) -> str | None:

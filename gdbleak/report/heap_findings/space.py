@@ -76,9 +76,7 @@ def find_swapped(report: HeapReport) -> Iterator[Weighed]:
         mapping.swapped_bytes for mapping in report.mappings if mapping.kind in HEAPS
     )
     which = "all of it heap" if of_heap == swapped else f"{format_bytes(of_heap)} of it heap"
-    text = (
-        f"{format_bytes(swapped)} are swapped out, {which}: they are not part of what is resident."
-    )
+    text = f"{format_bytes(swapped)} are swapped out, {which}, and not part of what is resident."
     yield Weighed(Rank.TAKES, swapped, Finding(text))
 
 
