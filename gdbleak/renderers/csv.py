@@ -58,7 +58,7 @@ def _row(site: Site) -> list[object]:
     return [
         site.rank,
         site.kind,
-        _cell(site.group),
+        safe_cell(site.group),
         site.outstanding_bytes,
         site.outstanding_count,
         site.allocated_bytes,
@@ -68,12 +68,12 @@ def _row(site: Site) -> list[object]:
         site.oldest_s,
         *((site.verdict.word, site.verdict.evidence) if site.verdict else (None, None)),
         *_estimate(site),
-        _cell(caller.function),
-        _cell(caller.file),
+        safe_cell(caller.function),
+        safe_cell(caller.file),
         caller.line,
-        _cell(caller.module),
+        safe_cell(caller.module),
         str(site.truncated).lower(),
-        _cell(" <- ".join(map(describe, site.frames))),
+        safe_cell(" <- ".join(map(describe, site.frames))),
         *_reach(site),
     ]
 
@@ -82,7 +82,7 @@ def _reach(site: Site) -> tuple[int | str | None, ...]:
     reach = site.reach
     if reach is None:
         return (None,) * 5
-    held_by = _cell(reach.holders[0].root) if reach.holders else None
+    held_by = safe_cell(reach.holders[0].root) if reach.holders else None
     return (reach.looked_at, reach.lost, reach.lost_with, reach.held, held_by)
 
 
@@ -94,7 +94,7 @@ def _estimate(site: Site) -> tuple[int | None, ...]:
     return (estimate.outstanding_bytes, low, high)
 
 
-def _cell(text: str | None) -> str:
+def safe_cell(text: str | None) -> str:
     """Return a name that no spreadsheet takes for a formula, and no terminal for a command."""
     text = printable(text or "")
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -6,14 +6,10 @@ policy in the page forbids all scripts and styles except its own two.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from string import Template
 
 from gdbleak.renderers.chart import draw_history, draw_trend
 from gdbleak.renderers.columns import words
@@ -25,6 +21,7 @@ from gdbleak.renderers.content import (
     nothing_outstanding,
     rows,
 )
+from gdbleak.renderers.pages import card, fill_page
 from gdbleak.renderers.references import describe_references
 from gdbleak.renderers.stacks import iter_stacks, name
 from gdbleak.renderers.summary import summary
@@ -32,7 +29,6 @@ from gdbleak.report.model import Frame, Report, Site, Word
 from gdbleak.text.lines import cut, printable
 from gdbleak.text.units import format_bytes, format_seconds, plural
 
-_FOLDER = Path(__file__).parent / "page"
 _MOST = 1000
 """How many call stacks a page holds: more would slow a browser."""
 _LONGEST = 500
@@ -47,17 +43,15 @@ class HtmlRenderer:
 
     def render(self, report: Report) -> str:
         """Return the report as text."""
-        style, script = (_read(name) for name in ("page.css", "page.js"))
         shown = report.leaking[:_MOST]
         others = {site.rank: site for site in report.sites}
-        return Template(_read("page.html")).substitute(
+        return fill_page(
+            "page.html",
+            ("page.css",),
+            "page.js",
             title=escape(heading(report).text),
             when=escape(f"Began {printable(report.window.started)}"),
-            style=style,
-            style_hash=_hash(style),
-            script=script,
-            script_hash=_hash(script),
-            cards="".join(_card(*facts) for facts in _sum_up(report)),
+            cards="".join(card(*facts) for facts in _sum_up(report)),
             chart=draw_history(report.history, _describe_held(report)),
             left_out=escape(_left_out(report)),
             headers=_headers(),
@@ -65,14 +59,6 @@ class HtmlRenderer:
             summary=_summary(report),
             data=_data(report),
         )
-
-
-def _read(file: str) -> str:
-    return (_FOLDER / file).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _left_out(report: Report) -> str:
@@ -108,10 +94,6 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
 def _describe_held(report: Report) -> str:
     """Return what the chart shows: in a sampled window only what was recorded is known."""
     return "outstanding, as recorded in bursts" if report.window.sampling else "outstanding"
-
-
-def _card(value: str, text: str) -> str:
-    return f"<li><b>{escape(value)}</b>{escape(text)}</li>"
 
 
 def _headers() -> str:

@@ -17,10 +17,10 @@ class MarkdownRenderer:
 
     def render(self, report: Report) -> str:
         """Return the report as text."""
-        parts = [f"# {_code(heading(report).text)}"]
+        parts = [f"# {as_code(heading(report).text)}"]
         shown = report.leaking[: self.top]
         if shown:
-            cells = [[*others, _code(caller)] for *others, caller in rows(shown)]
+            cells = [[*others, as_code(caller)] for *others, caller in rows(shown)]
             parts.append(draw_table(COLUMNS, cells, "pipe"))
         # No line below the table begins with a backtick, so none can end the block.
         details = "\n".join(line.text for line in below_table(report, self.top))
@@ -28,7 +28,7 @@ class MarkdownRenderer:
         return "\n\n".join(parts) + "\n"
 
 
-def _code(text: str) -> str:
+def as_code(text: str) -> str:
     """Return a code span for a cell of a table: a backtick would end the span, a pipe the cell.
 
     A backslash before a pipe would cancel the one that escapes the pipe, so it is spelled out too.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
@@ -32,10 +31,17 @@ _ADVICE = "give a file written by `gdbleak heap PID --save FILE`, or with -o FIL
 C = TypeVar("C", bound=Choice)
 
 
-def is_heap_report(values: object) -> bool:
-    """Whether what JSON says is a report of a heap, of whatever version."""
-    schema = values.get("schema") if isinstance(values, Mapping) else None
-    return isinstance(schema, str) and schema.startswith(SCHEMA.rpartition("/")[0] + "/")
+def is_heap_report(text: str) -> bool:
+    """Whether JSON is a report of a heap, of whatever version."""
+    name = SCHEMA.rpartition("/")[0] + "/"
+    if f'"{name}' not in text:  # which is sooner known than read
+        return False
+    try:
+        values = read_json(text)
+    except ValueError:
+        return False
+    schema = values.get("schema") if isinstance(values, dict) else None
+    return isinstance(schema, str) and schema.startswith(name)
 
 
 def read_heap_report(text: str, path: str) -> HeapReport:
@@ -123,14 +129,11 @@ def _read_arena(values: dict[str, Any]) -> Arena:
 
 
 def _read_mapping(values: dict[str, Any]) -> MappingUse:
-    read = {
-        "start": _address(values, "start"),
-        "end": _address(values, "end"),
-        "kind": _choice(MappingKind, values["kind"]),
-    }
-    if read["end"] < read["start"]:
+    start, end = _address(values, "start"), _address(values, "end")
+    if end < start:
         raise UnfitError("a mapping ends before it starts")
-    return fill(MappingUse, {**values, **read})
+    kind = _choice(MappingKind, values["kind"])
+    return fill(MappingUse, {**values, "start": start, "end": end, "kind": kind})
 
 
 def _read_allocator(values: dict[str, Any]) -> AllocatorUse:

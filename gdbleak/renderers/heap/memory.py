@@ -58,17 +58,21 @@ def _held(mapping: MappingUse) -> tuple[int, int]:
     return -(mapping.resident_bytes or 0) - (mapping.swapped_bytes or 0), -mapping.size
 
 
-def kind_section(mappings: Sequence[MappingUse]) -> Section:
-    """Return what the address space is for, by kind."""
+def by_kind(mappings: Iterable[MappingUse]) -> dict[MappingKind, list[MappingUse]]:
+    """Return the mappings of each kind, the kind that holds most memory first."""
     kinds: dict[MappingKind, list[MappingUse]] = {}
     for mapping in mappings:
         kinds.setdefault(mapping.kind, []).append(mapping)
-    ordered = sorted(
-        kinds.items(),
-        key=lambda item: [sum(each) for each in zip(*map(_held, item[1]))],
-    )
+    held = {kind: tuple(map(sum, zip(*map(_held, of)))) for kind, of in kinds.items()}
+    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: held[kind])}
+
+
+def kind_section(mappings: Sequence[MappingUse]) -> Section:
+    """Return what the address space is for, by kind."""
     measures = _measures(mappings)
-    rows = [[str(kind), f"{len(of):,}", *_cells(of, measures)] for kind, of in ordered]
+    rows = [
+        [str(kind), f"{len(of):,}", *_cells(of, measures)] for kind, of in by_kind(mappings).items()
+    ]
     if len(rows) > 1:
         rows.append(["all", f"{len(mappings):,}", *_cells(mappings, measures)])
     columns = (*words("Kind"), *numbers("Count", *measures))
@@ -120,7 +124,7 @@ def lost_sections(lost: Lost, layout: Layout) -> Iterator[Section]:
     columns = (*numbers("#", "Bytes", "Blocks", "Trees", "Root", "First at"), *words("What"))
     rest = sum(tree.bytes for tree in lost.trees[layout.top :])
     below = [
-        *not_shown(len(lost.trees), layout.top, "kind of tree", f" with {format_bytes(rest)}"),
+        *not_shown(len(lost.trees), layout.top, "line", rest),
         *(
             f"#{rank} begins with: {show(tree.content)}"
             for rank, tree in enumerate(shown, start=1)
@@ -151,5 +155,8 @@ def _tree_row(rank: int, tree: LostTree) -> list[str]:
 def _describe_search(lost: Lost) -> str:
     blocks = count_of(lost.searched_blocks, "block")
     looked = "once" if lost.looks == 1 else f"{lost.looks:,} times"
-    total = f"{count_of(lost.total.count, 'block')} with {format_bytes(lost.total.bytes)}"
-    return f"{total} of {blocks} are lost; memory was looked at {looked}, for {format_seconds(lost.took_s)}."
+    took = format_seconds(lost.took_s)
+    return (
+        f"{lost.total.count:,} of {blocks} are lost, with {format_bytes(lost.total.bytes)}; memory"
+        f" was looked at {looked}, in {took}."
+    )

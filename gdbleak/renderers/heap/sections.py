@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from gdbleak.renderers.columns import NARROWEST, Column, numbers, room_for_last, words
 from gdbleak.report.heap import Amount, Arena, Free, HeapReport, SizeClass
-from gdbleak.report.heap_findings import describe_size
+from gdbleak.report.heap_findings.model import describe_size
 from gdbleak.text.lines import cut, printable
 from gdbleak.text.sparkline import ASCII_BARS, BARS, draw_bars
-from gdbleak.text.units import format_bytes, format_count, format_percent
+from gdbleak.text.units import count_of, format_bytes, format_count, format_percent
 
 LONGEST = 200
 """How many characters of a name are shown; the middle of a longer one is cut out."""
@@ -51,7 +51,7 @@ class Section(NamedTuple):
 
 def show(text: str) -> str:
     """Return a name that is short and safe enough to show."""
-    return printable(cut(" ".join(text.split(" ")), LONGEST))
+    return printable(cut(" ".join(text.split()), LONGEST))
 
 
 def optional_bytes(count: int | None) -> str:
@@ -66,13 +66,12 @@ def signed_bytes(count: float | None) -> str:
     return f"+{format_bytes(count)}" if count > 0 else format_bytes(count)
 
 
-def not_shown(total: int, top: int, noun: str, held: str = "") -> tuple[str, ...]:
-    """Return a line that says how many rows a table leaves out."""
-    more = total - top
-    if more <= 0:
+def not_shown(total: int, top: int, noun: str, held: int | None = None) -> tuple[str, ...]:
+    """Return a line that says how many rows a table leaves out, and how many bytes these hold."""
+    if total <= top:
         return ()
-    nouns = noun if more == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return (f"{more:,} more {nouns}{held}: see --top {total}",)
+    size = "" if held is None else f" with {format_bytes(held)}"
+    return (f"{count_of(total - top, f'more {noun}')}{size}: see --top {total}",)
 
 
 def size_section(
@@ -85,7 +84,7 @@ def size_section(
     if any(size.growth for size in sizes):
         columns, rows = _add_growth(columns, rows, shown, layout)
     rest = sum(size.in_use.bytes for size in sizes[layout.top :])
-    below = not_shown(len(sizes), layout.top, "size", f" with {format_bytes(rest)}")
+    below = not_shown(len(sizes), layout.top, "size", rest)
     return Section(title, columns, rows, below)
 
 
@@ -139,10 +138,14 @@ _ARENA_NUMBERS: dict[str, Callable[[Arena], str]] = {
 }
 
 
+def order_arenas(arenas: Iterable[Arena]) -> list[Arena]:
+    """Return the arenas as they are shown: the main one first, the others by what they have got."""
+    return sorted(arenas, key=lambda arena: (arena.number > 0, -arena.system_bytes))
+
+
 def arena_section(arenas: Sequence[Arena], layout: Layout) -> Section:
     """Return the arenas: what they have got, what of it is in use, and where the rest is."""
-    # The main arena comes first, the others by what they have got.
-    ordered = sorted(arenas, key=lambda arena: (arena.number > 0, -arena.system_bytes))
+    ordered = order_arenas(arenas)
     shown = ordered[: layout.top]
     columns = numbers(*_ARENA_NUMBERS)
     rows = [[cell(arena) for cell in _ARENA_NUMBERS.values()] for arena in shown]
@@ -151,8 +154,8 @@ def arena_section(arenas: Sequence[Arena], layout: Layout) -> Section:
         rows = _add_threads(columns, rows, shown, layout)
         columns = columns[: len(rows[0])]
     rest = sum(arena.system_bytes for arena in ordered[layout.top :])
-    below = not_shown(len(arenas), layout.top, "arena", f" with {format_bytes(rest)}")
-    return Section("Arenas", columns, rows, below)
+    below = not_shown(len(arenas), layout.top, "arena", rest)
+    return Section("Arenas", columns, rows, below, names=len(columns) > len(_ARENA_NUMBERS))
 
 
 def _add_threads(
@@ -180,8 +183,7 @@ def _free_of(arena: Arena, *places: Free) -> str:
 
 def heading(report: HeapReport) -> str:
     """Return the line that says whose heap it is."""
-    command = printable(cut(" ".join(report.command.split()), LONGEST))
-    of = f"{command} (pid {report.pid})"
+    of = f"{show(report.command)} (pid {report.pid})"
     if report.core:
         of = f"{show(report.core)}, a core file of {of}"
     return (
@@ -195,9 +197,9 @@ def sum_up(report: HeapReport) -> Iterator[tuple[str, str]]:
         yield format_bytes(report.resident_bytes), "resident"
     if report.libc is None:
         return
-    yield format_bytes(report.in_use.bytes), f"in use in {report.in_use.count:,} blocks"
-    yield format_bytes(report.free_bytes), "free"
+    of = count_of(report.in_use.count, "block")
     if report.mmapped.count:
-        count = report.mmapped.count
-        of = f"{count:,} large {'block' if count == 1 else 'blocks'}"
-        yield format_bytes(report.mmapped.bytes), f"of that in {of}"
+        large = format_bytes(report.mmapped.bytes)
+        of += f" ({large} of it in {count_of(report.mmapped.count, 'large block')})"
+    yield format_bytes(report.in_use.bytes), f"in use in {of}"
+    yield format_bytes(report.free_bytes), "free"
