@@ -14,6 +14,7 @@ import numpy as np
 from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.core_file import (
     PF_W,
+    X86_64,
     CoreHeaders,
     find_packer,
     is_core_header,
@@ -30,8 +31,10 @@ from gdbleak.target.core_mappings import find_line, find_program, make_mappings
 from gdbleak.target.core_memory import HeldMemory, LeftOutMemory
 from gdbleak.target.examined import ThreadName
 from gdbleak.target.link_map import read_program_headers
+from gdbleak.target.owners import Owner, owner_of_file
 from gdbleak.target.proc import Mapping as Mapped
 from gdbleak.target.stacks import AREA_BYTES, find_bounds
+from gdbleak.target.threads import Thread
 from gdbleak.target.usage import Usage
 from gdbleak.text.units import format_bytes
 
@@ -104,7 +107,7 @@ class Core:
         _refuse_empty(self.path, headers)
         self._held = HeldMemory(self._bytes, headers.parts)
         said = read_core_notes(self._bytes, headers.machine, headers.notes)
-        self._said = said
+        self._machine, self._said = headers.machine, said
         files = said.files or self._files.rebuild(said.vector, self._held)
         self._mappings = make_mappings(
             headers.parts,
@@ -195,6 +198,27 @@ class Core:
         )
         runs = self._held.find_data(start, end)
         return [Pages(first, last, is_of_file) for first, last in runs]
+
+    def find_threads(self) -> list[Thread]:
+        """Return the threads, with all their general registers."""
+        return [
+            Thread(each.id, each.stack_pointer, each.counter, tuple(each.registers))
+            for each in self._said.threads
+        ]
+
+    def find_own_blocks(
+        self, mappings: Sequence[Mapped], threads: Sequence[Thread]
+    ) -> dict[int, int]:
+        """Return by their ids where threads have their own block."""
+        del mappings  # a core tells the register
+        if self._machine != X86_64:  # it points elsewhere there
+            return {}
+        pointers = {each.id: self.threads[each.id].thread_pointer for each in threads}
+        return {thread: pointer for thread, pointer in pointers.items() if pointer}
+
+    def find_owner(self) -> Owner | None:
+        """Return the owner of the core file, as whom programs read what it names; or None."""
+        return owner_of_file(self.path)
 
     def find_waiting(self) -> dict[int, Waiting]:
         """Return the stack pointers of all threads, by their ids: each waits for ever."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gdbleak.elf.cache import ImageCache
-from gdbleak.memory.source import Searchable
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
-from gdbleak.target.proc import Mapping, list_threads
+from gdbleak.target.proc import list_threads
+from gdbleak.target.process import read_command
 from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
+from gdbleak.target.threads import Inhabited
 from gdbleak.target.usage import Usage, read_usage
 
 
@@ -26,15 +27,17 @@ class ThreadName(NamedTuple):
         return f"{self.id} ({self.name})" if self.name else str(self.id)
 
 
-class Examined(Searchable, Protocol):
+class Examined(Inhabited, Protocol):
     """A process that runs, or that a core file shows. A context."""
 
-    pid: int
+    command: str
+    """Its command line."""
     is_core: bool
     """Whether nothing can change any more."""
 
-    def read_mappings(self) -> list[Mapping]:
-        """Return what is mapped, in order of address; nothing when the process has ended."""
+    def __enter__(self) -> Examined: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def read_modules(self) -> ModuleMap:
         """Return the program and libraries that are mapped.
@@ -73,10 +76,14 @@ class ExaminedProcess(SearchedProcess):
         self._files = ExitStack()
         self._live = self._files.enter_context(LiveProcess(pid, images))
         try:
+            self.command = read_command(pid)
             super().__init__(pid)
         except BaseException:
             self._files.close()
             raise
+
+    def __enter__(self) -> ExaminedProcess:
+        return self
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
