@@ -8,7 +8,7 @@ import numpy as np
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.heap.walk import Words
-from gdbleak.survey.threads import find_blocks_of_threads, read_threads, thread_bytes
+from gdbleak.survey.threads import thread_bytes
 from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping
 
@@ -22,9 +22,7 @@ def read_thread_words(
     """
     found = {}
     size = thread_bytes(process.read_modules(), images)
-    blocks = process.read_thread_pointers() or find_blocks_of_threads(
-        process, mappings, read_threads(process.pid)
-    )
+    blocks = process.find_own_blocks(mappings, process.find_threads())
     for thread, block in blocks.items():
         mapping = next((each for each in mappings if each.start <= block < each.end), None)
         start = max((block - size) & -8, mapping.start) if mapping else block

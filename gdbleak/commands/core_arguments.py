@@ -12,10 +12,12 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import TargetError, UsageError
 from gdbleak.target.process import check_readable
 from gdbleak.target.processes import find_processes
-from gdbleak.text.lines import printable
+from gdbleak.text.lines import cut, printable
 
 if TYPE_CHECKING:
     from gdbleak.target.examined import Examined
+
+_COMMAND_WIDTH = 45
 
 
 def add_core_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,3 +92,9 @@ def open_examined(
     pid = choose_process(options.process, command, more)
     check_readable(pid, lambda process: f"{command} {process}{more}")
     return ExaminedProcess(pid, images)
+
+
+def describe_examined(process: Examined) -> str:
+    """Return how to speak of a process or core file: with the command, cut."""
+    what = "the core of process" if process.is_core else "process"
+    return f"{what} {process.pid} ({printable(cut(process.command, _COMMAND_WIDTH))})"

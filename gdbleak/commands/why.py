@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gdbleak.bounds import bounds_of
 from gdbleak.commands.arguments import add_format_argument, parse_size, within
+from gdbleak.commands.core_arguments import add_core_arguments, describe_examined, open_examined
 from gdbleak.commands.output import choose_output
-from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
 from gdbleak.debugger.program import GdbProgram, find_gdb
-from gdbleak.errors import DebuggerError, TargetError
+from gdbleak.elf.cache import ImageCache
+from gdbleak.errors import DebuggerError
 from gdbleak.renderers.ways import as_json, as_text
 from gdbleak.report.ways import Answer
 from gdbleak.survey.wish import Wish
 from gdbleak.text.units import format_seconds
+
+if TYPE_CHECKING:
+    from gdbleak.target.examined import Examined
 
 _HIGHEST = (1 << 47) - 1
 
@@ -25,19 +29,20 @@ class Why:
 
     summary = "say what holds a block: a variable, a stack, a list"
     description = (
-        "Search the memory of a process for what refers to the block at an address, for what "
-        "refers to that, and so on, up to variables, stacks and registers. The process is neither "
-        "attached to nor stopped. Ctrl-C ends the search with what was found."
+        "Search the memory of a process, or a core file of one, for what refers to the block at an "
+        "address, for what refers to that, and so on, up to variables, stacks and registers. The "
+        "process is neither attached to nor stopped. Ctrl-C ends the search with what was found."
     )
     examples = """\
   gdbleak why 4711 0x55d0c8a3f2a0       who holds this block?
   gdbleak why redis-server 0x7f2e4c000b70 --time 60
+  gdbleak why core.4711 0x55d0c8a3f2a0  # in the memory that a core file holds
   gdbleak why 4711 0x55d0c8a3f2a0 --format json | jq '.ways[0]'
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        add_process_argument(parser, "look at")
+        add_core_arguments(parser)
         parser.add_argument(
             "address",
             metavar="ADDRESS",
@@ -78,17 +83,13 @@ class Why:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        pid = choose_process(options.process, "why", f" {options.address:#x}")
         wish = Wish(options.time, options.max_memory, options.size, options.top)
         medium = choose_output(options.format)
-
-        def tell() -> None:
-            sys.stderr.write(
-                f"gdbleak: looking for what holds {options.address:#x} in {describe_target(pid)},"
-                f" for at most {format_seconds(options.time)} (Ctrl-C ends it early)\n"
-            )
-
-        answer = _search(pid, options.address, wish, tell)
+        with (
+            ImageCache() as images,
+            open_examined(options, images, "why", f" {options.address:#x}") as process,
+        ):
+            answer = _search(process, images, options.address, wish)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))
         else:
@@ -107,22 +108,22 @@ def parse_address(text: str) -> int:
     return value
 
 
-def _search(pid: int, address: int, wish: Wish, on_begin: Callable[[], None]) -> Answer:
+def _search(process: Examined, images: ImageCache, address: int, wish: Wish) -> Answer:
     """Return the ways. What finds them takes time to load.
 
     Raises:
-        TargetError: see `find_ways`; or numpy is missing, as it may be where gdbleak runs from a
-            folder.
+        TargetError: see `find_ways`.
 
     """
-    try:
-        from gdbleak.survey.ways import find_ways
-    except ModuleNotFoundError as error:
-        raise TargetError(
-            f"to search memory takes the Python package {error.name}, which is missing",
-            f"run `pip install {error.name}`",
-        ) from error
-    return find_ways(pid, address, wish, _find_gdb(), on_begin)
+    from gdbleak.survey.ways import find_ways
+
+    def tell() -> None:
+        sys.stderr.write(
+            f"gdbleak: looking for what holds {address:#x} in {describe_examined(process)},"
+            f" for at most {format_seconds(wish.time_s)} (Ctrl-C ends it early)\n"
+        )
+
+    return find_ways(process, images, address, wish, _find_gdb(), tell)
 
 
 def _find_gdb() -> GdbProgram | None:

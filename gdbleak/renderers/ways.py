@@ -111,5 +111,7 @@ def _say(answer: Answer) -> Iterator[str]:
         yield f"{count_of(answer.roots, 'root')} found, {len(answer.ways):,} shown."
     yield from map(printable, answer.notes)
     took = format_seconds(answer.took_s)
-    read = f"{format_bytes(answer.scanned_bytes)} were searched in {took}; nothing was stopped"
+    read = f"{format_bytes(answer.scanned_bytes)} were searched in {took}"
+    if not answer.is_core:
+        read += "; nothing was stopped"
     yield f"{read}. It ended early: {answer.ended}." if answer.ended else f"{read}."

@@ -59,3 +59,5 @@ class Answer:
     ended: str | None = None
     """Why it ended before all was looked at, as a sentence; None if it did not."""
     notes: tuple[str, ...] = ()
+    is_core: bool = False
+    """Whether a core file was searched, and not the process while it ran."""

@@ -18,15 +18,9 @@ from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, t
 from gdbleak.memory.territory import Area, Kind, Territory
 from gdbleak.memory.ways import Block, Way
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.survey.threads import (
-    areas_of_threads,
-    find_blocks_of_threads,
-    first_variable,
-    read_threads,
-    thread_bytes,
-)
+from gdbleak.survey.threads import areas_of_threads, first_variable, thread_bytes
 from gdbleak.target.proc import Mapping, find_data
-from gdbleak.target.searched import SearchedProcess
+from gdbleak.target.threads import Inhabited
 
 _LIBC = re.compile(r"libc[.-]")
 _ALLOCATORS = re.compile(r"/lib(jemalloc|tcmalloc|mimalloc)")
@@ -46,7 +40,7 @@ class Ground:
 
     def __init__(
         self,
-        memory: SearchedProcess,
+        memory: Inhabited,
         modules: ModuleMap,
         images: ImageCache,
         address: int,
@@ -74,8 +68,8 @@ class Ground:
             raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
         self._starts = [mapping.start for mapping in self.mappings]
         self.modules = with_zeros(modules, images)
-        self.threads = read_threads(self.pid)
-        self.thread_blocks = find_blocks_of_threads(memory, self.mappings, self.threads)
+        self.threads = memory.find_threads()
+        self.thread_blocks = memory.find_own_blocks(self.mappings, self.threads)
         data = self._find_data()
         self._heap = Heap(memory, data)
         self._first_variables = {
@@ -101,7 +95,7 @@ class Ground:
         self.registers = [
             (Area(0, 0, Kind.REGISTER, thread=thread.id), value & _ADDRESS_BITS)
             for thread in self.threads
-            for value in thread.arguments
+            for value in thread.registers
         ]
         self.notes = self._say_what_is_unknown()
 
@@ -124,6 +118,8 @@ class Ground:
                 yield Area(mapping.start, mapping.end, Kind.SHARED, mapping.path)
 
     def _say_what_is_unknown(self) -> list[str]:
+        if self.threads and not self.thread_blocks:
+            return ["Where threads have variables of their own is unknown: these are no roots."]
         running = sum(not thread.stack_pointer for thread in self.threads)
         if not running:
             return []

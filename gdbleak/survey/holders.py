@@ -19,7 +19,6 @@ from gdbleak.report import ways as report
 from gdbleak.report.variables import Variable
 from gdbleak.survey.ground import Ground
 from gdbleak.survey.threads import first_variable
-from gdbleak.target.owners import owner_of_process
 from gdbleak.unwinding.stacks import Unwinder
 
 _STACK_BYTES = 1 << 18
@@ -35,7 +34,7 @@ class Naming:
     def __init__(self, ground: Ground, images: ImageCache, gdb: GdbProgram | None) -> None:
         self._ground = ground
         self._images = images
-        owner = owner_of_process(ground.pid)
+        owner = ground.memory.find_owner()
         self._symbolizer = Symbolizer(gdb, ground.modules, owner) if gdb else None
         self._frames: dict[int, list[tuple[int, int]]] = {}
         self.notes: list[str] = []

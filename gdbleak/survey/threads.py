@@ -1,134 +1,26 @@
-"""The threads of a process as a search for references meets them: stacks, registers, variables.
-
-Nothing is stopped. What a thread that runs has in its registers is not known, nor where its stack
-ends.
-"""
+"""The threads of a process as a search for references meets them: stacks and variables. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError
-from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES, Range, iter_pieces
-from gdbleak.memory.source import Searchable
+from gdbleak.memory.pieces import PAGE_BYTES
 from gdbleak.memory.territory import Area, Kind
 from gdbleak.recording.modules import Module, ModuleMap
-from gdbleak.target.proc import Mapping, list_threads, read_status
+from gdbleak.target.proc import Mapping
+from gdbleak.target.threads import Thread
 
 RED_ZONE_BYTES = 128
 """Below the stack pointer, and in use all the same. Source: System V ABI, AMD64, 3.2.2."""
-_EDGE_BYTES = 1 << 18
-"""At either end of a mapping the own block of a thread is looked for."""
-_LARGEST_STACK = 16 << 20
 _SURPLUS_BYTES = 64
 _BLOCK_BYTES = 0x900
 """Size of `struct pthread`, or more."""
-_LAYOUTS = ((16, 0x2D0), (0, 0x30), (0, 0x38))
-"""Where a thread's own block points at itself, beside its first word, and where it has its id.
-
-Source: `tcbhead_t` and `struct pthread` of glibc since 2.4, nptl/descr.h and
-sysdeps/x86_64/nptl/tls.h; `struct pthread` of musl, src/internal/pthread_impl.h.
-"""
-
-
-class Thread(NamedTuple):
-    """A thread that waits in a system call, or of which only the id is known."""
-
-    id: int
-    stack_pointer: int = 0
-    counter: int = 0
-    """Its program counter."""
-    arguments: tuple[int, ...] = ()
-    """Of the system call: as much of its registers as the kernel tells."""
-
-
-def read_threads(pid: int) -> list[Thread]:
-    """Return the threads of a process. Source: proc(5), /proc/PID/task/TID/syscall."""
-    threads = []
-    for thread in list_threads(pid):
-        words: list[str] = []
-        with suppress(OSError):  # it has ended, or the kernel does not tell
-            words = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
-        if len(words) < 3:  # "running"
-            threads.append(Thread(thread))
-            continue
-        *arguments, stack_pointer, counter = (int(word, 16) for word in words[1:])
-        threads.append(Thread(thread, stack_pointer, counter, tuple(arguments)))
-    return threads
-
-
-def find_blocks_of_threads(
-    process: Searchable, mappings: Sequence[Mapping], threads: Iterable[Thread]
-) -> dict[int, int]:
-    """Return by their ids where threads have their own block, to which the register `fs` points.
-
-    The variables of threads lie just before it.
-    """
-    ids = _own_ids([thread.id for thread in threads])
-    pointers = [thread.stack_pointer for thread in threads]
-    guards = {mapping.end for mapping in mappings if mapping.permissions.startswith("---")}
-    ranges = [
-        Range(max(run.start, part.start), min(run.end, part.end))
-        for mapping in mappings
-        if mapping.permissions.startswith("rw-p") and not mapping.inode
-        for part in _parts(mapping, pointers, mapping.start in guards)
-        for run in process.find_pages(part.start, part.end)
-    ]
-    found: dict[int, int] = {}
-    for address, words in iter_pieces(process.read, ranges):
-        own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)
-        for at in own[words == own].tolist():
-            thread = ids.get(_read_id(process.read, at))
-            if thread is not None:
-                found[thread] = at
-    return found
-
-
-def _parts(mapping: Mapping, pointers: Iterable[int], is_guarded: bool) -> list[Range]:
-    """Return where in a mapping the own blocks of threads may be.
-
-    That of the first thread is at the end of the mapping that the dynamic linker made for it. What
-    was mapped later may touch that, and is one with it for the kernel. That of another thread is at
-    the end of its stack, for which the same holds.
-    """
-    start, end = mapping.start, mapping.end
-    if is_guarded:
-        return [Range(start, min(end, start + _LARGEST_STACK))]
-    parts = [
-        Range(pointer & -PAGE_BYTES, min(end, pointer + _LARGEST_STACK & -PAGE_BYTES))
-        for pointer in pointers
-        if start <= pointer < end
-    ]
-    if end - start <= 2 * _EDGE_BYTES:
-        return [Range(start, end)]
-    return [*parts, Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
-
-
-def _read_id(read: Callable[[int, int], bytes], block: int) -> int:
-    for itself, number in _LAYOUTS:
-        if int.from_bytes(read(block + itself, 8), "little") == block:
-            if found := int.from_bytes(read(block + number, 4), "little"):
-                return found
-    return 0
-
-
-def _own_ids(threads: Iterable[int]) -> dict[int, int]:
-    """Return the ids of threads by those that they have in the innermost PID namespace."""
-    found = {}
-    for thread in threads:
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-            status = read_status(thread)  # the id of a thread is as good as a PID there
-            found[int(status.get("NSpid", str(thread)).split()[-1])] = thread
-    return found
 
 
 def areas_of_threads(

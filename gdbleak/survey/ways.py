@@ -1,4 +1,4 @@
-"""`gdbleak why`: what holds a block of a running process, told from its memory alone."""
+"""`gdbleak why`: what holds a block of a process, told from its memory or a core file alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
 from gdbleak.memory.territory import ROOTS, Kind
 from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
+from gdbleak.readable import Readable
 from gdbleak.report.ways import Answer
 from gdbleak.survey.ground import Ground
 from gdbleak.survey.holders import Naming
 from gdbleak.survey.wish import Wish
+from gdbleak.target.examined import Examined
 from gdbleak.target.live import LiveProcess
-from gdbleak.target.process import check_readable
-from gdbleak.target.searched import SearchedProcess
+from gdbleak.target.threads import Inhabited
 
 _TIME_UP = "the time is up (--time)"
 _ENOUGH = "enough roots were found (--top)"
@@ -33,7 +34,8 @@ _MOST_CHECKED = 1000
 
 
 def find_ways(
-    pid: int,
+    process: Examined,
+    images: ImageCache,
     address: int,
     wish: Wish,
     gdb: GdbProgram | None,
@@ -41,10 +43,11 @@ def find_ways(
 ) -> Answer:
     """Return what holds a block; Ctrl-C ends it early, with what was found.
 
-    The process is neither attached to nor stopped.
+    A process that runs is neither attached to nor stopped.
 
     Args:
-        pid: The process.
+        process: The process, or a core file of one.
+        images: Keeps its ELF files.
         address: Any address in the block.
         wish: How to search.
         gdb: What reads names and lines from the files; without it, names are as the linker has
@@ -56,42 +59,35 @@ def find_ways(
         AddressError: the address is in no block that is in use.
 
     """
-    command = check_readable(pid, lambda process: f"why {process} {address:#x}")
-    with ExitStack() as stack:
-        images = stack.enter_context(ImageCache())
-        process = stack.enter_context(LiveProcess(pid, images))
-        memory = stack.enter_context(SearchedProcess(pid))
-        ground = Ground(memory, process.read_modules(), images, address, wish.size)
-        target = ground.find_target()
-        on_begin()
-        hunt = _Hunt(ground, memory, target, wish)
-        hunt.run()
-        if not memory.read_mappings():
-            raise NoSuchProcessError(f"process {pid} has ended meanwhile")
-        hunt.ways.sort(key=lambda way: (ground.is_doubtful(way), len(way.steps)))
-        ways = hunt.ways[: wish.ways]
-        naming = Naming(ground, images, gdb)
-        named = naming.name(ways)
-        return Answer(
-            pid,
-            command,
-            address,
-            hunt.target.start,
-            hunt.target.end - hunt.target.start,
-            hunt.target.is_known,
-            tuple(named),
-            hunt.roots,
-            max(hunt.met - 1, 0),
-            hunt.scanned_bytes,
-            time.monotonic() - hunt.began_s,
-            hunt.ended,
-            (*ground.notes, *naming.notes),
-        )
+    ground = Ground(process, process.read_modules(), images, address, wish.size)
+    target = ground.find_target()
+    on_begin()
+    hunt = _Hunt(ground, process, target, wish)
+    hunt.run()
+    if not process.read_mappings():
+        raise NoSuchProcessError(f"process {process.pid} has ended meanwhile")
+    hunt.ways.sort(key=lambda way: (ground.is_doubtful(way), len(way.steps)))
+    naming = Naming(ground, images, gdb)
+    named = naming.name(hunt.ways[: wish.ways])
+    return Answer(
+        process.pid,
+        process.command,
+        address,
+        hunt.target.start,
+        hunt.target.end - hunt.target.start,
+        hunt.target.is_known,
+        tuple(named),
+        hunt.roots,
+        max(hunt.met - 1, 0),
+        hunt.scanned_bytes,
+        time.monotonic() - hunt.began_s,
+        hunt.ended,
+        (*ground.notes, *naming.notes),
+        process.is_core,
+    )
 
 
-def find_roots(
-    memory: SearchedProcess, words: Sequence[int], wish: Wish
-) -> dict[int, tuple[int, int]]:
+def find_roots(memory: Inhabited, words: Sequence[int], wish: Wish) -> dict[int, tuple[int, int]]:
     """Return from which root each of some words is reached, as far as that is found out.
 
     Args:
@@ -142,7 +138,7 @@ def find_roots(
 class _Hunt:
     """A search in a process, within its bounds."""
 
-    def __init__(self, ground: Ground, memory: SearchedProcess, target: Block, wish: Wish) -> None:
+    def __init__(self, ground: Ground, memory: Readable, target: Block, wish: Wish) -> None:
         self._ground = ground
         self._memory = memory
         self.target = target

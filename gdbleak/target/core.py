@@ -6,35 +6,35 @@ pieces of it are read when they are asked for, and nothing is mapped.
 
 from __future__ import annotations
 
-import errno
 import os
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.elf.core_file import (
     PF_W,
+    X86_64,
     CoreHeaders,
-    Part,
     find_packer,
     is_core_header,
     read_core_headers,
 )
 from gdbleak.elf.core_notes import CoreNotes, read_core_notes
-from gdbleak.errors import CoreError, ElfError
+from gdbleak.errors import CoreError
 from gdbleak.host.files import FileBytes, open_regular
-from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES
+from gdbleak.memory.pieces import WORD_BYTES
 from gdbleak.memory.source import Pages, Waiting
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.core_files import CoreFiles
 from gdbleak.target.core_mappings import find_line, find_program, make_mappings
+from gdbleak.target.core_memory import HeldMemory, LeftOutMemory
 from gdbleak.target.examined import ThreadName
 from gdbleak.target.link_map import read_program_headers
+from gdbleak.target.owners import Owner, owner_of_file
 from gdbleak.target.proc import Mapping as Mapped
 from gdbleak.target.stacks import AREA_BYTES, find_bounds
+from gdbleak.target.threads import Thread
 from gdbleak.target.usage import Usage
 from gdbleak.text.units import format_bytes
 
@@ -103,30 +103,35 @@ class Core:
             raise
 
     def _open(self, images: ImageCache) -> None:
-        self._headers = read_core_headers(self._bytes, self.path)
-        self._held = _Held(self._bytes, self._headers.parts)
-        said = read_core_notes(self._bytes, self._headers.machine, self._headers.notes)
-        self._said = said
-        if not said.files:
-            said.files = self._files.rebuild(said.vector, self._held)
-        end = read_program_headers(said.vector, self._held).end
+        headers = read_core_headers(self._bytes, self.path)
+        _refuse_empty(self.path, headers)
+        self._held = HeldMemory(self._bytes, headers.parts)
+        said = read_core_notes(self._bytes, headers.machine, headers.notes)
+        self._machine, self._said = headers.machine, said
+        files = said.files or self._files.rebuild(said.vector, self._held)
         self._mappings = make_mappings(
-            self._headers.parts, said.files, said.vector, end, self._files.may_run
+            headers.parts,
+            files,
+            said.vector,
+            read_program_headers(said.vector, self._held).end,
+            self._files.may_run,
+            self._held.seems_empty,
         )
         self.program = find_program(self._mappings, said.vector)
         """The path of the program, as the process knew it; None if unknown."""
         self._modules = self._files.make_modules(self._mappings, self.program, self._held)
-        self._behind = _Behind(self._mappings, self._modules, images)
+        self._left_out = LeftOutMemory(self._mappings, self._modules, images)
         self.threads = {thread.id: thread for thread in said.threads}
         """By their ids; the one that the core was written for is the first."""
         self.pid = said.pid or min(self.threads, default=0)
         self.command = said.command or said.name or self.program or "?"
         self.signal = _FATAL.get(said.signal)
         """The name of the signal that it died from; None if it did not."""
-        self.written_s = os.fstat(self._bytes.descriptor).st_mtime
+        self.written_s: float | None = os.fstat(self._bytes.descriptor).st_mtime
         """When the file was written, as POSIX time."""
-        _refuse_empty(self.path, self._headers)
-        self.notes += [*_say_what_is_missing(self._headers, said), *self._files.notes]
+        self.notes += _say_what_is_cut(headers, said)
+        self.notes += _say_what_is_left_out(self._mappings, self._modules, self._held)
+        self.notes += self._files.notes
 
     def __enter__(self) -> Core:
         return self
@@ -147,7 +152,7 @@ class Core:
         """
         pieces = []
         while size > 0:
-            piece = self._held.read(address, size) or self._behind.read(address, size)
+            piece = self._held.read(address, size) or self._left_out.read(address, size)
             if not piece:
                 break
             pieces.append(piece)
@@ -165,13 +170,14 @@ class Core:
     def read_usage(self) -> dict[int, Usage]:
         """Return how much of each mapping the core holds, by its start.
 
-        Pages that were never touched are holes in a file that the kernel or a new GDB has written,
-        and do not count; in one that was copied without its holes, they do. Swapped pages count as
-        resident.
+        Pages that were never touched do not count, as far as they are holes or zeros. Swapped pages
+        count as resident.
         """
         usage = {}
         for line in self._mappings:
-            held = sum(end - start for start, end in self._held.find_data(line.start, line.end))
+            held = 0
+            if line.permissions[:3] != "---":
+                held = self._held.count_filled(line.start, line.end)
             usage[line.start] = Usage(held, held if "w" in line.permissions else 0, 0)
         return usage
 
@@ -184,17 +190,35 @@ class Core:
         """Return what stood in the general registers of threads, by their ids."""
         return {thread.id: thread.registers for thread in self._said.threads}
 
-    def read_thread_pointers(self) -> dict[int, int]:
-        """Return where threads have their own blocks, by their ids."""
-        return {thread.id: thread.thread_pointer for thread in self._said.threads}
-
     def find_pages(self, start: int, end: int) -> list[Pages]:
         """Return the pages of a range that the core holds."""
         line = find_line(self._mappings, start)
         is_of_file = line is not None and (
             line.permissions[3] == "s" or (line.inode > 0 and line.executable)
         )
-        return [Pages(*run, is_of_file) for run in self._held.find_data(start, end)]
+        runs = self._held.find_data(start, end)
+        return [Pages(first, last, is_of_file) for first, last in runs]
+
+    def find_threads(self) -> list[Thread]:
+        """Return the threads, with all their general registers."""
+        return [
+            Thread(each.id, each.stack_pointer, each.counter, tuple(each.registers))
+            for each in self._said.threads
+        ]
+
+    def find_own_blocks(
+        self, mappings: Sequence[Mapped], threads: Sequence[Thread]
+    ) -> dict[int, int]:
+        """Return by their ids where threads have their own block."""
+        del mappings  # a core tells the register
+        if self._machine != X86_64:  # it points elsewhere there
+            return {}
+        pointers = {each.id: self.threads[each.id].thread_pointer for each in threads}
+        return {thread: pointer for thread, pointer in pointers.items() if pointer}
+
+    def find_owner(self) -> Owner | None:
+        """Return the owner of the core file, as whom programs read what it names; or None."""
+        return owner_of_file(self.path)
 
     def find_waiting(self) -> dict[int, Waiting]:
         """Return the stack pointers of all threads, by their ids: each waits for ever."""
@@ -217,86 +241,6 @@ class Core:
         return stacks
 
 
-class _Held:
-    """The memory that the core file holds itself."""
-
-    def __init__(self, data: FileBytes, parts: Sequence[Part]) -> None:
-        self._data = data
-        self._parts = [part for part in parts if part.held]
-        self._starts = [part.start for part in self._parts]
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return up to `size` bytes; fewer where a segment ends."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0:
-            return b""
-        part = self._parts[index]
-        skip = address - part.start
-        if skip >= part.held:
-            return b""
-        try:
-            return self._data.read(part.offset + skip, min(size, part.held - skip))
-        except OSError:  # a disk that fails
-            return b""
-
-    def find_data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the runs of pages of a range that the file holds, without its holes."""
-        index = max(bisect_right(self._starts, start) - 1, 0)
-        for part in self._parts[index : bisect_left(self._starts, end)]:
-            first, last = max(start, part.start), min(end, part.start + part.held)
-            if first < last:
-                yield from self._skip_holes(first, last, part.offset - part.start)
-
-    def _skip_holes(self, start: int, end: int, ahead: int) -> Iterator[tuple[int, int]]:
-        """Yield the pages of a range that are not in holes.
-
-        Args:
-            start: The first address.
-            end: The one behind the last.
-            ahead: By how much offsets in the file are larger than addresses.
-
-        """
-        begin = at = start
-        while at < end:
-            try:
-                data = os.lseek(self._data.descriptor, at + ahead, os.SEEK_DATA) - ahead
-                hole = os.lseek(self._data.descriptor, data + ahead, os.SEEK_HOLE) - ahead
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # there is no more data
-                    return
-                data, hole = at, end  # this file system knows no holes
-            # Blocks of the file need not be pages.
-            data = max(data & -PAGE_BYTES, begin)
-            at = begin = min(-(-hole // PAGE_BYTES) * PAGE_BYTES, end)
-            if data < at:
-                yield data, at
-
-
-class _Behind:
-    """What the core leaves out, and a file has that the process could not have changed."""
-
-    def __init__(self, mappings: Sequence[Mapped], modules: ModuleMap, images: ImageCache) -> None:
-        self._images = images
-        self._modules = modules
-        self._mappings = mappings
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return up to `size` bytes; fewer where the file or the mapping ends."""
-        line = find_line(self._mappings, address)
-        if line is None or not line.inode or "w" in line.permissions:
-            return b""
-        module = self._modules.find(address)
-        if module is None or module.file is None or module.path != line.path:
-            return b""
-        skip = address - line.start
-        size = min(size, line.end - address)
-        try:
-            image = self._images.open(module.file, Effort())
-            return os.pread(image.descriptor, size, line.offset + skip)
-        except (ElfError, OSError, OverflowError):
-            return b""
-
-
 def _refuse_empty(path: str, headers: CoreHeaders) -> None:
     """Raise CoreError for a core without anything that the process has written."""
     written = [part for part in headers.parts if part.flags & PF_W]
@@ -310,25 +254,37 @@ def _refuse_empty(path: str, headers: CoreHeaders) -> None:
     raise CoreError(f"{path} was written without the memory of the process", _FILTER)
 
 
-def _say_what_is_missing(headers: CoreHeaders, said: CoreNotes) -> Iterator[str]:
-    """Yield a sentence for each thing that the core should have, and has not."""
+def _say_what_is_cut(headers: CoreHeaders, said: CoreNotes) -> Iterator[str]:
+    """Yield a sentence for each thing that the end of the file has cut off."""
     cut = [part for part in headers.parts if part.cut]
     if cut:
         size = sum(part.cut for part in cut)
-        first = cut[0]
         yield (
-            f"The core is truncated: {format_bytes(size)} ({size:,} bytes) of {len(cut):,} segments"
-            f" are missing, from {first.start + first.held:#x} on. Look at `ulimit -c` and at the"
-            " room on the disk."
-        )
-    left = [part for part in headers.parts if part.flags & PF_W and not part.held | part.cut]
-    if left:
-        size = sum(part.end - part.start for part in left)
-        yield (
-            f"{format_bytes(size)} of memory that can be written were left out of the core: shared"
-            " files, or what coredump_filter or MADV_DONTDUMP excludes."
+            f"The core is truncated: {size:,} bytes ({format_bytes(size)}) are missing, of"
+            f" {len(cut):,} of its {len(headers.parts):,} segments, from"
+            f" {cut[0].start + cut[0].held:#x} on. Look at `ulimit -c` and at the room on the disk."
         )
     if not said.threads:
         yield "The core names no threads: stacks and registers are unknown."
     elif not said.is_whole:
         yield "The notes of the core are cut off: threads may be missing."
+
+
+def _say_what_is_left_out(
+    mappings: Sequence[Mapped], modules: ModuleMap, held: HeldMemory
+) -> Iterator[str]:
+    """Yield a sentence for each thing that whoever wrote the core has left out on purpose."""
+    absent = [line for line in mappings if not held.read(line.start, 1)]
+    if any(line.path == "[heap]" for line in absent):
+        yield "The heap is not in the core: nothing is told of the blocks in it."
+    shared = sum(
+        line.end - line.start
+        for line in absent
+        if line.inode and "w" in line.permissions and modules.find(line.start) is None
+    )
+    if shared:
+        yield (
+            f"{format_bytes(shared)} of files that the process may write to are not in the core, so"
+            " what only they refer to seems lost. To keep them, run `echo 0x3f >"
+            " /proc/self/coredump_filter` before the program starts."
+        )

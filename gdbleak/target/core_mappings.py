@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from gdbleak.elf.core_file import PF_R, PF_W, PF_X, Part
 from gdbleak.elf.core_notes import AT_ENTRY, AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR, MappedFile
+from gdbleak.elf.file import PAGE_SIZE
 from gdbleak.target.proc import Mapping
 
 _SHARED = ("/memfd:", "/dev/shm/", "/dev/zero", "/SYSV")
@@ -29,6 +30,7 @@ def make_mappings(
     vector: dict[int, int],
     program_end: int,
     may_run: Callable[[MappedFile], bool],
+    seems_empty: Callable[[int, int], bool],
 ) -> list[Mapping]:
     """Return what was mapped, in order of address.
 
@@ -39,6 +41,8 @@ def make_mappings(
         program_end: The address behind the program and its zeros (.bss); 0 if unknown.
         may_run: Whether a part of a file holds code: GDB leaves out segments for those that it did
             not write, and with them their permissions.
+        seems_empty: Whether a range consists of zeros: GDB says of all segments that they can be
+            read, of reserved memory too.
 
     """
     numbers: dict[str, int] = {}
@@ -53,6 +57,8 @@ def make_mappings(
             flags = PF_R | (PF_X if may_run(rest) else 0)
             lines.append(_make_line(start, end, flags, rest, numbers))
     lines.sort(key=lambda line: line.start)
+    if all(part.flags & PF_R for part in parts):
+        lines = [_guess_protection(line, seems_empty) for line in lines]
     return _name(lines, vector, program_end)
 
 
@@ -123,24 +129,39 @@ def _make_line(
     return Mapping(start, end, permissions, offset, _UNKNOWN_DEVICE, inode, path, deleted)
 
 
+def _guess_protection(line: Mapping, seems_empty: Callable[[int, int], bool]) -> Mapping:
+    """Return a mapping as one that nobody may access, if it seems to be one."""
+    if line.inode or line.permissions != "r--p" or not seems_empty(line.start, line.end):
+        return line
+    return replace(line, permissions="---p")
+
+
 def _name(lines: list[Mapping], vector: dict[int, int], program_end: int) -> list[Mapping]:
     """Return the lines with the names that the kernel gives to memory without a file."""
     names = _find_heap(lines, vector, program_end)
     vdso = vector.get(AT_SYSINFO_EHDR)
-    for before, line in zip([None, *lines], lines):
+    for number, line in enumerate(lines):
         if line.inode or line.start in names:
             continue
         if vector.get(AT_RANDOM) and line.start <= vector[AT_RANDOM] < line.end:
             names[line.start] = "[stack]"
         elif line.start == vdso:
+            names.update(_find_variables(lines[:number], line.start))
             names[line.start] = "[vdso]"
-            if before and before.end == vdso and before.permissions == "r--p" and not before.inode:
-                names[before.start] = "[vvar]"
         elif line.start == _VSYSCALL:
             names[line.start] = "[vsyscall]"
     return [
         replace(line, path=names[line.start]) if line.start in names else line for line in lines
     ]
+
+
+def _find_variables(lines: Sequence[Mapping], end: int) -> Iterator[tuple[int, str]]:
+    """Yield where the variables of the vDSO begin, which touch it, with the name of these."""
+    for line in reversed(lines):
+        if line.end != end or line.inode or line.permissions != "r--p":
+            return
+        yield line.start, "[vvar]"
+        end = line.start
 
 
 def _find_heap(lines: list[Mapping], vector: dict[int, int], program_end: int) -> dict[int, str]:
@@ -152,7 +173,7 @@ def _find_heap(lines: list[Mapping], vector: dict[int, int], program_end: int) -
     behind = [line for line in lines if line.start >= file_end]
     if not program_end and behind and behind[0].start == file_end and not behind[0].inode:
         program_end = behind[0].end
-    program_end = max(program_end, file_end)
+    program_end = max(-(-program_end // PAGE_SIZE) * PAGE_SIZE, file_end)
     found: dict[int, str] = {}
     end = None
     for line in behind:

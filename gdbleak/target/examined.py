@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gdbleak.elf.cache import ImageCache
-from gdbleak.memory.source import Searchable
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
-from gdbleak.target.proc import Mapping, list_threads
-from gdbleak.target.processes import describe_process
+from gdbleak.target.proc import list_threads
+from gdbleak.target.process import read_command
 from gdbleak.target.registers import read_registers
 from gdbleak.target.searched import SearchedProcess
+from gdbleak.target.threads import Inhabited
 from gdbleak.target.usage import Usage, read_usage
 
 
@@ -27,25 +27,19 @@ class ThreadName(NamedTuple):
         return f"{self.id} ({self.name})" if self.name else str(self.id)
 
 
-class Examined(Searchable, Protocol):
+class Examined(Inhabited, Protocol):
     """A process that runs, or that a core file shows. A context."""
 
-    pid: int
     command: str
-    """What it runs, with its arguments."""
+    """Its command line."""
     is_core: bool
     """Whether nothing can change any more."""
     written_s: float | None
     """When a core file was written, as POSIX time; None for a process that runs."""
 
-    def __enter__(self) -> Examined:
-        """Return it."""
+    def __enter__(self) -> Examined: ...
 
-    def __exit__(self, *_: object) -> None:
-        """Let go of it."""
-
-    def read_mappings(self) -> list[Mapping]:
-        """Return what is mapped, in order of address; nothing when the process has ended."""
+    def __exit__(self, *error: object) -> None: ...
 
     def read_modules(self) -> ModuleMap:
         """Return the program and libraries that are mapped.
@@ -63,9 +57,6 @@ class Examined(Searchable, Protocol):
 
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stands in the general registers of threads, by their ids."""
-
-    def read_thread_pointers(self) -> dict[int, int]:
-        """Return where threads have their own blocks; nothing where only memory tells that."""
 
 
 class ExaminedProcess(SearchedProcess):
@@ -86,10 +77,9 @@ class ExaminedProcess(SearchedProcess):
 
         """
         self._files = ExitStack()
-        found = describe_process(pid)
-        self.command = found.command if found else "?"
         self._live = self._files.enter_context(LiveProcess(pid, images))
         try:
+            self.command = read_command(pid)
             super().__init__(pid)
         except BaseException:
             self._files.close()
@@ -127,7 +117,3 @@ class ExaminedProcess(SearchedProcess):
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stands in the general registers of threads, by their ids."""
         return read_registers(self.pid)
-
-    def read_thread_pointers(self) -> dict[int, int]:
-        """Return nothing: the kernel tells them only to who halts the threads."""
-        return {}

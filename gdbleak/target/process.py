@@ -78,8 +78,8 @@ def inspect(pid: int) -> Target:
         raise NoSuchProcessError(f"there is no process {pid}") from error
 
 
-def check_readable(pid: int, command: Callable[[int], str]) -> str:
-    """Return the command line of a process whose memory may be read, stopped or not.
+def check_readable(pid: int, command: Callable[[int], str]) -> None:
+    """Check that the memory of a process may be read, whether it is stopped or not.
 
     Args:
         pid: The process.
@@ -95,9 +95,23 @@ def check_readable(pid: int, command: Callable[[int], str]) -> str:
         _check_memory(pid, status)
         check_permission(pid, status, command)
         _check_architecture(pid, status)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise NoSuchProcessError(
+            f"there is no process {pid}", "list processes with `ps -eo pid,comm`"
+        ) from error
+
+
+def read_command(pid: int) -> str:
+    """Return the command line of a process, or its name if it has none.
+
+    Raises:
+        NoSuchProcessError: there is no such process.
+
+    """
+    try:
         process = psutil.Process(pid)
         return " ".join(process.cmdline()) or process.name()
-    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess) as error:
+    except psutil.NoSuchProcess as error:
         raise NoSuchProcessError(
             f"there is no process {pid}", "list processes with `ps -eo pid,comm`"
         ) from error

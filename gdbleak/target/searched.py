@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdbleak.memory.source import Pages, Waiting
+from gdbleak.target.owners import Owner, owner_of_process
 from gdbleak.target.proc import Mapping as Mapped
 from gdbleak.target.proc import Memory, list_threads, read_mappings, read_switches
 from gdbleak.target.remote_memory import RemoteMemory
 from gdbleak.target.stacks import find_stacks
+from gdbleak.target.threads import Thread, find_blocks_of_threads, read_threads
 
 PAGE_BYTES = 4096
 _ENTRY_BYTES = 8
@@ -142,6 +144,20 @@ class SearchedProcess:
     def find_stacks(self, waiting: Mapping[int, Waiting]) -> dict[int, tuple[int, int]]:
         """Return from where to where the stacks of threads lie, as far as that is certain."""
         return find_stacks(self.pid, waiting, self.read_mappings(), self)
+
+    def find_threads(self) -> list[Thread]:
+        """Return the threads, with registers only of those that wait in a system call."""
+        return read_threads(self.pid)
+
+    def find_own_blocks(
+        self, mappings: Sequence[Mapped], threads: Sequence[Thread]
+    ) -> dict[int, int]:
+        """Return by their ids where threads have their own block."""
+        return find_blocks_of_threads(self, mappings, threads)
+
+    def find_owner(self) -> Owner | None:
+        """Return as whom to run programs that read its files; None for ourselves."""
+        return owner_of_process(self.pid)
 
 
 def _iter_runs(first: int, entries: NDArray[np.uint64]) -> Iterator[Pages]:

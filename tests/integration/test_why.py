@@ -12,10 +12,12 @@ import pytest
 from support.libraries import LIBRARIES, find_library
 from support.processes import state_of, wait_until
 
+from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import TooLargeError, make_index
 from gdbleak.survey import ways
 from gdbleak.survey.wish import Wish
+from gdbleak.target.examined import ExaminedProcess
 from gdbleak.target.proc import list_threads
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -42,6 +44,11 @@ def ask(cli):
 def wait_until_it_waits(target):
     """Let its main thread wait for the next question, so that its stack pointer is known."""
     wait_until(lambda: state_of(target.pid) in "ST", "it waited")
+
+
+def find_ways(target, address):
+    with ImageCache() as images, ExaminedProcess(target.pid, images) as process:
+        return ways.find_ways(process, images, address, Wish(), None)
 
 
 def line_of(text):
@@ -156,9 +163,9 @@ def test_without_room_for_an_index_the_same_is_found(holders, monkeypatch, name)
 
     address = int(holders.ask(name), 16)
     wait_until_it_waits(holders)
-    indexed = ways.find_ways(holders.pid, address, Wish(), None)
+    indexed = find_ways(holders, address)
     monkeypatch.setattr(ways, "make_index", refuse)
-    read = ways.find_ways(holders.pid, address, Wish(), None)
+    read = find_ways(holders, address)
     assert read.ways == indexed.ways
 
 
@@ -233,7 +240,7 @@ def test_process_that_ends_meanwhile(holders, monkeypatch):
     address = int(holders.ask("global"), 16)
     monkeypatch.setattr(ways, "make_index", end_and_make)
     with pytest.raises(NoSuchProcessError, match="has ended meanwhile"):
-        ways.find_ways(holders.pid, address, Wish(), None)
+        find_ways(holders, address)
 
 
 def test_time_that_is_too_short_ends_it_with_what_was_found(holders, cli):
