@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gdbleak.census.claims import Claim, claim_zeros, settle
 from gdbleak.census.mapping_names import describe, find_files
@@ -22,6 +22,7 @@ from gdbleak.target.proc import Mapping
 from gdbleak.target.usage import Usage
 
 _STACKS = (MappingKind.STACK, MappingKind.OLD_STACK)
+_R = TypeVar("_R", Claim, MappingUse)
 
 
 class _Part(NamedTuple):
@@ -81,9 +82,7 @@ def _split(
     ends = [claim.end for claim in claims]
     for mapping in mappings:
         at = mapping.start
-        for claim in claims[bisect_right(ends, at) :]:
-            if claim.start >= mapping.end:
-                break
+        for claim in _overlapping(claims, ends, mapping.start, mapping.end):
             if not _may_be(mapping, claim.kind):
                 continue
             start, end = max(claim.start, at), min(claim.end, mapping.end)
@@ -93,6 +92,14 @@ def _split(
             at = end
         if at < mapping.end:
             yield _Part(mapping, at, mapping.end, *describe_one(mapping))
+
+
+def _overlapping(ranges: Sequence[_R], ends: Sequence[int], start: int, end: int) -> Iterator[_R]:
+    """Yield those of ranges, which are in order of address, that lie in part in another one."""
+    for number in range(bisect_right(ends, start), len(ranges)):
+        if ranges[number].start >= end:
+            return
+        yield ranges[number]
 
 
 def _may_be(mapping: Mapping, kind: MappingKind) -> bool:
@@ -174,14 +181,11 @@ def growth(before: Sequence[MappingUse], after: Sequence[MappingUse]) -> list[Ma
     ends = [each.end for each in before]
     found = []
     for each in after:
-        old: int | None = 0
-        for other in before[bisect_right(ends, each.start) :]:
-            if other.start >= each.end:
-                break
-            within = _resident_within(other, each.start, each.end)
-            old = None if old is None or within is None else old + within
-        known = each.resident_bytes is not None and old is not None
-        grown = each.resident_bytes - old if known else None
+        others = _overlapping(before, ends, each.start, each.end)
+        old = [_resident_within(other, each.start, each.end) for other in others]
+        grown = each.resident_bytes
+        for amount in old:
+            grown = None if grown is None or amount is None else grown - amount
         found.append(replace(each, grown_bytes=grown))
     return found
 

@@ -1,4 +1,4 @@
-"""Ranges of memory of which something tells what they are, beside the lines of /proc/PID/maps. Pure.
+"""Ranges of memory, and what they are by all that the lines of /proc/PID/maps do not tell. Pure.
 
 The kernel makes one mapping of neighbours that are alike: large blocks, stacks, .bss. Only who made
 them knows where each begins.
@@ -24,6 +24,10 @@ Read = Callable[[int, int], bytes]
 
 KEPT = "stack of an exited thread, kept for the next one"
 NOT_JOINED = "stack of an exited thread that nobody has joined"
+_FIRST_ARENAS = (0x20, 0x30)
+"""Where an arena lies in the first of its heaps: behind the header, which has grown in 2.35."""
+_MOST_HEAPS = 64
+"""So many may be one mapping for the kernel."""
 _MOST_NAMED = 2
 """So many threads of an arena are named; of more, their number."""
 
@@ -69,6 +73,33 @@ def _of_threads(threads: Sequence[str]) -> str:
     if len(threads) > _MOST_NAMED:
         return f", of {len(threads)} threads"
     return f", of thread{'s' if len(threads) > 1 else ''} {' and '.join(threads)}"
+
+
+def claim_heaps(mappings: Sequence[Mapping], read: Read) -> Iterator[Claim]:
+    """Yield what looks like heaps of arenas, should the arenas not be known.
+
+    A heap begins at a multiple of 64 MiB, and says where its arena is: behind the header of the
+    first of that arena's heaps. What is behind it up to the next multiple may not be accessed.
+    """
+    ends = {
+        start: min(mapping.end, start + HEAP_BYTES)
+        for mapping in mappings
+        if not mapping.path and mapping.permissions == "rw-p"
+        for start in _multiples(mapping)
+    }
+    for start, end in ends.items():
+        arena = int.from_bytes(read(start + HEAP_ARENA, 8), "little")
+        if arena & -HEAP_BYTES in ends and arena % HEAP_BYTES in _FIRST_ARENAS:
+            yield Claim(start, end, MappingKind.ARENA, "heap of an arena")
+            limit = start + HEAP_BYTES
+            yield Claim(end, limit, MappingKind.ARENA_ROOM, "room for an arena to grow")
+
+
+def _multiples(mapping: Mapping) -> range:
+    """Return where in a mapping heaps may begin, but of one that is too large for some of them."""
+    if mapping.end - mapping.start > _MOST_HEAPS * HEAP_BYTES:
+        return range(0)
+    return range(-(-mapping.start // HEAP_BYTES) * HEAP_BYTES, mapping.end, HEAP_BYTES)
 
 
 def claim_rooms(arenas: Iterable[Arena]) -> Iterator[Claim]:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from gdbleak.census.claims import (
     Claim,
     claim_arenas,
+    claim_heaps,
     claim_large,
     claim_rooms,
     claim_stacks,
 )
 from gdbleak.census.thread_stacks import find_thread_stacks
-from gdbleak.memory.source import Waiting
 from gdbleak.report.heap import Arena, MappingKind
 from gdbleak.target.examined import Examined, ThreadName
 from gdbleak.target.proc import Mapping, read_status
@@ -47,6 +47,7 @@ def find_claims(
             *_claim_stacks(process, mappings, [*claim_large(large)]),
             *(Claim(start, end, MappingKind.ALLOCATOR, name) for start, end, name in allocators),
             *claim_rooms(arenas),
+            *claim_heaps(mappings, process.read),
         ]
     except PermissionError:  # it has hidden itself meanwhile
         return []
@@ -94,21 +95,21 @@ def _claim_by_pointers(
         thread: state for thread, state in process.find_waiting().items() if thread in threads
     }
     stacks = process.find_stacks(waiting)
+    starts = [mapping.start for mapping in mappings]
     for thread, (start, end) in stacks.items():
         yield Claim(start, end, MappingKind.STACK, f"stack of thread {threads[thread]}")
     for thread, state in waiting.items():
-        if thread not in stacks and (mapping := _stack_around(state, mappings)):
+        mapping = mappings[max(bisect_right(starts, state.stack_pointer) - 1, 0)]
+        if thread not in stacks and _is_stack(mapping, state.stack_pointer):
             name = f"stack of thread {threads[thread]}"
             yield Claim(mapping.start, mapping.end, MappingKind.STACK, name)
 
 
-def _stack_around(state: Waiting, mappings: Sequence[Mapping]) -> Mapping | None:
-    """Return the mapping that a stack pointer leads to, if it looks like a stack."""
-    starts = [mapping.start for mapping in mappings]
-    number = bisect_right(starts, state.stack_pointer) - 1
-    if number < 0 or mappings[number].end <= state.stack_pointer:
-        return None
-    mapping = mappings[number]
-    is_own = mapping.permissions.startswith("rw") and mapping.permissions[3:] == "p"
-    fits = mapping.end - mapping.start <= _MOST_STACK_BYTES
-    return mapping if is_own and fits and not mapping.path else None
+def _is_stack(mapping: Mapping, pointer: int) -> bool:
+    """Whether a mapping that a stack pointer leads to looks like a stack."""
+    return (
+        mapping.start <= pointer < mapping.end <= mapping.start + _MOST_STACK_BYTES
+        and mapping.permissions.startswith("rw")
+        and mapping.permissions[3:] == "p"
+        and not mapping.path
+    )
