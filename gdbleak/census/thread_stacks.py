@@ -17,18 +17,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Dict
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
+from gdbleak.effort import Effort, EffortError
 from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES
 from gdbleak.readable import Readable
 from gdbleak.target.proc import Mapping, find_data
 
 _HOLDERS = re.compile(r"(ld-|ld\.so|ld64\.so|libpthread[.-])")
 _MOST_DATA_BYTES = 1 << 20
-_MOST_THREADS = 1 << 16
 _LOOKS = 5
+_LINKS = 1 << 18
+"""So many links are followed in all."""
 _NEAR_BYTES = 256
 """The heads of the rings lie in one struct, or side by side."""
 _ID = 16
@@ -55,9 +59,19 @@ class ThreadStack(NamedTuple):
 
 
 class _Ring(NamedTuple):
+    """A ring: addresses of its head and links, and the ids of the threads in it."""
+
     head: int
     links: list[int]
     ids: list[int]
+
+
+class _Range(NamedTuple):
+    """What a descriptor says of its stack: the guard is the lowest part of it."""
+
+    start: int
+    size: int
+    guard: int
 
 
 def find_thread_stacks(
@@ -72,9 +86,10 @@ def find_thread_stacks(
 
     """
     best: list[_Ring] = []
+    effort = Effort(_LINKS)
     for data in _places_of_heads(mappings):
         for _ in range(_LOOKS):  # threads may come and go meanwhile
-            rings = _find_rings(memory, data, threads)
+            rings = _find_rings(memory, data, threads, effort)
             best = max(best, rings, key=lambda each: _count_living(each, threads))
             if _count_living(best, threads) in (0, len(threads)):
                 break
@@ -98,7 +113,9 @@ def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[int, int]]:
             yield data[0], min(data[1], data[0] + _MOST_DATA_BYTES)
 
 
-def _find_rings(memory: Readable, data: tuple[int, int], threads: Sequence[int]) -> list[_Ring]:
+def _find_rings(
+    memory: Readable, data: tuple[int, int], threads: Sequence[int], effort: Effort
+) -> list[_Ring]:
     """Return the rings whose heads lie in a range, and near one that links a living thread."""
     start = data[0]
     found = memory.read(start, data[1] - start)
@@ -109,18 +126,22 @@ def _find_rings(memory: Readable, data: tuple[int, int], threads: Sequence[int])
     rings = []
     for at in np.flatnonzero(likely).tolist():
         head = start + at * WORD_BYTES
-        ring = _follow(memory, head, int(before[at]), int(behind[at]))
-        if ring:
-            rings.append(ring)
+        with suppress(EffortError):  # the process has made a labyrinth there
+            ring = _follow(memory, head, int(before[at]), int(behind[at]), effort)
+            rings += [ring] if ring else []
     living = {*threads}
     known = [ring.head for ring in rings if not living.isdisjoint(ring.ids)]
     return [ring for ring in rings if any(abs(ring.head - head) <= _NEAR_BYTES for head in known)]
 
 
-def _follow(memory: Readable, head: int, first: int, last: int) -> _Ring | None:
+def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) -> _Ring | None:
     """Return the ring from a head on; None if it is none, or the process has changed it meanwhile.
 
     An empty one links to itself alone.
+
+    Raises:
+        EffortError: so many links were followed before that it is not worth it.
+
     """
     links: list[int] = []
     ids: list[int] = []
@@ -132,8 +153,7 @@ def _follow(memory: Readable, head: int, first: int, last: int) -> _Ring | None:
         links.append(link)
         ids.append(int.from_bytes(data[_ID:], "little", signed=True))
         before, link = link, int.from_bytes(data[:8], "little")
-        if len(links) > _MOST_THREADS:
-            return None
+        effort.spend()
     return _Ring(head, links, ids) if before == last else None
 
 
@@ -144,11 +164,11 @@ def _iter_stacks(
     living = {*threads}
     fields = {link: _ranges_in(memory, link) for ring in rings for link in ring.links}
     places = Counter(place for found in fields.values() for place in found)
-    given = next((ring.head for ring in rings if threads[0] in ring.ids), 0)
+    given = next((ring.head for ring in rings if _has_first(ring, fields, living)), 0)
     for ring in rings:
         for link, thread in zip(ring.links, ring.ids):
             place = max(fields[link], key=lambda each: (places[each], -each), default=None)
-            if place is None:  # the first thread, whose stack the kernel has made
+            if place is None:  # the first thread's
                 continue
             start, size, guard = fields[link][place]
             is_given = ring.head == given
@@ -162,7 +182,12 @@ def _iter_stacks(
             )
 
 
-def _ranges_in(memory: Readable, link: int) -> dict[int, tuple[int, int, int]]:
+def _has_first(ring: _Ring, fields: Dict[int, dict[int, _Range]], living: set[int]) -> bool:
+    """Whether the first thread is in a ring: the kernel has made its stack, not glibc."""
+    return any(not fields[link] and own in living for link, own in zip(ring.links, ring.ids))
+
+
+def _ranges_in(memory: Readable, link: int) -> dict[int, _Range]:
     """Return what may be a stack's begin, size, and size of its guard, by where they stand.
 
     The descriptor lies within its stack, and what these say is in whole pages.
@@ -176,6 +201,6 @@ def _ranges_in(memory: Readable, link: int) -> dict[int, tuple[int, int, int]]:
     fits &= (starts > 0) & (starts < np.uint64(link)) & (guards < sizes)
     fits &= sizes > np.uint64(link) - np.minimum(starts, np.uint64(link))
     return {
-        at: (int(starts[at]), int(sizes[at]), int(guards[at]))
+        at: _Range(int(starts[at]), int(sizes[at]), int(guards[at]))
         for at in np.flatnonzero(fits).tolist()
     }
