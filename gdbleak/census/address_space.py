@@ -44,8 +44,9 @@ def name_mappings(
     """Return what is mapped, in order of address; nothing when the process has ended.
 
     What the kernel tells of a mapping that is several things is split among its parts by how much
-    of each was ever touched: that is exact as long as nothing of it was swapped out. Where nobody
-    knows what was touched, it is split by size. The parts always add up to what the kernel tells.
+    of each was ever touched: that is exact unless some of it was swapped out, or was read and never
+    written. Where nobody knows what was touched, it is split by size. The parts always add up to
+    what the kernel tells.
 
     Args:
         process: A process, or a core file; nobody knows what of the latter was resident.

@@ -16,6 +16,7 @@ from gdbleak.elf.headers import PT_LOAD, DamageError, ElfHeaders
 from gdbleak.heap.layouts import HEAP_ARENA, HEAP_BYTES, HEAP_MOST_USED
 from gdbleak.host.files import HeldBytes
 from gdbleak.memory.pieces import PAGE_BYTES
+from gdbleak.memory.source import Searchable
 from gdbleak.report.heap import Arena, MappingKind
 from gdbleak.target.proc import Mapping
 from gdbleak.text.units import format_bytes
@@ -75,7 +76,7 @@ def _of_threads(threads: Sequence[str]) -> str:
     return f", of thread{'s' if len(threads) > 1 else ''} {' and '.join(threads)}"
 
 
-def claim_heaps(mappings: Sequence[Mapping], read: Read) -> Iterator[Claim]:
+def claim_heaps(mappings: Sequence[Mapping], memory: Searchable) -> Iterator[Claim]:
     """Yield what looks like heaps of arenas, should the arenas not be known.
 
     A heap begins at a multiple of 64 MiB, and says where its arena is: behind the header of the
@@ -86,9 +87,10 @@ def claim_heaps(mappings: Sequence[Mapping], read: Read) -> Iterator[Claim]:
         for mapping in mappings
         if not mapping.path and mapping.permissions == "rw-p"
         for start in _multiples(mapping)
+        if memory.find_pages(start, start + PAGE_BYTES)  # to read what is not touched would map it
     }
     for start, end in ends.items():
-        arena = int.from_bytes(read(start + HEAP_ARENA, 8), "little")
+        arena = int.from_bytes(memory.read(start + HEAP_ARENA, 8), "little")
         if arena & -HEAP_BYTES in ends and arena % HEAP_BYTES in _FIRST_ARENAS:
             yield Claim(start, end, MappingKind.ARENA, "heap of an arena")
             limit = start + HEAP_BYTES

@@ -47,7 +47,7 @@ def find_claims(
             *_claim_stacks(process, mappings, [*claim_large(large)]),
             *(Claim(start, end, MappingKind.ALLOCATOR, name) for start, end, name in allocators),
             *claim_rooms(arenas),
-            *claim_heaps(mappings, process.read),
+            *claim_heaps(mappings, process),
         ]
     except PermissionError:  # it has hidden itself meanwhile
         return []
