@@ -1,23 +1,24 @@
 /* Threads with arenas and stacks, some of which have ended; large blocks; and every other kind of
  * mapping that a process has.
  *
- *     many_arenas THREADS ENDED LARGE
+ *     many_arenas THREADS ENDED LARGE [FORGOTTEN]
  *         THREADS wait, each with an arena as far as glibc gives it one; ENDED more have ended at
  *         the same time, and glibc keeps their stacks; LARGE blocks of 60 MB, of which the first is
- *         touched. The threads that wait are called "worker-0" and so on.
+ *         touched. FORGOTTEN threads more have ended, but were not joined. The threads that wait are
+ *         called "worker-0" and so on.
  *
  * The truth has also:
- *     "stacks"   [thread, start, end] of those that wait, without the guard
- *     "kept"     the same of those that have ended
- *     "guard"    how many bytes below each of them nobody may access
- *     "places"   [start, end] of mappings of other kinds, by a name
+ *     "stacks"    [thread, start, end] of those that wait, without the guard
+ *     "kept"      the same of those that have ended
+ *     "forgotten" the same of those that were not joined
+ *     "guard"     how many bytes below each of them nobody may access
+ *     "places"    [start, end] of mappings of other kinds, by a name
  * It obeys the line "grow BYTES": allocates that in the main arena and writes to it, in blocks of
  * 1,000 bytes; "done".
  */
 #define _GNU_SOURCE
 #include "truth.h"
-#include <errno.h>
-#include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -35,8 +36,11 @@ struct stack {
     int thread;
     size_t start, end, guard;
 };
-static struct stack stacks[THREADS_MOST], kept[THREADS_MOST];
-static int stack_count, kept_count;
+struct stacks {
+    struct stack list[THREADS_MOST];
+    int count;
+};
+static struct stacks waiting, kept, forgotten;
 static struct {
     const char *name;
     size_t start, size;
@@ -57,6 +61,15 @@ static struct stack own_stack(void)
     return (struct stack){(int)syscall(SYS_gettid), (size_t)start, (size_t)start + size, guard};
 }
 
+static void note_stack(struct stacks *stacks)
+{
+    struct stack own = own_stack();
+
+    pthread_mutex_lock(&lock);
+    stacks->list[stacks->count++] = own;
+    pthread_mutex_unlock(&lock);
+}
+
 static void *work(void *number)
 {
     char name[16];
@@ -68,9 +81,7 @@ static void *work(void *number)
     prctl(PR_SET_NAME, name);
     for (int i = 0; i < 100; i++)
         take(1000);
-    pthread_mutex_lock(&lock);
-    stacks[stack_count++] = own_stack();
-    pthread_mutex_unlock(&lock);
+    note_stack(&waiting);
     note_thread();
     pthread_barrier_wait(&done);
     for (;;)
@@ -78,14 +89,20 @@ static void *work(void *number)
     return NULL;
 }
 
-static void *work_and_go(void *unused)
+static void *work_and_go(void *list)
 {
     take(1000);
-    pthread_mutex_lock(&lock);
-    kept[kept_count++] = own_stack();
-    pthread_mutex_unlock(&lock);
+    note_stack(list);
     pthread_barrier_wait(&done);
-    return unused;
+    return NULL;
+}
+
+/* Joins nobody, but waits until they have ended. */
+static void wait_for(const struct stacks *threads)
+{
+    for (int i = 0; i < threads->count; i++)
+        while (syscall(SYS_tgkill, getpid(), threads->list[i].thread, 0) == 0)
+            sched_yield();
 }
 
 static void place(const char *name, void *start, size_t size, int is_written)
@@ -129,19 +146,21 @@ static void map_places(void)
     place("huge", huge, 8 << 20, 1);
 }
 
-static void tell_stacks(const char *name, const struct stack *list, int count)
+static void tell_stacks(const char *name, const struct stacks *stacks)
 {
     printf(", \"%s\": [", name);
-    for (int i = 0; i < count; i++)
-        printf("%s[%d, %zu, %zu]", i ? ", " : "", list[i].thread, list[i].start, list[i].end);
+    for (int i = 0; i < stacks->count; i++)
+        printf("%s[%d, %zu, %zu]", i ? ", " : "", stacks->list[i].thread, stacks->list[i].start,
+               stacks->list[i].end);
     putchar(']');
 }
 
 static void tell_more(void)
 {
-    tell_stacks("stacks", stacks, stack_count);
-    tell_stacks("kept", kept, kept_count);
-    printf(", \"guard\": %zu, \"places\": {", stack_count ? stacks[0].guard : 0);
+    tell_stacks("stacks", &waiting);
+    tell_stacks("kept", &kept);
+    tell_stacks("forgotten", &forgotten);
+    printf(", \"guard\": %zu, \"places\": {", waiting.count ? waiting.list[0].guard : 0);
     for (int i = 0; i < place_count; i++)
         printf("%s\"%s\": [%zu, %zu]", i ? ", " : "", places[i].name, places[i].start,
                places[i].start + places[i].size);
@@ -158,26 +177,15 @@ static void grow(const char *line)
     puts("done");
 }
 
-int main(int count, char **words)
+static void start(int count, void *(*work)(void *), void *argument, pthread_t *threads)
 {
-    int waiting, ended, large;
-    pthread_t thread, going[THREADS_MOST];
+    for (int i = 0; i < count; i++)
+        pthread_create(&threads[i], NULL, work, argument ? argument : (void *)(uintptr_t)i);
+}
 
-    if (count < 4)
-        return 2;
-    begin();
-    waiting = atoi(words[1]);
-    ended = atoi(words[2]);
-    large = atoi(words[3]);
-    pthread_barrier_init(&done, NULL, (unsigned)(waiting + ended) + 1);
-    for (int i = 0; i < waiting; i++)
-        pthread_create(&thread, NULL, work, (void *)(uintptr_t)i);
-    for (int i = 0; i < ended; i++)
-        pthread_create(&going[i], NULL, work_and_go, NULL);
-    pthread_barrier_wait(&done);
-    for (int i = 0; i < ended; i++)
-        pthread_join(going[i], NULL);
-    for (int i = 0; i < large; i++) {
+static void take_large(int count)
+{
+    for (int i = 0; i < count; i++) {
         void *block = malloc(LARGE_BYTES);
         size_t size = malloc_usable_size(block);
         note(size, 1, 0);
@@ -186,6 +194,26 @@ int main(int count, char **words)
         if (i == 0)
             memset(block, 1, size);
     }
+}
+
+int main(int count, char **words)
+{
+    static pthread_t threads[THREADS_MOST], joined[THREADS_MOST];
+    int number = count > 1 ? atoi(words[1]) : 0, ended = count > 2 ? atoi(words[2]) : 0;
+    int abandoned = count > 4 ? atoi(words[4]) : 0;
+
+    if (count < 4)
+        return 2;
+    begin();
+    pthread_barrier_init(&done, NULL, (unsigned)(number + ended + abandoned) + 1);
+    start(number, work, NULL, threads);
+    start(ended, work_and_go, &kept, joined);
+    start(abandoned, work_and_go, &forgotten, threads);
+    pthread_barrier_wait(&done);
+    for (int i = 0; i < ended; i++)
+        pthread_join(joined[i], NULL);
+    wait_for(&forgotten);
+    take_large(atoi(words[3]));
     map_places();
     serve(tell_more, grow);
 }
