@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gdbleak.analysis.images import with_zeros
+from gdbleak.census.jemalloc import read_jemalloc
 from gdbleak.census.surroundings import Surroundings
 from gdbleak.census.told import Told
 from gdbleak.effort import Effort, EffortError
@@ -48,6 +49,7 @@ _KINDS = {
     "jemalloc": _Kind(
         "[anon:jemalloc",
         "call malloc_stats_print(0, 0, 0) in it, or start it with MALLOC_CONF=stats_print:true",
+        read_jemalloc,
     ),
     "tcmalloc": _Kind(
         "[anon:tcmalloc",
