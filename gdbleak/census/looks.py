@@ -199,8 +199,8 @@ class Looks:
     def _choose(
         self, table: Table, seen: Sweep, own: NDArray[np.bool_], unreached: NDArray[np.bool_]
     ) -> Unreached:
-        mappings = zip(table.starts[own & unreached].tolist(), table.ends[own & unreached].tolist())
-        lost = unreached & ~own
+        lost, alone = unreached & ~own, np.flatnonzero(unreached & own)
+        mappings = zip(table.starts[alone].tolist(), (table.ends[alone] + np.uint64(1)).tolist())
         return Unreached(
             table.starts[lost],
             table.ends[lost] - table.starts[lost],
@@ -232,5 +232,7 @@ def _put_among(
     own: NDArray[np.bool_] = np.insert(np.zeros(len(starts), bool), places, True)
     if not len(begins):
         return starts, sizes, own
+    # What points behind the last byte of a mapping means what follows it, such as a stack.
+    ends -= np.uint64(1)
     return np.insert(starts, places, begins), np.insert(sizes, places, ends - begins), own
 
