@@ -37,6 +37,13 @@ class Graph:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def within(self, chosen: NDArray[np.bool_]) -> Graph:
+        """Return the references among some of the blocks, which are numbered anew in order."""
+        number = np.cumsum(chosen, dtype=np.uint32) - np.uint32(1)
+        inside = np.flatnonzero(chosen[self.holders] & chosen[self.targets])
+        count = int(chosen.sum())
+        return Graph(count, number[self.holders[inside]], number[self.targets[inside]])
+
     def flood(
         self,
         reached: NDArray[np.bool_],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdbleak.memory.pieces import WORD_BYTES, Words
+from gdbleak.memory.ranks import Ranks
 
 Numbers = NDArray[np.int64]
 """Numbers of blocks, by the order of their addresses; -1 for none."""
@@ -52,6 +53,7 @@ class Table:
         # What points behind the last byte of a block belongs to it, unless another begins there.
         self._span = (self.ends.max() - self._low + np.uint64(1)) if len(starts) else np.uint64(0)
         self._grain, self._marks = self._mark_grains()
+        self._ranks = Ranks(starts)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -107,7 +109,7 @@ class Table:
         if not len(marked):
             return marked, marked
         positions, addresses = positions[marked], offsets[marked] + self._low
-        numbers = np.searchsorted(self.starts, addresses, "right") - 1
+        numbers = self._ranks.count(addresses) - 1
         inside = (numbers >= 0) & (addresses <= self.ends[numbers])
         return positions[inside], numbers[inside]
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ AREA_BYTES = 0x900
 """How much of an area is looked at."""
 _ABOVE_BYTES = 1 << 18
 """How far above its stack pointer the area of a thread is looked for."""
+_PIECE_BYTES = 1 << 19
+_ID_WORD = 0x2D0 // 8
+"""Where an area has the id of its thread, in words."""
+_DTV_END = 16
+"""In the second word of an area is where the variables of modules are."""
+_JOINED = 0xFFFFFFFF
 
 
 def find_stacks(
@@ -95,3 +102,69 @@ def _find_block(
         if bounds and {*area.view(np.uint32).tolist()} & read_thread_ids(pid, thread):
             return bounds
     return None
+
+
+class ThreadArea(NamedTuple):
+    """What the C library keeps of a thread, at the upper end of its stack."""
+
+    address: int
+    stack: tuple[int, int]
+    """From where to where its stack lies; 0, 0 for that of a process's first thread."""
+    is_over: bool
+    """Whether the thread has ended."""
+    is_forgotten: bool
+    """Whether nobody can ask any more what it has returned."""
+
+    def list_dead(self) -> list[tuple[int, int]]:
+        """Return what of its stack holds nothing that counts, if the thread has ended.
+
+        All but where the library finds the variables of modules: it frees those once the stack is
+        used again.
+        """
+        begin, end = self.stack
+        if not self.is_over or begin >= end:
+            return []
+        rest = (self.address + _DTV_END, end) if self.is_forgotten else (end, end)
+        return [each for each in ((begin, self.address), rest) if each[0] < each[1]]
+
+
+def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[ThreadArea]:
+    """Return the areas of threads of glibc, also of those that have ended.
+
+    Their stacks are kept for later threads. Source: allocate_stack.c and pthread_join_common.c in
+    nptl/ of glibc; `struct pthread` begins with `tcbhead_t`, and has the thread's id at 0x2d0 on
+    x86-64; that is 0 once the thread has ended, and -1 once it was joined. That
+    of a detached thread holds its own address once more.
+
+    Args:
+        memory: Of the process.
+        ranges: From where to where areas may lie, in whole pages.
+
+    """
+    areas = []
+    for start, end in ranges:
+        for at in range(start, end, _PIECE_BYTES):
+            data = memory.read(at, min(end - at, _PIECE_BYTES))
+            words = np.frombuffer(data, np.uint64, len(data) // 8)
+            addresses = np.uint64(at) + 8 * np.arange(len(words), dtype=np.uint64)
+            for number in np.flatnonzero(words == addresses).tolist():
+                if found := _read_area(memory, at + 8 * number):
+                    areas.append(found)
+    return areas
+
+
+def _read_area(memory: Readable, address: int) -> ThreadArea | None:
+    """Return the area of a thread that begins at an address which holds itself, if one does."""
+    data = memory.read(address, 8 * _WORDS)
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    if len(words) <= _ID_WORD or words[2] != address:
+        return None
+    number = int(words[_ID_WORD]) & 0xFFFFFFFF
+    begins, ends = words[:-1], words[:-1] + words[1:]
+    fits = (begins % _PAGE == 0) & (ends % _PAGE == 0) & (begins > 0)
+    fits &= (begins < np.uint64(address)) & (ends > np.uint64(address))
+    where = np.flatnonzero(fits)
+    stack = (int(begins[where[0]]), int(ends[where[0]])) if len(where) else (0, 0)
+    is_over = number in (0, _JOINED)
+    is_detached = bool((words[_ID_WORD:] == np.uint64(address)).any())
+    return ThreadArea(address, stack, is_over, number == _JOINED or is_detached)
