@@ -38,6 +38,7 @@ def _load_commands() -> dict[str, Command]:
         diff,
         doctor,
         heap,
+        leaks,
         report,
         rescue,
         suspects,
@@ -52,6 +53,7 @@ def _load_commands() -> dict[str, Command]:
         "suspects": suspects.Suspects(),
         "why": why.Why(),
         "heap": heap.Heap(),
+        "leaks": leaks.Leaks(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
@@ -72,6 +74,7 @@ examples:
   gdbleak suspects                      which process leaks?
   gdbleak why 4711 0x55d0c8a3f2a0       who holds this block of it?
   gdbleak heap 4711                     what is in its heap?
+  gdbleak leaks 4711                    what of it does nothing refer to?
   gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind

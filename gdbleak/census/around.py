@@ -43,9 +43,7 @@ class Around(NamedTuple):
         raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
 
 
-def find_around(
-    process: Examined, images: ImageCache, blocks: Words, left_out: Words
-) -> Around:
+def find_around(process: Examined, images: ImageCache, blocks: Words, left_out: Words) -> Around:
     """Return what is around a heap.
 
     Args:

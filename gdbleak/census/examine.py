@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 
+from gdbleak.census.address_space import growth, name_mappings
+from gdbleak.census.allocators import find_allocators
 from gdbleak.census.describe import describe_arenas, describe_sizes, sum_in_use, sum_large
 from gdbleak.census.glibc import Census, Count
+from gdbleak.census.hooks import find_hooks
+from gdbleak.census.kept import gather_blocks
+from gdbleak.census.lost import find_lost
 from gdbleak.census.series import Series
 from gdbleak.census.threads import read_thread_words
-from gdbleak.census.wish import HeapWish
+from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.heap.walk import Words
-from gdbleak.report.heap import Amount, HeapReport, Taking
+from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingUse, Taking
 from gdbleak.target.examined import Examined
 from gdbleak.target.held import HeldProcess
-from gdbleak.target.proc import Mapping as Mapped
 
 _UNFOLLOWED = (
-    "Some lists of free blocks were too long, or changed too fast, to be followed: the blocks on"
-    " them count as in use."
+    "Some lists of free blocks changed too fast to be followed: the blocks on them count as in use."
 )
+_NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's malloc."
+_INTERRUPTED = "It was interrupted before the last census."
+_ENDED = "The process ended before the last census."
+_NO_WORDS = np.zeros(0, np.uint64)
 
 
 class _Taken(NamedTuple):
     heap: Count | None
-    mappings: Sequence[Mapped]
     words: Mapping[int, Words]
-    pause_ms: float | None
+    """What stands in the variables of threads."""
+    pause_ms: float | None = None
+    lost: Lost | None = None
 
 
 class Examination:
@@ -53,7 +60,7 @@ class Examination:
             images: Keeps its ELF files.
             wish: How to look.
             tell: Called with the number of the census, from 0, and the share of it that is done;
-                it may raise.
+                for the search for lost blocks with the number behind the last. It may raise.
 
         """
         self._process = process
@@ -61,6 +68,7 @@ class Examination:
         self._wish = wish
         self._tell = tell
         self._notes: list[str] = []
+        self._others = find_allocators(process, images)
 
     def run(self, core: str | None = None) -> HeapReport:
         """Return what is in the heap; Ctrl-C ends it after the census before.
@@ -75,86 +83,145 @@ class Examination:
         """
         began_s = time.monotonic()
         series = Series()
-        taken = self._take(0)
-        series.add(0.0, describe_sizes(taken.heap) if taken.heap else {})
+        taken = self._take(series, began_s)
+        first = mappings = self._name_mappings(taken)
         try:
             while len(series) < self._wish.count:
                 next_s = began_s + len(series) * self._wish.interval_s
                 time.sleep(max(next_s - time.monotonic(), 0))
-                now_s = time.monotonic() - began_s
-                taken = self._take(len(series))
-                series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
+                taken = self._take(series, began_s)
+            mappings = growth(first, self._name_mappings(taken)) if len(series) > 1 else first
         except KeyboardInterrupt:
-            self._notes.append("It was interrupted before the last census.")
+            self._note(_INTERRUPTED)
         except NoSuchProcessError:
-            self._notes.append("The process ended before the last census.")
-        return self._report(core, taken, series, time.monotonic() - began_s)
+            self._note(_ENDED)
+        self._notes += find_hooks(self._process, self._images)
+        return self._report(core, taken, mappings, series, time.monotonic() - began_s)
 
-    def _take(self, number: int) -> _Taken:
-        with ExitStack() as stack:
-            held = None
-            if self._wish.stop and not self._process.is_core:
-                held = stack.enter_context(
-                    HeldProcess(self._process.pid, self._wish.max_pause_ms / 1e3)
+    def _take(self, series: Series, began_s: float) -> _Taken:
+        """Take a census, and after the last one look for lost blocks."""
+        now_s = time.monotonic() - began_s
+        number = len(series)
+        taken = None
+        if self._wish.stop and not self._process.is_core:
+            with HeldProcess(self._process.pid, self._wish.max_pause_ms / 1e3) as held:
+                taken = self._count(number, is_still=True)
+                held.release()
+            taken = taken._replace(pause_ms=held.pause_ms)
+            if held.was_let_go:
+                self._note(
+                    f"The process was let go after {held.pause_ms:.0f} ms (--max-pause), before all"
+                    " was counted: it was counted again as it ran."
                 )
-            mappings = self._process.read_mappings()
-            if not mappings:
-                raise NoSuchProcessError(f"process {self._process.pid} has ended meanwhile")
-            words = read_thread_words(self._process, mappings, self._images)
-            count = Census(
-                self._process,
-                mappings,
-                frozenset(np.unique(np.concatenate([*words.values(), _NO_WORDS])).tolist()),
-                keeps=self._wish.lost,
-                is_still=held is not None,
-                tell=lambda share: self._tell(number, share),
-            ).take()
-            if held is None:
-                return _Taken(count, mappings, words, None)
-            held.release()
-            return _Taken(count, mappings, words, held.pause_ms)
+                taken = self._count(number)._replace(pause_ms=held.pause_ms)
+        taken = taken or self._count(number)
+        series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
+        return taken
 
-    def _report(self, core: str | None, taken: _Taken, series: Series, took_s: float) -> HeapReport:
-        count = taken.heap
-        usage = self._process.read_usage()
+    def _count(self, number: int, is_still: bool = False) -> _Taken:
+        is_last = number + 1 == self._wish.count
+        wish = self._wish.lost if is_last else None
+        words, heap = self._take_census(
+            wish is not None, is_still, lambda share: self._tell(number, share)
+        )
+        lost = self._find_lost(wish, heap, is_still) if wish else None
+        return _Taken(heap, words, lost=lost)
+
+    def _take_census(
+        self, keeps: bool, is_still: bool, tell: Callable[[float], None]
+    ) -> tuple[Mapping[int, Words], Count | None]:
+        mappings = self._process.read_mappings()
+        if not mappings:
+            raise NoSuchProcessError(f"process {self._process.pid} has ended meanwhile")
+        words = read_thread_words(self._process, mappings, self._images)
+        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
+        census = Census(self._process, mappings, known, keeps, is_still, tell)
+        return words, census.take()
+
+    def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
+        if heap is None:
+            self._note(_NOT_SEARCHED)
+            return None
+
+        def count_again() -> tuple[Words, Words]:
+            again = self._take_census(True, False, lambda _share: None)[1]
+            if again is None:
+                return _NO_WORDS, _NO_WORDS
+            return gather_blocks(again)[:2]
+
+        return find_lost(
+            self._process,
+            *gather_blocks(heap),
+            wish,
+            self._images,
+            None if is_still or self._process.is_core else count_again,
+            is_still,
+            lambda share: self._tell(self._wish.count, share),
+        )
+
+    def _name_mappings(self, taken: _Taken) -> list[MappingUse]:
+        large = taken.heap.large if taken.heap else []
+        return name_mappings(
+            self._process,
+            self._describe_arenas(taken),
+            [(each.start, each.end) for each in large],
+            self._others.ranges,
+        )
+
+    def _describe_arenas(self, taken: _Taken) -> tuple[Arena, ...]:
+        if taken.heap is None:
+            return ()
         names = {thread.id: str(thread) for thread in self._process.read_threads()}
         words = {names.get(thread, str(thread)): each for thread, each in taken.words.items()}
-        if count and not count.is_whole:
-            self._notes.append(_UNFOLLOWED)
+        return describe_arenas(taken.heap, {name: each.tolist() for name, each in words.items()})
+
+    def _note(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
+
+    def _report(
+        self,
+        core: str | None,
+        taken: _Taken,
+        mappings: Sequence[MappingUse],
+        series: Series,
+        took_s: float,
+    ) -> HeapReport:
+        heap = taken.heap
+        if heap and not heap.is_whole:
+            self._note(_UNFOLLOWED)
+        resident = [each.resident_bytes for each in mappings]
         return HeapReport(
             self._process.pid,
             self._process.command,
             core,
             _say_when(self._process.written_s),
             self._describe_taking(taken, series, took_s),
-            f"glibc, layout of {count.layout}" if count else None,
-            sum(each.resident for each in usage.values()) if usage else None,
-            sum_in_use(count) if count else Amount(),
-            sum_large(count) if count else Amount(),
+            f"glibc, layout of {heap.layout}" if heap else None,
+            sum(each or 0 for each in resident) if any(resident) else None,
+            sum_in_use(heap) if heap else Amount(),
+            sum_large(heap) if heap else Amount(),
             series.rank(),
-            describe_arenas(count, {name: each.tolist() for name, each in words.items()})
-            if count
-            else (),
-            (),
-            notes=tuple(self._notes),
+            self._describe_arenas(taken),
+            tuple(mappings),
+            self._others.uses,
+            taken.lost,
+            tuple(self._notes),
         )
 
     def _describe_taking(self, taken: _Taken, series: Series, took_s: float) -> Taking:
-        count = taken.heap
+        heap = taken.heap
         return Taking(
             took_s,
             taken.pause_ms,
             len(series),
             self._wish.interval_s if len(series) > 1 else 0.0,
-            count.read_bytes if count else 0,
-            Amount(*count.unsettled) if count else Amount(),
-            count.unclear_bytes if count else 0,
+            heap.read_bytes if heap else 0,
+            Amount(*heap.unsettled) if heap else Amount(),
+            heap.unclear_bytes if heap else 0,
         )
 
 
 def _say_when(written_s: float | None) -> str:
     now = datetime.now() if written_s is None else datetime.fromtimestamp(written_s)
     return now.astimezone().isoformat(timespec="seconds")
-
-
-_NO_WORDS = np.zeros(0, np.uint64)

@@ -136,7 +136,7 @@ class _Census:
         self._layout: _Layout | None = None
         self._in_use = np.zeros(_CLASSES, np.int64)
         self._free = np.zeros(_CLASSES, np.int64)
-        self._idle = {state: 0 for state in range(1, 4)}
+        self._idle = dict.fromkeys(range(1, 4), 0)
         self._ranges: list[tuple[int, int]] = []
 
     def take(self, data: list[Range]) -> Told | None:

@@ -177,9 +177,7 @@ class Looks:
             return subtract(find_used(self._process, searched), self._around.dead)
 
         parts: Iterable[Callable[[], list[Range]]] = (lambda: searched.ranges, list_used)
-        seen = sweep(
-            table, self._process.read, parts, self._pace.step, self._free, own, with_weak
-        )
+        seen = sweep(table, self._process.read, parts, self._pace.step, self._free, own, with_weak)
         self._looks += 1
         self._crowded = max(self._crowded, seen.crowded)
         return seen
@@ -235,4 +233,3 @@ def _put_among(
     # What points behind the last byte of a mapping means what follows it, such as a stack.
     ends -= np.uint64(1)
     return np.insert(starts, places, begins), np.insert(sizes, places, ends - begins), own
-

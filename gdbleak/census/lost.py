@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gdbleak.census.around import Around, find_around
 from gdbleak.census.looks import Blocks, Looks, Unreached
 from gdbleak.census.objects import Classes
-from gdbleak.census.around import Around, find_around
 from gdbleak.census.wish import LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.memory.gather import gather
@@ -146,9 +146,7 @@ def _tell_trees(
     return sorted(rows, key=lambda row: (-row.bytes, row.address))
 
 
-def _find_kinds(
-    words: Words, classes: Classes, around: Around
-) -> tuple[Numbers, list[str | None]]:
+def _find_kinds(words: Words, classes: Classes, around: Around) -> tuple[Numbers, list[str | None]]:
     """Return the number of the class of each object, and the names of classes by number.
 
     Number 0 is that of what has none.
@@ -158,9 +156,7 @@ def _find_kinds(
     inside = np.flatnonzero(Ranges(spans).have(words))
     if not len(inside):
         return kinds, [None]
-    distinct, position, count = np.unique(
-        words[inside], return_inverse=True, return_counts=True
-    )
+    distinct, position, count = np.unique(words[inside], return_inverse=True, return_counts=True)
     often = np.argsort(-count, kind="stable")[:_MOST_WORDS]
     found = classes.find(distinct[often].tolist())
     names = sorted(set(found.values()))

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.census.wish import HeapWish
-from gdbleak.commands.arguments import file_name, within
+from gdbleak.census.wish import HeapWish, LostWish
+from gdbleak.commands.arguments import file_name, parse_size, within
 from gdbleak.commands.core_arguments import add_core_arguments, open_examined
 from gdbleak.commands.output import check_writable, choose_output
 from gdbleak.elf.cache import ImageCache
@@ -83,11 +83,7 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look for blocks that nothing in the process refers to, as `gdbleak leaks` does",
     )
-    group.add_argument(
-        "--content",
-        action="store_true",
-        help="show the first bytes of lost blocks: they may be anybody's data",
-    )
+    add_lost_arguments(group)
     report = parser.add_argument_group("the report")
     report.add_argument(
         "--top",
@@ -118,6 +114,31 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lost_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add the options of a search for lost blocks."""
+    group.add_argument(
+        "--content",
+        action="store_true",
+        help="--lost, and show the first bytes of lost blocks: they may be anybody's data",
+    )
+    group.add_argument(
+        "--scan-rate",
+        type=within(bounds_of(LostWish, "scan_rate"), parse_size),
+        default=LostWish.scan_rate,
+        metavar="BYTES",
+        help="for --lost, read at most so many bytes of a process a second (default: "
+        f"{LostWish.scan_rate >> 30}G)",
+    )
+    group.add_argument(
+        "--scan-time",
+        type=within(bounds_of(LostWish, "time_s"), float),
+        default=LostWish.time_s,
+        metavar="S",
+        help="for --lost, give up where it would take more than S seconds (default: "
+        f"{LostWish.time_s:g})",
+    )
+
+
 def wish_of(options: argparse.Namespace) -> HeapWish:
     """Return how to look at the heap, by the options."""
     several = options.interval is not None
@@ -126,8 +147,9 @@ def wish_of(options: argparse.Namespace) -> HeapWish:
         count=options.count or (6 if several else 1),
         stop=options.stop,
         max_pause_ms=options.max_pause,
-        lost=options.lost,
-        content=options.content,
+        lost=LostWish(options.content, options.scan_time, options.scan_rate)
+        if options.lost or options.content
+        else None,
     )
 
 
@@ -158,20 +180,45 @@ def look(options: argparse.Namespace, command: str) -> HeapReport:
     from gdbleak.census.examine import Examination
 
     wish = wish_of(options)
-    console = Console(stderr=True, highlight=False)
     with ExitStack() as stack:
         images = stack.enter_context(ImageCache())
         process = stack.enter_context(open_examined(options, images, command))
-        live = stack.enter_context(Live(console=console, auto_refresh=False, transient=True))
-
-        def draw(number: int, share: float) -> None:
-            if console.is_terminal:
-                which = f" {number + 1} of {wish.count}" if wish.count > 1 else ""
-                text = f"counting{which}: {100 * share:.0f} % (Ctrl-C ends it early)"
-                live.update(Text(text), refresh=True)
-
+        progress = stack.enter_context(_Progress(wish.count))
         core = options.process if process.is_core else None
-        return Examination(process, images, wish, draw).run(core)
+        return Examination(process, images, wish, progress.tell).run(core)
+
+
+class _Progress:
+    """A line on a terminal that says how far a look has come. A context."""
+
+    def __init__(self, censuses: int) -> None:
+        console = Console(stderr=True, highlight=False)
+        self._censuses = censuses
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._shows = console.is_terminal
+        self._shown = ""
+
+    def __enter__(self) -> _Progress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, number: int, share: float) -> None:
+        """Show that a census has come so far; the one behind the last looks for lost blocks."""
+        if not self._shows:
+            return
+        if number == self._censuses:
+            what = "looking for what refers to each block"
+        else:
+            what = (
+                f"counting {number + 1} of {self._censuses}" if self._censuses > 1 else "counting"
+            )
+        text = f"{what}: {100 * share:.0f} % (Ctrl-C ends it early)"
+        if text != self._shown:
+            self._shown = text
+            self._live.update(Text(text), refresh=True)
 
 
 def _choose_format(options: argparse.Namespace) -> str:

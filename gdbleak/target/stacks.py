@@ -10,8 +10,8 @@ pthread` in nptl/descr.h of glibc, and in src/internal/pthread_impl.h of musl.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping as Dict
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Dict
 from typing import NamedTuple
 
 import numpy as np
@@ -155,7 +155,7 @@ def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[Thre
 
 def _read_area(memory: Readable, address: int) -> ThreadArea | None:
     """Return the area of a thread that begins at an address which holds itself, if one does."""
-    data = memory.read(address, 8 * _WORDS)
+    data = memory.read(address, AREA_BYTES)
     words = np.frombuffer(data, np.uint64, len(data) // 8)
     if len(words) <= _ID_WORD or words[2] != address:
         return None
