@@ -13,7 +13,8 @@ from gdbleak.text.lines import fold
 NARROWEST = 80
 """How many characters wide tables for a terminal are at least: numbers are never cut."""
 
-_GAP = 2
+GAP = 2
+"""How many blanks lie between columns."""
 
 
 class Column(NamedTuple):
@@ -48,7 +49,7 @@ def room_for_last(columns: Sequence[Column], rows: Iterable[Sequence[str]], widt
 
     """
     others = [*zip(headers_of(columns), *rows)][:-1]
-    return width - sum(max(map(len, cells)) + _GAP for cells in others)
+    return width - sum(max(map(len, cells)) + GAP for cells in others)
 
 
 def fold_last(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from gdbleak.renderers.columns import NARROWEST, draw_columns, numbers, words
 from gdbleak.renderers.heap.sections import (
+    Layout,
     heading,
     not_shown,
     optional_bytes,
@@ -128,7 +129,7 @@ def _sizes(comparison: HeapComparison, top: int) -> Iterator[str]:
     rows = [_size_row(change, comparison) for change in comparison.sizes[:top]]
     headers = ["Size", "Blocks", "Change", *_headers(comparison)]
     yield draw_columns(numbers(*headers), rows)
-    yield from not_shown(len(comparison.sizes), top, "size")
+    yield from not_shown(len(comparison.sizes), Layout(top), "size")
 
 
 def _size_row(change: SizeChange, comparison: HeapComparison) -> list[str]:
@@ -143,7 +144,7 @@ def _size_row(change: SizeChange, comparison: HeapComparison) -> list[str]:
 def _arenas(comparison: HeapComparison, top: int) -> Iterator[str]:
     rows = [[change.name, *_cells(change, comparison)] for change in comparison.arenas[:top]]
     yield draw_columns((*words("From the kernel"), *numbers(*_headers(comparison))), rows)
-    yield from not_shown(len(comparison.arenas), top, "arena")
+    yield from not_shown(len(comparison.arenas), Layout(top), "arena")
 
 
 def _has_changed(change: KindChange) -> bool:

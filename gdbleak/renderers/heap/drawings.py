@@ -69,6 +69,7 @@ def _label(area: Area, box: Box) -> str:
 
 def draw_strip(areas: Sequence[Area], whole: int = 0) -> str:
     """Return a bar of parts; `whole` is how many bytes its length stands for, if not all parts."""
+    areas = [area for area in areas if area.bytes > 0]  # a damaged report has negative ones
     total = sum(area.bytes for area in areas)
     whole = max(whole, total)
     parts, x = [], 0.0

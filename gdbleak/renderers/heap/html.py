@@ -42,10 +42,10 @@ from gdbleak.report.heap import (
 from gdbleak.report.heap_findings import find_facts
 from gdbleak.report.heap_findings.model import describe_size, grows
 
-_LAYOUT = Layout(top=1000)
+_LAYOUT = Layout(top=1000, rest="a JSON report holds them all")
 """How many rows a table of a page has: more would slow a browser."""
 
-_MAPPINGS = Layout(top=200)
+_MAPPINGS = _LAYOUT._replace(top=200)
 """How many mappings of a kind it has."""
 
 _TREND = "Trend"

@@ -89,7 +89,7 @@ def mapping_section(
         for mapping in sorted(mappings, key=_held)[: layout.top]
     ]
     columns = (*numbers("Address", *measures), *words("Name"))
-    below = not_shown(len(mappings), layout.top, "mapping")
+    below = not_shown(len(mappings), layout, "mapping")
     return Section(title, columns, rows, below, names=True)
 
 
@@ -124,7 +124,7 @@ def lost_sections(lost: Lost, layout: Layout) -> Iterator[Section]:
     columns = (*numbers("#", "Bytes", "Blocks", "Trees", "Root", "First at"), *words("What"))
     rest = sum(tree.bytes for tree in lost.trees[layout.top :])
     below = [
-        *not_shown(len(lost.trees), layout.top, "line", rest),
+        *not_shown(len(lost.trees), layout, "line", rest),
         *(
             f"#{rank} begins with: {show(tree.content)}"
             for rank, tree in enumerate(shown, start=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gdbleak.renderers.columns import NARROWEST, Column, numbers, room_for_last, words
+from gdbleak.renderers.columns import GAP, NARROWEST, Column, numbers, room_for_last, words
 from gdbleak.report.heap import Amount, Arena, Free, HeapReport, SizeClass
 from gdbleak.report.heap_findings.model import describe_size
 from gdbleak.text.lines import cut, printable
@@ -19,7 +19,7 @@ LONGEST = 200
 """How many characters of a name are shown; the middle of a longer one is cut out."""
 
 _BARS = 12
-_FEWEST_BARS = 4
+(_TREND,) = words("Trend")
 
 
 class Layout(NamedTuple):
@@ -31,6 +31,8 @@ class Layout(NamedTuple):
     """Characters of a line; None if lines may have any length."""
     color: bool = False
     ascii_only: bool = True
+    rest: str = "see --top {total}"
+    """Where all of what a table leaves out can be found."""
 
     @property
     def room(self) -> int | None:
@@ -66,12 +68,13 @@ def signed_bytes(count: float | None) -> str:
     return f"+{format_bytes(count)}" if count > 0 else format_bytes(count)
 
 
-def not_shown(total: int, top: int, noun: str, held: int | None = None) -> tuple[str, ...]:
+def not_shown(total: int, layout: Layout, noun: str, held: int | None = None) -> tuple[str, ...]:
     """Return a line that says how many rows a table leaves out, and how many bytes these hold."""
-    if total <= top:
+    if total <= layout.top:
         return ()
     size = "" if held is None else f" with {format_bytes(held)}"
-    return (f"{count_of(total - top, f'more {noun}')}{size}: see --top {total}",)
+    rest = layout.rest.format(total=total)
+    return (f"{count_of(total - layout.top, f'more {noun}')}{size}: {rest}",)
 
 
 def size_section(
@@ -84,7 +87,7 @@ def size_section(
     if any(size.growth for size in sizes):
         columns, rows = _add_growth(columns, rows, shown, layout)
     rest = sum(size.in_use.bytes for size in sizes[layout.top :])
-    below = not_shown(len(sizes), layout.top, "size", rest)
+    below = not_shown(len(sizes), layout, "size", rest)
     return Section(title, columns, rows, below)
 
 
@@ -106,17 +109,27 @@ def _add_growth(
 ) -> tuple[tuple[Column, ...], list[list[str]]]:
     columns = (*columns, *numbers("Per hour", "Steady"))
     made = [[*row, *_growth_cells(size)] for row, size in zip(rows, sizes)]
-    with_trend = (*columns, *words("Trend"))
-    count = _BARS
-    if layout.room:
-        count = min(room_for_last(with_trend, [[*row, ""] for row in made], layout.room), _BARS)
-    if count < max(_FEWEST_BARS, len("Trend")):
+    room = _room_for_trend(columns, made, layout)
+    if room < -GAP:  # how much is free can be missed first
+        free = [column.header for column in columns].index("Free")
+        columns = (*columns[:free], *columns[free + 1 :])
+        made = [[*row[:free], *row[free + 1 :]] for row in made]
+    if room < len(_TREND.header):
         return columns, made
     bars = ASCII_BARS if layout.ascii_only else BARS
-    return with_trend, [
-        [*row, draw_bars(size.growth.history, count, bars=bars) if size.growth else ""]
+    return (*columns, _TREND), [
+        [*row, draw_bars(size.growth.history, min(room, _BARS), bars=bars) if size.growth else ""]
         for row, size in zip(made, sizes)
     ]
+
+
+def _room_for_trend(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], layout: Layout
+) -> int:
+    """Return how many bars fit beside the other columns; below minus `GAP` if not even these."""
+    if layout.room is None:
+        return _BARS
+    return room_for_last((*columns, _TREND), [[*row, ""] for row in rows], layout.room)
 
 
 def _growth_cells(size: SizeClass) -> list[str]:
@@ -154,7 +167,7 @@ def arena_section(arenas: Sequence[Arena], layout: Layout) -> Section:
         rows = _add_threads(columns, rows, shown, layout)
         columns = columns[: len(rows[0])]
     rest = sum(arena.system_bytes for arena in ordered[layout.top :])
-    below = not_shown(len(arenas), layout.top, "arena", rest)
+    below = not_shown(len(arenas), layout, "arena", rest)
     return Section("Arenas", columns, rows, below, names=len(columns) > len(_ARENA_NUMBERS))
 
 

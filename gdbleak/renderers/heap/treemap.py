@@ -58,16 +58,15 @@ def _place(row: Sequence[float], room: Box) -> tuple[list[Box], Box]:
     """Return the rectangles of a row along the shorter side of the room, and what is left of it."""
     boxes, total = [], sum(row)
     x, y, width, height = room
+    side = min(width, height)
+    thickness = total / side if side else 0.0
+    lengths = [area / thickness if thickness else 0.0 for area in row]
     if width >= height:
-        thickness = total / height if height else 0.0
-        for area in row:
-            length = area / thickness if thickness else 0.0
+        for length in lengths:
             boxes.append(Box(x, y, thickness, length))
             y += length
         return boxes, Box(x + thickness, room.y, max(width - thickness, 0.0), height)
-    thickness = total / width
-    for area in row:
-        length = area / thickness if thickness else 0.0
+    for length in lengths:
         boxes.append(Box(x, y, length, thickness))
         x += length
     return boxes, Box(room.x, y + thickness, width, max(height - thickness, 0.0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gdbleak.report.heap import Arena, HeapReport, Pin
-from gdbleak.report.heap_findings.model import Finding, Rank, Weighed
+from gdbleak.report.heap import Arena, HeapReport
+from gdbleak.report.heap_findings.model import Finding, Rank, Weighed, name_target
 from gdbleak.text.units import count_of, format_bytes
 
 MUCH_FREE = 16 << 20
@@ -74,9 +74,6 @@ def find_pins(report: HeapReport) -> Iterator[Weighed]:
     if others:
         rest = format_bytes(sum(pin.free_bytes for _, pin in others))
         text += f", and {count_of(len(others), 'block')} in other arenas {rest}"
-    finding = Finding(f"{text}.", _ask_for_holder(report, pin))
-    yield Weighed(Rank.TAKES, sum(pin.free_bytes for _, pin in pins), finding)
-
-
-def _ask_for_holder(report: HeapReport, pin: Pin) -> str | None:
-    return None if report.core else f"gdbleak why {report.pid} {pin.address:#x}"
+    command = f"gdbleak why {name_target(report)} {pin.address:#x}"
+    kept = sum(pin.free_bytes for _, pin in pins)
+    yield Weighed(Rank.TAKES, kept, Finding(f"{text}.", command))

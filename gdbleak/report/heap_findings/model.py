@@ -87,10 +87,15 @@ def trace(report: HeapReport, options: str) -> str | None:
     return None if report.core else f"gdbleak trace {report.pid} {options}"
 
 
+def name_target(report: HeapReport) -> str:
+    """Return what a command takes: a process id, or the path of a core file."""
+    return printable(shlex.quote(report.core)) if report.core else str(report.pid)
+
+
 def watch(report: HeapReport) -> str | None:
     """Return the command that tells more about a heap than a census; None if that was done."""
     if report.core:
-        return None if report.lost else f"gdbleak heap {printable(shlex.quote(report.core))} --lost"
+        return None if report.lost else f"gdbleak heap {name_target(report)} --lost"
     if report.taking.censuses >= ENOUGH:
         return None
     interval = max(report.taking.interval_s, _INTERVAL_S)
