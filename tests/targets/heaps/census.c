@@ -52,9 +52,9 @@ static void free_rows(void *blocks[ROWS][ROW_MOST], enum stage stage)
 
 static void fill(void)
 {
-    void *blocks[ROWS][ROW_MOST];
+    void *blocks[ROWS][ROW_MOST], *volatile first = malloc(24);
 
-    free(malloc(24)); /* since 2.42 a thread has its cache from its first free on */
+    free(first);      /* since 2.42 a thread has its cache from its first free on */
     take(24);         /* what is before it may become free: the cache of a thread that ends */
     for (int row = 0; row < ROWS; row++)
         for (int i = 0; i < rows[row].number; i++) {
