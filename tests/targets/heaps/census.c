@@ -3,6 +3,9 @@
  *     census quiet [THREADS]
  *         Blocks in use and free in every state that glibc's malloc knows, in the main arena and
  *         in those of threads, of which one more has ended. Nothing happens any more.
+ *     census aligned [THREADS]
+ *         The same, and blocks of aligned_alloc(3) beside; what that leaves free before and behind
+ *         them is not in "freed".
  *     census scale BLOCKS SIZE [THREADS [FREED]]
  *         So many blocks of SIZE, in as many arenas as threads; every FREED-th is freed.
  *     census rate ALLOCATIONS STEADY [THREADS]
@@ -37,6 +40,8 @@ static const struct {
     {40, 60, 45, LAST},
 };
 
+static int is_aligned;
+
 /* Frees what is due. No two free blocks touch, so that none is merged with another. */
 static void free_rows(void *blocks[ROWS][ROW_MOST], enum stage stage)
 {
@@ -47,29 +52,35 @@ static void free_rows(void *blocks[ROWS][ROW_MOST], enum stage stage)
 
 static void fill(void)
 {
-    void *blocks[ROWS][ROW_MOST];
+    void *blocks[ROWS][ROW_MOST], *volatile first = malloc(24);
 
-    for (int i = 0; i < 5; i++)
-        take_aligned(64 << 2 * (i % 3), 110);
-    for (int i = 0; i < 3; i++)
-        take(300000);
-    take_aligned(1 << 16, 400000);
+    free(first);      /* since 2.42 a thread has its cache from its first free on */
+    take(24);         /* what is before it may become free: the cache of a thread that ends */
     for (int row = 0; row < ROWS; row++)
         for (int i = 0; i < rows[row].number; i++) {
             blocks[row][i] = take(rows[row].size);
             take(24);
         }
+    for (int i = 0; i < 3; i++)
+        take(300000);
+    if (is_aligned) {
+        for (int i = 0; i < 5; i++)
+            take_aligned(64 << 2 * (i % 3), 110);
+        take_aligned(1 << 16, 400000);
+    }
     free_rows(blocks, FIRST);
     take(60000); /* what was freed goes where it belongs */
     free_rows(blocks, UNSORTED);
     free_rows(blocks, LAST);
 }
 
-static pthread_barrier_t done;
+static pthread_barrier_t done, begun;
 
+/* Its arena is nobody else's, since the others have theirs before it ends. */
 static void *fill_and_go(void *unused)
 {
     fill();
+    pthread_barrier_wait(&begun);
     return unused;
 }
 
@@ -77,6 +88,7 @@ static void *fill_and_stay(void *unused)
 {
     note_thread();
     fill();
+    pthread_barrier_wait(&begun);
     pthread_barrier_wait(&done);
     for (;;)
         pause();
@@ -194,12 +206,15 @@ int main(int count, char **words)
     for (int i = 0; i < 4 && i + 2 < count; i++)
         numbers[i] = strtoul(words[i + 2], NULL, 10);
     begin();
-    if (strcmp(mode, "quiet") == 0) {
+    is_aligned = strcmp(mode, "aligned") == 0;
+    if (strcmp(mode, "quiet") == 0 || is_aligned) {
         int number = count > 2 ? (int)numbers[0] : 3;
+        pthread_barrier_init(&begun, NULL, (unsigned)number + 2);
         pthread_create(&thread, NULL, fill_and_go, NULL);
-        pthread_join(thread, NULL);
         start(number, fill_and_stay);
         fill();
+        pthread_barrier_wait(&begun);
+        pthread_join(thread, NULL);
         pthread_barrier_wait(&done);
         serve(NULL, NULL);
     } else if (strcmp(mode, "scale") == 0) {

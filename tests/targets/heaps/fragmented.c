@@ -1,20 +1,23 @@
 /* A heap that is large and nearly empty: small blocks, of which nearly all were freed.
  *
- *     fragmented HOW MEGABYTES [thread]
+ *     fragmented HOW MEGABYTES [WHERE [SIZE]]
  *         "pinned":    all but the last block, which keeps the heap from shrinking.
  *         "scattered": all but one in each page, so that no page is free.
  *         "leaked":    none at all: the same memory, all of it in use.
- *         In the main arena, or in that of a thread.
+ *         In the main arena, or in that of a thread: WHERE is "main" or "thread". Blocks of SIZE;
+ *         those of 104, which is the default, wait in fast bins, so far as glibc has these. Larger
+ *         ones are merged.
  *
- * The truth has also "last", the address of the last block in use, and "resident", in bytes. On the
+ * The truth tells of free blocks by "freed_bytes", in whole chunks; "last" is the address of the
+ * last block in use, and "resident" what is in memory of the process, in bytes. On the
  * line "trim" it calls malloc_trim(3), and says by how many bytes its resident memory has shrunk.
  */
 #include "truth.h"
 #include <fcntl.h>
 
-enum { SIZE = 104, CHUNK = 112, PAGE = 4096 };
+enum { PAGE = 4096 };
 
-static size_t wanted;
+static size_t wanted, size = 104, freed_bytes;
 static char how;
 static void *last_block;
 static pthread_barrier_t done;
@@ -22,11 +25,11 @@ static pthread_barrier_t done;
 static long resident(void)
 {
     char text[128] = "";
-    long size, pages = 0;
+    long all, pages = 0;
     int file = open("/proc/self/statm", O_RDONLY);
 
     if (read(file, text, sizeof text - 1) > 0)
-        sscanf(text, "%ld %ld", &size, &pages);
+        sscanf(text, "%ld %ld", &all, &pages);
     close(file);
     return pages * PAGE;
 }
@@ -34,14 +37,14 @@ static long resident(void)
 static void fill(void)
 {
     void **block, **first = NULL, **newest = NULL;
-    long number = (long)(wanted / CHUNK), freed = 0;
-    size_t page = 0;
+    size_t chunk = (size + 8 + 15) & ~(size_t)15, page = 0;
+    long number = (long)(wanted / chunk), freed = 0;
 
     for (long i = 0; i < number; i++) {
-        block = malloc(SIZE);
+        block = malloc(size);
         if (block == NULL)
             abort();
-        memset(block, 0xa5, SIZE);
+        memset(block, 0xa5, size);
         *block = NULL;
         if (newest)
             *newest = block;
@@ -59,7 +62,8 @@ static void fill(void)
         block = next;
     }
     last_block = newest;
-    note(SIZE, number - freed, freed);
+    note(malloc_usable_size(newest), number - freed, 0);
+    freed_bytes = (size_t)freed * chunk;
 }
 
 static void *fill_and_stay(void *unused)
@@ -74,7 +78,8 @@ static void *fill_and_stay(void *unused)
 
 static void tell_more(void)
 {
-    printf(", \"last\": %zu, \"resident\": %ld", (size_t)last_block, resident());
+    printf(", \"freed_bytes\": %zu, \"last\": %zu, \"resident\": %ld", freed_bytes, (size_t)last_block,
+           resident());
 }
 
 static void trim(const char *line)
@@ -95,7 +100,9 @@ int main(int count, char **words)
     begin();
     how = *words[1];
     wanted = strtoul(words[2], NULL, 10) << 20;
-    if (count == 3) {
+    if (count > 4)
+        size = strtoul(words[4], NULL, 10);
+    if (count < 4 || *words[3] == 'm') {
         fill();
     } else {
         pthread_barrier_init(&done, NULL, 2);
