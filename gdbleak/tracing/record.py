@@ -143,7 +143,7 @@ def _prepare(
         rate,
         selection.halts_once,
         session.limits.budget_percent,
-        lambda: _try_inline(session, allocators, modules, images, rate),
+        lambda: _try_inline(session, allocators, modules, images, rate, selection),
         lambda: by_breakpoints(session, plan),
     )
     sizes = describe_sizes(allocators, selection)
@@ -164,6 +164,7 @@ def _try_inline(
     modules: ModuleMap,
     images: ImageCache,
     rate: Rate,
+    selection: Selection,
 ) -> Way:
     """Return the way to record inline, whose packages take time to load.
 
@@ -179,7 +180,7 @@ def _try_inline(
             f"to record inside a process takes the Python package {error.name}, which is missing",
             f"`pip install {error.name}`, or use breakpoints: --probe breakpoint",
         ) from error
-    return inline(session, allocators, modules, images, rate)
+    return inline(session, allocators, modules, images, rate, selection)
 
 
 def _make_head(session: Session, prepared: _Prepared) -> Head:
