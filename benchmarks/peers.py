@@ -76,7 +76,7 @@ def find_stops(pid: int) -> list[int]:
             found = find_allocators(modules, read_search_order(pid, memory), Selection())
             return [
                 probe.address
-                for probe in plan_probes(found, memory, usable_sizes=False).probes
+                for probe in plan_probes(found, memory).probes
                 if (probe.function, probe.role) in {("malloc", Role.RETURN), ("free", Role.ENTRY)}
             ]
         finally:

@@ -14,7 +14,12 @@ in which each character of a path stands for a byte:
     breakpoint   the bytes of a breakpoint, in hexadecimal
     sentinel     the id of a probe whose breakpoint only GDB takes out, or null
     probes       a list of {id, address, role, registers, out_register, size_offset, size_words,
-                 original, phases}
+                 original, phases, kept_sizes}
+
+Where only blocks of some sizes are recorded, a probe has the smallest and the largest as
+`kept_sizes`. Where it stands with a `size_offset`, or where a block is stored, the word before the
+block tells its size; a hit of another one is not written, or, where the call was written, without
+its stack. Elsewhere whoever reads the recording chooses.
 
 GDB puts the breakpoints in once, and takes them out once. In between, `gdbleak-turn` writes the old
 bytes over them, and theirs back, while the target runs. GDB itself must not do that, or it forgets
@@ -35,6 +40,8 @@ PHASE, HIT = 2, 3
 ALL, NONE = 0, 3
 FRAME = struct.Struct("<BBHI")
 PAGE = 4096
+FLAGS = 7
+SIZE_OFFSET = -8
 
 # Python 2.7 has no monotonic clock.
 clock = getattr(time, "monotonic", time.time)
@@ -80,10 +87,13 @@ class Recorder(object):
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.stack_bytes = stack_bytes
         self.code = code
+        self.filters = any(probe.get("kept_sizes") for probe in code.probes)
         self.inferior = None
         self.phase = ALL
         self.turn_error = None
         self.outs = {}
+        self.entered = {}
+        self.skipped = 0
         self.stops = 0
         self.lost = 0
         self.write_error = None
@@ -142,6 +152,7 @@ class Recorder(object):
         if not after >= before:
             self.mark(phase if after <= before else NONE)
         self.code.put(after)
+        self.entered.clear()
         if not after <= before:
             self.mark(phase)
         self.phase = phase
@@ -161,6 +172,7 @@ class Recorder(object):
             "last_error": self.last_error,
             "attach_pause_ns": self.attach_pause_ns,
             "longest_stop_ns": self.longest_stop_ns,
+            "skipped": self.skipped,
         }
 
 
@@ -175,6 +187,9 @@ class Probe(gdb.Breakpoint):
         self.phases = plan["phases"]
         self.returns = plan["role"] == "return"
         self.size_offset = plan.get("size_offset")
+        self.kept_sizes = plan.get("kept_sizes")
+        # A call that takes a block, or the place for one, and a size; it is written in any case.
+        self.resizes = plan["role"] == "entry" and len(plan["registers"]) > 2
         self.words = self.returns if self.size_offset is None else plan.get("size_words", 1)
         self.expressions = ["(unsigned long)$" + name for name in plan["registers"]]
         self.out = plan["out_register"] and "(unsigned long)$" + plan["out_register"]
@@ -201,14 +216,38 @@ class Probe(gdb.Breakpoint):
         read = gdb.parse_and_eval
         values = [int(read(expression)) for expression in self.expressions]
         stack_pointer = values[0]
+        is_kept = True
         if self.size_offset is not None:
             values += self.read_words(values[1] and values[1] + self.size_offset)
+            is_kept = self.keeps(values[len(self.expressions)])
         elif self.returns:
-            values.append(self.stored(thread, stack_pointer))
+            block = self.stored(thread, stack_pointer)
+            is_kept = not block or self.keeps(self.read_words(block + SIZE_OFFSET)[0])
+            values.append(block if is_kept else 0)
         elif self.out:
             recorder.outs[thread] = (stack_pointer, int(read(self.out)))
-        stack = recorder.read_stack(stack_pointer) if self.returns else b""
+        if recorder.filters and not self.matters(thread, stack_pointer, is_kept):
+            recorder.skipped += 1
+            return
+        stack = recorder.read_stack(stack_pointer) if self.returns and is_kept else b""
         recorder.append(HIT, self.probe, self.pack(time_ns, thread, *values) + stack)
+
+    def matters(self, thread, stack_pointer, is_kept):
+        """Whether a hit is written: of a call whose beginning was, the end is as well."""
+        entered = self.recorder.entered
+        outermost = entered.get(thread, 0)
+        if self.returns and outermost == stack_pointer:
+            del entered[thread]
+            return True
+        if self.resizes and outermost < stack_pointer:
+            entered[thread] = stack_pointer
+        return is_kept
+
+    def keeps(self, word):
+        """Whether blocks are recorded that have this word before them."""
+        if self.kept_sizes is None:
+            return True
+        return self.kept_sizes[0] <= word & ~FLAGS <= self.kept_sizes[1]
 
     def stored(self, thread, stack_pointer):
         """What the call that returns here has stored where its argument pointed, or 0."""

@@ -68,6 +68,7 @@ def _describe_window(
         sampling=sampling,
         inline=end.inline,
         references=end.references,
+        sizes=recording.head.sizes,
     )
 
 
@@ -88,7 +89,14 @@ def _explain_memory(
         return MemoryInfo(before, after, None)
     growth, outstanding = after - before, _sum_up(ledger, sites)
     after_window = (recording.end or UNFINISHED).memory
-    rest = explain_rest(recording.head.memory, after_window, growth, outstanding, estimated)
+    rest = explain_rest(
+        recording.head.memory,
+        after_window,
+        growth,
+        outstanding,
+        estimated,
+        some_sizes=bool(recording.head.sizes),
+    )
     return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
 
 

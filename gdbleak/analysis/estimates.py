@@ -9,6 +9,7 @@ from gdbleak.analysis.collect import Collected
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.tally import Tally
 from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.rate import unknown
 from gdbleak.recording.reader import Recording
 from gdbleak.report.model import Estimate, Sampling
 from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling, multiply
@@ -48,6 +49,8 @@ def estimate_sites(
             scale,
         )
     rate = recording.head.rate
+    if recording.head.sizes:  # it is that of all sizes, as is the growth of the resident set
+        rate = unknown("only blocks of some sizes are recorded")
     calls = ledger.allocations + ledger.resizes
     sampling = measure_sampling(collected.turns, span.closed_ns, calls, rate)
     if sampling is None:
@@ -55,7 +58,8 @@ def estimate_sites(
     age_ns = span.observed_ns / 4
     samples = {key: tally.sample() for key, tally in tallies.items()}
     before, after = resident_sizes(recording)
-    growth = None if before is None or after is None else max(after - before, 0)
+    is_known = before is not None and after is not None and not recording.head.sizes
+    growth = max((after or 0) - (before or 0), 0) if is_known else None
     sampling = choose_scale(sampling, samples.values(), age_ns, growth, rate)
     return Estimates(
         sampling,

@@ -50,6 +50,7 @@ class InlineBackend:
         recording: Path,
         notebook: Notebook,
         look: Look,
+        chooses: bool = False,
     ) -> None:
         """Prepare.
 
@@ -63,6 +64,7 @@ class InlineBackend:
             recording: A file that holds the head already.
             notebook: Adds to the recording.
             look: Says which threads may put the recorder in, if there are filters.
+            chooses: Whether it records only blocks of some sizes.
 
         """
         self._session = session
@@ -76,6 +78,7 @@ class InlineBackend:
         self._recording = recording
         self._notebook = notebook
         self._look = look
+        self._chooses = chooses
         image = implant.image
         places = [(image.address, implant.original)]
         places += [(jump.address, jump.original) for jump in image.jumps]
@@ -151,7 +154,13 @@ class InlineBackend:
         pid, max_pause_s = session.target.pid, session.limits.max_pause_ms / 1e3
         with ExitStack() as stack:
             visitor = stack.enter_context(
-                proved_visitor(session.gdb, session.folder, max_pause_s, self._journal)
+                proved_visitor(
+                    session.gdb,
+                    session.folder,
+                    max_pause_s,
+                    self._journal,
+                    chooses=self._chooses,
+                )
             )
             check_sharers(pid)  # once more: seconds have passed
             interruption.defer()

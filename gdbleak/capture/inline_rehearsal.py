@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from gdbleak.capture.rehearsal import describe
@@ -24,6 +25,8 @@ from gdbleak.injection.remains import At, find_ring, read_remains
 from gdbleak.injection.ring_control import Settings
 from gdbleak.injection.visits import GdbVisitor
 from gdbleak.plan.allocators import find_allocators
+from gdbleak.plan.selection import Selection
+from gdbleak.plan.sizes import Sizes
 from gdbleak.safety.journal import Journal
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import list_threads, read_mappings, read_state
@@ -34,6 +37,7 @@ Plan = Callable[[int], Implant]
 UNIT_BITS = 12
 SETTINGS = Settings(stack_bytes=192)
 CALLS = 100
+_ALL_SIZES = Sizes(0, 1 << 20)
 SETTLE_S = 2.0
 """How long the kernel may take to show a thread as running again."""
 
@@ -45,6 +49,7 @@ def proved_visitor(
     max_pause_s: float,
     journal: Journal | None = None,
     plan: Plan | None = None,
+    chooses: bool = False,
 ) -> Iterator[GdbVisitor]:
     """Start a GDB that has shown on a stand-in that it can put a recorder in and take it out.
 
@@ -54,6 +59,7 @@ def proved_visitor(
         max_pause_s: How long a process may stand still in a visit.
         journal: That of the target, for the guard.
         plan: What to put into the stand-in.
+        chooses: Whether the recorder is to be one that chooses blocks by their sizes.
 
     Raises:
         UnprovedError: it failed, and by what.
@@ -61,12 +67,12 @@ def proved_visitor(
 
     """
     with GdbVisitor(gdb, folder, max_pause_s, journal) as visitor:
-        _prove(gdb, visitor, plan or plan_for_stand_in)
+        _prove(gdb, visitor, plan or partial(plan_for_stand_in, chooses=chooses))
         yield visitor
 
 
-def plan_for_stand_in(pid: int) -> Implant:
-    """Return what to put into a process of ours.
+def plan_for_stand_in(pid: int, chooses: bool = False) -> Implant:
+    """Return what to put into a process of ours; if it chooses blocks, it is to choose them all.
 
     Raises:
         GdbleakError: its allocator cannot be recorded so.
@@ -75,7 +81,8 @@ def plan_for_stand_in(pid: int) -> Implant:
     with ImageCache() as images, LiveProcess(pid, images) as source:
         modules = source.read_modules()
         allocators = find_allocators(modules, source.read_search_order(), images=images)
-        return plan_implant(source, allocators, modules, images, UNIT_BITS)[1]
+        selection = Selection(sizes=_ALL_SIZES if chooses else None)
+        return plan_implant(source, allocators, modules, images, UNIT_BITS, selection)[1]
 
 
 def _prove(gdb: GdbProgram, visitor: GdbVisitor, plan: Plan) -> None:

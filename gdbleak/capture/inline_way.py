@@ -16,6 +16,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.inline.probes import make_probes
 from gdbleak.plan.allocators import Allocator
+from gdbleak.plan.selection import Selection
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
 from gdbleak.target.memory_limit import find_limit
@@ -27,6 +28,7 @@ def inline(
     modules: ModuleMap,
     images: ImageCache,
     rate: Rate,
+    selection: Selection,
 ) -> Way:
     """Return the way by which the target records its calls itself.
 
@@ -36,6 +38,7 @@ def inline(
         modules: All that is mapped there.
         images: Keeps the files.
         rate: How often the process allocates.
+        selection: Which sizes are recorded.
 
     Raises:
         TargetError: it cannot be recorded so.
@@ -44,8 +47,8 @@ def inline(
 
     """
     unit_bits = choose_unit_bits(find_limit(session.target.pid))
-    plan, implant = plan_implant(session.source, allocators, modules, images, unit_bits)
-    probes = make_probes(plan.hooks, implant.image.sites)
+    plan, implant = plan_implant(session.source, allocators, modules, images, unit_bits, selection)
+    probes = make_probes(plan.hooks, implant.image.sites, plan.sizes)
     written = [allocator.module for allocator in allocators]
     look = check_filters(session, written, implant)
     functions = {hook.function.name: hook.function for hook in plan.hooks}
@@ -66,6 +69,7 @@ def inline(
             recording,
             notebook,
             look,
+            chooses=selection.sizes is not None,
         ),
         ((implant.ring.address, implant.ring.address + implant.ring.size),),
     )

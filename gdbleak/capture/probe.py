@@ -57,6 +57,8 @@ class Status:
     attach_pause_ns: int | None
     longest_stop_ns: int
     """The longest stop at a breakpoint, as seen from within GDB."""
+    skipped: int = 0
+    """Stops of which nothing was written, for they were about blocks of other sizes."""
 
 
 class Recorder(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gdbleak.capture.account import Account
 from gdbleak.capture.backend import Observer
-from gdbleak.capture.budget import Schedule
+from gdbleak.capture.budget import STOP_NS, Schedule
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
@@ -80,7 +80,13 @@ class Watch:
     def stopped_s(self) -> float:
         """How many of these seconds the target stood still, or did little else."""
         elapsed_s = self.elapsed_s
-        return min(max(self._account.slowed_s, self._observer.stopped_s(elapsed_s)), elapsed_s)
+        slowed_s = self._account.slowed_s + self._skipped_s
+        return min(max(slowed_s, self._observer.stopped_s(elapsed_s)), elapsed_s)
+
+    @property
+    def _skipped_s(self) -> float:
+        """For how long stops that were not written down have slowed the target, about."""
+        return self.latest.skipped * STOP_NS / 1e9 if self.latest else 0.0
 
     def run(self, interruption: Interruption, on_progress: Callable[[Progress], None]) -> EndedBy:
         """Wait for the first thing that ends the window, and return which it was.
@@ -158,7 +164,7 @@ class Watch:
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
         armed = self._phase is not Phase.NONE
-        slowed_s = max(self._account.slowed_s, self._observer.slowed_s())
+        slowed_s = max(self._account.slowed_s + self._skipped_s, self._observer.slowed_s())
         wanted = self._schedule.choose(elapsed_s, slowed_s, armed)
         if wanted is not self._phase:
             self._recorder.ask_turn(wanted)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from gdbleak.errors import UsageError
 from gdbleak.plan.selection import Selection, parse_function
+from gdbleak.plan.sizes import Sizes, parse_sizes
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,13 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         "--mappings",
         action="store_true",
         help="also record mmap, munmap, mremap, sbrk and brk by the program itself",
+    )
+    group.add_argument(
+        "--size",
+        type=_sizes,
+        metavar="N",
+        help="record only blocks of this size, or of sizes LOW-HIGH, in bytes that the program may "
+        "use: 24 with glibc are requests of 0 to 24 bytes, 40 those of 25 to 40",
     )
     group.add_argument(
         "--alloc",
@@ -55,6 +64,13 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _sizes(text: str) -> Sizes:
+    try:
+        return parse_sizes(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{error}; {error.help_text}") from None
+
+
 def selection(options: argparse.Namespace) -> Selection:
     """Return what should be recorded.
 
@@ -71,4 +87,5 @@ def selection(options: argparse.Namespace) -> Selection:
         objects=tuple(options.object),
         usable_sizes=options.usable_sizes,
         mappings=options.mappings,
+        sizes=options.size,
     )

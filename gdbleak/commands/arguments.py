@@ -15,6 +15,7 @@ from gdbleak.errors import FileError
 from gdbleak.renderers import FORMATS
 from gdbleak.report.suppressions import Suppression
 from gdbleak.report.suppressions import parse as parse_suppressions
+from gdbleak.text.units import parse_bytes
 
 LISTED_BLOCKS = 1000
 """How many blocks of each call stack a report holds with --show-allocs."""
@@ -35,9 +36,8 @@ def file_name(text: str) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes; `k`, `M` and `G` multiply by powers of 1024."""
-    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:].lower(), 1)
-    return int(text if factor == 1 else text[:-1]) * factor
+    """Return a number of bytes; see `parse_bytes`."""
+    return parse_bytes(text)
 
 
 def within(bounds: Bounds, parse: Callable[[str], Number]) -> Callable[[str], Number]:

@@ -257,7 +257,7 @@ class Trace:
         with ProgressLine(describe_target(pid), alone=shown is None) as line:
             watcher = Watcher(
                 on_way=lambda rate, way: line.announce(
-                    rate, selected.usable_sizes, options.budget, way.kind, way.reason
+                    rate, selected.halts_once, options.budget, way.kind, way.reason
                 ),
                 on_progress=line.show,
                 view=shown,

@@ -46,6 +46,18 @@ def usable_size(word: int) -> int:
     return max((word & ~FLAGS) - (16 if word & IS_MMAPPED else 8), 0)
 
 
+def chunk_size(requested: int) -> int:
+    """Return the size of the chunk that a request of so many bytes gets, at least.
+
+    It may be larger by up to 32 bytes where the rest would have been too small for a chunk.
+
+    >>> [chunk_size(requested) for requested in (0, 24, 25, 40, 41)]
+    [32, 32, 48, 48, 64]
+
+    """
+    return max(requested + SIZE + FLAGS + SIZE & ~15, SMALLEST_CHUNK)
+
+
 def is_size(word: int) -> bool:
     """Return whether a chunk can have this word as its size, flags included.
 

@@ -13,6 +13,7 @@ from gdbleak.inline.model import InlinePlan
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
 from gdbleak.plan.allocators import Allocator
+from gdbleak.plan.selection import Selection
 from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.live import LiveProcess
@@ -52,6 +53,7 @@ def plan_implant(
     modules: ModuleMap,
     images: ImageCache,
     unit_bits: int,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
 ) -> tuple[InlinePlan, Implant]:
     """Return how the calls of a process are recorded inside it, and what does it.
 
@@ -61,6 +63,7 @@ def plan_implant(
         modules: All that is mapped there.
         images: Keeps the files.
         unit_bits: The ring gets two to the power of so many units.
+        selection: Which sizes are recorded.
 
     Raises:
         AllocatorError, InlineRefusedError: the process cannot be recorded so.
@@ -71,7 +74,7 @@ def plan_implant(
     """
     place = choose_place(source.read_mappings(), Ring(0, unit_bits).size)
     is_shadowed = has_shadow_stack(source.pid)
-    plan = plan_inline(allocators, source, modules, images, is_shadowed)
+    plan = plan_inline(allocators, source, modules, images, is_shadowed, selection)
     ring = Ring(place, unit_bits)
     cave, image = build_in_any(plan, ring)
     return plan, Implant(image, cave, ring)

@@ -28,6 +28,7 @@ from gdbleak.inline.own_code import OwnCode, find_own_code, is_of_glibc
 from gdbleak.inline.pads import find_pads
 from gdbleak.plan.allocators import LOADER, Allocator
 from gdbleak.plan.breakpoints import find_entries
+from gdbleak.plan.selection import Selection
 from gdbleak.readable import Readable
 from gdbleak.recording.functions import MALLOC_FAMILY, AllocatorFunction
 from gdbleak.recording.modules import Module, ModuleMap
@@ -43,6 +44,7 @@ def plan_inline(
     modules: ModuleMap,
     images: ImageCache | None = None,
     has_shadow_stack: bool = False,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
 ) -> InlinePlan:
     """Return how the calls of allocators can be recorded inside a process of x86-64.
 
@@ -54,6 +56,7 @@ def plan_inline(
         modules: All that is mapped there.
         images: Keeps the files.
         has_shadow_stack: Whether the processor compares return addresses with those of the calls.
+        selection: Which sizes are recorded.
 
     Raises:
         InlineRefusedError: something about the first of them, or about one that the user named,
@@ -72,7 +75,23 @@ def plan_inline(
                     raise InlineRefusedError(str(error)) from error
                 raise
             planner.notes.append(f"{allocator.name} is not recorded: {error}")
-    return planner.finish()
+    return choose_sizes(planner.finish(), selection)
+
+
+def choose_sizes(plan: InlinePlan, selection: Selection) -> InlinePlan:
+    """Return a plan in which calls are recorded only of the selected sizes of blocks.
+
+    Where blocks do not tell their sizes, or another function may have handed out a block that one
+    of them frees, all frees are recorded.
+    """
+    if selection.sizes is None:
+        return plan
+    untold = {hook.allocator for hook in plan.hooks if not hook.tells_size}
+    hooks = [
+        replace(hook, chooses_ends=not selection.functions and hook.allocator not in untold)
+        for hook in plan.hooks
+    ]
+    return replace(plan, hooks=tuple(hooks), sizes=selection.sizes)
 
 
 class _Planner:

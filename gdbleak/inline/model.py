@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.plan.sizes import Sizes
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Role
 
@@ -55,6 +56,14 @@ class Hook:
     """Whether the word before a block of its allocator is the size of that, as in glibc."""
     throws: bool = False
     """Whether exceptions may leave it, so that it has to return to the pad."""
+    chooses_ends: bool = False
+    """Where only blocks of some sizes are recorded: whether that holds for frees, too, and for what
+    is about to be resized."""
+
+    @property
+    def tells_size(self) -> bool:
+        """Whether it is known of a block, too, that the function has handed out or resized."""
+        return self.sized and not self.throws
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ class InlinePlan:
     """Sentences about what is not recorded."""
     pad: Pad | None = None
     """Where the functions return to that throw; None if none does."""
+    sizes: Sizes | None = None
+    """Of which blocks calls are recorded; None for all."""
 
 
 @dataclass(frozen=True)

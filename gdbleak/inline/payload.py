@@ -60,7 +60,6 @@ from gdbleak.errors import InlineRefusedError
 from gdbleak.inline.model import Cave, Hook, Image, InlinePlan, Jump, Pad, Site
 from gdbleak.inline.recorder import fill_in, read_code, read_labels
 from gdbleak.inline.ring import WORD_BYTES, Ring
-from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Role
 
 _ALIGNMENT = 16
@@ -98,10 +97,11 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
     """
     if not _MIN_UNIT_BITS <= ring.unit_bits <= _MAX_UNIT_BITS:
         raise ValueError(f"2**{ring.unit_bits} units")
+    chooses = plan.sizes is not None
     skipped = -cave.address % _ALIGNMENT
     start = cave.address + skipped
     try:
-        builder = _Builder(start, plan.pad)
+        builder = _Builder(start, plan.pad, chooses)
         for number, hook in enumerate(plan.hooks):
             builder.add(number, hook)
         builder.finish()
@@ -114,7 +114,7 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
     labels = read_labels()
     return Image(
         address=start,
-        code=fill_in(_words(plan, ring, start, size)) + builder.code,
+        code=fill_in(_words(plan, ring, start, size), chooses) + builder.code,
         sites=tuple(builder.sites),
         jumps=tuple(builder.jumps),
         map_ring=start + labels["map_ring"],
@@ -126,6 +126,8 @@ def build(plan: InlinePlan, cave: Cave, ring: Ring) -> Image:
 def _words(plan: InlinePlan, ring: Ring, start: int, size: int) -> dict[str, int]:
     """Return what is filled in; `resume` stays 0 until a thread is chosen."""
     own_start, own_end = plan.own_code
+    least_chunk, largest_chunk = plan.sizes.chunks if plan.sizes else (0, 0)
+    least, most = plan.sizes.requests if plan.sizes else (0, 0)
     return {
         "ring": ring.address,
         "ring_size": ring.size,
@@ -137,19 +139,25 @@ def _words(plan: InlinePlan, ring: Ring, start: int, size: int) -> dict[str, int
         "own_to_image": own_start - start,
         "image_size": size,
         "pad": plan.pad.address if plan.pad else 0,
+        "least_chunk": least_chunk,
+        "chunk_span": largest_chunk - least_chunk,
+        "least_request": least,
+        "request_span": most - least,
     }
 
 
 class _Builder:
     """Appends trampolines to a recorder that is at an address."""
 
-    def __init__(self, start: int, pad: Pad | None) -> None:
+    def __init__(self, start: int, pad: Pad | None, chooses: bool) -> None:
         self._start = start
+        self._chooses = chooses
+        """Whether only blocks of some sizes are recorded."""
         self._pad = pad
         self._results: list[int] = []
         """Where the trampolines go on whose originals have returned to the pad."""
         self._labels = read_labels()
-        self._encoder = Encoder(start + len(read_code()))
+        self._encoder = Encoder(start + len(read_code(chooses)))
         self.sites: list[Site] = []
         self.jumps: list[Jump] = []
 
@@ -183,7 +191,7 @@ class _Builder:
         else:
             self._encoder.call(original)
         if function.allocates:
-            self._add_result(number, function)
+            self._add_result(number, hook)
         self._encoder.drop(words)
         self._encoder.ret()
 
@@ -219,6 +227,8 @@ class _Builder:
         if function.pointer is not None:
             self._encoder.push(registers[function.pointer])
             routine = "record_sized_entry" if hook.sized else "record_entry"
+            if self._chooses and hook.chooses_ends:
+                routine = "record_chosen_entry"
             self._add_site(number, routine, Role.ENTRY)
             if not sizes:
                 return 1
@@ -235,14 +245,17 @@ class _Builder:
         self._encoder.push(sizes[-1])
         return 3
 
-    def _add_result(self, number: int, function: AllocatorFunction) -> None:
+    def _add_result(self, number: int, hook: Hook) -> None:
         """Append what records the block that a function has handed out."""
+        function, kind = hook.function, ""
+        if self._chooses:
+            kind = "chosen_" if hook.tells_size else "requested_"
         if function.pointer is not None:
-            self._add_site(number, "record_resized", Role.RETURN)
+            self._add_site(number, f"record_{kind}resized", Role.RETURN)
         elif function.result is not None:
-            self._add_site(number, "record_out", Role.CALL)
+            self._add_site(number, f"record_{kind}out", Role.CALL)
         else:
-            self._add_site(number, "record_result", Role.CALL)
+            self._add_site(number, f"record_{kind}result", Role.CALL)
 
     def _add_site(self, number: int, routine: str, role: Role) -> None:
         returned = self._encoder.call(self._start + self._labels[routine])

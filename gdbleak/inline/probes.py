@@ -7,13 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from gdbleak.architectures import X86_64
 from gdbleak.heap.chunk import SIZE_OFFSET
 from gdbleak.inline.model import Hook, Site
+from gdbleak.plan.sizes import Sizes
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
 
 
-def make_probes(hooks: Sequence[Hook], sites: Iterable[Site]) -> tuple[Probe, ...]:
-    """Return the probes of a recording's head, in the order of the sites."""
+def make_probes(
+    hooks: Sequence[Hook], sites: Iterable[Site], sizes: Sizes | None = None
+) -> tuple[Probe, ...]:
+    """Return the probes of a recording's head, in the order of the sites.
+
+    Args:
+        hooks: Of the plan.
+        sites: Of the image.
+        sizes: Of which blocks calls are recorded; None for all.
+
+    """
     return tuple(
         Probe(
             number,
@@ -26,9 +36,16 @@ def make_probes(hooks: Sequence[Hook], sites: Iterable[Site]) -> tuple[Probe, ..
             hooks[site.hook].allocator,
             SIZE_OFFSET if site.role is Role.ENTRY and hooks[site.hook].sized else None,
             phases=(Phase.ALL,),
+            kept_sizes=_find_kept(hooks[site.hook], site.role, sizes),
         )
         for number, site in enumerate(sites)
     )
+
+
+def _find_kept(hook: Hook, role: Role, sizes: Sizes | None) -> tuple[int, ...] | None:
+    if sizes is None or (role is Role.ENTRY and not hook.chooses_ends):
+        return None
+    return sizes.chunks if hook.tells_size else sizes.requests
 
 
 def by_site(sites: Iterable[Site], probes: Iterable[Probe]) -> Mapping[int, Probe]:

@@ -57,6 +57,10 @@ own_size:       .quad   0       # bytes of that code
 own_to_image:   .quad   0       # what to add to get from there to the image
 image_size:     .quad   0       # bytes of the image, with the trampolines
 pad:            .quad   0       # address of the pad, if there is one
+least_chunk:    .quad   0       # where only blocks of some sizes are recorded: the smallest chunk
+chunk_span:     .quad   0       # by how much the largest one is larger
+least_request:  .quad   0       # the same of requests, where sizes do not stand before blocks
+request_span:   .quad   0
 
 /* Filled in before a thread is set to `map_ring` or `unmap_ring`: where it goes on. */
 resume:         .quad   0       # the address at which it was
@@ -450,3 +454,113 @@ go_on_again:
 system_call:
         syscall
         ret
+
+/*
+ * What is only there where blocks of some sizes are recorded, and no others. A trampoline calls it
+ * instead of `record_sized_entry`, `record_out`, `record_result` or `record_resized`.
+ *
+ * The word before a block is the size of its chunk with flags. That changes in a resize only, as long
+ * as the block is in use: so a block whose beginning was recorded is told by it when it is freed.
+ */
+        .balign 16
+choosing:
+        .set    FLAGS, 7
+        .macro  CHOOSE_CHUNK                    # rax is the block: not above, if it is to be recorded
+        mov     -WORD_BYTES(%rax), %rax
+        and     $~FLAGS, %rax
+        sub     least_chunk(%rip), %rax
+        cmp     chunk_span(%rip), %rax
+        .endm
+
+/* Of a block of another size the word on the stack is cleared, as if there were none: that tells
+ * `record_chosen_resized` that nothing was recorded before. */
+record_chosen_entry:
+        push    %rax
+        mov     16(%rsp), %rax
+        test    %rax, %rax
+        jz      leave_at_once
+        CHOOSE_CHUNK
+        pop     %rax
+        jbe     record_sized_entry
+        movq    $0, 8(%rsp)
+        ret
+
+record_chosen_out:
+        push    %rax
+        test    %eax, %eax
+        jnz     leave_at_once
+        mov     32(%rsp), %rax
+        mov     (%rax), %rax
+        test    %rax, %rax
+        jz      leave_at_once
+        CHOOSE_CHUNK
+        pop     %rax
+        jbe     record_out
+        ret
+
+        .balign 16
+record_chosen_result:
+        test    %rax, %rax
+        jz      not_chosen
+        push    %rax
+        CHOOSE_CHUNK
+        pop     %rax
+        jbe     record_resized
+not_chosen:
+        ret
+
+/* A block that was resized to another size counts as freed: there is an event as of a resize to
+ * nothing, if there was one before. */
+record_chosen_resized:
+        test    %rax, %rax
+        jz      was_chosen
+        push    %rax
+        CHOOSE_CHUNK
+        pop     %rax
+        jbe     record_resized
+        cmpq    $0, 24(%rsp)
+        je      not_chosen
+record_gone:
+        push    %rax
+        xor     %eax, %eax
+        PUSH_OTHERS
+        lea     104(%rsp), %r8
+        lea     nothing(%rip), %r11
+        jmp     record
+was_chosen:
+        cmpq    $0, 24(%rsp)
+        jne     record_resized
+        ret
+
+/* The same of an allocator that does not tell sizes: blocks are chosen by what was requested, and
+ * all of them are recorded when they are freed or about to be resized. */
+        .macro  CHOOSE_REQUEST                  # on the stack: one word more than above
+        mov     16(%rsp), %rax
+        imul    24(%rsp), %rax
+        sub     least_request(%rip), %rax
+        cmp     request_span(%rip), %rax
+        .endm
+
+record_requested_out:
+        push    %rax
+        CHOOSE_REQUEST
+        pop     %rax
+        jbe     record_out
+        ret
+
+        .balign 16
+record_requested_result:
+        push    %rax
+        CHOOSE_REQUEST
+        pop     %rax
+        jbe     record_result
+        ret
+
+record_requested_resized:
+        push    %rax
+        CHOOSE_REQUEST
+        pop     %rax
+        jbe     record_resized
+        test    %rax, %rax
+        jnz     record_gone
+        jmp     record_resized

@@ -18,9 +18,16 @@ _FOLDER = Path(__file__).parent
 
 
 @cache
-def read_code() -> bytes:
-    """Return the code, whose words for the builder are 0."""
-    return (_FOLDER / "recorder.bin").read_bytes()
+def read_code(chooses: bool = False) -> bytes:
+    """Return the code, whose words for the builder are 0.
+
+    Args:
+        chooses: Whether blocks are chosen by their sizes: what does that stands at the end, and
+            takes room that there may not be.
+
+    """
+    code = (_FOLDER / "recorder.bin").read_bytes()
+    return code if chooses else code[: read_labels()["choosing"]]
 
 
 @cache
@@ -31,9 +38,9 @@ def read_labels() -> Mapping[str, int]:
     return MappingProxyType({name: int(offset, 16) for name, offset in pairs})
 
 
-def fill_in(words: Mapping[str, int]) -> bytes:
+def fill_in(words: Mapping[str, int], chooses: bool = False) -> bytes:
     """Return the code with words filled in, given by their labels, each modulo 2**64."""
-    code, labels = bytearray(read_code()), read_labels()
+    code, labels = bytearray(read_code(chooses)), read_labels()
     for name, value in words.items():
         struct.pack_into("<Q", code, labels[name], value % (1 << 8 * WORD_BYTES))
     return bytes(code)

@@ -21,6 +21,10 @@ class Call(NamedTuple):
     """The block that `pointer` named when the call began."""
     before: int
     """How large that was, or 0 if it is not known."""
+    is_left_out: bool = False
+    """Whether what was asked for is of a size that is not recorded."""
+    is_strange: bool = False
+    """Whether the block that `pointer` named was of such a size."""
 
 
 class Free(NamedTuple):

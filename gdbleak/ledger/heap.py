@@ -19,6 +19,9 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   handed to another thread before it returns; on return the same block goes back in, at its new
   address and size, or unchanged when the call failed.
 - Where breakpoints are taken out, calls under way are forgotten, and nothing is counted as missed.
+- Where only blocks of some sizes are recorded, one that is resized to another size counts as freed,
+  and one that comes from another size as handed out. A free of a block that nobody knows is not
+  counted where frees of all sizes come.
 - A block that existed before the window and is resized in it becomes a block of the window, which
   accounts for what it has grown by; for all of it, where its size before that is not known.
 """
@@ -64,6 +67,8 @@ class Ledger:
         """Blocks of the heap handed out in the window."""
         self.resizes = 0
         """Times that one of them was resized."""
+        self.counts_older = True
+        """Whether a block that is freed and that nobody knows is one from before the window."""
         self.usable_sizes = 0
         """How many of them have a size that was read from before the block."""
         self.found_free = 0
@@ -106,10 +111,13 @@ class Ledger:
         length: int = 0,
         flags: int = 0,
         usable: int = 0,
+        is_left_out: bool = False,
+        is_strange: bool = False,
     ) -> None:
         """Record a call; `pointer` to `flags` are 0 where the function takes none.
 
-        `usable` is the size of the block that `pointer` names, if that is known.
+        `usable` is the size of the block that `pointer` names, if that is known. For the last two
+        see `Call`.
         """
         if self._escaped:
             escaped = self._escaped.pop(thread, None)
@@ -140,7 +148,8 @@ class Ledger:
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
         self._calls[thread] = Call(
-            stack_pointer, function, pointer, size, length, flags, block, usable
+            *(stack_pointer, function, pointer, size, length, flags, block, usable),
+            *(is_left_out, is_strange),
         )
 
     def leave(
@@ -152,10 +161,12 @@ class Ledger:
         stored: int,
         stack: int,
         mark: int = 0,
+        is_left_out: bool = False,
     ) -> None:
         """Record a return: its value, and what stands where the `result` argument points.
 
-        `mark` is the second word of the block, if that is known.
+        `mark` is the second word of the block, if that is known; `is_left_out` tells that it is of
+        a size which is not recorded.
         """
         call = self._calls.get(thread)
         if call is None or stack_pointer < call.stack_pointer:
@@ -169,10 +180,12 @@ class Ledger:
             return
         if call.function.result is not None:
             result = 0 if result else stored
-        if result:
+        is_left_out |= call.is_left_out
+        if result and not is_left_out:
             self._hand_out(call, result, time_ns, thread, stack, mark)
-        elif call.pointer and not call.size:
-            self._end(call.block, call.before, time_ns)
+        elif call.pointer and (result or not call.size):
+            if call.block or not call.is_strange:
+                self._end(call.block, call.before, time_ns)
         else:
             self._put_back(call)
 
@@ -192,6 +205,7 @@ class Ledger:
         size: int,
         stack: int,
         mark: int = 0,
+        is_left_out: bool = False,
     ) -> None:
         """Record a return whose call was not recorded, of a function that takes only a size."""
         call = self._calls.get(thread)
@@ -201,9 +215,9 @@ class Ledger:
             if call is not None:
                 self._abandon(thread, call, tail_call=False)
             self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
-            self.usable_sizes += bool(result)
+            self.usable_sizes += bool(result) and not is_left_out
         self._freeing.pop(thread, None)
-        self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark)
+        self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark, is_left_out)
 
     def escape(self, thread: int, stack_pointer: int) -> None:
         """Record that a function was left by a way on which it is not seen to return."""
@@ -285,7 +299,7 @@ class Ledger:
             block.address, block.mark = address, mark
             self._set_size(block, call.size, time_ns)
         else:
-            is_older = bool(call.pointer)
+            is_older = bool(call.pointer) and self.counts_older and not call.is_strange
             if is_older:
                 self.frees += 1
                 self.frees_of_older_blocks += 1
@@ -319,6 +333,8 @@ class Ledger:
         self._resize(block, block.net_bytes - before, time_ns)
 
     def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
+        if block is None and not self.counts_older:
+            return
         self.frees += 1
         if block:
             self._bury(block, time_ns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from gdbleak.heap.chunk import is_size, usable_size
+from gdbleak.heap.chunk import FLAGS, is_size, usable_size
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.whole import WholeLedger
@@ -17,7 +17,7 @@ from gdbleak.recording.events import Event, Folded, Freed, Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.outside_values import UnfitError
 from gdbleak.recording.phases import Phase
-from gdbleak.recording.probes import Probe, Role
+from gdbleak.recording.probes import Probe, Role, is_kept
 from gdbleak.recording.references import Reached
 
 
@@ -42,6 +42,10 @@ def _place(function: AllocatorFunction) -> _Places:
         places.get(function.length, 0),
         places.get(function.flags, 0),
     )
+
+
+def _returns_chunk(probe: Probe) -> bool:
+    return probe.role is Role.RETURN and probe.kept_sizes is not None
 
 
 class Replay:
@@ -85,8 +89,20 @@ class Replay:
         self._places = [_place(function) for _, function in self._probes]
         self._phase = Phase.ALL
         self._turned_ns = 0
+        self._filters = any(probe.kept_sizes for probe in probes)
+        self._chunks = {p.allocator: p.kept_sizes for p in probes if _returns_chunk(p)}
+        """By number of the allocator, which sizes of chunks are recorded."""
         self._takers = self._find_takers()
+        self.ledger.counts_older = not (self._filters and self._sees_all_frees())
         self._announced = any(probe.phases == (Phase.ALL,) for probe, _ in self._probes)
+
+    def _sees_all_frees(self) -> bool:
+        """Whether frees are there of blocks that are not recorded."""
+        return any(
+            probe.role is Role.ENTRY and probe.kept_sizes is None
+            for probe, function in self._probes
+            if not (function.allocates or function.mapping or function.is_internal)
+        )
 
     def feed(self, event: Event) -> None:
         """Record what was read next."""
@@ -127,10 +143,12 @@ class Replay:
         if probe.role is Role.ESCAPE:
             return self._escape
         if probe.role is Role.ENTRY:
-            return self._enter
+            return self._enter_some if self._filters and function.allocates else self._enter
         if function.is_internal:
             return self._leave_internal
-        return self._leave if probe.size_offset is None else self._leave_sized
+        if probe.size_offset is None:
+            return self._leave
+        return self._leave_sized if function.pointer is None else self._leave_resized
 
     def feed_hit(self, hit: Hit) -> None:
         """Record one hit.
@@ -156,7 +174,21 @@ class Replay:
         self.events += 1
         take(hit)
 
-    def _enter(self, hit: Hit) -> None:
+    def _enter_some(self, hit: Hit) -> None:
+        """Record a call that allocates, where only blocks of some sizes are recorded."""
+        probe, _ = self._probes[hit.probe]
+        is_left_out = is_strange = False
+        if probe.kept_sizes:
+            _, size_at, factors, _, _ = self._places[hit.probe]
+            size = hit.registers[size_at]
+            for factor in factors:
+                size *= hit.registers[factor]
+            is_left_out = not is_kept(size, probe.kept_sizes)
+        elif probe.size_offset is not None:
+            is_strange = not is_kept(hit.stored & ~FLAGS, self._chunks.get(probe.allocator))
+        self._enter(hit, is_left_out, is_strange)
+
+    def _enter(self, hit: Hit, is_left_out: bool = False, is_strange: bool = False) -> None:
         _, number, time_ns, thread, registers, stored, _ = hit
         probe, function = self._probes[number]
         pointer, size_at, factors, length, flags = self._places[number]
@@ -174,6 +206,8 @@ class Replay:
             registers[length] if length else 0,
             registers[flags] if flags else 0,
             usable_size(stored) if stored and is_size(stored) else 0,
+            is_left_out,
+            is_strange,
         )
 
     def _escape(self, hit: Hit) -> None:
@@ -189,8 +223,11 @@ class Replay:
     def _leave_sized(self, hit: Hit) -> None:
         """Record the return of a function whose size stands before the block."""
         position, number, time_ns, thread, registers, stored, mark = hit
+        is_left_out = not is_kept(stored & ~FLAGS, self._probes[number][0].kept_sizes)
         if self._announced and self._phase is Phase.ALL:
-            self.ledger.leave(time_ns, thread, registers[0], registers[1], 0, position, mark)
+            self.ledger.leave(
+                time_ns, thread, registers[0], registers[1], 0, position, mark, is_left_out
+            )
         else:
             self.ledger.return_unannounced(
                 self._probes[number][1],
@@ -201,4 +238,11 @@ class Replay:
                 usable_size(stored),
                 position,
                 mark,
+                is_left_out,
             )
+
+    def _leave_resized(self, hit: Hit) -> None:
+        """Record the return of a resize, where only blocks of some sizes are recorded."""
+        position, number, time_ns, thread, registers, stored, _ = hit
+        is_left_out = not is_kept(stored & ~FLAGS, self._probes[number][0].kept_sizes)
+        self.ledger.leave(time_ns, thread, registers[0], registers[1], 0, position, 0, is_left_out)

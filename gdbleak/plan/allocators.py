@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gdbleak.architectures import X86_64, Architecture
@@ -209,9 +209,11 @@ def plan_probes(
     allocators: Collection[Allocator],
     memory: Readable,
     architecture: Architecture = X86_64,
-    usable_sizes: bool = False,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
 ) -> Plan:
     """Return the probes for allocators, once their code in memory is proved equal to their files.
+
+    Of the selection, what counts here is how sizes are told, and which of them are recorded.
 
     Raises:
         AllocatorError: the first of them cannot be recorded.
@@ -231,7 +233,9 @@ def plan_probes(
                 allocator=len(planned),
                 first_id=len(probes),
                 size_offset=SIZE_OFFSET if allocator.is_glibc else None,
-                usable_sizes=usable_sizes,
+                usable_sizes=selection.halts_once,
+                sizes=selection.sizes,
+                frees_of_all=bool(selection.functions),
             )
         except (AllocatorError, ElfError) as error:
             if not planned:
@@ -246,6 +250,17 @@ def plan_probes(
         planned.append(allocator)
         probes += part
     return Plan(tuple(planned), tuple(probes), tuple(notes))
+
+
+def describe_sizes(allocators: Sequence[Allocator], selection: Selection) -> tuple[int, ...]:
+    """Return the smallest and the largest request whose blocks are recorded; nothing for all.
+
+    Those of the first allocator, for others may tell sizes in another way.
+    """
+    if selection.sizes is None:
+        return ()
+    sizes = selection.sizes
+    return sizes.served_by_glibc if allocators[0].is_glibc else sizes.requests
 
 
 def iter_changed(probes: Iterable[Probe], memory: Readable) -> Iterator[Probe]:

@@ -14,6 +14,7 @@ from gdbleak.elf.image import ElfImage
 from gdbleak.errors import AllocatorError
 from gdbleak.heap.chunk import HEAD_WORDS
 from gdbleak.plan.own_calls import find_own_functions
+from gdbleak.plan.sizes import Sizes
 from gdbleak.recording.functions import MALLOC_FAMILY, OPERATORS, SIZED_FREES, AllocatorFunction
 from gdbleak.recording.modules import Module
 from gdbleak.recording.phases import phases_of
@@ -47,6 +48,8 @@ def place_probes(
     first_id: int = 0,
     size_offset: int | None = None,
     usable_sizes: bool = False,
+    sizes: Sizes | None = None,
+    frees_of_all: bool = False,
 ) -> tuple[Probe, ...]:
     """Return the probes of those of `functions` that a module defines.
 
@@ -59,6 +62,9 @@ def place_probes(
         first_id: Id of the first probe.
         size_offset: Where the size of a block stands, from the block; None where it is not known.
         usable_sizes: Leave out the probes that tell nothing but a size that is known without.
+        sizes: Of which blocks hits are kept; None for all.
+        frees_of_all: Keep frees of all blocks: the program may free some by a function of this
+            module that another function has handed out.
 
     Raises:
         AllocatorError: which function is called will be known only when the program runs.
@@ -93,7 +99,8 @@ def place_probes(
         for address in walk.find_own_exits(entry):
             exits.setdefault(address, found)
 
-    maker = _ProbeMaker(module, image, architecture, allocator, first_id, size_offset, sized)
+    kept = _Kept(sizes, is_sized, frees_of_all or not {*entries.values()} <= {*MALLOC_FAMILY})
+    maker = _ProbeMaker(module, image, architecture, allocator, first_id, size_offset, sized, kept)
     return (
         *(
             maker.make_entry(address, function)
@@ -141,6 +148,33 @@ def _iter_exits(
             yield address, _Exit(function, role, result)
 
 
+class _Kept(NamedTuple):
+    """Of which blocks hits are kept."""
+
+    sizes: Sizes | None
+    is_glibc: bool
+    """Whether blocks are told by the sizes of their chunks."""
+    frees_of_all: bool
+
+    def at_entry(self, function: AllocatorFunction) -> tuple[int, ...] | None:
+        """Return the sizes for the entry of a function.
+
+        A resize is told by its end: what is recorded may become another size, or come from one.
+        """
+        if self.sizes is None or function.mapping or function.is_internal:
+            return None
+        if not function.allocates:
+            return None if self.frees_of_all or not self.is_glibc else self.sizes.chunks
+        return None if self._has_chunks(function) else self.sizes.requests
+
+    def at_return(self, function: AllocatorFunction) -> tuple[int, ...] | None:
+        """Return the sizes for the return of a function."""
+        return self.sizes.chunks if self.sizes and self._has_chunks(function) else None
+
+    def _has_chunks(self, function: AllocatorFunction) -> bool:
+        return self.is_glibc and function in MALLOC_FAMILY
+
+
 class _ProbeMaker:
     """Makes the probes of one module, with ids that count up."""
 
@@ -153,8 +187,10 @@ class _ProbeMaker:
         first_id: int,
         size_offset: int | None,
         sized: Collection[AllocatorFunction],
+        kept: _Kept,
     ) -> None:
         """Take what the probes have in common; `sized` return blocks whose size can be read."""
+        self._kept = kept
         self._module = module
         self._image = image
         self._architecture = architecture
@@ -170,15 +206,18 @@ class _ProbeMaker:
         out = None if function.result is None else arguments[function.result]
         takes_block = function in MALLOC_FAMILY and function.pointer == 0
         offset = self._size_offset if takes_block else None
-        return self._make(address, function, Role.ENTRY, registers, out, offset)
+        kept = self._kept.at_entry(function)
+        return self._make(address, function, Role.ENTRY, registers, out, offset, kept)
 
     def make_exit(self, address: int, found: _Exit) -> Probe:
         """Return the probe where functions are left."""
         function, role, result = found
         is_return = role is Role.RETURN
         unwinding = self._architecture.unwind_registers if is_return else ()
-        offset = self._size_offset if is_return and function in self._sized else None
-        return self._make(address, function, role, (*result, *unwinding), None, offset)
+        kept = self._kept.at_return(function) if is_return else None
+        is_told = function in self._sized or (kept and function.result is None)
+        offset = self._size_offset if is_return and is_told else None
+        return self._make(address, function, role, (*result, *unwinding), None, offset, kept)
 
     def _make(
         self,
@@ -188,8 +227,10 @@ class _ProbeMaker:
         registers: tuple[str, ...],
         out: str | None,
         offset: int | None,
+        kept: tuple[int, ...] | None,
     ) -> Probe:
         architecture = self._architecture
+        is_marked = role is Role.RETURN and function in self._sized
         return Probe(
             id=next(self._ids),
             address=address + self._module.bias,
@@ -200,8 +241,9 @@ class _ProbeMaker:
             original=self._image.read(address, len(architecture.breakpoint)).hex(),
             allocator=self._allocator,
             size_offset=offset,
-            size_words=HEAD_WORDS if offset is not None and role is Role.RETURN else 1,
+            size_words=HEAD_WORDS if offset is not None and is_marked else 1,
             phases=phases_of(function, role is Role.ENTRY and function in self._sized),
+            kept_sizes=kept,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdbleak.errors import UsageError
+from gdbleak.plan.sizes import Sizes
 from gdbleak.recording.functions import AllocatorFunction
 
 MAX_ARGUMENTS = 6
@@ -35,6 +36,13 @@ class Selection:
     """Read sizes from before the blocks where the layout is known: one halt less for each call."""
     mappings: bool = False
     """Record the mappings that the program makes itself, too."""
+    sizes: Sizes | None = None
+    """Record only blocks of these sizes; None for all."""
+
+    @property
+    def halts_once(self) -> bool:
+        """Whether a call of glibc that only allocates is recorded at its return alone."""
+        return self.usable_sizes or self.sizes is not None
 
 
 def parse_function(text: str, *, allocates: bool) -> AllocatorFunction:

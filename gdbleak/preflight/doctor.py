@@ -154,7 +154,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
         with ImageCache() as images, LiveProcess(pid, images) as process:
             modules = process.read_modules()
             allocators = find_allocators(modules, process.read_search_order(), selection, images)
-            plan = plan_probes(allocators, process, usable_sizes=selection.usable_sizes)
+            plan = plan_probes(allocators, process, selection=selection)
             rate = measure_rate(pid, plan.entries)
             inline = describe_plan(allocators, process, modules, rate, images)
     except GdbleakError as error:
@@ -170,9 +170,9 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
-    findings.append(Finding(describe(rate, selection.usable_sizes)))
+    findings.append(Finding(describe(rate, selection.halts_once)))
     findings.append(Finding(inline))
-    if why_inline(rate, selection.usable_sizes, Limits.budget_percent):
+    if why_inline(rate, selection.halts_once, Limits.budget_percent):
         findings.append(Finding("a trace records it inline if it can be, or in bursts"))
     for module in modules:
         if module.file is None:

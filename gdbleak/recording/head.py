@@ -10,15 +10,16 @@ from gdbleak.recording.frames import HEAD, encode_json
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.memory_limit import MemoryLimit
 from gdbleak.recording.modules import Module
-from gdbleak.recording.outside_values import fill
+from gdbleak.recording.outside_values import UnfitError, fill
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
 
-VERSION = 7
-READABLE = (4, 5, 6, 7)
+VERSION = 8
+READABLE = (4, 5, 6, 7, 8)
 """Which versions are read: since 5 a probe may record more than one word from `size_offset` on;
 since 6 there are calls that were seen whole, and frames for them that save space; since 7 there may
-be frames that tell which blocks are lost, and who holds others."""
+be frames that tell which blocks are lost, and who holds others; since 8 only blocks of some sizes
+may be recorded."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Head:
     memory: dict[str, int] = field(default_factory=dict)
     """Kinds of memory in bytes, and the number of threads, by their names in /proc/PID/status."""
     limit: MemoryLimit | None = None
+    sizes: tuple[int, ...] = ()
+    """The smallest and the largest request whose blocks are recorded; empty for all."""
     version: int = VERSION
     """Of the format."""
 
@@ -88,4 +91,7 @@ class Head:
             "rate": fill(Rate, values["rate"]),
             "limit": fill(MemoryLimit, limit) if limit else None,
         }
-        return fill(cls, {**values, **parts})
+        head = fill(cls, {**values, **parts})
+        if len(head.sizes) not in (0, 2):
+            raise UnfitError(f"sizes cannot be {str(head.sizes)[:100]!r}")
+        return head

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from gdbleak.recording.outside_values import UnfitError, fits
 from gdbleak.recording.phases import Phase
 
 
@@ -49,6 +50,11 @@ class Probe:
     """How many words are recorded from there on: the size, and with more what follows it."""
     phases: tuple[Phase, ...] = (Phase.ALL, Phase.FEWER)
     """When the breakpoint is in."""
+    kept_sizes: tuple[int, ...] | None = None
+    """Of which blocks hits are kept: the smallest and the largest size; None for all.
+
+    With a `size_offset`, or at the return of a call that stores its block, these are sizes of
+    chunks of glibc; else they are what was requested."""
 
     @property
     def stores(self) -> int:
@@ -68,5 +74,30 @@ class Probe:
             "registers": tuple(values["registers"]),
             "role": Role(values["role"]),
             "phases": tuple(map(Phase, values["phases"])),
+            "kept_sizes": _read_range(values.get("kept_sizes")),
         }
         return cls(**{**values, **known})
+
+
+def _read_range(values: Any) -> tuple[int, ...] | None:
+    """Return a pair of sizes.
+
+    Raises:
+        UnfitError: it is something else.
+
+    """
+    if values is None:
+        return None
+    if not (fits(values, "tuple[int, ...]") and len(values) == len(("smallest", "largest"))):
+        raise UnfitError(f"kept_sizes cannot be {str(values)[:100]!r}")
+    return tuple(values)
+
+
+def is_kept(size: int, kept_sizes: tuple[int, ...] | None) -> bool:
+    """Return whether hits of a block of a size are kept, by the `kept_sizes` of a probe.
+
+    >>> is_kept(32, (32, 48)), is_kept(64, (32, 48)), is_kept(64, None)
+    (True, False, True)
+
+    """
+    return kept_sizes is None or kept_sizes[0] <= size <= kept_sizes[1]

@@ -22,7 +22,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UnprovedError
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.plan.allocators import find_allocators, plan_probes
+from gdbleak.plan.allocators import describe_sizes, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.head import Head
 from gdbleak.recording.rate import unknown
@@ -79,11 +79,8 @@ def trace_remote(
             process.choose(pid)
             target = process.inspect()
             modules = process.read_modules()
-            plan = plan_probes(
-                find_allocators(modules, None, selection, images),
-                process,
-                usable_sizes=selection.usable_sizes,
-            )
+            allocators = find_allocators(modules, None, selection, images)
+            plan = plan_probes(allocators, process, selection=selection)
             recording = Path(save) if save else folder / "recording"
             head = Head(
                 started=isoformat(time.time()),
@@ -99,6 +96,7 @@ def trace_remote(
                 notes=(*plan.notes, _NOTE),
                 rss_before=process.resident_set(),
                 memory=process.memory_status(),
+                sizes=describe_sizes(allocators, selection),
             )
             with begin_recording(recording, head):
                 task = Task(target.pid, recording, limits.stack_bytes, plan.probes)

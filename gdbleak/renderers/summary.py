@@ -42,6 +42,7 @@ def _recording(window: WindowInfo) -> list[Line]:
     tail = f" and a tail of {format_seconds(window.tail_s)}" if window.tail_s else ""
     facts = [
         _fact("window", f"{format_seconds(window.duration_s)}{tail}, {describe(window.ended_by)}"),
+        *_sizes(window),
         *_sampling(window.sampling),
         *_inline(window),
         _fact("events", f"{window.events:,}"),
@@ -69,6 +70,14 @@ def _recording(window: WindowInfo) -> list[Line]:
         lost = f"{window.lost_events:,} LOST: counts above may be wrong by as many"
         facts.append(_fact("lost events", lost, alarm=True))
     return facts
+
+
+def _sizes(window: WindowInfo) -> list[Line]:
+    """Say that blocks of other sizes are not among the numbers."""
+    if not window.sizes:
+        return []
+    least, most = window.sizes
+    return [_fact("sizes", f"only blocks of {least:,} to {most:,} bytes were recorded (--size)")]
 
 
 def _sampling(sampling: Sampling | None) -> list[Line]:

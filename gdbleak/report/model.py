@@ -263,6 +263,9 @@ class WindowInfo:
     references: References | None = None
     """None where nobody has thought of searching the memory."""
 
+    sizes: tuple[int, ...] = ()
+    """The smallest and the largest request whose blocks were recorded; empty for all."""
+
     @property
     def observed_s(self) -> float:
         """For how long anything was recorded: in the window, its tail, and the search of memory."""

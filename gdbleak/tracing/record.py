@@ -35,7 +35,13 @@ from gdbleak.follow.searcher import Searcher
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
-from gdbleak.plan.allocators import Allocator, Plan, find_allocators, plan_probes
+from gdbleak.plan.allocators import (
+    Allocator,
+    Plan,
+    describe_sizes,
+    find_allocators,
+    plan_probes,
+)
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
 from gdbleak.preflight.pilot import measure_rate
@@ -83,6 +89,8 @@ class _Prepared:
     rate: Rate
     way: Way
     owner: Owner | None
+    sizes: tuple[int, ...]
+    """The smallest and the largest request whose blocks are recorded; empty for all."""
 
 
 @raised_limits()
@@ -127,18 +135,19 @@ def _prepare(
     source, pid = session.source, session.target.pid
     modules = source.read_modules()
     allocators = find_allocators(modules, source.read_search_order(), selection, images)
-    plan = plan_probes(allocators, source, usable_sizes=selection.usable_sizes)
+    plan = plan_probes(allocators, source, selection=selection)
     rate = measure_rate(pid, plan.entries)
     on_rate(rate)
     way = choose_way(
         kind,
         rate,
-        selection.usable_sizes,
+        selection.halts_once,
         session.limits.budget_percent,
-        lambda: _try_inline(session, allocators, modules, images, rate),
+        lambda: _try_inline(session, allocators, modules, images, rate, selection),
         lambda: by_breakpoints(session, plan),
     )
-    return _Prepared(modules, plan, rate, way, owner_of_process(pid))
+    sizes = describe_sizes(allocators, selection)
+    return _Prepared(modules, plan, rate, way, owner_of_process(pid), sizes)
 
 
 def _check_is_unharmed(pid: int, error: GdbleakError) -> None:
@@ -155,6 +164,7 @@ def _try_inline(
     modules: ModuleMap,
     images: ImageCache,
     rate: Rate,
+    selection: Selection,
 ) -> Way:
     """Return the way to record inline, whose packages take time to load.
 
@@ -170,7 +180,7 @@ def _try_inline(
             f"to record inside a process takes the Python package {error.name}, which is missing",
             f"`pip install {error.name}`, or use breakpoints: --probe breakpoint",
         ) from error
-    return inline(session, allocators, modules, images, rate)
+    return inline(session, allocators, modules, images, rate, selection)
 
 
 def _make_head(session: Session, prepared: _Prepared) -> Head:
@@ -190,6 +200,7 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         rss_before=resident_set(pid),
         memory=memory_status(pid),
         limit=find_limit(pid),
+        sizes=prepared.sizes,
     )
 
 

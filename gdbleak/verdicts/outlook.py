@@ -53,6 +53,7 @@ def explain_rest(
     growth: int,
     outstanding: int,
     estimated: bool = False,
+    some_sizes: bool = False,
 ) -> tuple[str, ...]:
     """Return sentences about the part of the growth that outstanding blocks do not explain.
 
@@ -62,6 +63,7 @@ def explain_rest(
         growth: Bytes by which the resident set grew.
         outstanding: Bytes of outstanding blocks.
         estimated: Whether they are estimated from a sample.
+        some_sizes: Whether only blocks of some sizes were recorded.
 
     """
     notable = max(abs(growth) * _NOTABLE, 1 << 16)
@@ -80,7 +82,12 @@ def explain_rest(
     threads = after.get("Threads", 0) - before.get("Threads", 0)
     if threads > 0 and rest > notable:
         said.append(f"there are {threads:,} more threads, each with a stack")
-    if rest > notable and estimated:
+    if rest > notable and some_sizes:
+        said.append(
+            f"{format_bytes(rest)} are something else, such as blocks of other sizes, which"
+            " were not recorded"
+        )
+    elif rest > notable and estimated:
         said.append(
             f"{format_bytes(rest)} are not accounted for: the sample may stand for more than is"
             " estimated, or other memory has grown"

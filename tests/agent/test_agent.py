@@ -472,3 +472,79 @@ def test_source_is_ascii_and_prints_nothing():
     source = AGENT.read_bytes()
     assert source.isascii()
     assert b"print(" not in source
+
+
+SIZED = (
+    Probe(0, 0x1000, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3", 0, -8, 3),
+    Probe(1, 0x1010, "free", Role.ENTRY, ("rsp", "rdi"), None, "55", 0, -8),
+    Probe(2, 0x2000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55", 0, -8),
+    Probe(3, 0x2010, "realloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3", 0, -8),
+    *(replace(probe, id=2 + probe.id) for probe in PROBES[2:]),
+)
+KEPT = tuple(
+    probe if probe.out_register or (len(probe.registers) > 2 and probe.role is Role.ENTRY)
+    else replace(probe, kept_sizes=(32, 48))
+    for probe in SIZED
+)  # fmt: skip
+TOP = BASE + len(MEMORY) - STACK_BYTES
+
+
+def block(size):
+    """Return where in the fake's memory a block is that has this word before it."""
+    return BASE + 8 * (size + 1)
+
+
+@pytest.fixture
+def chooser(start):
+    return start(probes=KEPT)
+
+
+def test_blocks_of_other_sizes_are_not_written(gdb, chooser):
+    for size in (31, 32, 55, 56, 1000):
+        gdb.hit(0, 1, rsp=TOP, rax=block(size), rbp=0)
+        gdb.hit(1, 1, rsp=TOP, rdi=block(size))
+    gdb.hit(1, 1, rsp=TOP, rdi=0)
+    kept = [(0, block(32)), (1, block(32)), (0, block(55)), (1, block(55))]
+    assert [(probe, registers[1]) for probe, _, registers, _ in chooser.hits()] == kept
+    status = chooser.status()
+    assert (status["stops"], status["skipped"], status["lost"]) == (11, 7, 0)
+
+
+def test_the_end_of_a_resize_is_written_if_its_beginning_was(gdb, chooser):
+    """And of what it calls itself only what is chosen."""
+    gdb.hit(2, 1, rsp=TOP, rdi=block(32), rsi=99)
+    gdb.hit(0, 1, rsp=TOP - 64, rax=block(200), rbp=0)
+    gdb.hit(2, 1, rsp=TOP - 64, rdi=block(201), rsi=99)
+    gdb.hit(3, 2, rsp=TOP, rax=block(200), rbp=0)
+    gdb.hit(3, 1, rsp=TOP, rax=block(200), rbp=0)
+    gdb.hit(3, 1, rsp=TOP, rax=block(202), rbp=0)
+    gdb.hit(2, 1, rsp=TOP, rdi=0, rsi=99)
+    gdb.hit(0, 1, rsp=TOP, rax=block(203), rbp=0)
+    written = [(probe, registers[1]) for probe, _, registers, _ in chooser.hits()]
+    resized = [(2, block(32)), (2, block(201)), (3, block(200))]
+    assert written == [*resized, (2, 0), (0, block(203))]
+    assert {len(stack) for stack in chooser.stacks()} == {0}
+
+
+def test_the_end_of_a_chosen_resize_has_its_stack(gdb, chooser):
+    gdb.hit(2, 1, rsp=TOP, rdi=block(200), rsi=9)
+    gdb.hit(3, 1, rsp=TOP, rax=block(33), rbp=0)
+    assert [len(stack) for stack in chooser.stacks()] == [0, STACK_BYTES]
+
+
+def test_a_stored_block_of_another_size_is_none(gdb, chooser):
+    out = BASE + 8 * 100
+    for word in (block(32), block(200)):
+        gdb.mapping = BASE, MEMORY[:800] + struct.pack("<Q", word) + MEMORY[808:]
+        gdb.hit(4, 1, rsp=TOP, rdi=out, rdx=20)
+        gdb.hit(5, 1, rsp=TOP, rax=0, rbp=0)
+    stored = [stored for probe, _, _, stored in chooser.hits() if probe == 5]
+    assert stored == [block(32), 0]
+
+
+def test_what_was_begun_is_forgotten_with_the_breakpoints(gdb, chooser):
+    gdb.hit(2, 1, rsp=TOP, rdi=block(200), rsi=9)
+    assert chooser.recorder.entered == {1: TOP}
+    chooser.recorder.code.put = chooser.recorder.code.wanted
+    chooser.recorder.turn(Phase.NONE)
+    assert chooser.recorder.entered == {}

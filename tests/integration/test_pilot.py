@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gdbleak.plan.allocators import Entry, find_allocators, plan_probes
+from gdbleak.plan.selection import Selection
 from gdbleak.preflight import pilot
 from gdbleak.preflight.perf_counter import REGISTERS, CallCounter, explain, measure_cost
 from gdbleak.preflight.pilot import measure_rate
@@ -52,7 +53,9 @@ def entries_of(pid: int, usable_sizes: bool = False) -> tuple[Entry, ...]:
         try:
             modules = reader.read(read_mappings(pid))
             allocators = find_allocators(modules, read_search_order(pid, memory))
-            return plan_probes(allocators, memory, usable_sizes=usable_sizes).entries
+            return plan_probes(
+                allocators, memory, selection=Selection(usable_sizes=usable_sizes)
+            ).entries
         finally:
             reader.close()
 

@@ -150,8 +150,12 @@ def _test(instruction: Any, stack: list[Value]) -> bool | None:
 
 
 def _assert_frame_is_kept(instruction: Any) -> None:
-    """Assert that an instruction writes no word of the stack but a return address that was left."""
+    """Assert that an instruction writes no word of the stack but a return address that was left.
+
+    And the word above its own return address, which it may clear.
+    """
     if instruction.operands and instruction.operands[0].type == x86.X86_OP_MEM:
         place = instruction.operands[0]
         if place.mem.base == x86.X86_REG_RSP and place.access & capstone.CS_AC_WRITE:
-            assert place.mem.disp == -8
+            clears = instruction.operands[1].imm == 0
+            assert place.mem.disp == -8 or (place.mem.disp == 8 and clears)

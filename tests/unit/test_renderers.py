@@ -300,7 +300,7 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
     sampled = SAMPLES["sampled"]
     both = replace(
         sampled,
-        window=replace(sampled.window, inline=INLINE, references=REFERENCES),
+        window=replace(sampled.window, inline=INLINE, references=REFERENCES, sizes=(0, 24)),
         sites=tuple(replace(each, reach=REACH) for each in sampled.sites),
     )
     made = json.loads(render("json", both))
