@@ -60,7 +60,7 @@ def _describe(number: int, count: ArenaCount, words: Mapping[str, set[int]]) -> 
         tuple(name for name, found in words.items() if address in found),
         tuple((part.start, part.end) for part in count.parts),
         count.system_bytes,
-        count.resident_bytes,
+        None,
         _amount(count.used),
         _free(count),
         count.trimmable_bytes,

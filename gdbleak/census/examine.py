@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.heap.walk import Words
-from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingUse, Taking
+from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, MappingUse, Taking
 from gdbleak.target.examined import Examined
 from gdbleak.target.held import HeldProcess
 
@@ -202,7 +203,7 @@ class Examination:
             sum_in_use(heap) if heap else Amount(),
             sum_large(heap) if heap else Amount(),
             series.rank(),
-            self._describe_arenas(taken),
+            tuple(_with_resident(each, mappings) for each in self._describe_arenas(taken)),
             tuple(mappings),
             self._others.uses,
             taken.lost,
@@ -220,6 +221,21 @@ class Examination:
             Amount(*heap.unsettled) if heap else Amount(),
             heap.unclear_bytes if heap else 0,
         )
+
+
+def _with_resident(arena: Arena, mappings: Sequence[MappingUse]) -> Arena:
+    """Return an arena with as much resident memory as the kernel tells, or the core file."""
+    parts = [
+        each.resident_bytes
+        for each in mappings
+        if each.kind in (MappingKind.HEAP, MappingKind.ARENA)
+        and any(start <= each.start < end for start, end in arena.heaps)
+    ]
+    if not parts or None in parts:
+        return replace(arena, resident_bytes=None)
+    resident = sum(each or 0 for each in parts)
+    trimmable = min(arena.trimmable_bytes, resident)
+    return replace(arena, resident_bytes=resident, trimmable_bytes=trimmable)
 
 
 def _say_when(written_s: float | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena, find_arenas, find_top, iter_first_blocks
+from gdbleak.heap.chunk import FLAGS, SIZE
 from gdbleak.heap.chunks import Piece, iter_chunks
 from gdbleak.heap.idle import Idle, find_cached, find_fast, find_unsorted
 from gdbleak.heap.layouts import CACHES
@@ -47,7 +48,6 @@ class ArenaCount:
     """Those of `binned` that are in the unsorted bin."""
     top_bytes: int = 0
     system_bytes: int = 0
-    resident_bytes: int = 0
     trimmable_bytes: int = 0
     pin: tuple[int, int, int] | None = None
     """See `Tail.find_pin`."""
@@ -244,9 +244,15 @@ class Census:
         if not large.any():
             return 0
         chunks, sizes = chunks[large], sizes[large]
-        start, end = int(chunks[0]) & -PAGE_BYTES, int(chunks[-1] + sizes[-1])
-        pages = [(run.start, run.end) for run in self._process.find_pages(start, end)]
-        return Resident(start, end, pages).within(chunks, sizes)
+        return self._find_resident(int(chunks[0]), int(chunks[-1] + sizes[-1])).within(
+            chunks, sizes
+        )
+
+    def _find_resident(self, start: int, end: int) -> Resident:
+        """Return which pages of a range are in memory."""
+        start &= -PAGE_BYTES
+        runs = [(run.start, run.end) for run in self._process.find_pages(start, end)]
+        return Resident(start, end, runs)
 
     def _find_caches(self, memory: Snapshot, arenas: Sequence[Arena]) -> list[int]:
         """Return what may be the caches of threads; where no thread tells, the first blocks."""
@@ -258,16 +264,12 @@ class Census:
         memory = self._snapshot()
         count.unsorted.add(find_unsorted(self._process, count.arena))
         count.system_bytes = memory.word(count.arena.system_mem)
-        top = find_top(memory, count.arena)
-        if top:
-            count.top_bytes = (memory.word(top[0] + 8) & -8) if top else 0
+        found = find_top(memory, count.arena)
+        count.top_bytes = memory.word(found[0] + SIZE) & ~FLAGS if found else 0
         for part in count.parts:
-            runs = [(run.start, run.end) for run in self._process.find_pages(part.start, part.end)]
-            resident = Resident(part.start, part.end, runs)
-            count.resident_bytes += resident.total
             if part.arena == 0 and part.top < part.end:
-                chunk = np.array([part.top], np.uint64), np.array([part.end - part.top], np.uint64)
-                count.trimmable_bytes += resident.within(*chunk)
+                top = np.array([part.top], np.uint64), np.array([part.end - part.top], np.uint64)
+                count.trimmable_bytes += self._find_resident(part.top, part.end).within(*top)
 
     def _find_large(
         self, words: Sequence[int], start: int, counts: Sequence[ArenaCount]

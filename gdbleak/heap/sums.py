@@ -89,11 +89,6 @@ class Resident:
             pages[first + 1 : last + 1] = 1
         self._before = pages.cumsum()
 
-    @property
-    def total(self) -> int:
-        """How many bytes of the range are in memory."""
-        return int(self._before[-1]) * PAGE_BYTES
-
     def within(self, chunks: Words, sizes: Words) -> int:
         """Return how many bytes of free chunks are whole pages in memory, without their links."""
         whole = sizes >= PAGE_BYTES
