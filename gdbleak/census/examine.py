@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gdbleak.census.address_space import growth, name_mappings
-from gdbleak.census.allocators import find_allocators
+from gdbleak.census.allocators import OtherAllocators, find_allocators
 from gdbleak.census.describe import describe_arenas, describe_sizes, sum_in_use, sum_large
 from gdbleak.census.glibc import Census, Count
 from gdbleak.census.hooks import find_hooks
@@ -69,7 +69,10 @@ class Examination:
         self._wish = wish
         self._tell = tell
         self._notes: list[str] = []
-        self._others = find_allocators(process, images)
+        self._series = Series()
+        self._others = OtherAllocators()
+        self._series_of: dict[str, Series] = {}
+        """Of the other allocators, by their names."""
 
     def run(self, core: str | None = None) -> HeapReport:
         """Return what is in the heap; Ctrl-C ends it after the census before.
@@ -83,26 +86,26 @@ class Examination:
 
         """
         began_s = time.monotonic()
-        series = Series()
-        taken = self._take(series, began_s)
+        taken = self._take(began_s)
         first = mappings = self._name_mappings(taken)
         try:
-            while len(series) < self._wish.count:
-                next_s = began_s + len(series) * self._wish.interval_s
+            while len(self._series) < self._wish.count:
+                next_s = began_s + len(self._series) * self._wish.interval_s
                 time.sleep(max(next_s - time.monotonic(), 0))
-                taken = self._take(series, began_s)
-            mappings = growth(first, self._name_mappings(taken)) if len(series) > 1 else first
+                taken = self._take(began_s)
+            if len(self._series) > 1:
+                mappings = growth(first, self._name_mappings(taken))
         except KeyboardInterrupt:
             self._note(_INTERRUPTED)
         except NoSuchProcessError:
             self._note(_ENDED)
         self._notes += find_hooks(self._process, self._images)
-        return self._report(core, taken, mappings, series, time.monotonic() - began_s)
+        return self._report(core, taken, mappings, time.monotonic() - began_s)
 
-    def _take(self, series: Series, began_s: float) -> _Taken:
+    def _take(self, began_s: float) -> _Taken:
         """Take a census, and after the last one look for lost blocks."""
         now_s = time.monotonic() - began_s
-        number = len(series)
+        number = len(self._series)
         taken = None
         if self._wish.stop and not self._process.is_core:
             with HeldProcess(self._process.pid, self._wish.max_pause_ms / 1e3) as held:
@@ -116,7 +119,11 @@ class Examination:
                 )
                 taken = self._count(number)._replace(pause_ms=held.pause_ms)
         taken = taken or self._count(number)
-        series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
+        self._others = find_allocators(self._process, self._images)
+        for use in self._others.uses:
+            series = self._series_of.setdefault(use.name, Series())
+            series.add(now_s, {each.low: each for each in use.sizes})
+        self._series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
         return taken
 
     def _count(self, number: int, is_still: bool = False) -> _Taken:
@@ -185,7 +192,6 @@ class Examination:
         core: str | None,
         taken: _Taken,
         mappings: Sequence[MappingUse],
-        series: Series,
         took_s: float,
     ) -> HeapReport:
         heap = taken.heap
@@ -197,26 +203,28 @@ class Examination:
             self._process.command,
             core,
             _say_when(self._process.written_s),
-            self._describe_taking(taken, series, took_s),
+            self._describe_taking(taken, took_s),
             f"glibc, layout of {heap.layout}" if heap else None,
             sum(each or 0 for each in resident) if any(resident) else None,
             sum_in_use(heap) if heap else Amount(),
             sum_large(heap) if heap else Amount(),
-            series.rank(),
+            self._series.rank(),
             tuple(_with_resident(each, mappings) for each in self._describe_arenas(taken)),
             tuple(mappings),
-            self._others.uses,
+            tuple(
+                replace(each, sizes=self._series_of[each.name].rank()) for each in self._others.uses
+            ),
             taken.lost,
             tuple(self._notes),
         )
 
-    def _describe_taking(self, taken: _Taken, series: Series, took_s: float) -> Taking:
+    def _describe_taking(self, taken: _Taken, took_s: float) -> Taking:
         heap = taken.heap
         return Taking(
             took_s,
             taken.pause_ms,
-            len(series),
-            self._wish.interval_s if len(series) > 1 else 0.0,
+            len(self._series),
+            self._wish.interval_s if len(self._series) > 1 else 0.0,
             heap.read_bytes if heap else 0,
             Amount(*heap.unsettled) if heap else Amount(),
             heap.unclear_bytes if heap else 0,
