@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import heap_reports
 import pytest
 from reports import SAMPLES, report, site
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from gdbleak.renderers import make_renderer
+from gdbleak.renderers.heap import HEAP_FORMATS
 from gdbleak.report.model import Frame, Verdict, Word
 
 pytestmark = pytest.mark.skipif(
@@ -35,17 +37,16 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, tmp_path):
-    """Return a function that opens the page of a report, and in the end looks for complaints."""
+def open_text(browser, tmp_path):
+    """Return a function that opens a page, and in the end looks for complaints."""
 
-    def open_page(made):
+    def open_text(text):
         path = tmp_path / "report.html"
-        text = make_renderer("html", top=10, width=None, color=False).render(made)
         path.write_text(text, encoding="utf-8")
         browser.get(path.as_uri())
         return browser
 
-    yield open_page
+    yield open_text
     assert browser.get_log("browser") == []
     requests = [
         entry["message"]
@@ -53,6 +54,19 @@ def open_page(browser, tmp_path):
         if '"Network.requestWillBeSent"' in entry["message"]
     ]
     assert all('"url":"file:///' in request for request in requests)
+
+
+@pytest.fixture
+def open_page(open_text):
+    """Return a function that opens the page of a report."""
+    renderer = make_renderer("html", top=10, width=None, color=False)
+    return lambda made: open_text(renderer.render(made))
+
+
+@pytest.fixture
+def open_heap(open_text):
+    """Return a function that opens the page of a report of a heap."""
+    return lambda made: open_text(HEAP_FORMATS["html"].render(made, 10, None))
 
 
 def shown(browser):
@@ -149,3 +163,68 @@ def test_many_call_stacks(open_page):
     browser = open_page(many)
     assert len(shown(browser)) == 1000
     assert "4,000 more call stacks with" in browser.find_element(By.CLASS_NAME, "left-out").text
+
+
+def cells(browser, section, number=0):
+    """Return the cells of a column of the table of a section of a heap's page."""
+    return browser.execute_script(
+        "const title = [...document.querySelectorAll('h2')].find((h) => h.textContent ==="
+        " arguments[0]); return [...title.parentElement.querySelector('tbody').rows].map((row) =>"
+        " row.cells[arguments[1]].textContent)",
+        section,
+        number,
+    )
+
+
+@pytest.mark.parametrize("name", heap_reports.SAMPLES)
+def test_every_heap_opens(open_heap, name):
+    made = heap_reports.SAMPLES[name]
+    browser = open_heap(made)
+    assert browser.find_element(By.TAG_NAME, "h1").text
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 1
+    kinds = {mapping.kind for mapping in made.mappings}
+    assert len(browser.find_elements(By.CSS_SELECTOR, "details")) == len(kinds)
+    # Wide tables scroll by themselves: the page does not.
+    widths = browser.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert widths[0] <= widths[1]
+
+
+def test_sorting_sizes_of_a_heap(open_heap):
+    browser = open_heap(heap_reports.GROWING)
+    assert cells(browser, "Blocks by size")[:2] == ["24", "1040-1528"]
+    headers = browser.find_elements(By.CSS_SELECTOR, "th button")
+    headers[0].click()
+    assert cells(browser, "Blocks by size") == ["20971504-25165808", "1040-1528", "72", "40", "24"]
+    headers[2].click()
+    sizes = ["1.1 GiB", "68.7 MiB", "60.0 MiB", "770 KiB", "23.4 KiB"]
+    assert cells(browser, "Blocks by size", 2) == sizes
+    headers[2].click()
+    assert cells(browser, "Blocks by size", 2) == sizes[::-1]
+
+
+def test_treemap_of_a_heap(open_heap):
+    browser = open_heap(heap_reports.FRAGMENTED)
+    boxes = {
+        group.find_element(By.TAG_NAME, "title").get_attribute("textContent"): group.size
+        for group in browser.find_elements(By.CSS_SELECTOR, ".treemap g")
+    }
+    area = {
+        title.partition(":")[0]: size["width"] * size["height"] for title, size in boxes.items()
+    }
+    assert area["free, large bins"] == pytest.approx(10 * area["40 bytes"], rel=0.1)
+
+
+def test_mappings_of_a_kind_open(open_heap):
+    browser = open_heap(heap_reports.MANY_ARENAS)
+    for details in browser.find_elements(By.TAG_NAME, "details"):
+        if details.text.startswith("arena"):
+            table = details.find_element(By.TAG_NAME, "table")
+            assert not table.is_displayed()
+            details.find_element(By.TAG_NAME, "summary").click()
+            assert table.is_displayed()
+            assert "heap of arena 12" in table.text
+            break
+    else:
+        raise AssertionError("no arenas")

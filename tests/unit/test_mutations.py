@@ -13,6 +13,7 @@ import struct
 import time
 from copy import deepcopy
 
+import heap_reports
 import pytest
 import recordings
 import reports
@@ -40,7 +41,11 @@ from gdbleak.recording.reader import Recording
 from gdbleak.recording.references import Held, encode_holding, encode_reached
 from gdbleak.renderers import FORMATS, make_renderer
 from gdbleak.renderers.comparison import as_json, as_text
+from gdbleak.renderers.heap import HEAP_FORMATS
+from gdbleak.renderers.heap import comparison as heap_comparison
 from gdbleak.report.comparison import compare
+from gdbleak.report.heap_comparison import compare_heaps
+from gdbleak.report.heap_reader import read_heap_report
 from gdbleak.report.reader import read_report
 from gdbleak.target.modules import find_again
 from gdbleak.tracing.reporting import make_report
@@ -275,6 +280,33 @@ def test_reports():
         show(read_report(text, "report"), sound, chance)
 
     torture("report", attempt)
+
+
+def test_reports_of_heaps():
+    texts = [HEAP_FORMATS["json"].render(each, 1, None) for each in heap_reports.SAMPLES.values()]
+    sound = read_heap_report(texts[0], "sound")
+
+    def attempt(chance):
+        text = chance.choice(texts)
+        if chance.random() < 0.2:
+            text = change_bytes(chance, text.encode()).decode(errors="replace")
+        else:
+            text = json.dumps(change_values(chance, json.loads(text)))
+        show_heap(read_heap_report(text, "heap"), sound, chance)
+
+    torture("heap", attempt)
+
+
+def show_heap(report, other, chance):
+    """Render a heap in every format, and compare it with another."""
+    for name, form in HEAP_FORMATS.items():
+        text = form.render(report, 10, chance.choice((None, 80)))
+        assert text.encode()
+        if name == "json":
+            assert read_heap_report(text, "it") == report
+    for comparison in (compare_heaps(report, other), compare_heaps(other, report)):
+        heap_comparison.as_text(comparison, 10, 100)
+        heap_comparison.as_json(comparison)
 
 
 SAMPLES = tuple(reports.SAMPLES.values())

@@ -92,14 +92,14 @@ def as_text(comparison: HeapComparison, top: int, width: int | None) -> str:
     lines = [fold(line, room, 8) if room else line for line in _about_both(comparison)]
     lines += ["", _totals(comparison)]
     if comparison.sizes:
-        lines += ["", "Blocks by size", *_sizes(comparison, top)]
+        lines += ["", "Blocks by size", *_sizes(comparison, top, room)]
     else:
         lines += ["", "No size of blocks has changed."]
     if len(comparison.arenas) > 1:
         lines += ["", "Arenas", *_arenas(comparison, top)]
     changed = [change for change in comparison.kinds if _has_changed(change)]
     if changed:
-        lines += ["", "Address space", _kinds(comparison, changed)]
+        lines += ["", "Address space", _kinds(changed)]
     if comparison.grows:
         size = describe_range(comparison.grows.low, comparison.grows.high)
         lines += ["", f"Next: gdbleak trace {comparison.after.pid} --size {size}"]
@@ -125,10 +125,15 @@ def _totals(comparison: HeapComparison) -> str:
     return draw_columns((*words("Total"), *numbers(*_headers(comparison))), rows)
 
 
-def _sizes(comparison: HeapComparison, top: int) -> Iterator[str]:
-    rows = [_size_row(change, comparison) for change in comparison.sizes[:top]]
+def _sizes(comparison: HeapComparison, top: int, room: int | None) -> Iterator[str]:
     headers = ["Size", "Blocks", "Change", *_headers(comparison)]
-    yield draw_columns(numbers(*headers), rows)
+    rows = [_size_row(change, comparison) for change in comparison.sizes[:top]]
+    table = draw_columns(numbers(*headers), rows)
+    if room and max(map(len, table.split("\n"))) > room:  # what was there before can be missed
+        gone = headers.index("Before")
+        headers, *rows = ([*row[:gone], *row[gone + 1 :]] for row in (headers, *rows))
+        table = draw_columns(numbers(*headers), rows)
+    yield table
     yield from not_shown(len(comparison.sizes), Layout(top), "size")
 
 
@@ -151,22 +156,24 @@ def _has_changed(change: KindChange) -> bool:
     return any(each.before != each.after for each in (change.count, change.size, change.resident))
 
 
-def _kinds(comparison: HeapComparison, changes: Iterable[KindChange]) -> str:
+def _kinds(changes: Iterable[KindChange]) -> str:
     rows = [
         [
             str(change.kind),
             f"{change.count.before or 0:,} -> {change.count.after or 0:,}",
             signed_bytes(change.size.change),
-            *_cells(change.resident, comparison),
+            optional_bytes(change.resident.before),
+            optional_bytes(change.resident.after),
+            signed_bytes(change.resident.change),
         ]
         for change in changes
     ]
-    headers = ["Count", "Size", *_headers(comparison, "Resident")]
-    return draw_columns((*words("Kind"), *numbers(*headers)), rows)
+    columns = (*words("Kind"), *numbers("Count", "Size", "Resident", "After", "Change"))
+    return draw_columns(columns, rows)
 
 
-def _headers(comparison: HeapComparison, before: str = "Before") -> list[str]:
-    headers = [before, "After", "Change"]
+def _headers(comparison: HeapComparison) -> list[str]:
+    headers = ["Before", "After", "Change"]
     return headers if comparison.seconds is None else [*headers, "Per hour"]
 
 
