@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.surroundings import Surroundings
+from gdbleak.census.around import Around
 from gdbleak.memory.gather import gather
 from gdbleak.memory.graph import Graph
 from gdbleak.memory.look import Ranges
@@ -57,7 +57,7 @@ class Looks:
     def __init__(
         self,
         process: Examined,
-        around: Surroundings,
+        around: Around,
         blocks: Blocks,
         left_out: Words,
         pace: Pace,
@@ -177,9 +177,7 @@ class Looks:
             return subtract(find_used(self._process, searched), self._around.dead)
 
         parts: Iterable[Callable[[], list[Range]]] = (lambda: searched.ranges, list_used)
-        seen = sweep(
-            table, self._process.read, parts, self._pace.step, self._free, own, with_weak
-        )
+        seen = sweep(table, self._process.read, parts, self._pace.step, self._free, own, with_weak)
         self._looks += 1
         self._crowded = max(self._crowded, seen.crowded)
         return seen
@@ -235,4 +233,3 @@ def _put_among(
     # What points behind the last byte of a mapping means what follows it, such as a stack.
     ends -= np.uint64(1)
     return np.insert(starts, places, begins), np.insert(sizes, places, ends - begins), own
-

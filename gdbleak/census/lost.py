@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gdbleak.census.around import Around, find_around
 from gdbleak.census.looks import Blocks, Looks, Unreached
 from gdbleak.census.objects import Classes
-from gdbleak.census.surroundings import Surroundings, find_surroundings
 from gdbleak.census.wish import LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.memory.gather import gather
@@ -63,7 +63,7 @@ def find_lost(
     is_own = Ranges(nobodys).have(blocks)
     if is_own.any():
         blocks, sizes = blocks[~is_own], sizes[~is_own]
-    around = find_surroundings(process, images, blocks, nobodys)
+    around = find_around(process, images, blocks, nobodys)
     is_still = is_still or process.is_core
     rate = float("inf") if is_still else wish.scan_rate
     pace = Pace(rate, wish.time_s, tell)
@@ -109,7 +109,7 @@ def _bytes_of(sizes: Words) -> int:
 
 def _tell_trees(
     process: Examined,
-    around: Surroundings,
+    around: Around,
     images: ImageCache,
     lost: Unreached,
     wish: LostWish,
@@ -146,9 +146,7 @@ def _tell_trees(
     return sorted(rows, key=lambda row: (-row.bytes, row.address))
 
 
-def _find_kinds(
-    words: Words, classes: Classes, around: Surroundings
-) -> tuple[Numbers, list[str | None]]:
+def _find_kinds(words: Words, classes: Classes, around: Around) -> tuple[Numbers, list[str | None]]:
     """Return the number of the class of each object, and the names of classes by number.
 
     Number 0 is that of what has none.
@@ -158,9 +156,7 @@ def _find_kinds(
     inside = np.flatnonzero(Ranges(spans).have(words))
     if not len(inside):
         return kinds, [None]
-    distinct, position, count = np.unique(
-        words[inside], return_inverse=True, return_counts=True
-    )
+    distinct, position, count = np.unique(words[inside], return_inverse=True, return_counts=True)
     often = np.argsort(-count, kind="stable")[:_MOST_WORDS]
     found = classes.find(distinct[often].tolist())
     names = sorted(set(found.values()))

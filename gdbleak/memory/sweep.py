@@ -124,7 +124,10 @@ class _Seen:
             self._held,
             Graph(len(self._table), holders, targets),
             self._marks,
-            (np.concatenate([each[0] for each in weak]), np.concatenate([each[1] for each in weak])),
+            (
+                np.concatenate([each[0] for each in weak]),
+                np.concatenate([each[1] for each in weak]),
+            ),
             int(self._crowded.sum()),
         )
 

@@ -10,8 +10,8 @@ pthread` in nptl/descr.h of glibc, and in src/internal/pthread_impl.h of musl.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping as Dict
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Dict
 from typing import NamedTuple
 
 import numpy as np

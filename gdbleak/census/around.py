@@ -22,7 +22,7 @@ _LARGEST = 1 << 36
 """A larger mapping is a reserve of something that knows where it is."""
 
 
-class Surroundings(NamedTuple):
+class Around(NamedTuple):
     """What is around the heap."""
 
     pid: int
@@ -43,9 +43,7 @@ class Surroundings(NamedTuple):
         raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
 
 
-def find_surroundings(
-    process: Examined, images: ImageCache, blocks: Words, left_out: Words
-) -> Surroundings:
+def find_around(process: Examined, images: ImageCache, blocks: Words, left_out: Words) -> Around:
     """Return what is around a heap.
 
     Args:
@@ -80,7 +78,7 @@ def find_surroundings(
         and each.end - each.start <= _LARGEST
         and not any(start < each.end and each.start < end for start, end in known)
     ]
-    return Surroundings(process.pid, modules, _find_dead(areas), plain)
+    return Around(process.pid, modules, _find_dead(areas), plain)
 
 
 def _has(addresses: Words, mapping: Mapping) -> bool:
