@@ -22,6 +22,8 @@ from gdbleak.text.class_names import demangle_class
 _NAME = re.compile(rb"\*?([A-Za-z0-9_$.]{1,2000})\0")
 _VTABLE = "_ZTV"
 _LONGEST = 2048
+_SHARED = "std::_Sp_counted_ptr_inplace<"
+"""A counter and the object that it counts for, in one block. Source: bits/shared_ptr_base.h."""
 _DEEPEST = 1 << 20
 """So far into an object a part of it may begin that has a table of its own."""
 
@@ -48,7 +50,7 @@ class Classes:
                 others.setdefault(module, set()).add(word)
         for module, each in others.items():
             found.update(self._look_up(module, each))
-        return {word: demangle_class(name) for word, name in found.items()}
+        return {word: _name_for_people(name) for word, name in found.items()}
 
     def _read_name(self, table: int) -> str | None:
         """Return the mangled name of a class from its type information, if that is there."""
@@ -82,3 +84,16 @@ class Classes:
                 if variable.name.startswith(_VTABLE)
             }
         return {}
+
+
+def _name_for_people(mangled: str) -> str:
+    """Return a class as its program calls it: what `std::make_shared` has made as just that."""
+    name = demangle_class(mangled)
+    if not name.startswith(_SHARED):
+        return name
+    depth = 0
+    for at, letter in enumerate(name):
+        depth += (letter == "<") - (letter == ">")
+        if depth == 1 and letter == ",":
+            return f"std::make_shared<{name[len(_SHARED) : at]}>"
+    return name

@@ -87,7 +87,8 @@ class Graph:
         # Of those that were found twice the last one has left its place.
         places = np.arange(len(found), dtype=np.uint32)
         self._slots[found] = places
-        return found[self._slots[found] == places]
+        last: Indexes = found[self._slots[found] == places]
+        return last
 
     def _step_each(
         self, frontier: Indexes, reached: NDArray[np.bool_], labels: Indexes | None

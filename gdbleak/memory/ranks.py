@@ -64,11 +64,12 @@ class Ranks:
         That is the same as `numpy.searchsorted` with "right" returns.
         """
         if not 0 < self._steps <= _MOST_STEPS:
-            return np.searchsorted(self._addresses, others, "right")
+            found: NDArray[np.int64] = np.searchsorted(self._addresses, others, "right")
+            return found
         spans = np.searchsorted(self._begins, others, "right") - 1
         grains = (others - self._begins[spans]) >> self._grain
         grains = np.minimum(grains, self._lasts[spans])
-        ranks = self._ranks[self._firsts[spans] + grains].astype(np.int64)
+        ranks: NDArray[np.int64] = self._ranks[self._firsts[spans] + grains].astype(np.int64)
         ranks[spans < 0] = 0
         left = np.flatnonzero(spans >= 0)
         while len(left):
