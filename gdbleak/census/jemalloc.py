@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gdbleak.census.jemalloc_caches import count_cached
-from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, find_tree
+from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, find_trees
 from gdbleak.census.told import Count, Told, merge, size_classes
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
@@ -40,7 +40,7 @@ _TABLES = (
     np.array([16, 32, 48, 64, 80, 96, 112, 128, 160, 192], np.uint64),
 )
 """How its table of sizes begins, by the option --with-lg-quantum: 4, 3, and 4 without tiny ones."""
-_RIGHT, _FEWEST = 0.97, 1
+_RIGHT = 0.97
 """Such a share of the extents has to be as the layout has it; others change while they are read."""
 
 
@@ -103,9 +103,9 @@ def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
     if table is None:
         return None
     for shape in _SHAPES:
-        tree = find_tree(memory, data, shape, lambda records: _pages_of(memory, records))
-        if tree is not None and (told := _Census(memory, tree, table).take(data)) is not None:
-            return told
+        for tree in find_trees(memory, data, shape, lambda records: _pages_of(memory, records)):
+            if (told := _Census(memory, tree, table).take(data)) is not None:
+                return told
     return None
 
 
@@ -133,7 +133,6 @@ class _Census:
         self._memory = memory
         self._tree = tree
         self._table = table
-        self._layout: _Layout | None = None
         self._in_use = np.zeros(_CLASSES, np.int64)
         self._free = np.zeros(_CLASSES, np.int64)
         self._idle = {state: 0 for state in range(1, 4)}
@@ -141,13 +140,17 @@ class _Census:
 
     def take(self, data: list[Range]) -> Told | None:
         """Return what was counted; None where the data do not prove that they are extents."""
+        layout, waiting = None, []
         for extents in self._iter_extents():
-            if self._layout is None and (layout := self._prove(extents)) is not None:
-                self._layout = layout
-            if self._layout is None or not self._fits(extents, self._layout):
-                return None
-            self._add(extents, self._layout)
-        if self._layout is None:
+            layout = layout or self._prove(extents)
+            waiting.append(extents)
+            if layout is not None:  # extents that are free tell nothing about the layout
+                for each in waiting:
+                    if not self._fits(each, layout):
+                        return None
+                    self._add(each, layout)
+                waiting.clear()
+        if layout is None:
             return None
         cached, threads = count_cached(self._memory, data)
         taken = np.minimum(self._in_use[: len(cached)], cached)
