@@ -175,9 +175,7 @@ def _read_leaf(memory: Memory, node: int, prefix: int, shape: Shape) -> Iterator
             yield Leaf(pages, found, shape.records_of(found))
 
 
-def find_trees(
-    memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts
-) -> list[Tree]:
+def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts) -> list[Tree]:
     """Return what may be the tree whose root is among the variables of a module, the best first.
 
     A word of the root refers to a node; records below say of which pages they are; so many times
