@@ -9,16 +9,19 @@ So this does not depend on its statistics, which are off in some builds and refr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdbleak.census.jemalloc_caches import count_cached
-from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, find_tree
-from gdbleak.census.told import Count, Told, merge, size_classes
+from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, find_trees
+from gdbleak.census.told import Told, merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.source import Searchable
+from gdbleak.report.heap import Amount, SizeClass
 
 _PAGE_BITS = 12
 _SHAPES = (
@@ -40,8 +43,13 @@ _TABLES = (
     np.array([16, 32, 48, 64, 80, 96, 112, 128, 160, 192], np.uint64),
 )
 """How its table of sizes begins, by the option --with-lg-quantum: 4, 3, and 4 without tiny ones."""
-_RIGHT, _FEWEST = 0.97, 1
+_PLAUSIBLE = 0.5
+_RIGHT = 0.97
 """Such a share of the extents has to be as the layout has it; others change while they are read."""
+
+
+class _NoTreeError(Exception):
+    """What seemed to be a tree of extents is something else."""
 
 
 class _Layout(NamedTuple):
@@ -80,10 +88,15 @@ class _Extents(NamedTuple):
     def flags(self) -> Words:
         return self.rows[:, 0]
 
-    def count_set_bits(self) -> Words:
-        """Return how many bits of the bitmap of each are set."""
-        bitmaps = np.ascontiguousarray(self.rows[:, _BITMAP:]).view(np.uint8)
-        return np.unpackbits(bitmaps, axis=1).sum(axis=1).astype(np.uint64)
+    def count_set_bits(self, blocks: Words) -> Words:
+        """Return how many bits are set in the bitmap of each, for so many blocks each.
+
+        What is behind the last word of a bitmap is left from another use.
+        """
+        words = np.arange(_RECORD_WORDS - _BITMAP, dtype=np.uint64) * np.uint64(64)
+        bitmaps = np.where(words[None, :] < blocks[:, None], self.rows[:, _BITMAP:], 0)
+        bits = np.unpackbits(np.ascontiguousarray(bitmaps, np.uint64).view(np.uint8), axis=1)
+        return bits.sum(axis=1).astype(np.uint64)
 
 
 def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -103,9 +116,10 @@ def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
     if table is None:
         return None
     for shape in _SHAPES:
-        tree = find_tree(memory, data, shape, lambda records: _pages_of(memory, records))
-        if tree is not None and (told := _Census(memory, tree, table).take(data)) is not None:
-            return told
+        for tree in find_trees(memory, data, shape, lambda records: _pages_of(memory, records)):
+            with suppress(_NoTreeError):
+                if (told := _Census(memory, tree, table).take(data)) is not None:
+                    return told
     return None
 
 
@@ -133,31 +147,46 @@ class _Census:
         self._memory = memory
         self._tree = tree
         self._table = table
-        self._layout: _Layout | None = None
         self._in_use = np.zeros(_CLASSES, np.int64)
         self._free = np.zeros(_CLASSES, np.int64)
-        self._idle = dict.fromkeys(range(1, 4), 0)
+        self._large_bytes = np.zeros(_CLASSES, np.int64)
+        self._pad = 0
+        self._idle = {state: 0 for state in range(1, 4)}
         self._ranges: list[tuple[int, int]] = []
 
     def take(self, data: list[Range]) -> Told | None:
         """Return what was counted; None where the data do not prove that they are extents."""
+        layout, waiting = None, []
         for extents in self._iter_extents():
-            if self._layout is None and (layout := self._prove(extents)) is not None:
-                self._layout = layout
-            if self._layout is None or not self._fits(extents, self._layout):
-                return None
-            self._add(extents, self._layout)
-        if self._layout is None:
+            layout = layout or self._prove(extents)
+            waiting.append(extents)
+            if layout is not None:  # extents that are free tell nothing about the layout
+                for each in waiting:
+                    if not self._fits(each, layout):
+                        return None
+                    self._add(each, layout)
+                waiting.clear()
+        if layout is None:
             return None
         cached, threads = count_cached(self._memory, data)
         taken = np.minimum(self._in_use[: len(cached)], cached)
         self._in_use[: len(cached)] -= taken
         self._free[: len(cached)] += taken
-        counts = {
-            int(size): Count(int(used), int(free))
-            for size, used, free in zip(self._table, self._in_use, self._free)
-        }
-        return Told(size_classes(counts), merge(self._ranges), self._explain(threads))
+        return Told(tuple(self._classes(taken)), merge(self._ranges), self._explain(threads))
+
+    def _classes(self, cached: NDArray[np.int64]) -> list[SizeClass]:
+        """Return the size classes, of which so many blocks are cached, those that take most first."""
+        found = []
+        for number in np.flatnonzero(self._in_use + self._free).tolist():
+            size, used, free = (int(a[number]) for a in (self._table, self._in_use, self._free))
+            low = bytes_each = size
+            if whole := int(self._large_bytes[number]):
+                low = int(self._table[number - 1]) + 1
+                all_of_them = used + (int(cached[number]) if number < len(cached) else 0)
+                bytes_each = min(whole // all_of_them - self._pad, size)
+            amounts = Amount(used, used * bytes_each), Amount(free, free * bytes_each)
+            found.append(SizeClass(low, size, *amounts))
+        return sorted(found, key=lambda each: (-each.in_use.bytes, each.low))
 
     def _iter_extents(self) -> Iterator[_Extents]:
         for leaf in self._tree.iter_leaves():
@@ -174,6 +203,9 @@ class _Census:
         ]
         extents = _Extents(self._memory.gather(records, _RECORD_WORDS))
         first = leaf.pages[where] << np.uint64(_PAGE_BITS)
+        inside = (extents.addresses <= first) & (first < extents.addresses + extents.bytes)
+        if np.count_nonzero(inside) < _PLAUSIBLE * len(inside):
+            raise _NoTreeError
         return _Extents(extents.rows[(extents.addresses == first) & (extents.bytes > 0)])
 
     def _prove(self, extents: _Extents) -> _Layout | None:
@@ -189,9 +221,11 @@ class _Census:
         known = classes < _CLASSES
         size = self._table[np.where(known, classes, 0).astype(np.int64)]
         room = np.where(slab, extents.bytes // size, 1)
-        good = known & (free <= room) & (room <= _MOST_BLOCKS) & (size <= extents.bytes)
+        below = self._table[np.where(known & (classes > 0), classes - 1, 0).astype(np.int64)]
+        good = known & (free <= room) & (room <= _MOST_BLOCKS)
+        good &= np.where(slab, size, below) <= extents.bytes
         if strictly and (active & slab).any():
-            good &= ~slab | (extents.count_set_bits() == free)
+            good &= ~slab | (extents.count_set_bits(room) == free)
         right = int(np.count_nonzero(good & active))
         return right >= _RIGHT * np.count_nonzero(active) and (right > 0 or not strictly)
 
@@ -205,11 +239,23 @@ class _Census:
         free = np.minimum(layout.bits(extents.flags, (layout.free, 10))[small], room)
         np.add.at(self._in_use, classes[small], (room - free).astype(np.int64))
         np.add.at(self._free, classes[small], free.astype(np.int64))
-        np.add.at(self._in_use, classes[active & ~slab], 1)
+        large = active & ~slab
+        self._add_large(_Extents(extents.rows[large]), classes[large])
         for state in self._idle:
             self._idle[state] += int(extents.bytes[states == state].sum())
         ends = extents.addresses + extents.bytes
         self._ranges += merge(zip(extents.addresses.tolist(), ends.tolist()))
+
+    def _add_large(self, extents: _Extents, classes: NDArray[np.int64]) -> None:
+        """Add large blocks; since 5.3.1 their sizes are whole pages of any number.
+
+        In most builds a page is added, and the block begins somewhere in the first, so that blocks
+        do not compete for the same lines of the processor's cache.
+        """
+        moved = extents.rows[:, _ADDRESS] % np.uint64(1 << _PAGE_BITS) > 0
+        self._pad = max(self._pad, (1 << _PAGE_BITS) * int(moved.any()))
+        np.add.at(self._in_use, classes, 1)
+        np.add.at(self._large_bytes, classes, extents.bytes.astype(np.int64))
 
     def _explain(self, threads: int) -> tuple[str, ...]:
         dirty, muzzy, retained = (self._idle[state] >> 10 for state in (1, 2, 3))

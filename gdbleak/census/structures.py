@@ -23,8 +23,9 @@ Words = NDArray[np.uint64]
 _GAP_BYTES, _RUN_BYTES = 4096, 1 << 20
 """Records so close are read together, as far as a read takes."""
 _ADDRESSES = (1 << 16, 1 << 47)
-_TRIED_ENTRIES, _TRIED_BYTES = 64, 1 << 16
+_TRIED_ENTRIES, _TRIED_NODES = 64, 4
 """How much of a node is looked at, to see whether it belongs to a tree."""
+_MOST_ROOTS = 8
 _PLAIN_STEPS = 1 << 10
 """Words that are looked at in one step."""
 
@@ -174,11 +175,11 @@ def _read_leaf(memory: Memory, node: int, prefix: int, shape: Shape) -> Iterator
             yield Leaf(pages, found, shape.records_of(found))
 
 
-def find_tree(memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts) -> Tree | None:
-    """Return the tree whose root is among the variables of a module; None if there is none.
+def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts) -> list[Tree]:
+    """Return what may be the tree whose root is among the variables of a module, the best first.
 
     A word of the root refers to a node; records below say of which pages they are; so many times
-    eight bytes before the word is the root. All words have to agree about that.
+    eight bytes before the word is the root. All words of a root agree about that.
 
     Args:
         memory: The process.
@@ -195,8 +196,7 @@ def find_tree(memory: Memory, data: Iterable[Range], shape: Shape, starts: Start
             memory.spend(20)
             for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
                 votes[place - 8 * (page << shape.page_bits >> below)] += 1
-    best = votes.most_common(1)
-    return Tree(memory, best[0][0], shape) if best else None
+    return [Tree(memory, root, shape) for root, _ in votes.most_common(_MOST_ROOTS)]
 
 
 def _pages_below(
@@ -204,9 +204,9 @@ def _pages_below(
 ) -> list[int]:
     """Return pages whose records, below a node, are where the tree has to have them."""
     if len(levels) > 1:
-        size = min(8 << levels[0], _TRIED_BYTES)
+        size = 8 << levels[0]
         for _, words in memory.iter_pointers([(node, node + size)]):
-            for word in words[:4].tolist():
+            for word in words[:_TRIED_NODES].tolist():
                 if pages := _pages_below(memory, word, levels[1:], shape, starts):
                     return pages
         return []
