@@ -24,8 +24,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.heap.walk import Words
 from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, MappingUse, Taking
-from gdbleak.target.examined import Examined
-from gdbleak.target.held import HeldProcess
+from gdbleak.target.examined import Examined, ExaminedProcess
 
 _UNFOLLOWED = (
     "Some lists of free blocks changed too fast to be followed: the blocks on them count as in use."
@@ -34,6 +33,10 @@ _NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's m
 _INTERRUPTED = "It was interrupted before the last census."
 _ENDED = "The process ended before the last census."
 _NO_WORDS = np.zeros(0, np.uint64)
+
+
+class _TimeUpError(Exception):
+    """The process may be held no longer."""
 
 
 class _Taken(NamedTuple):
@@ -68,6 +71,8 @@ class Examination:
         self._images = images
         self._wish = wish
         self._tell = tell
+        self._deadline_s: float | None = None
+        """Until when the process is held."""
         self._notes: list[str] = []
         self._series = Series()
         self._others = OtherAllocators()
@@ -106,19 +111,7 @@ class Examination:
         """Take a census, and after the last one look for lost blocks."""
         now_s = time.monotonic() - began_s
         number = len(self._series)
-        taken = None
-        if self._wish.stop and not self._process.is_core:
-            with HeldProcess(self._process.pid, self._wish.max_pause_ms / 1e3) as held:
-                taken = self._count(number, is_still=True)
-                held.release()
-            taken = taken._replace(pause_ms=held.pause_ms)
-            if held.was_let_go:
-                self._note(
-                    f"The process was let go after {held.pause_ms:.0f} ms (--max-pause), before all"
-                    " was counted: it was counted again as it ran."
-                )
-                taken = self._count(number)._replace(pause_ms=held.pause_ms)
-        taken = taken or self._count(number)
+        taken = self._count_held(number) if self._wish.stop else self._count(number)
         self._others = find_allocators(self._process, self._images)
         for use in self._others.uses:
             series = self._series_of.setdefault(use.name, Series())
@@ -126,11 +119,37 @@ class Examination:
         self._series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
         return taken
 
+    def _count_held(self, number: int) -> _Taken:
+        """Take a census of a process that is held; where that takes too long, of one that runs."""
+        if not isinstance(self._process, ExaminedProcess):
+            return self._count(number)
+        limit_s = self._wish.max_pause_ms / 1e3
+        with self._process.hold(limit_s) as held:
+            self._deadline_s = time.monotonic() + limit_s
+            try:
+                taken = self._count(number, is_still=True)
+            except _TimeUpError:
+                taken = None
+            finally:
+                self._deadline_s = None
+        if taken is None or held.was_let_go:
+            self._note(
+                f"The process was let go after {held.pause_ms:.0f} ms (--max-pause), before all was"
+                " counted: it was counted again as it ran."
+            )
+            taken = self._count(number)
+        return taken._replace(pause_ms=held.pause_ms)
+
+    def _say_how_far(self, number: int, share: float) -> None:
+        self._tell(number, share)
+        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
+            raise _TimeUpError
+
     def _count(self, number: int, is_still: bool = False) -> _Taken:
         is_last = number + 1 == self._wish.count
         wish = self._wish.lost if is_last else None
         words, heap = self._take_census(
-            wish is not None, is_still, lambda share: self._tell(number, share)
+            wish is not None, is_still, lambda share: self._say_how_far(number, share)
         )
         lost = self._find_lost(wish, heap, is_still) if wish else None
         return _Taken(heap, words, lost=lost)
@@ -164,7 +183,7 @@ class Examination:
             self._images,
             None if is_still or self._process.is_core else count_again,
             is_still,
-            lambda share: self._tell(self._wish.count, share),
+            lambda share: self._say_how_far(self._wish.count, share),
         )
 
     def _name_mappings(self, taken: _Taken) -> list[MappingUse]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import ModuleMap
+from gdbleak.target.held import HeldProcess
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.proc import list_threads
 from gdbleak.target.process import read_command
@@ -77,6 +79,7 @@ class ExaminedProcess(SearchedProcess):
 
         """
         self._files = ExitStack()
+        self._held_registers: dict[int, list[int]] | None = None
         self._live = self._files.enter_context(LiveProcess(pid, images))
         try:
             self.command = read_command(pid)
@@ -114,6 +117,26 @@ class ExaminedProcess(SearchedProcess):
                 threads.append(ThreadName(thread, name.rstrip("\n")))
         return threads
 
+    @contextmanager
+    def hold(self, limit_s: float) -> Iterator[HeldProcess]:
+        """Hold the process: none of its threads runs meanwhile.
+
+        Args:
+            limit_s: How long; then it is let go, whatever we do.
+
+        Raises:
+            TargetError: it cannot be held.
+
+        """
+        with HeldProcess(self.pid, limit_s) as held:
+            self._held_registers = held.registers
+            try:
+                yield held
+            finally:
+                self._held_registers = None
+
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stands in the general registers of threads, by their ids."""
+        if self._held_registers is not None:
+            return self._held_registers
         return read_registers(self.pid)

@@ -60,10 +60,14 @@ class HeldProcess:
         os.close(end)
         self._go: int | None = go
         self._told = os.fdopen(told)
-        begun = self._told.readline()
-        if not begun.endswith("\n") or not (answer := json.loads(begun))["held"]:
+        try:
+            begun = self._told.readline()
+            answer = json.loads(begun) if begun.endswith("\n") else {}
+            if not answer.get("held"):
+                raise TargetError(f"process {self._pid} cannot be stopped for a census", _ADVICE)
+        except BaseException:
             self._end()
-            raise TargetError(f"process {self._pid} cannot be stopped for a census", _ADVICE)
+            raise
         self.registers = dict(answer["registers"])
         return self
 
