@@ -80,22 +80,23 @@ def _look(read: Read, at: int, part: Part) -> _Look:
     places, end, is_broken = walk(words)
     heads = words[places]
     chunks = np.uint64(at) + places.astype(np.uint64) * np.uint64(GRAIN)
-    # Whether a chunk is in use stands in the next one, which may be in the next piece.
-    behind = heads[1:]
     following = at + end * GRAIN
-    if end < len(words):
-        behind = np.append(behind, words[end])
-    elif len(places) == 1:
-        head = read(following + SIZE, 8) if following < part.end else b""
-        behind = np.append(behind, np.uint64(int.from_bytes(head, "little")))
-    elif len(places):
-        following = int(chunks[-1])
+    # Whether a chunk is in use stands in the next one. That of the last chunk may be behind what
+    # was read; to begin the next piece with this chunk would be to follow it wherever it is split.
+    if len(places) and end >= len(words) and following < part.end:
+        behind = np.append(heads[1:], _read_head(read, following))
+    else:
+        behind = np.append(heads[1:], words[end : end + 1])
     count = len(behind)
     sizes = heads[:count] & _MASK
     inside = chunks[:count] + sizes <= np.uint64(part.top)  # else it has become the top
     used = (behind & np.uint64(PREV_INUSE)) > 0
     piece = Piece(chunks[:count][inside], sizes[inside], used[inside], np.zeros(inside.sum(), bool))
     return _Look(piece, following, is_broken or not len(places))
+
+
+def _read_head(read: Read, chunk: int) -> np.uint64:
+    return np.uint64(int.from_bytes(read(chunk + SIZE, 8), "little"))
 
 
 def _read_sizes(read: Read, at: int, size: int) -> Words:
