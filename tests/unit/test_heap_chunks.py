@@ -167,7 +167,7 @@ def test_a_hole_is_stepped_over():
 def test_nothing_but_a_hole():
     calls = []
 
-    def read(address, size):
+    def read(address, _size):
         calls.append(address)
         return b""
 
