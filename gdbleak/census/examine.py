@@ -27,7 +27,8 @@ from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, Ma
 from gdbleak.target.examined import Examined, ExaminedProcess
 
 _UNFOLLOWED = (
-    "Some lists of free blocks changed too fast to be followed: the blocks on them count as in use."
+    "Some lists of free blocks could not be followed to their ends, since they change too fast or"
+    " are corrupt: the blocks on them count as in use."
 )
 _NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's malloc."
 _INTERRUPTED = "It was interrupted before the last census."

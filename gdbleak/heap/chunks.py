@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdbleak.heap.chunk import FLAGS, PREV_INUSE, SIZE
+from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, PREV_INUSE, SIZE, is_size
 from gdbleak.heap.parts import Part
 from gdbleak.heap.snapshot import PAGE_BYTES
-from gdbleak.heap.walk import GRAIN, Flags, Words, find_chunk, walk
+from gdbleak.heap.walk import GRAIN, HOPS, Flags, Words, find_chunks, walk
 
 Read = Callable[[int, int], bytes]
 
@@ -23,6 +23,8 @@ _LOOKS = 4
 _MASK = np.uint64(~FLAGS & (1 << 64) - 1)
 _FENCE_BYTES = 2 * GRAIN
 """What stands behind the last chunk of memory that goes on elsewhere: two that nobody gets."""
+_MOST_TRIED = 64
+"""So many words of a piece are tried that lead out of it."""
 
 
 class Piece(NamedTuple):
@@ -76,15 +78,18 @@ def iter_chunks(read: Read, part: Part, is_still: bool) -> Iterator[Piece]:
 
 def _look(read: Read, at: int, part: Part) -> _Look:
     """Return the chunks from an address on, of one piece."""
-    words = _read_sizes(read, at, min(_PIECE_BYTES, part.top + GRAIN - at))
-    places, end, is_broken = walk(words)
+    words = _read_sizes(read, at, min(_PIECE_BYTES, part.top - at) + GRAIN)
+    places, end, is_broken = walk(words[:-1])
     heads = words[places]
     chunks = np.uint64(at) + places.astype(np.uint64) * np.uint64(GRAIN)
     following = at + end * GRAIN
     # Whether a chunk is in use stands in the next one. That of the last chunk may be behind what
     # was read; to begin the next piece with this chunk would be to follow it wherever it is split.
-    if len(places) and end >= len(words) and following < part.end:
-        behind = np.append(heads[1:], _read_head(read, following))
+    leads_out = len(places) > 0 and end >= len(words)
+    if leads_out and following > part.top and not _may_follow(read, following):
+        behind, following, is_broken = heads[1:], int(chunks[-1]), True
+    elif leads_out and following < part.end:
+        behind = np.append(heads[1:], np.uint64(_read_size(read, following)))
     else:
         behind = np.append(heads[1:], words[end : end + 1])
     count = len(behind)
@@ -93,10 +98,6 @@ def _look(read: Read, at: int, part: Part) -> _Look:
     used = (behind & np.uint64(PREV_INUSE)) > 0
     piece = Piece(chunks[:count][inside], sizes[inside], used[inside], np.zeros(inside.sum(), bool))
     return _Look(piece, following, is_broken or not len(places))
-
-
-def _read_head(read: Read, chunk: int) -> np.uint64:
-    return np.uint64(int.from_bytes(read(chunk + SIZE, 8), "little"))
 
 
 def _read_sizes(read: Read, at: int, size: int) -> Words:
@@ -120,19 +121,84 @@ def _find_changes(before: Piece, now: Piece) -> Flags:
 
 def _go_on(read: Read, at: int, part: Part) -> tuple[int, int]:
     """Return where chunks follow each other again, and how many bytes before that are none."""
-    head = read(at + SIZE, 8)
-    is_fence = len(head) == 8 and int.from_bytes(head, "little") & ~FLAGS in (0, GRAIN)
+    is_fence = _is_fence(read, at, part)
     start = at
     skip = _FENCE_BYTES // GRAIN if is_fence else 1
     hole = 0
     while at < part.top:
         words = _read_sizes(read, at, min(_PIECE_BYTES, part.top + GRAIN - at))
-        found = find_chunk(words, skip)
+        found = _find_chunk(read, words, skip, at, part, is_fence)
         if found is not None:
-            at += found * GRAIN
+            at = found
             break
         hole = 0 if len(words) else max(2 * hole, PAGE_BYTES)
         at += len(words) * GRAIN + min(hole, _PIECE_BYTES)
         skip = 0
     at = min(at, part.top)
     return at, 0 if is_fence else at - start
+
+
+def _is_fence(read: Read, at: int, part: Part) -> bool:
+    """Whether the heap ends here on purpose.
+
+    Source: `sysmalloc` in malloc/malloc.c: two chunks of two words, the second of which may say 0;
+    where there is no room for them, at the end of a heap, one that says 0.
+    """
+    size = _read_size(read, at)
+    if size & ~FLAGS == 0:
+        return size == PREV_INUSE and at + GRAIN >= part.end
+    behind = _read_size(read, at + GRAIN)
+    return size & ~FLAGS == GRAIN and behind in (PREV_INUSE, GRAIN | PREV_INUSE)
+
+
+def _find_chunk(
+    read: Read, words: Words, skip: int, at: int, part: Part, is_fence: bool
+) -> int | None:
+    """Return the first chunk of a piece from which on others follow; None without one.
+
+    Args:
+        read: Reads the memory.
+        words: The second word of each grain of the piece.
+        skip: The first grain to look at.
+        at: Where the piece begins.
+        part: Of which it is a piece.
+        is_fence: Whether other code has used the memory before it: the first chunk behind that
+            says that what is before it is in use, and most numbers of a program do not.
+
+    """
+    places, inside = find_chunks(words, skip)
+    if is_fence:
+        first = (words[places] & np.uint64(FLAGS)) == np.uint64(PREV_INUSE)
+        places, inside = places[first], inside[first]
+    leading_out = np.flatnonzero(~inside)[:_MOST_TRIED]
+    for number in sorted([*leading_out.tolist(), *np.flatnonzero(inside)[:1].tolist()]):
+        chunk = at + int(places[number]) * GRAIN
+        if inside[number] or _do_follow(read, chunk, part):
+            return chunk
+    return None
+
+
+def _do_follow(read: Read, chunk: int, part: Part) -> bool:
+    """Whether many chunks follow each other from here on, or up to the top."""
+    for _ in range(HOPS):
+        if chunk >= part.top:
+            return chunk == part.top or _may_follow(read, chunk)
+        size = _read_size(read, chunk)
+        if not is_size(size) or size & IS_MMAPPED:
+            return False
+        chunk += size & ~FLAGS
+    return True
+
+
+def _may_follow(read: Read, at: int) -> bool:
+    """Whether a chunk that reaches over the old top may end here: the top has moved then.
+
+    It is the new top, which ends where a page does, or another chunk follows.
+    """
+    size = _read_size(read, at)
+    return at % PAGE_BYTES == 0 or (is_size(size) and not size & IS_MMAPPED)
+
+
+def _read_size(read: Read, chunk: int) -> int:
+    """Return the size of a chunk, with its flags; 0 where it cannot be read."""
+    return int.from_bytes(read(chunk + SIZE, 8), "little")

@@ -99,7 +99,8 @@ def follow(memory: Snapshot, block: int, size: int, link_offset: int, limit: int
     plain = _follow(memory, block, size, link_offset, limit, protected=False)
     if plain.ends:
         return plain
-    return _follow(memory, block, size, link_offset, limit, protected=True)
+    mixed = _follow(memory, block, size, link_offset, limit, protected=True)
+    return mixed if mixed.ends or len(mixed.blocks) >= len(plain.blocks) else plain
 
 
 def _follow(

@@ -49,31 +49,33 @@ class BySize:
 
 
 class Tail:
-    """The last chunks of a heap before its top, as far back as little of them is in use."""
+    """The last blocks in use of a heap before its top, of a page all together or only one."""
 
     def __init__(self) -> None:
-        none = np.zeros(0, np.uint64)
-        self._chunks, self._sizes, self._used = none, none, np.zeros(0, bool)
+        self._used: list[tuple[int, int, int]] = []
+        """Chunk, size, and how much is free between it and the one before, in bytes."""
+        self._free = 0
+        """Bytes behind the last of them."""
 
     def add(self, piece: Piece) -> None:
         """Take the chunks that follow."""
-        enough = np.flatnonzero(piece.used)[-_MOST_USED:]
-        last = slice(int(enough[0]) if len(enough) == _MOST_USED else 0, None)
-        chunks = np.concatenate([self._chunks, piece.chunks[last]])
-        sizes = np.concatenate([self._sizes, piece.sizes[last]])
-        used = np.concatenate([self._used, piece.used[last]])
-        taken = np.where(used, sizes, 0)[::-1].cumsum()[::-1]
-        first = int(np.searchsorted(-taken.astype(np.int64), -PAGE_BYTES))
-        self._chunks, self._sizes, self._used = chunks[first:], sizes[first:], used[first:]
+        free = np.where(piece.used, 0, piece.sizes.astype(np.int64)).cumsum()
+        before = -self._free
+        for place in np.flatnonzero(piece.used)[-_MOST_USED:].tolist():
+            chunk, size = int(piece.chunks[place]), int(piece.sizes[place])
+            self._used.append((chunk, size, int(free[place]) - before))
+            before = int(free[place])
+        self._free = (int(free[-1]) if len(free) else 0) - before
+        taken = sum(size for _, size, _ in self._used)
+        while taken > PAGE_BYTES and len(self._used) > 1:
+            taken -= self._used.pop(0)[1]
 
     def find_pin(self) -> tuple[int, int, int] | None:
         """Return the last block in use, its chunk's size, and how much before it is free."""
-        used = np.flatnonzero(self._used)
-        if not len(used):
+        if not self._used:
             return None
-        last = int(used[-1])
-        free = int(self._sizes[:last][~self._used[:last]].sum())
-        return int(self._chunks[last]), int(self._sizes[last]), free
+        chunk, size, _ = self._used[-1]
+        return chunk, size, sum(free for _, _, free in self._used)
 
 
 class Resident:
@@ -81,7 +83,7 @@ class Resident:
 
     def __init__(self, start: int, end: int, runs: list[tuple[int, int]]) -> None:
         """Take the range, and the runs of its pages that are in memory."""
-        self._start = start
+        self._start = start = start & -PAGE_BYTES
         pages = np.zeros(-(-(end - start) // PAGE_BYTES) + 1, np.int64)
         for low, high in runs:
             first = max(low - start, 0) // PAGE_BYTES

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK
+from gdbleak.heap.chunk import IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK
 
 GRAIN = 16
 """Chunks begin at multiples of so many bytes."""
 _SEGMENT = 256
 """Grains."""
-_HOPS = 16
+HOPS = 16
 """So many chunks one behind another are no accident."""
 
 Words = NDArray[np.uint64]
@@ -111,23 +111,27 @@ def _join(marks: Flags, exits: Places, steps: Places) -> int:
     return at
 
 
-def find_chunk(words: Words, start: int = 0) -> int | None:
-    """Return the first grain from which on many chunks follow each other; None without one.
+def find_chunks(words: Words, start: int = 0) -> tuple[Places, Flags]:
+    """Return the grains from which on many chunks follow each other, or lead out of the words.
 
     Args:
         words: The second word of each grain.
         start: The first grain to look at.
 
+    Returns:
+        The grains, in order; and from which of them many chunks follow each other.
+
     """
     valid = are_sizes(words)
     places = start + np.flatnonzero(valid[start:])
     ahead = places
-    for _ in range(_HOPS):
+    inside = np.ones(len(places), bool)
+    for _ in range(HOPS):
         inside = ahead < len(words)
         good = ~inside
         good[inside] = valid[ahead[inside]]
         places, ahead, inside = places[good], ahead[good], inside[good]
         steps = np.zeros(len(ahead), np.int64)
-        steps[inside] = (words[ahead[inside]] & np.uint64(~FLAGS & (1 << 64) - 1)) >> np.uint64(4)
+        steps[inside] = (words[ahead[inside]] & np.uint64(LARGEST_CHUNK - 1)) >> np.uint64(4)
         ahead = ahead + steps
-    return int(places[0]) if len(places) else None
+    return places, inside
