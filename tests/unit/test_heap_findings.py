@@ -210,8 +210,8 @@ def test_some_free_memory_is_no_fragmentation() -> None:
 
 def test_block_that_pins_free_memory() -> None:
     assert texts(FRAGMENTED)[1] == (
-        "One block of 40 bytes at the end of the heap keeps 400 MiB of free memory before it from"
-        " the kernel."
+        "One block of 40 bytes at the end of the main heap keeps 400 MiB of free memory before it"
+        " from the kernel."
     )
     assert commands(FRAGMENTED)[1] == "gdbleak why 4711 0x555587654320"
     assert commands(replace(FRAGMENTED, core="core.1"))[1] == "gdbleak why core.1 0x555587654320"

@@ -211,6 +211,14 @@ def mutate_recording(chance, frames):
     return MAGIC + b"".join(frames)
 
 
+def mutate_json(chance, texts):
+    """Return one of some texts of JSON, damaged."""
+    text = chance.choice(texts)
+    if chance.random() < 0.2:
+        return change_bytes(chance, text.encode()).decode(errors="replace")
+    return json.dumps(change_values(chance, json.loads(text)))
+
+
 def show(report, other, chance):
     """Render a report in every format, and compare it with another."""
     for name in FORMATS:
@@ -272,12 +280,7 @@ def test_reports():
     sound = read_report(texts[0], "sound")
 
     def attempt(chance):
-        text = chance.choice(texts)
-        if chance.random() < 0.2:
-            text = change_bytes(chance, text.encode()).decode(errors="replace")
-        else:
-            text = json.dumps(change_values(chance, json.loads(text)))
-        show(read_report(text, "report"), sound, chance)
+        show(read_report(mutate_json(chance, texts), "report"), sound, chance)
 
     torture("report", attempt)
 
@@ -287,12 +290,7 @@ def test_reports_of_heaps():
     sound = read_heap_report(texts[0], "sound")
 
     def attempt(chance):
-        text = chance.choice(texts)
-        if chance.random() < 0.2:
-            text = change_bytes(chance, text.encode()).decode(errors="replace")
-        else:
-            text = json.dumps(change_values(chance, json.loads(text)))
-        show_heap(read_heap_report(text, "heap"), sound, chance)
+        show_heap(read_heap_report(mutate_json(chance, texts), "heap"), sound, chance)
 
     torture("heap", attempt)
 

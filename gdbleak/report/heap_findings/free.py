@@ -66,7 +66,7 @@ def find_pins(report: HeapReport) -> Iterator[Weighed]:
         return
     pins.sort(key=lambda each: -each[1].free_bytes)
     (arena, pin), *others = pins
-    where = "the heap" if len(report.arenas) == 1 else f"the heap of arena {arena.number}"
+    where = f"the heap of arena {arena.number}" if arena.number else "the main heap"
     text = (
         f"One block of {pin.size:,} bytes at the end of {where} keeps"
         f" {format_bytes(pin.free_bytes)} of free memory before it from the kernel"
