@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -29,8 +30,9 @@ def trace_round(cli, target, truth, *options):
 
     assert report["verification"]["ok"] is True
     assert min(allocations, frees, alive) > 3
-    assert (window["allocations"], window["frees_of_older_blocks"]) == (allocations, 0)
-    assert window["frees"] >= frees  # the round ends with frees, as far as they came in the window
+    assert (window["allocations"], window["frees"]) == (allocations, frees)
+    assert sum(site["outstanding_count"] for site in report["sites"]) == alive
+    assert window["frees_of_older_blocks"] == 0
     assert (window["missed_frees"], window["lost_events"]) == (0, 0)
     return report
 
@@ -55,17 +57,17 @@ def test_another_allocator(cli, program, start_target, probe, size, requests):
     assert report["target"]["allocator"].startswith("jemalloc")
 
 
-@pytest.mark.parametrize("probe", PROBES)
-def test_frees_by_a_function_of_the_programs_own(cli, build_target, start_target, probe):
+def test_a_function_of_the_programs_own(cli, build_target, start_target):
     """Such a block may be given to `free`: so all frees are recorded, and none is missed."""
     target = start_target(build_target("pools.c", "-fno-optimize-sibling-calls"))
-    options = ("--size", "8-24", "--alloc", "pool_get:size=2", "--free", "pool_put:ptr=1")
-    trace = cli.start_trace(target.pid, "--no-references", "--probe", probe, *options)
+    options = ("--size", "8-12", "--alloc", "pool_get:size=2", "--free", "pool_put:ptr=1")
+    trace = cli.start_trace(target.pid, "--no-references", *options)
     assert target.ask("go") == "done"
     trace.send(signal.SIGINT)
     report = trace.finish().report
-    users = {frame["function"] for site in report["sites"] for frame in site["frames"]}
-    assert users & {"use_get", "use_make", "use_resize", "use_prefix"} == {"use_get"}
+    [site] = report["sites"]
+    assert "use_get" in {frame["function"] for frame in site["frames"]}
+    assert (site["allocated_count"], site["freed_count"]) == (12, 4)
 
 
 def test_a_leak_beside_a_hundred_thousand_others(cli, program, start_target, tmp_path):
@@ -88,7 +90,7 @@ def test_a_leak_beside_a_hundred_thousand_others(cli, program, start_target, tmp
     assert "only blocks of 0 to 24 bytes were recorded (--size)" in " ".join(shown.stdout.split())
     page = cli.run("report", saved, "--format", "html").stdout
     assert "only blocks of 0 to 24 bytes were recorded" in page
-    assert cli.run("diff", saved, saved).exit_code == 0
+    assert cli.run("diff", saved, shutil.copy(saved, tmp_path / "copy")).exit_code == 0
     again = json.loads(cli.run("report", saved, "--format", "json").stdout)
     assert again["window"]["sizes"] == [0, 24]
 
