@@ -20,8 +20,7 @@ The rules, each a row of a table in `tests/unit/test_ledger.py`:
   address and size, or unchanged when the call failed.
 - Where breakpoints are taken out, calls under way are forgotten, and nothing is counted as missed.
 - Where only blocks of some sizes are recorded, one that is resized to another size counts as freed,
-  and one that comes from another size as handed out. A free of a block that nobody knows is not
-  counted where frees of all sizes come.
+  one from another size as handed out, and the free of an unknown block is nothing if all come.
 - A block that existed before the window and is resized in it becomes a block of the window, which
   accounts for what it has grown by; for all of it, where its size before that is not known.
 """
@@ -32,6 +31,7 @@ from collections.abc import Callable, Iterable
 
 from gdbleak.ledger.blocks import HEAP, LAST_SHARE, Block
 from gdbleak.ledger.calls import Call, Free
+from gdbleak.ledger.counts import Counts
 from gdbleak.ledger.mappings import MappingLedger
 from gdbleak.recording.functions import AllocatorFunction, MappingCall
 from gdbleak.recording.phases import Phase
@@ -43,7 +43,7 @@ def ignore(*_: object) -> None:
     """Take what nobody wants to know."""
 
 
-class Ledger:
+class Ledger(Counts):
     """The books of one window. Feed it in the order of the recording, then call `close`."""
 
     def __init__(
@@ -62,24 +62,8 @@ class Ledger:
             admit: Is given every block of the window when the call that hands it out returns.
 
         """
+        super().__init__()
         self.mappings = MappingLedger(retire, resize, admit)
-        self.allocations = 0
-        """Blocks of the heap handed out in the window."""
-        self.resizes = 0
-        """Times that one of them was resized."""
-        self.counts_older = True
-        """Whether a block that is freed and that nobody knows is one from before the window."""
-        self.usable_sizes = 0
-        """How many of them have a size that was read from before the block."""
-        self.found_free = 0
-        """Blocks that nobody was seen to free."""
-        self.frees = 0
-        """Blocks given back, of this window or older."""
-        self.frees_of_older_blocks = 0
-        self.missed_frees = 0
-        """Blocks whose address came again without a free being seen."""
-        self.unfinished_calls = 0
-        """Calls whose return was never seen although their thread went on."""
         self._alive: dict[int, Block] = {}
         self._calls: dict[int, Call] = {}
         self._escaped: dict[int, int] = {}
@@ -116,8 +100,7 @@ class Ledger:
     ) -> None:
         """Record a call; `pointer` to `flags` are 0 where the function takes none.
 
-        `usable` is the size of the block that `pointer` names, if that is known. For the last two
-        see `Call`.
+        `usable` is the size of the block that `pointer` names, if known; the others as in `Call`.
         """
         if self._escaped:
             escaped = self._escaped.pop(thread, None)
@@ -148,8 +131,8 @@ class Ledger:
         in_heap = pointer and function.mapping is None
         block = self._alive.pop(pointer, None) if in_heap else None
         self._calls[thread] = Call(
-            *(stack_pointer, function, pointer, size, length, flags, block, usable),
-            *(is_left_out, is_strange),
+            *(stack_pointer, function, pointer, size, length, flags),
+            *(block, usable, is_left_out, is_strange),
         )
 
     def leave(
@@ -165,8 +148,7 @@ class Ledger:
     ) -> None:
         """Record a return: its value, and what stands where the `result` argument points.
 
-        `mark` is the second word of the block, if that is known; `is_left_out` tells that it is of
-        a size which is not recorded.
+        `mark` is the second word of the block, if that is known; `is_left_out` as in `Call`.
         """
         call = self._calls.get(thread)
         if call is None or stack_pointer < call.stack_pointer:
@@ -184,8 +166,7 @@ class Ledger:
         if result and not is_left_out:
             self._hand_out(call, result, time_ns, thread, stack, mark)
         elif call.pointer and (result or not call.size):
-            if call.block or not call.is_strange:
-                self._end(call.block, call.before, time_ns)
+            self._end(call.block, call.before, time_ns, call.is_strange)
         else:
             self._put_back(call)
 
@@ -332,8 +313,10 @@ class Ledger:
         block.reallocations += 1
         self._resize(block, block.net_bytes - before, time_ns)
 
-    def _end(self, block: Block | None, usable: int, time_ns: int) -> None:
-        if block is None and not self.counts_older:
+    def _end(
+        self, block: Block | None, usable: int, time_ns: int, is_strange: bool = False
+    ) -> None:
+        if block is None and (is_strange or not self.counts_older):
             return
         self.frees += 1
         if block:

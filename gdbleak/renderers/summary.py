@@ -43,7 +43,7 @@ def _recording(window: WindowInfo) -> list[Line]:
     facts = [
         _fact("window", f"{format_seconds(window.duration_s)}{tail}, {describe(window.ended_by)}"),
         *_sizes(window),
-        *_sampling(window.sampling),
+        *_sampling(window.sampling, bool(window.sizes)),
         *_inline(window),
         _fact("events", f"{window.events:,}"),
         _fact("allocations", f"{window.allocations:,}"),
@@ -80,7 +80,7 @@ def _sizes(window: WindowInfo) -> list[Line]:
     return [_fact("sizes", f"only blocks of {least:,} to {most:,} bytes were recorded (--size)")]
 
 
-def _sampling(sampling: Sampling | None) -> list[Line]:
+def _sampling(sampling: Sampling | None, some_sizes: bool) -> list[Line]:
     """Say that numbers in the table are estimates, and how much was recorded."""
     if sampling is None:
         return []
@@ -88,6 +88,14 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
     if sampling.calls is not None:
         of = f" of about {format_count(sampling.calls)}"
         share = f" ({format_percent(sampling.recorded_calls, sampling.calls)})"
+    stands_for = f"each recorded block counts as {format_factor(sampling.scale)}"
+    basis = (
+        "which fits the growth of the resident set (possible:"
+        f" {format_factor(sampling.scale_low)} to {format_factor(sampling.scale_high)};"
+        " docs/budget.md)"
+    )
+    if some_sizes:  # the resident set grows by blocks of other sizes too
+        basis = "by the share of the time that was recorded; it may be more (docs/budget.md)"
     bursts = count_of(sampling.bursts, "burst")
     return [
         _fact(
@@ -97,10 +105,7 @@ def _sampling(sampling: Sampling | None) -> list[Line]:
         ),
         _fact(
             "estimates",
-            f"numbers with ~; each recorded block counts as {format_factor(sampling.scale)}, which"
-            " fits the growth of the resident set (possible:"
-            f" {format_factor(sampling.scale_low)} to {format_factor(sampling.scale_high)};"
-            " docs/budget.md)",
+            f"numbers with ~; {stands_for}, {basis}",
         ),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,13 @@ from gdbleak.architectures.x86_64_decoder import X86Decoder
 from gdbleak.architectures.x86_64_moving import ENDBR64, read_whole
 from gdbleak.elf.image import ElfImage
 from gdbleak.inline import ring as layout
+from gdbleak.inline.hooks import choose_sizes
 from gdbleak.inline.model import Cave, Hook, InlinePlan
 from gdbleak.inline.pads import find_pads
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.ring import Ring
+from gdbleak.plan.selection import Selection
+from gdbleak.plan.sizes import parse_sizes
 from gdbleak.recording.functions import MALLOC_FAMILY
 from gdbleak.recording.modules import Module
 from gdbleak.target.proc import Mapping, Memory, read_mappings
@@ -59,12 +62,32 @@ class Recorded:
 class Probed:
     """A program with a recorder in it."""
 
-    def __init__(self, target: Target, unit_bits: int = 18, by_pad: bool = False) -> None:
-        """Plan; with `by_pad` as if the functions of the C library might throw."""
+    def __init__(
+        self,
+        target: Target,
+        unit_bits: int = 18,
+        by_pad: bool = False,
+        sizes: str = "",
+        sized: bool = False,
+    ) -> None:
+        """Plan a recorder.
+
+        Args:
+            target: The program.
+            unit_bits: The ring has two to the power of so many units.
+            by_pad: Whether as if the functions of the C library might throw.
+            sizes: Which sizes are recorded, as the user says it.
+            sized: Whether blocks are to be told by the words before them.
+
+        """
         self.target = target
         self.memory = Memory(target.pid, writable=True)
         self.ring = Ring(RING_ADDRESS, unit_bits)
         self.plan = plan_libc(target.pid, self.memory, by_pad)
+        if sizes:
+            hooks = tuple(replace(hook, sized=sized) for hook in self.plan.hooks)
+            selection = Selection(sizes=parse_sizes(sizes))
+            self.plan = choose_sizes(replace(self.plan, hooks=hooks), selection)
         self.cave, self.image = build_in_any(self.plan, self.ring)
         logs, self._log_bytes, self.resumed, self.resumed_again = map(
             int, target.ask("where").split()
@@ -224,14 +247,22 @@ class Probed:
 
     def read_log(self, number: int = MAIN_LOG) -> tuple[int, list[Event]]:
         """Return a thread, and what it did since it was asked last, as the program says."""
+        thread, log = self.read_sizes(number)
+        return thread, [event for event, _, _ in log]
+
+    def read_sizes(self, number: int = MAIN_LOG) -> tuple[int, list[tuple[Event, int, bool]]]:
+        """Return the same, with how much of each block could be used, and if it was resized."""
         address = self._logs + number * self._log_bytes
         thread, count = struct.unpack("<2Q", self.memory.read(address, 16))
         notes = b""
-        while len(notes) < count * 32:
-            notes += self.memory.read(address + 16 + len(notes), count * 32 - len(notes))
+        while len(notes) < count * 48:
+            notes += self.memory.read(address + 16 + len(notes), count * 48 - len(notes))
         self.write(address + 8, struct.pack("<Q", 0))
-        events = struct.iter_unpack("<4Q", notes)
-        return thread, [Event(ROLES[role], *others) for role, *others in events]
+        events = struct.iter_unpack("<6Q", notes)
+        return thread, [
+            (Event(ROLES[role], *rest), usable, bool(resized))
+            for role, *rest, usable, resized in events
+        ]
 
     def close(self) -> None:
         """Let go of the program."""

@@ -23,7 +23,7 @@ enum { MAX_THREADS = 64, NOTES = 1 << 17, PAGE = 4096, SLOTS = 256 };
 
 /* What a thread did, as an event of the recorder should say. */
 enum role { ENTRY, CALL, RETURN };
-struct note { uint64_t role, address, size, factor; };
+struct note { uint64_t role, address, size, factor, usable, resized; };
 struct log { uint64_t thread, count; struct note notes[NOTES]; };
 
 static struct log *logs;
@@ -38,10 +38,16 @@ static void *anonymous(size_t size)
     return memory;
 }
 
-static void note(enum role role, void *address, uint64_t size, uint64_t factor)
+static void note_resize(enum role role, void *address, uint64_t size, uint64_t factor, int resized)
 {
     if (own && own->count < NOTES)
-        own->notes[own->count++] = (struct note){role, (uintptr_t)address, size, factor};
+        own->notes[own->count++] = (struct note){role, (uintptr_t)address, size, factor,
+                                                 malloc_usable_size(address), resized};
+}
+
+static void note(enum role role, void *address, uint64_t size, uint64_t factor)
+{
+    note_resize(role, address, size, factor, 0);
 }
 
 static void *noted_malloc(size_t size)
@@ -64,7 +70,7 @@ static void *noted_realloc(void *block, size_t size)
     if (block)
         note(ENTRY, block, 0, 0);
     void *result = realloc(block, size);
-    note(RETURN, result, size, 1);
+    note_resize(RETURN, result, size, 1, block != NULL);
     return result;
 }
 
@@ -73,7 +79,7 @@ static void *noted_reallocarray(void *block, size_t count, size_t size)
     if (block)
         note(ENTRY, block, 0, 0);
     void *result = reallocarray(block, count, size);
-    note(RETURN, result, size, count);
+    note_resize(RETURN, result, size, count, block != NULL);
     return result;
 }
 

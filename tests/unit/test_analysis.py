@@ -8,6 +8,7 @@ from recordings import PROGRAM, free, malloc
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.passes import analyse
+from gdbleak.errors import RecordingError
 from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
@@ -238,7 +239,7 @@ def test_tail_in_bursts_is_noted(make_report):
     assert note.startswith("in the tail, frees were recorded in bursts only, to keep to --budget; ")
 
 
-def sampled(make_report, growth):
+def sampled(make_report, growth, **values):
     """Make the report of a queue, which is found to be freed in time, and a leak, in bursts."""
     frames = []
     for second in range(5, 15):
@@ -250,7 +251,7 @@ def sampled(make_report, growth):
         # A quarter of a burst is its last part; what was born in it does not count.
         frames.append(recordings.turn(start + S // 5, Phase.NONE))
     rate = {"allocations_per_s": 900.0, "frees_per_s": 0.0, "at_least": False, "reason": None}
-    head = recordings.head(rate=rate, rss_before=1_000_000)
+    head = recordings.head(rate=rate, rss_before=1_000_000, **values)
     return make_report(*frames, head=head, rss_after=1_000_000 + growth)
 
 
@@ -270,6 +271,21 @@ def test_sampled_window(make_report, growth, scale):
     assert queue.estimate.outstanding_count == 0
     assert leak.estimate.outstanding_count == round(10 * 4 / 3 * scale)
     assert report.leaking == (leak,)
+
+
+def test_sampled_window_of_some_sizes(make_report):
+    """Neither the rate nor the growth of the resident set is about these sizes alone."""
+    report = sampled(make_report, 6000, sizes=[41, 100])
+    sampling = report.window.sampling
+    assert (sampling.calls, sampling.scale) == (None, pytest.approx(5))
+    assert report.window.sizes == (41, 100)
+
+
+@pytest.mark.parametrize("sizes", [[1], [1, 2, 3], ["x", 2], 5])
+def test_damaged_sizes(tmp_path, sizes):
+    path = recordings.write(tmp_path / "recording", recordings.head(sizes=sizes))
+    with pytest.raises(RecordingError, match="sizes cannot be"):
+        Recording(path)
 
 
 @pytest.mark.parametrize(("stopped_s", "share"), [(1.0, None), (8.8, "88 %")])

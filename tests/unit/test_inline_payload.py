@@ -16,10 +16,14 @@ from support.disassembly import FLAGS, REGISTERS, RETURN, disassemble, is_branch
 
 from gdbleak.errors import InlineRefusedError
 from gdbleak.inline import ring as layout
+from gdbleak.inline.hooks import choose_sizes
 from gdbleak.inline.model import Cave, Hook, InlinePlan, Pad
 from gdbleak.inline.payload import build, build_in_any
+from gdbleak.inline.probes import make_probes
 from gdbleak.inline.recorder import read_code, read_labels
 from gdbleak.inline.ring import Ring
+from gdbleak.plan.selection import Selection, parse_function
+from gdbleak.plan.sizes import Sizes
 from gdbleak.recording.functions import FAMILIES, MALLOC_FAMILY
 from gdbleak.recording.probes import Role
 
@@ -35,6 +39,14 @@ STARTS = {  # how functions begin; only the second can be moved byte by byte
     "posix_memalign": "803d0102140000",  # cmpb $0, far away(%rip)
 }
 ALLOWED = {*REGISTERS, "rsp", "rip", "rflags", "fs"}
+CHOOSING = tuple(
+    f"record_{kind}"
+    for kind in (
+        *("chosen_entry", "chosen_out", "chosen_result", "chosen_resized"),
+        *("requested_out", "requested_result", "requested_resized"),
+    )
+)
+SIZES = Sizes(25, 100)
 ROUTINES = (
     *("gate", "record_entry", "record_sized_entry"),
     *("record_out", "record_result", "record_resized"),
@@ -44,14 +56,16 @@ ROUTINES = (
 PAD = Pad(CODE + 0x9000, b"\x90" * 5, 48, "/lib/libc.so.6")
 
 
-def plan(*names, caves=(CAVE,), throwing=(), pad=None):
+def plan(*names, caves=(CAVE,), throwing=(), pad=None, sizes=None, sized=False):
     functions = {function.name: function for family in FAMILIES for function in family}
     hooks = []
     for number, name in enumerate(names):
         address = CODE + 0x100 * number
         code = bytes.fromhex(STARTS.get(name, STARTS["malloc"]))
-        hooks.append(Hook(functions[name], 0, address, address, code, throws=name in throwing))
-    return InlinePlan(tuple(hooks), caves, (CODE, CODE + 0x8000), pad=pad)
+        throws = name in throwing
+        hooks.append(Hook(functions[name], 0, address, address, code, sized=sized, throws=throws))
+    made = InlinePlan(tuple(hooks), caves, (CODE, CODE + 0x8000), pad=pad)
+    return choose_sizes(made, Selection(sizes=sizes))
 
 
 def words_of(image):
@@ -68,6 +82,12 @@ def instructions_of(image):
 def image():
     names = [function.name for function in MALLOC_FAMILY[:-2]]
     return build(plan(*names), CAVE, RING)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["sized", ""])
+def choosing_image(request):
+    names = [function.name for function in MALLOC_FAMILY[:-2]]
+    return build(plan(*names, sizes=SIZES, sized=request.param), CAVE, RING)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="its assembler is not for x86-64")
@@ -88,8 +108,8 @@ def test_offsets_are_those_of_the_ring():
     assert values == known
 
 
-def test_only_general_registers(image):
-    for instruction in instructions_of(image).values():
+def test_only_general_registers(choosing_image):
+    for instruction in instructions_of(choosing_image).values():
         if instruction.id == x86.X86_INS_NOP:
             continue  # it only fills up
         used = {
@@ -99,13 +119,14 @@ def test_only_general_registers(image):
         assert not {*instruction.groups} & {x86.X86_GRP_FPU, x86.X86_GRP_PRIVILEGE}, instruction
 
 
-def test_one_system_call(image):
+def test_one_system_call(choosing_image):
     calls = {x86.X86_INS_SYSCALL, x86.X86_INS_SYSENTER, x86.X86_INS_INT}
-    found = [each for each in instructions_of(image).values() if each.id in calls]
+    found = [each for each in instructions_of(choosing_image).values() if each.id in calls]
     assert [each.mnemonic for each in found] == ["syscall"]
 
 
-def test_nothing_leads_elsewhere_but_what_was_moved(image):
+def test_nothing_leads_elsewhere_but_what_was_moved(choosing_image):
+    image = choosing_image
     instructions, words = instructions_of(image), words_of(image)
     back = {jump.address + len(jump.original) for jump in image.jumps}
     elsewhere = []
@@ -135,6 +156,25 @@ def test_every_path_of_the_recorder_preserves_registers(image, routine):
     for end in ends:
         assert end.registers == {name: name for name in REGISTERS} | {FLAGS: None}
         assert end.stack == ()
+
+
+@pytest.mark.parametrize("routine", CHOOSING)
+def test_every_path_of_what_chooses_preserves_registers(choosing_image, routine):
+    instructions = instructions_of(choosing_image)
+    ends = walk(instructions, choosing_image.address + read_labels()[routine], set())
+    assert {end.target for end in ends} == {RETURN}
+    for end in ends:
+        assert end.registers == {name: name for name in REGISTERS} | {FLAGS: None}
+        assert end.stack == ()
+
+
+def test_what_chooses_is_there_only_where_it_is_needed(image, choosing_image):
+    labels = read_labels()
+    assert labels["choosing"] == len(read_code()) < len(read_code(chooses=True))
+    assert all(labels[routine] < labels["choosing"] for routine in ROUTINES)
+    assert all(labels[routine] >= labels["choosing"] for routine in CHOOSING)
+    common = slice(labels["gate"], labels["choosing"])
+    assert choosing_image.code[common] == image.code[common]
 
 
 @pytest.mark.parametrize("back", [0, 2])
@@ -168,6 +208,10 @@ WORDS = {
     "own_to_image": (CODE - (CAVE.address + 8)) % (1 << 64),
     "image_size": 0,
     "pad": 0,
+    "least_chunk": 0,
+    "chunk_span": 0,
+    "least_request": 0,
+    "request_span": 0,
     "resume": 0,
     "resume_again": 0,
 }
@@ -195,6 +239,69 @@ def test_trampoline(name):
     start = patch.operands[0].imm
     assert describe(image, start) == f"call gate|jb|{TRAMPOLINES[name]}|ret"
     assert jump.code[5:] == jump.original[5:]
+
+
+CHOSEN = {
+    "free": "push rdi|call record_chosen_entry|call moved|drop 1",
+    "malloc": "push rdi|push 1|push rdi|call moved|call record_chosen_result|drop 3",
+    "calloc": "push rdi|push rdi|push rsi|call moved|call record_chosen_result|drop 3",
+    "posix_memalign": "push rdi|push 1|push rdx|call moved|call record_chosen_out|drop 3",
+    "realloc": (
+        "push rdi|call record_chosen_entry|push 1|push rsi|call moved|call record_chosen_resized"
+        "|drop 3"
+    ),
+}
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("name", CHOSEN)
+def test_trampoline_that_chooses(name, sized):
+    image = build(plan(name, sizes=SIZES, sized=sized), CAVE, RING)
+    [patch, *_] = disassemble(image.jumps[0].code[:5], image.jumps[0].address).values()
+    expected = CHOSEN[name]
+    if not sized:
+        expected = expected.replace("chosen_entry", "entry").replace("chosen", "requested")
+    found = describe(image, patch.operands[0].imm, chooses=True)
+    assert found == f"call gate|jb|{expected}|ret"
+
+
+def test_sizes_that_are_filled_in(choosing_image):
+    names = ("least_chunk", "chunk_span", "least_request", "request_span")
+    assert [word(choosing_image, name) for name in names] == [48, 64, 25, 75]
+
+
+def test_frees_are_chosen_only_where_every_block_tells_its_size():
+    hooks = plan("malloc", "free", sized=True).hooks
+    other = Hook(hooks[0].function, 1, 0, 0, b"")
+
+    def chosen(hooks, selection):
+        made = choose_sizes(InlinePlan(tuple(hooks), (), (0, 0)), selection)
+        return [hook.chooses_ends for hook in made.hooks]
+
+    own = parse_function("pool_get:size=1", allocates=True)
+    assert chosen(hooks, Selection(sizes=SIZES)) == [True, True]
+    assert chosen((*hooks, other), Selection(sizes=SIZES)) == [True, True, False]
+    assert chosen((*hooks, replace(other, allocator=0)), Selection(sizes=SIZES)) == [False] * 3
+    assert chosen(hooks, Selection(functions=(own,), sizes=SIZES)) == [False, False]
+    throwing = replace(hooks[0], throws=True)
+    assert chosen((throwing, hooks[1]), Selection(sizes=SIZES)) == [False, False]
+    assert chosen(hooks, Selection()) == [False, False]
+
+
+def test_probes_say_what_is_kept():
+    made = plan("malloc", "realloc", "free", sizes=SIZES, sized=True)
+    image = build(made, CAVE, RING)
+    probes = make_probes(made.hooks, image.sites, made.sizes)
+    assert {probe.kept_sizes for probe in probes} == {(48, 112)}
+    made = plan("malloc", "realloc", "free", sizes=SIZES)
+    probes = make_probes(made.hooks, build(made, CAVE, RING).sites, made.sizes)
+    kept = [(probe.role, probe.kept_sizes) for probe in probes]
+    assert kept == [
+        (Role.CALL, (25, 100)),
+        (Role.ENTRY, None),
+        (Role.RETURN, (25, 100)),
+        (Role.ENTRY, None),
+    ]
 
 
 BY_PAD = {
@@ -255,10 +362,10 @@ def test_a_small_frame_has_no_rest():
     assert describe(image, start.operands[0].imm) == "jmp"
 
 
-def describe(image, start):
+def describe(image, start, chooses=False):
     """Return the instructions of a trampoline; each call is followed by a clearing."""
     labels = {image.address + offset: name for name, offset in read_labels().items()}
-    moved = image.address + len(read_code())
+    moved = image.address + len(read_code(chooses))
     lines = []
     instructions = instructions_of(image)
     for address, each in instructions.items():

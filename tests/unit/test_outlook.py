@@ -46,6 +46,13 @@ def test_of_a_sample_nobody_knows_what_the_rest_is():
     assert sentence.startswith("6.0 MiB are not accounted for: the sample may stand for more")
 
 
+def test_of_some_sizes_the_rest_may_be_of_others():
+    [sentence] = explain_rest({}, {}, 10 * MIB, 4 * MIB, some_sizes=True)
+    assert sentence == (
+        "6.0 MiB are something else, such as blocks of other sizes, which were not recorded"
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "growth", "outstanding", "said"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gdbleak.errors import UsageError
@@ -201,6 +203,33 @@ def test_resize_of_another_allocator():
     story = other().hit(3, A, 20).hit(4, B, 0)
     assert story.books() == ([(B, 20)], [], [])
     assert not story.replay.ledger.outstanding[B].is_older
+
+
+WHOLE = (
+    Probe(0, 0x1000, "malloc", Role.CALL, ("rsp", "rax", "rbp", "rdi"), None, "55",
+          kept_sizes=(10, 24)),
+    enters("free", 1, None, None),
+    enters("realloc", 2, None, None),
+    Probe(3, 0x1003, "realloc", Role.RETURN, ("rsp", "rax", "rbp", "rsi"), None, "55",
+          kept_sizes=(10, 24)),
+)  # fmt: skip
+
+
+def test_calls_that_were_seen_whole_of_an_allocator_that_tells_no_sizes():
+    """The recorder writes a resize to another size as one to nothing, and all frees."""
+    story = Story(WHOLE).hit(0, A, 0, 24).hit(2, A).hit(3, 0, 0, 0)
+    assert story.hit(1, C).books() == ([], [A], [])
+    story = Story(WHOLE).hit(2, C).hit(3, B, 0, 20)
+    assert story.books() == ([(B, 20)], [], [])
+    assert not story.replay.ledger.outstanding[B].is_older
+    assert Story(WHOLE).hit(2, C).hit(3, 0, 0, 0).books() == ([], [], [])
+
+
+def test_calls_that_were_seen_whole_of_glibc():
+    probes = [replace(probe, kept_sizes=(32, 32)) for probe in WHOLE]
+    assert Story(probes).hit(1, C).books() == ([], [], [0])
+    story = Story(probes).hit(2, C).hit(3, B, 0, 20)
+    assert story.replay.ledger.outstanding[B].is_older
 
 
 @pytest.mark.parametrize("values", [[1], [1, 2, 3], ["x", 2], 7, {}])

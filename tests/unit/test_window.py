@@ -250,6 +250,16 @@ def test_breakpoints_that_are_out_for_a_moment_end_nothing(run):
     assert run(Backend(statuses=statuses)).ended_by is EndedBy.WRITE_FAILED
 
 
+def test_stops_that_were_not_written_slow_the_target_too(run):
+    """A thousand of them take a quarter of a second, at least."""
+    statuses = [replace(STATUS, skipped=1000), replace(STATUS, skipped=1000, write_error="over")]
+    backend = Backend(statuses=statuses)
+    phases = []
+    backend._recorder.ask_turn = phases.append
+    run(backend, budget_percent=10)
+    assert Phase.NONE in phases
+
+
 def test_what_the_observer_sees(run):
     assert run(Backend(end=EndedBy.TARGET_EXEC)).ended_by is EndedBy.TARGET_EXEC
     late = Backend(late_end=EndedBy.CHILD_TRAPPED)
