@@ -114,7 +114,7 @@ def test_what_is_held(way, shapes, sanitized, start_target):
 
 
 def test_all_together(shapes, start_target):
-    lost = look(start_target(shapes, *LOST, *HELD, *HELD_UNSEEN).pid)
+    lost = look(start_target(shapes, *HELD, *HELD_UNSEEN, *LOST).pid)
     expected = sum(tree.blocks for trees in LOST.values() for tree in trees)
     assert lost.total.count == expected
     assert sum(tree.blocks for tree in lost.trees) == expected
