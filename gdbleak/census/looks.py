@@ -120,13 +120,13 @@ class Looks:
         while True:
             self._pace.await_next()
             seen = self._sweep(table, own, [], True)
-            before = held.copy()
             held |= ~self._find_unreached(table, seen, own, words)
             if marks is not None:
                 held |= seen.marks != marks
             marks = seen.marks
             number += 1
-            settled = (held == before).all() or held.all() or not self._pace.is_quick
+            # What was reached once, and not always, moves: each look may miss some of that.
+            settled = not held.any() or held.all() or not self._pace.is_quick
             if number == MOST_LOOKS or (number >= _LOOKS_AGAIN and settled):
                 break
         words = self._read_words()
@@ -177,7 +177,9 @@ class Looks:
             return subtract(find_used(self._process, searched), self._around.dead)
 
         parts: Iterable[Callable[[], list[Range]]] = (lambda: searched.ranges, list_used)
-        seen = sweep(table, self._process.read, parts, self._pace.step, self._free, own, with_weak)
+        read, pause = self._process.read, self._pace.step
+        backwards = bool(self._looks % 2)
+        seen = sweep(table, read, parts, pause, self._free, own, with_weak, backwards)
         self._looks += 1
         self._crowded = max(self._crowded, seen.crowded)
         return seen

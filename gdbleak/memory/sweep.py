@@ -48,6 +48,7 @@ def sweep(
     free: Ranges,
     own: NDArray[np.bool_],
     with_weak: bool,
+    backwards: bool = False,
 ) -> Sweep:
     """Return what refers to the blocks.
 
@@ -59,11 +60,12 @@ def sweep(
         free: What seems to belong to nobody.
         own: Which of the blocks are memory that counts as outside, except for itself.
         with_weak: Whether it shall be told what stands there, and the marks of blocks.
+        backwards: Whether to begin each part at its end: what moves on is met either way.
 
     """
     seen = _Seen(table, own, with_weak)
     for part in parts:
-        for address, words in iter_pieces(read, part()):
+        for address, words in iter_pieces(read, part(), backwards):
             positions, found = table.find(words)
             if len(positions):
                 at = np.uint64(address) + (positions.astype(np.uint64) << np.uint64(3))

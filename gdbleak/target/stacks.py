@@ -32,6 +32,8 @@ _ID_WORD = 0x2D0 // 8
 _DTV_END = 16
 """In the second word of an area is where the variables of modules are."""
 _JOINED = 0xFFFFFFFF
+_STATE_WORD, _TERMINATED = 0x308 // 8, np.uint64(0x20)
+"""A bit of `cancelhandling`: the library has done with the thread, nobody can join it any more."""
 
 
 def find_stacks(
@@ -133,8 +135,7 @@ def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[Thre
 
     Their stacks are kept for later threads. Source: allocate_stack.c and pthread_join_common.c in
     nptl/ of glibc; `struct pthread` begins with `tcbhead_t`, and has the thread's id at 0x2d0 on
-    x86-64; that is 0 once the thread has ended, and -1 once it was joined. That
-    of a detached thread holds its own address once more.
+    x86-64; that is 0 once the thread has ended, and up to 2.42 -1 once it was joined.
 
     Args:
         memory: Of the process.
@@ -157,7 +158,7 @@ def _read_area(memory: Readable, address: int) -> ThreadArea | None:
     """Return the area of a thread that begins at an address which holds itself, if one does."""
     data = memory.read(address, AREA_BYTES)
     words = np.frombuffer(data, np.uint64, len(data) // 8)
-    if len(words) <= _ID_WORD or words[2] != address:
+    if len(words) <= _STATE_WORD or words[2] != address:
         return None
     number = int(words[_ID_WORD]) & 0xFFFFFFFF
     begins, ends = words[:-1], words[:-1] + words[1:]
@@ -165,6 +166,5 @@ def _read_area(memory: Readable, address: int) -> ThreadArea | None:
     fits &= (begins < np.uint64(address)) & (ends > np.uint64(address))
     where = np.flatnonzero(fits)
     stack = (int(begins[where[0]]), int(ends[where[0]])) if len(where) else (0, 0)
-    is_over = number in (0, _JOINED)
-    is_detached = bool((words[_ID_WORD:] == np.uint64(address)).any())
-    return ThreadArea(address, stack, is_over, number == _JOINED or is_detached)
+    is_forgotten = bool(words[_STATE_WORD] & _TERMINATED)
+    return ThreadArea(address, stack, number in (0, _JOINED), is_forgotten)

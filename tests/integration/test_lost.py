@@ -114,7 +114,7 @@ def test_what_is_held(way, shapes, sanitized, start_target):
 
 
 def test_all_together(shapes, start_target):
-    lost = look(start_target(shapes, *LOST, *HELD, *HELD_UNSEEN).pid)
+    lost = look(start_target(shapes, *HELD, *HELD_UNSEEN, *LOST).pid)
     expected = sum(tree.blocks for trees in LOST.values() for tree in trees)
     assert lost.total.count == expected
     assert sum(tree.blocks for tree in lost.trees) == expected
@@ -151,3 +151,11 @@ def test_a_search_that_takes_too_long_finds_nothing(shapes, start_target):
     assert (lost.looks, lost.trees, lost.total.count) == (0, (), 0)
     [note] = lost.notes
     assert "--scan-time" in note
+
+
+def test_what_moves_is_not_lost(build_target, start_target):
+    target = start_target(build_target("lost/movers.cpp"))
+    for _ in range(3):
+        lost = look(target.pid)
+        assert lost.total.count == 100
+        assert rows(lost) == [Tree(504, False, 100, 100)]

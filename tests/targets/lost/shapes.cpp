@@ -157,18 +157,23 @@ void argument() { /* of a thread that has ended */
 
 /* Held. */
 
-void variable() { variables[0] = make(make()); }
+void *volatile held[32];
+int taken;
 
-void inner() { variables[0] = static_cast<char *>(static_cast<void *>(make())) + SIZE / 2; }
+void hold(const void *block) { held[taken++] = const_cast<void *>(block); }
+
+void variable() { hold(make(make())); }
+
+void inner() { hold(make()->rest + SIZE / 2); }
 
 void behind() { /* as the end of a vector that has no beginning any more */
   auto *block = static_cast<char *>(malloc(1016)); /* as long as its chunk allows */
   memset(block, 0, 1016);
-  variables[0] = block + 1016;
+  hold(block + 1016);
 }
 
 void tagged() {
-  variables[0] = reinterpret_cast<void *>(uintptr_t(make()) | uintptr_t(0xabcd) << 48);
+  hold(reinterpret_cast<void *>(uintptr_t(make()) | uintptr_t(0xabcd) << 48));
 }
 
 void key_of_threads() {
@@ -197,9 +202,10 @@ void *hold_on_stack(void *) {
 }
 
 void stack() {
+  int wanted = waiting + 1;
   pthread_t thread;
   pthread_create(&thread, nullptr, hold_on_stack, nullptr);
-  while (!waiting) usleep(1000);
+  while (waiting < wanted) usleep(1000);
 }
 
 void *hold_in_register(void *) {
@@ -215,25 +221,24 @@ void *hold_in_register(void *) {
 }
 
 void registered() {
+  int wanted = waiting + 1;
   pthread_t thread;
   pthread_create(&thread, nullptr, hold_in_register, nullptr);
-  while (!waiting) usleep(1000);
+  while (waiting < wanted) usleep(1000);
 }
 
 /* Held, and LeakSanitizer does not see it. */
 
-void **volatile mapped;
-
 void anonymous() {
   auto **memory = static_cast<void **>(map_memory(MAP_PRIVATE | MAP_ANONYMOUS));
   memory[1] = make();
-  mapped = memory;
+  hold(memory);
 }
 
 void shared() {
   auto **memory = static_cast<void **>(map_memory(MAP_SHARED | MAP_ANONYMOUS));
   memory[1] = make();
-  mapped = memory;
+  hold(memory);
 }
 
 void of_file() {
@@ -243,18 +248,17 @@ void of_file() {
   if (ftruncate(file, PAGE)) abort();
   auto **memory = static_cast<void **>(map_memory(MAP_SHARED, file));
   memory[1] = make();
-  mapped = memory;
+  hold(memory);
 }
 
-void read_only() {
+void protect(int rights) {
   anonymous();
-  mprotect(mapped, PAGE, PROT_READ);
+  mprotect(held[taken - 1], PAGE, rights);
 }
 
-void hidden() {
-  anonymous();
-  mprotect(mapped, PAGE, PROT_NONE);
-}
+void read_only() { protect(PROT_READ); }
+
+void hidden() { protect(PROT_NONE); }
 
 /* Mappings. */
 
@@ -270,9 +274,7 @@ void lost_mapping() {
   memory[PAGE] = 1;
 }
 
-void held_mapping() {
-  variables[0] = map_apart() + 2 * PAGE;
-}
+void held_mapping() { hold(map_apart() + 2 * PAGE); }
 
 void nothing() {}
 
