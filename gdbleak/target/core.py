@@ -20,7 +20,7 @@ from gdbleak.elf.core_file import (
     is_core_header,
     read_core_headers,
 )
-from gdbleak.elf.core_notes import CoreNotes, read_core_notes
+from gdbleak.elf.core_notes import AT_RANDOM, CoreNotes, read_core_notes
 from gdbleak.errors import CoreError
 from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.memory.pieces import WORD_BYTES
@@ -104,9 +104,9 @@ class Core:
 
     def _open(self, images: ImageCache) -> None:
         headers = read_core_headers(self._bytes, self.path)
-        _refuse_empty(self.path, headers)
         self._held = HeldMemory(self._bytes, headers.parts)
         said = read_core_notes(self._bytes, headers.machine, headers.notes)
+        _refuse_empty(self.path, headers, said, self._held)
         self._machine, self._said = headers.machine, said
         files = said.files or self._files.rebuild(said.vector, self._held)
         lines = make_mappings(
@@ -153,7 +153,9 @@ class Core:
         """
         pieces = []
         while size > 0:
-            piece = self._held.read(address, size) or self._left_out.read(address, size)
+            piece = self._held.read(address, size)
+            if not piece and not self._held.is_cut(address):
+                piece = self._left_out.read(address, size)
             if not piece:
                 break
             pieces.append(piece)
@@ -242,10 +244,16 @@ class Core:
         return stacks
 
 
-def _refuse_empty(path: str, headers: CoreHeaders) -> None:
-    """Raise CoreError for a core without anything that the process has written."""
+def _refuse_empty(path: str, headers: CoreHeaders, said: CoreNotes, held: HeldMemory) -> None:
+    """Raise CoreError for a core without the memory that the process has written.
+
+    Each process has written to the stack of its first thread.
+    """
     written = [part for part in headers.parts if part.flags & PF_W]
-    if any(part.held for part in written):
+    on_stack = said.vector.get(AT_RANDOM)
+    if any(part.held for part in written) and (
+        on_stack is None or held.holds(on_stack) or held.is_cut(on_stack)
+    ):
         return
     if any(part.cut for part in written):
         raise CoreError(

@@ -36,6 +36,8 @@ class HeldMemory:
         self._left_to_count = _MOST_COUNTED
         self._parts = [part for part in parts if part.held]
         self._starts = [part.start for part in self._parts]
+        self._cut = [part for part in parts if part.cut]
+        self._cut_starts = [part.start for part in self._cut]
 
     def _find(self, address: int) -> Part | None:
         index = bisect_right(self._starts, address) - 1
@@ -45,6 +47,11 @@ class HeldMemory:
     def holds(self, address: int) -> bool:
         """Return whether the file holds the byte at an address."""
         return self._find(address) is not None
+
+    def is_cut(self, address: int) -> bool:
+        """Return whether the byte at an address is in a segment whose end was cut off."""
+        index = bisect_right(self._cut_starts, address) - 1
+        return index >= 0 and address < self._cut[index].end
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes; fewer where a segment ends."""

@@ -306,6 +306,24 @@ def test_core_that_was_cut_off(write_core, cli, tmp_path):
     assert "gdbleak: The core is truncated" in result.stderr
 
 
+@pytest.mark.parametrize("how", [BY_KERNEL, BY_GDB])
+def test_variables_that_were_cut_off_are_not_taken_from_the_file(write_core, tmp_path, how):
+    """What the program has written since is not there."""
+    core = write_core(how)
+    with opened(core.path) as whole:
+        [line] = [
+            line
+            for line in whole.read_mappings()
+            if line.path == str(core.program) and line.permissions == "rw-p"
+        ]
+        content = whole.read(line.start, line.end - line.start)
+    data = core.path.read_bytes()
+    copy = tmp_path / "core"
+    copy.write_bytes(data[: data.index(content) + 100])
+    with opened(copy) as half:
+        assert half.read(line.start, 4096) == content[:100]
+
+
 def test_compressed_core(cli, tmp_path):
     packed = tmp_path / "core.gz"
     packed.write_bytes(b"\x1f\x8b" + bytes(100))
