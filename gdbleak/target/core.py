@@ -20,14 +20,14 @@ from gdbleak.elf.core_file import (
     is_core_header,
     read_core_headers,
 )
-from gdbleak.elf.core_notes import CoreNotes, read_core_notes
+from gdbleak.elf.core_notes import AT_RANDOM, CoreNotes, read_core_notes
 from gdbleak.errors import CoreError
 from gdbleak.host.files import FileBytes, open_regular
 from gdbleak.memory.pieces import WORD_BYTES
 from gdbleak.memory.source import Pages, Waiting
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.core_files import CoreFiles
-from gdbleak.target.core_mappings import find_line, find_program, make_mappings
+from gdbleak.target.core_mappings import MappingTable, find_program, make_mappings
 from gdbleak.target.core_memory import HeldMemory, LeftOutMemory
 from gdbleak.target.examined import ThreadName
 from gdbleak.target.link_map import read_program_headers
@@ -104,12 +104,12 @@ class Core:
 
     def _open(self, images: ImageCache) -> None:
         headers = read_core_headers(self._bytes, self.path)
-        _refuse_empty(self.path, headers)
         self._held = HeldMemory(self._bytes, headers.parts)
         said = read_core_notes(self._bytes, headers.machine, headers.notes)
+        _refuse_empty(self.path, headers, said, self._held)
         self._machine, self._said = headers.machine, said
         files = said.files or self._files.rebuild(said.vector, self._held)
-        self._mappings = make_mappings(
+        lines = make_mappings(
             headers.parts,
             files,
             said.vector,
@@ -117,9 +117,10 @@ class Core:
             self._files.may_run,
             self._held.seems_empty,
         )
+        self._mappings = MappingTable(lines)
         self.program = find_program(self._mappings, said.vector)
         """The path of the program, as the process knew it; None if unknown."""
-        self._modules = self._files.make_modules(self._mappings, self.program, self._held)
+        self._modules = self._files.make_modules(lines, self.program, self._held)
         self._left_out = LeftOutMemory(self._mappings, self._modules, images)
         self.threads = {thread.id: thread for thread in said.threads}
         """By their ids; the one that the core was written for is the first."""
@@ -130,7 +131,7 @@ class Core:
         self.written_s: float | None = os.fstat(self._bytes.descriptor).st_mtime
         """When the file was written, as POSIX time."""
         self.notes += _say_what_is_cut(headers, said)
-        self.notes += _say_what_is_left_out(self._mappings, self._modules, self._held)
+        self.notes += _say_what_is_left_out(lines, self._modules, self._held)
         self.notes += self._files.notes
 
     def __enter__(self) -> Core:
@@ -152,7 +153,9 @@ class Core:
         """
         pieces = []
         while size > 0:
-            piece = self._held.read(address, size) or self._left_out.read(address, size)
+            piece = self._held.read(address, size)
+            if not piece and not self._held.is_cut(address):
+                piece = self._left_out.read(address, size)
             if not piece:
                 break
             pieces.append(piece)
@@ -161,7 +164,7 @@ class Core:
 
     def read_mappings(self) -> list[Mapped]:
         """Return what was mapped, in order of address."""
-        return [*self._mappings]
+        return [*self._mappings.lines]
 
     def read_modules(self) -> ModuleMap:
         """Return the program and libraries that were mapped."""
@@ -174,7 +177,7 @@ class Core:
         count as resident.
         """
         usage = {}
-        for line in self._mappings:
+        for line in self._mappings.lines:
             held = 0
             if line.permissions[:3] != "---":
                 held = self._held.count_filled(line.start, line.end)
@@ -192,7 +195,7 @@ class Core:
 
     def find_pages(self, start: int, end: int) -> list[Pages]:
         """Return the pages of a range that the core holds."""
-        line = find_line(self._mappings, start)
+        line = self._mappings.find(start)
         is_of_file = line is not None and (
             line.permissions[3] == "s" or (line.inode > 0 and line.executable)
         )
@@ -228,7 +231,7 @@ class Core:
         """Return from where to where the stacks of threads lie, as far as that is certain."""
         stacks = {}
         for thread, state in waiting.items():
-            line = find_line(self._mappings, state.stack_pointer)
+            line = self._mappings.find(state.stack_pointer)
             if line and line.path == "[stack]":
                 if thread == self.pid:
                     stacks[thread] = line.start, line.end
@@ -241,10 +244,16 @@ class Core:
         return stacks
 
 
-def _refuse_empty(path: str, headers: CoreHeaders) -> None:
-    """Raise CoreError for a core without anything that the process has written."""
+def _refuse_empty(path: str, headers: CoreHeaders, said: CoreNotes, held: HeldMemory) -> None:
+    """Raise CoreError for a core without the memory that the process has written.
+
+    Each process has written to the stack of its first thread.
+    """
     written = [part for part in headers.parts if part.flags & PF_W]
-    if any(part.held for part in written):
+    on_stack = said.vector.get(AT_RANDOM)
+    if any(part.held for part in written) and (
+        on_stack is None or held.holds(on_stack) or held.is_cut(on_stack)
+    ):
         return
     if any(part.cut for part in written):
         raise CoreError(
@@ -274,7 +283,7 @@ def _say_what_is_left_out(
     mappings: Sequence[Mapped], modules: ModuleMap, held: HeldMemory
 ) -> Iterator[str]:
     """Yield a sentence for each thing that whoever wrote the core has left out on purpose."""
-    absent = [line for line in mappings if not held.read(line.start, 1)]
+    absent = [line for line in mappings if not held.holds(line.start)]
     if any(line.path == "[heap]" for line in absent):
         yield "The heap is not in the core: nothing is told of the blocks in it."
     shared = sum(

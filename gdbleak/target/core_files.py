@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -183,8 +183,13 @@ class CoreFiles:
         self._open_files.append(os.dup(file))
         return f"/proc/{os.getpid()}/fd/{self._open_files[-1]}"
 
-    def _note(self, modules: Iterable[Module], unsure: Sequence[str], program: str | None) -> None:
+    def _note(self, modules: Sequence[Module], unsure: Sequence[str], program: str | None) -> None:
         """Say which files are missing, or may be others."""
+        if not modules:
+            self.notes.append(
+                "The core does not tell which files were mapped: the program and its libraries are"
+                " unknown."
+            )
         missing = [module for module in modules if module.file is None and module.path != VDSO]
         if missing:
             names = _list([module.path for module in missing])

@@ -62,19 +62,27 @@ def make_mappings(
     return _name(lines, vector, program_end)
 
 
-def find_program(mappings: Sequence[Mapping], vector: dict[int, int]) -> str | None:
+class MappingTable:
+    """Mappings by address."""
+
+    def __init__(self, lines: Sequence[Mapping]) -> None:
+        """Take them, in order of address."""
+        self.lines = lines
+        self._starts = [line.start for line in lines]
+
+    def find(self, address: int) -> Mapping | None:
+        """Return the mapping that an address is in."""
+        index = bisect_right(self._starts, address) - 1
+        return self.lines[index] if index >= 0 and address < self.lines[index].end else None
+
+
+def find_program(mappings: MappingTable, vector: dict[int, int]) -> str | None:
     """Return the path of the program, by where its headers or its first instruction are."""
     for address in (vector.get(AT_PHDR, 0), vector.get(AT_ENTRY, 0)):
-        line = find_line(mappings, address)
+        line = mappings.find(address)
         if line and line.inode:
             return line.path
     return None
-
-
-def find_line(mappings: Sequence[Mapping], address: int) -> Mapping | None:
-    """Return the mapping that an address is in."""
-    index = bisect_right([line.start for line in mappings], address) - 1
-    return mappings[index] if index >= 0 and address < mappings[index].end else None
 
 
 def _split(part: Part, files: Sequence[MappedFile]) -> Iterator[tuple[int, int, MappedFile | None]]:
@@ -166,7 +174,7 @@ def _find_variables(lines: Sequence[Mapping], end: int) -> Iterator[tuple[int, s
 
 def _find_heap(lines: list[Mapping], vector: dict[int, int], program_end: int) -> dict[int, str]:
     """Return where mappings of the heap of brk(2) begin, with that name."""
-    program = find_program(lines, vector)
+    program = find_program(MappingTable(lines), vector)
     if program is None:
         return {}
     file_end = max(line.end for line in lines if line.path == program)

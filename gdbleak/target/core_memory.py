@@ -16,8 +16,7 @@ from gdbleak.errors import ElfError
 from gdbleak.host.files import FileBytes
 from gdbleak.memory.pieces import PAGE_BYTES, PIECE_BYTES
 from gdbleak.recording.modules import ModuleMap
-from gdbleak.target.core_mappings import find_line
-from gdbleak.target.proc import Mapping
+from gdbleak.target.core_mappings import MappingTable
 
 _MOST_COUNTED = 8 << 30
 """So many bytes are looked at for pages of zeros; that takes some seconds."""
@@ -37,16 +36,29 @@ class HeldMemory:
         self._left_to_count = _MOST_COUNTED
         self._parts = [part for part in parts if part.held]
         self._starts = [part.start for part in self._parts]
+        self._cut = [part for part in parts if part.cut]
+        self._cut_starts = [part.start for part in self._cut]
+
+    def _find(self, address: int) -> Part | None:
+        index = bisect_right(self._starts, address) - 1
+        part = self._parts[index] if index >= 0 else None
+        return part if part and address < part.start + part.held else None
+
+    def holds(self, address: int) -> bool:
+        """Return whether the file holds the byte at an address."""
+        return self._find(address) is not None
+
+    def is_cut(self, address: int) -> bool:
+        """Return whether the byte at an address is in a segment whose end was cut off."""
+        index = bisect_right(self._cut_starts, address) - 1
+        return index >= 0 and address < self._cut[index].end
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes; fewer where a segment ends."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0:
+        part = self._find(address)
+        if part is None:
             return b""
-        part = self._parts[index]
         skip = address - part.start
-        if skip >= part.held:
-            return b""
         try:
             return self._data.read(part.offset + skip, min(size, part.held - skip))
         except OSError:  # a disk that fails
@@ -116,7 +128,7 @@ class LeftOutMemory:
     allowed or not.
     """
 
-    def __init__(self, mappings: Sequence[Mapping], modules: ModuleMap, images: ImageCache) -> None:
+    def __init__(self, mappings: MappingTable, modules: ModuleMap, images: ImageCache) -> None:
         """Prepare.
 
         Args:
@@ -131,7 +143,7 @@ class LeftOutMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes; fewer where the file or the mapping ends."""
-        line = find_line(self._mappings, address)
+        line = self._mappings.find(address)
         if line is None or not line.inode:
             return b""
         module = self._modules.find(address)
