@@ -69,20 +69,34 @@ def _describe(number: int, count: ArenaCount, words: Mapping[str, set[int]]) -> 
 
 
 def _free(count: ArenaCount) -> dict[Free, Amount]:
-    unsorted = count.unsorted.counts()
-    small: list[Blocks] = []
-    large: list[Blocks] = []
-    for size, number in count.binned.counts().items():
-        rest = max(number - unsorted.get(size, 0), 0)
-        (large if size >= _LARGE_BIN_BYTES else small).append(Blocks(size - 8, size, rest))
+    # A chunk that waits in the unsorted bin may have been split before it was counted.
+    small, large = _by_bins(count.binned)
+    small_waits, large_waits = map(_lesser, _by_bins(count.unsorted), (small, large))
     return {
         Free.CACHED: _amount(count.cached),
         Free.FAST: _amount(count.fast),
-        Free.UNSORTED: _amount(count.unsorted),
-        Free.SMALL: amount_of(small),
-        Free.LARGE: amount_of(large),
+        Free.UNSORTED: _sum([small_waits, large_waits]),
+        Free.SMALL: _less(small, small_waits),
+        Free.LARGE: _less(large, large_waits),
         Free.TOP: Amount(int(count.top_bytes > 0), count.top_bytes),
     }
+
+
+def _by_bins(sums: BySize) -> tuple[Amount, Amount]:
+    """Return what belongs into small bins, and into large ones."""
+    small: list[Blocks] = []
+    large: list[Blocks] = []
+    for each in of_chunks(sums.counts()):
+        (large if each.taken >= _LARGE_BIN_BYTES else small).append(each)
+    return amount_of(small), amount_of(large)
+
+
+def _lesser(one: Amount, other: Amount) -> Amount:
+    return Amount(min(one.count, other.count), min(one.bytes, other.bytes))
+
+
+def _less(one: Amount, other: Amount) -> Amount:
+    return Amount(one.count - other.count, one.bytes - other.bytes)
 
 
 def _amount(sums: BySize) -> Amount:

@@ -129,7 +129,6 @@ def test_pages_that_could_be_given_back(seed, offset):
     resident = Resident(start, at, runs)
     addresses, sizes = (array(each) for each in zip(*chunks))
     assert resident.within(addresses, sizes) == pages_by_hand(chunks, runs)
-    covered = sum(min(high, -(-at // PAGE) * PAGE) - low for low, high in runs)
 
 
 def test_nothing_in_memory():
