@@ -34,7 +34,8 @@ _LOOKS = 5
 _LINKS = 1 << 18
 """So many links are followed in all."""
 _NEAR_BYTES = 256
-"""The heads of the rings lie in one struct, or side by side."""
+"""The heads of the rings lie in one struct, or side by side: that of stacks in use first, and in
+a static program last. Up to 2.33 that of stacks that were given lies elsewhere."""
 _ID = 16
 """Where a descriptor has the id of its thread, from its link in the ring: 0 when it has ended, and
 -1 when its stack is kept; since 2.43 that is 0 too."""
@@ -85,38 +86,46 @@ def find_thread_stacks(
         threads: The ids that its threads know themselves by, the first one of the process first.
 
     """
-    best: list[_Ring] = []
     effort = Effort(_LINKS)
-    for data in _places_of_heads(mappings):
+    for is_static, data in _places_of_heads(mappings):
+        rings: list[_Ring] = []
         for _ in range(_LOOKS):  # threads may come and go meanwhile
-            rings = _find_rings(memory, data, threads, effort)
-            best = max(best, rings, key=lambda each: _count_living(each, threads))
-            if _count_living(best, threads) in (0, len(threads)):
+            again = _find_rings(memory, data, threads, effort)
+            rings = max(rings, again, key=lambda each: _count_living(each, threads))
+            if _count_living(rings, threads) in (0, len(threads)):
                 break
-        if best:
-            break
-    return sorted(_iter_stacks(memory, best, threads))
+        if rings:
+            return sorted(_iter_stacks(memory, rings, threads, is_static))
+    return []
 
 
 def _count_living(rings: Iterable[_Ring], threads: Iterable[int]) -> int:
     return len({thread for ring in rings for thread in ring.ids}.intersection(threads))
 
 
-def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[int, int]]:
-    """Yield the writable data of files that may hold the heads, the likeliest first."""
+def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[bool, tuple[int, int]]]:
+    """Yield the writable data of files that may hold the heads, and whether it is the program's."""
     paths = {mapping.path: mapping.path.rsplit("/", 1)[-1] for mapping in mappings if mapping.inode}
     holders = [path for path, name in paths.items() if _HOLDERS.match(name)]
     program = next(iter(paths), None)
     for path in [*sorted(holders, reverse=True), *([program] if program else [])]:
         data = find_data(mappings, path)
         if data:
-            yield data[0], min(data[1], data[0] + _MOST_DATA_BYTES)
+            yield path == program, (data[0], min(data[1], data[0] + _MOST_DATA_BYTES))
 
 
 def _find_rings(
     memory: Readable, data: tuple[int, int], threads: Sequence[int], effort: Effort
 ) -> list[_Ring]:
-    """Return the rings whose heads lie in a range, and near one that links a living thread."""
+    """Return the rings in whose links descriptors lie, if one is that of a living thread.
+
+    Args:
+        memory: The memory of the process.
+        data: Where the heads may lie.
+        threads: The ids of living threads.
+        effort: What following links may take.
+
+    """
     start = data[0]
     found = memory.read(start, data[1] - start)
     words = np.frombuffer(found, np.uint64, len(found) // WORD_BYTES)
@@ -130,8 +139,19 @@ def _find_rings(
             ring = _follow(memory, head, int(before[at]), int(behind[at]), effort)
             rings += [ring] if ring else []
     living = {*threads}
-    known = [ring.head for ring in rings if not living.isdisjoint(ring.ids)]
-    return [ring for ring in rings if any(abs(ring.head - head) <= _NEAR_BYTES for head in known)]
+    if all(living.isdisjoint(ring.ids) for ring in rings):
+        return []
+    sure = [
+        ring
+        for ring in rings
+        if not living.isdisjoint(ring.ids)
+        or (ring.links and all(_ranges_in(memory, link) for link in ring.links))
+    ]
+    return [ring for ring in rings if any(_are_near(ring, other) for other in sure)]
+
+
+def _are_near(ring: _Ring, other: _Ring) -> bool:
+    return abs(ring.head - other.head) <= _NEAR_BYTES
 
 
 def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) -> _Ring | None:
@@ -158,7 +178,7 @@ def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) 
 
 
 def _iter_stacks(
-    memory: Readable, rings: Sequence[_Ring], threads: Sequence[int]
+    memory: Readable, rings: Sequence[_Ring], threads: Sequence[int], is_static: bool
 ) -> Iterator[ThreadStack]:
     """Yield the stacks whose descriptors say where they are."""
     living = {*threads}
@@ -166,6 +186,9 @@ def _iter_stacks(
     places = Counter(place for found in fields.values() for place in found)
     given = next((ring.head for ring in rings if _has_first(ring, fields, living)), 0)
     for ring in rings:
+        cluster = [each.head for each in rings if _are_near(ring, each)]
+        in_use = max(cluster) if is_static else min(cluster)
+        is_idle = living.isdisjoint(ring.ids) and ring.head != in_use
         for link, thread in zip(ring.links, ring.ids):
             place = max(fields[link], key=lambda each: (places[each], -each), default=None)
             if place is None:  # the first thread's
@@ -177,7 +200,7 @@ def _iter_stacks(
                 start + size,
                 start,
                 thread if thread in living else 0,
-                thread == -1 or (living.isdisjoint(ring.ids) and ring.head > given),
+                thread == -1 or is_idle,
                 is_given,
             )
 
