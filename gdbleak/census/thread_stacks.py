@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 from typing import NamedTuple
@@ -87,20 +87,19 @@ def find_thread_stacks(
 
     """
     effort = Effort(_LINKS)
+    living = {*threads}
     for is_static, data in _places_of_heads(mappings):
-        rings: list[_Ring] = []
-        for _ in range(_LOOKS):  # threads may come and go meanwhile
-            again = _find_rings(memory, data, threads, effort)
-            rings = max(rings, again, key=lambda each: _count_living(each, threads))
-            if _count_living(rings, threads) in (0, len(threads)):
+        found: dict[int, ThreadStack] = {}
+        for _ in range(_LOOKS):  # a ring that changes meanwhile cannot be followed
+            rings = _find_rings(memory, data, living, effort)
+            found.update(
+                (each.end, each) for each in _iter_stacks(memory, rings, living, is_static)
+            )
+            if not rings or living.issubset(thread for ring in rings for thread in ring.ids):
                 break
-        if rings:
-            return sorted(_iter_stacks(memory, rings, threads, is_static))
+        if found:
+            return sorted(found.values())
     return []
-
-
-def _count_living(rings: Iterable[_Ring], threads: Iterable[int]) -> int:
-    return len({thread for ring in rings for thread in ring.ids}.intersection(threads))
 
 
 def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[bool, tuple[int, int]]]:
@@ -115,14 +114,14 @@ def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[bool, tuple[
 
 
 def _find_rings(
-    memory: Readable, data: tuple[int, int], threads: Sequence[int], effort: Effort
+    memory: Readable, data: tuple[int, int], living: set[int], effort: Effort
 ) -> list[_Ring]:
     """Return the rings in whose links descriptors lie, if one is that of a living thread.
 
     Args:
         memory: The memory of the process.
         data: Where the heads may lie.
-        threads: The ids of living threads.
+        living: The ids of living threads.
         effort: What following links may take.
 
     """
@@ -138,7 +137,6 @@ def _find_rings(
         with suppress(EffortError):  # the process has made a labyrinth there
             ring = _follow(memory, head, int(before[at]), int(behind[at]), effort)
             rings += [ring] if ring else []
-    living = {*threads}
     if all(living.isdisjoint(ring.ids) for ring in rings):
         return []
     sure = [
@@ -156,8 +154,6 @@ def _are_near(ring: _Ring, other: _Ring) -> bool:
 
 def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) -> _Ring | None:
     """Return the ring from a head on; None if it is none, or the process has changed it meanwhile.
-
-    An empty one links to itself alone.
 
     Raises:
         EffortError: so many links were followed before that it is not worth it.
@@ -178,10 +174,9 @@ def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) 
 
 
 def _iter_stacks(
-    memory: Readable, rings: Sequence[_Ring], threads: Sequence[int], is_static: bool
+    memory: Readable, rings: Sequence[_Ring], living: set[int], is_static: bool
 ) -> Iterator[ThreadStack]:
     """Yield the stacks whose descriptors say where they are."""
-    living = {*threads}
     fields = {link: _ranges_in(memory, link) for ring in rings for link in ring.links}
     places = Counter(place for found in fields.values() for place in found)
     given = next((ring.head for ring in rings if _has_first(ring, fields, living)), 0)
