@@ -20,6 +20,7 @@ _RINGS = re.compile(r"(?:anon_inode:|/)\[(\w+)\]")
 """Memory that the kernel shares with a process: `anon_inode:[io_uring]`, `/[aio]`."""
 _NAMED = re.compile(r"\[anon(_shmem)?: ?(.*)\]$")
 _STACK = re.compile(r"\[stack(?::(\d+))?\]$")
+_NO_DEVICE = "00:00"
 _MOST_GUARD_BYTES = 1 << 20
 
 _BY_NAME = (
@@ -103,7 +104,8 @@ def _describe_shared(mapping: Mapping) -> str:
     if path.startswith("/dev/shm/"):
         return f"shared memory {path}{code}"
     if path.startswith("/SYSV"):
-        return f"System V shared memory {mapping.inode}"
+        is_number_known = mapping.device != _NO_DEVICE  # a core file does not tell
+        return f"System V shared memory{f' {mapping.inode}' if is_number_known else ''}"
     is_shared = mapping.permissions[3:] == "s"
     return f"shared anonymous memory{code}" if is_shared and path in ("", "/dev/zero") else ""
 

@@ -23,6 +23,8 @@ from gdbleak.target.proc import Mapping, read_status
 _MOST_STACK_BYTES = 64 << 20
 """What is larger, and holds the stack pointer of a thread, is the heap of a runtime."""
 
+_OF_PARENT = "stack of the first thread of the process that this one was forked from"
+
 
 def find_claims(
     process: Examined,
@@ -67,11 +69,13 @@ def _claim_stacks(
     yield from claim_stacks((each for each in stacks if not each.is_given), name_of)
     yield from large
     yield from claim_stacks((each for each in stacks if each.is_given), name_of)
+    known = {own[each.thread].id for each in stacks if each.thread}
     first = next((mapping for mapping in mappings if mapping.path == "[stack]"), None)
     if first and threads:
-        yield Claim(first.start, first.end, MappingKind.STACK, f"stack of thread {threads[0]}")
-    known = {own[each.thread].id for each in stacks if each.thread}
-    if first and threads:
+        kind, name = MappingKind.STACK, f"stack of thread {threads[0]}"
+        if threads[0].id in known:
+            kind, name = MappingKind.OLD_STACK, _OF_PARENT
+        yield Claim(first.start, first.end, kind, name)
         known.add(threads[0].id)
     unknown = {thread.id: thread for thread in threads if thread.id not in known}
     if unknown:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 from typing import NamedTuple
@@ -34,7 +34,8 @@ _LOOKS = 5
 _LINKS = 1 << 18
 """So many links are followed in all."""
 _NEAR_BYTES = 256
-"""The heads of the rings lie in one struct, or side by side."""
+"""The heads of the rings lie in one struct, or side by side: that of stacks in use first, and in
+a static program last. Up to 2.33 that of stacks that were given lies elsewhere."""
 _ID = 16
 """Where a descriptor has the id of its thread, from its link in the ring: 0 when it has ended, and
 -1 when its stack is kept; since 2.43 that is 0 too."""
@@ -85,38 +86,45 @@ def find_thread_stacks(
         threads: The ids that its threads know themselves by, the first one of the process first.
 
     """
-    best: list[_Ring] = []
     effort = Effort(_LINKS)
-    for data in _places_of_heads(mappings):
-        for _ in range(_LOOKS):  # threads may come and go meanwhile
-            rings = _find_rings(memory, data, threads, effort)
-            best = max(best, rings, key=lambda each: _count_living(each, threads))
-            if _count_living(best, threads) in (0, len(threads)):
+    living = {*threads}
+    for is_static, data in _places_of_heads(mappings):
+        found: dict[int, ThreadStack] = {}
+        for _ in range(_LOOKS):  # a ring that changes meanwhile cannot be followed
+            rings = _find_rings(memory, data, living, effort)
+            found.update(
+                (each.end, each) for each in _iter_stacks(memory, rings, living, is_static)
+            )
+            if not rings or living.issubset(thread for ring in rings for thread in ring.ids):
                 break
-        if best:
-            break
-    return sorted(_iter_stacks(memory, best, threads))
+        if found:
+            return sorted(found.values())
+    return []
 
 
-def _count_living(rings: Iterable[_Ring], threads: Iterable[int]) -> int:
-    return len({thread for ring in rings for thread in ring.ids}.intersection(threads))
-
-
-def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[int, int]]:
-    """Yield the writable data of files that may hold the heads, the likeliest first."""
+def _places_of_heads(mappings: Sequence[Mapping]) -> Iterator[tuple[bool, tuple[int, int]]]:
+    """Yield the writable data of files that may hold the heads, and whether it is the program's."""
     paths = {mapping.path: mapping.path.rsplit("/", 1)[-1] for mapping in mappings if mapping.inode}
     holders = [path for path, name in paths.items() if _HOLDERS.match(name)]
     program = next(iter(paths), None)
     for path in [*sorted(holders, reverse=True), *([program] if program else [])]:
         data = find_data(mappings, path)
         if data:
-            yield data[0], min(data[1], data[0] + _MOST_DATA_BYTES)
+            yield path == program, (data[0], min(data[1], data[0] + _MOST_DATA_BYTES))
 
 
 def _find_rings(
-    memory: Readable, data: tuple[int, int], threads: Sequence[int], effort: Effort
+    memory: Readable, data: tuple[int, int], living: set[int], effort: Effort
 ) -> list[_Ring]:
-    """Return the rings whose heads lie in a range, and near one that links a living thread."""
+    """Return the rings in whose links descriptors lie, if one is that of a living thread.
+
+    Args:
+        memory: The memory of the process.
+        data: Where the heads may lie.
+        living: The ids of living threads.
+        effort: What following links may take.
+
+    """
     start = data[0]
     found = memory.read(start, data[1] - start)
     words = np.frombuffer(found, np.uint64, len(found) // WORD_BYTES)
@@ -129,15 +137,23 @@ def _find_rings(
         with suppress(EffortError):  # the process has made a labyrinth there
             ring = _follow(memory, head, int(before[at]), int(behind[at]), effort)
             rings += [ring] if ring else []
-    living = {*threads}
-    known = [ring.head for ring in rings if not living.isdisjoint(ring.ids)]
-    return [ring for ring in rings if any(abs(ring.head - head) <= _NEAR_BYTES for head in known)]
+    if all(living.isdisjoint(ring.ids) for ring in rings):
+        return []
+    sure = [
+        ring
+        for ring in rings
+        if not living.isdisjoint(ring.ids)
+        or (ring.links and all(_ranges_in(memory, link) for link in ring.links))
+    ]
+    return [ring for ring in rings if any(_are_near(ring, other) for other in sure)]
+
+
+def _are_near(ring: _Ring, other: _Ring) -> bool:
+    return abs(ring.head - other.head) <= _NEAR_BYTES
 
 
 def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) -> _Ring | None:
     """Return the ring from a head on; None if it is none, or the process has changed it meanwhile.
-
-    An empty one links to itself alone.
 
     Raises:
         EffortError: so many links were followed before that it is not worth it.
@@ -158,14 +174,16 @@ def _follow(memory: Readable, head: int, first: int, last: int, effort: Effort) 
 
 
 def _iter_stacks(
-    memory: Readable, rings: Sequence[_Ring], threads: Sequence[int]
+    memory: Readable, rings: Sequence[_Ring], living: set[int], is_static: bool
 ) -> Iterator[ThreadStack]:
     """Yield the stacks whose descriptors say where they are."""
-    living = {*threads}
     fields = {link: _ranges_in(memory, link) for ring in rings for link in ring.links}
     places = Counter(place for found in fields.values() for place in found)
     given = next((ring.head for ring in rings if _has_first(ring, fields, living)), 0)
     for ring in rings:
+        cluster = [each.head for each in rings if _are_near(ring, each)]
+        in_use = max(cluster) if is_static else min(cluster)
+        is_idle = living.isdisjoint(ring.ids) and ring.head != in_use
         for link, thread in zip(ring.links, ring.ids):
             place = max(fields[link], key=lambda each: (places[each], -each), default=None)
             if place is None:  # the first thread's
@@ -177,7 +195,7 @@ def _iter_stacks(
                 start + size,
                 start,
                 thread if thread in living else 0,
-                thread == -1 or (living.isdisjoint(ring.ids) and ring.head > given),
+                thread == -1 or is_idle,
                 is_given,
             )
 

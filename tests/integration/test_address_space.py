@@ -243,6 +243,21 @@ def test_other_allocators(build_target, start_target):
     assert [each.resident_bytes for each in inside] == [1 << 20, 1 << 19]
 
 
+def test_forked(many_arenas):
+    """A child has one thread, and the stacks of all others for those to come."""
+    target = many_arenas(3, 1, 0)
+    truth = json.loads(target.ask("truth"))
+    child = int(target.ask("fork"))
+    try:
+        with examining(child) as process:
+            ranges = {(m.start, m.end): m.name for m in name_mappings(process, [], [])}
+    finally:
+        psutil.Process(child).kill()
+    for _, start, end in [*truth["stacks"], *truth["kept"]]:
+        assert ranges[start, end] == "stack of an exited thread, kept for the next one"
+    assert f"stack of thread {child} (many_arenas)" in ranges.values()
+
+
 @AS_ROOT
 def test_container(build_target, start_target):
     """Its threads know themselves by other numbers."""

@@ -13,12 +13,14 @@
  *     "forgotten" the same of those that were not joined
  *     "guard"     how many bytes below each of them nobody may access
  *     "places"    [start, end] of mappings of other kinds, by a name
- * It obeys the line "grow BYTES": allocates that in the main arena and writes to it, in blocks of
- * 1,000 bytes; "done".
+ * It obeys lines:
+ *     grow BYTES  allocates that in the main arena and writes to it, in blocks of 1,000 bytes; "done"
+ *     fork        makes a child, which waits until this process has ended; its PID
  */
 #define _GNU_SOURCE
 #include "truth.h"
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -167,14 +169,28 @@ static void tell_more(void)
     putchar('}');
 }
 
-static void grow(const char *line)
+static void make_child(void)
+{
+    if (fork())
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    printf("%d\n", getpid());
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+static void obey(const char *line)
 {
     long bytes = 0;
 
-    if (sscanf(line, "grow %ld", &bytes) == 1)
+    if (sscanf(line, "grow %ld", &bytes) == 1) {
         for (; bytes > 0; bytes -= 1008)
             take(1000);
-    puts("done");
+        puts("done");
+    } else if (strcmp(line, "fork") == 0) {
+        make_child();
+    }
 }
 
 static void start(int count, void *(*work)(void *), void *argument, pthread_t *threads)
@@ -215,5 +231,5 @@ int main(int count, char **words)
     wait_for(&forgotten);
     take_large(atoi(words[3]));
     map_places();
-    serve(tell_more, grow);
+    serve(tell_more, obey);
 }

@@ -59,6 +59,7 @@ FILES = find_files([parse_mapping(line) for line in MAPS.splitlines()])
             "shared memory",
             "System V shared memory 98",
         ),
+        ("0-1000 rw-s 0 00:00 98 /SYSV0000 (deleted)", "shared memory", "System V shared memory"),
         ("0-1000 rw-s 0 00:01 9 /dev/zero (deleted)", "shared memory", "shared anonymous memory"),
         ("0-1000 rw-p 0 00:01 9 /dev/zero", "anonymous", "anonymous memory"),
         (
