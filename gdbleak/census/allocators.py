@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gdbleak.analysis.images import with_zeros
 from gdbleak.census.jemalloc import read_jemalloc
+from gdbleak.census.musl import read_musl
 from gdbleak.census.surroundings import Surroundings
 from gdbleak.census.told import Told
 from gdbleak.effort import Effort, EffortError
@@ -62,6 +63,7 @@ _KINDS = {
     "musl": _Kind(
         "[anon:musl",
         "trace it, since musl keeps no statistics: `gdbleak trace PID`",
+        read_musl,
         uses_break=True,
     ),
     "AddressSanitizer": _Kind(
