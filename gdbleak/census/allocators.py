@@ -16,6 +16,7 @@ from gdbleak.analysis.images import with_zeros
 from gdbleak.census.jemalloc import read_jemalloc
 from gdbleak.census.musl import read_musl
 from gdbleak.census.surroundings import Surroundings
+from gdbleak.census.tcmalloc import read_tcmalloc
 from gdbleak.census.told import Told
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.cache import ImageCache
@@ -55,6 +56,7 @@ _KINDS = {
     "tcmalloc": _Kind(
         "[anon:tcmalloc",
         "call MallocExtension::instance()->GetStats() in it, or start it with MALLOCSTATS=1",
+        read_tcmalloc,
         uses_break=True,
     ),
     "mimalloc": _Kind(

@@ -196,17 +196,18 @@ class _Census:
                 yield extents
 
     def _first_of(self, leaf: Leaf) -> _Extents:
-        records, where = np.unique(leaf.records, return_index=True)
+        records, which = np.unique(leaf.records, return_inverse=True)
         self._ranges += [
             (int(part[0]), int(part[-1]) + 8 * _RECORD_WORDS)
             for part in np.split(records, np.flatnonzero(np.diff(records) > 1 << 20) + 1)
         ]
         extents = _Extents(self._memory.gather(records, _RECORD_WORDS))
-        first = leaf.pages[where] << np.uint64(_PAGE_BITS)
-        inside = (extents.addresses <= first) & (first < extents.addresses + extents.bytes)
+        begins = extents.addresses[which]
+        pages = leaf.pages << np.uint64(_PAGE_BITS)
+        inside = (begins <= pages) & (pages < begins + extents.bytes[which])
         if np.count_nonzero(inside) < _PLAUSIBLE * len(inside):
             raise _NoTreeError
-        return _Extents(extents.rows[(extents.addresses == first) & (extents.bytes > 0)])
+        return _Extents(extents.rows[which[(begins == pages) & inside]])
 
     def _prove(self, extents: _Extents) -> _Layout | None:
         """Return the layout that fits the extents, by their bitmaps where there are slabs."""
