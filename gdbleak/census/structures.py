@@ -23,7 +23,7 @@ Words = NDArray[np.uint64]
 _GAP_BYTES, _RUN_BYTES = 4096, 1 << 20
 """Records so close are read together, as far as a read takes."""
 _ADDRESSES = (1 << 16, 1 << 47)
-_TRIED_ENTRIES, _TRIED_NODES = 64, 4
+_FEW_ENTRIES, _TRIED_ENTRIES, _TRIED_NODES = 8, 64, 4
 """How much of a node is looked at, to see whether it belongs to a tree."""
 _MOST_ROOTS = 8
 _PLAIN_STEPS = 1 << 10
@@ -190,8 +190,11 @@ def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Star
     """
     votes: Counter[int] = Counter()
     below = shape.page_bits + sum(shape.levels[1:])
-    for places, words in memory.iter_pointers(data):
+    variables = [*data]
+    for places, words in memory.iter_pointers(variables):
         good = words % 8 == 0
+        for start, end in variables:  # nodes are made when they are needed
+            good &= (words < start) | (words >= end)
         for place, word in zip(places[good].tolist(), words[good].tolist()):
             memory.spend(20)
             for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
@@ -213,8 +216,11 @@ def _pages_below(
     leaf = next(_read_leaf(memory, node, 0, shape), None)
     if leaf is None:
         return []
-    pages = starts(leaf.records[:_TRIED_ENTRIES])
-    mask = np.uint64((1 << levels[0]) - 1)
-    good = (pages & mask == leaf.pages[:_TRIED_ENTRIES]) & (pages > 0)
-    found: list[int] = pages[good].tolist()
+    for few in (_FEW_ENTRIES, _TRIED_ENTRIES):
+        pages = starts(leaf.records[:few])
+        mask = np.uint64((1 << levels[0]) - 1)
+        good = (pages & mask == leaf.pages[:few]) & (pages > 0)
+        found: list[int] = pages[good].tolist()
+        if not found:
+            return []
     return found
