@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gdbleak.analysis.images import with_zeros
 from gdbleak.census.jemalloc import read_jemalloc
+from gdbleak.census.mimalloc import read_mimalloc
 from gdbleak.census.musl import read_musl
 from gdbleak.census.surroundings import Surroundings
 from gdbleak.census.tcmalloc import read_tcmalloc
@@ -60,7 +61,9 @@ _KINDS = {
         uses_break=True,
     ),
     "mimalloc": _Kind(
-        "[anon:mimalloc", "call mi_stats_print(0) in it, or start it with MIMALLOC_SHOW_STATS=1"
+        "[anon:mimalloc",
+        "call mi_stats_print(0) in it, or start it with MIMALLOC_SHOW_STATS=1",
+        read_mimalloc,
     ),
     "musl": _Kind(
         "[anon:musl",

@@ -1,0 +1,221 @@
+"""The blocks of mimalloc, from what it keeps of every page of blocks of one size. Pure.
+
+Source: mimalloc 2.0 to 2.2, include/mimalloc/types.h: segments of 32 MiB begin with an array of
+slices, and the first slice of a page describes it. Since 3.0 a page describes itself at its begin.
+A description counts the blocks in use, also those that other threads have given back meanwhile:
+these are in a list, which is followed. Builds differ in the lengths of records; what they say of
+each other tells which lengths are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdbleak.census.structures import Memory, Words
+from gdbleak.census.told import Count, Told, merge, size_classes
+from gdbleak.effort import Effort
+from gdbleak.memory.pieces import Range
+from gdbleak.memory.source import Mapped, Searchable
+
+_SEGMENT_BYTES, _SLICE_BYTES = 32 << 20, 64 << 10
+_SLICES = _SEGMENT_BYTES // _SLICE_BYTES
+_HEADS = range(8, 80)
+"""Where in a segment its slices may begin, in words."""
+_LENGTHS = range(9, 17)
+"""How long the description of a slice may be, in words."""
+_INFO_WORDS = 80 + _SLICES * 16
+_PAGE_WORDS = 8
+_LARGEST_PAGE_INFO = 8 << 10
+_HUGE = 1 << 31
+_MOST_ROUNDS = 1 << 16
+_RIGHT = 0.97
+
+
+class _Pages(NamedTuple):
+    """Pages of blocks, by what describes them: a value for each."""
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    """Of their blocks, in bytes."""
+    used: NDArray[np.int64]
+    """Blocks in use, or given back by another thread."""
+    capacity: NDArray[np.int64]
+    reserved: NDArray[np.int64]
+    given_back: Words
+    """The first block that another thread has given back, with flags in the lowest bits; or 0."""
+
+    def are_right(self) -> NDArray[np.bool_]:
+        """Whether each can be a page."""
+        good = (self.used <= self.capacity) & (self.capacity <= self.reserved)
+        good &= (self.sizes >= 8) & (self.sizes % 8 == 0)
+        return good & (self.reserved * self.sizes <= self.ends - self.starts)
+
+    def where(self, chosen: NDArray[np.bool_]) -> _Pages:
+        """Return those pages that are chosen."""
+        return _Pages(*(values[chosen] for values in self))
+
+
+def read_mimalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
+    """Return the blocks of mimalloc; None if its structures are not what they are known to be.
+
+    Args:
+        process: What is read.
+        data: Not needed: what is at fixed places in its memory tells enough.
+        effort: What reading may take.
+
+    Raises:
+        EffortError: it is used up.
+
+    """
+    del data
+    memory = Memory(process, effort)
+    regions = [
+        each
+        for each in process.read_mappings()
+        if each.permissions.startswith("rw") and not each.inode and each.path in _PATHS
+    ]
+    for find in (_find_segments, _find_pages):
+        found = [*find(memory, process, regions)]
+        if found:
+            pages = _Pages(*map(np.concatenate, zip(*(pages for pages, _ in found))))
+            return _count(memory, pages, [space for _, space in found])
+    return None
+
+
+_PATHS = ("", "[anon:mimalloc]", "[anon:mi]")
+
+
+def _iter_touched_at(
+    process: Searchable, regions: list[Mapped], memory: Memory, step: int
+) -> Iterator[int]:
+    """Yield the multiples of a step in mappings whose first page was ever touched."""
+    for region in regions:
+        first = -(-region.start // step) * step
+        for run in process.find_pages(first, region.end) if first < region.end else ():
+            memory.spend()
+            yield from range(-(-run.start // step) * step, run.end, step)
+
+
+def _find_segments(
+    memory: Memory, process: Searchable, regions: list[Mapped]
+) -> Iterator[tuple[_Pages, tuple[int, int]]]:
+    """Yield the pages of each segment, and where it is."""
+    shapes = [(head, length) for length in _LENGTHS for head in _HEADS]
+    for segment in _iter_touched_at(process, regions, memory, _SEGMENT_BYTES):
+        words = memory.words(segment, _INFO_WORDS)
+        for number, (head, length) in enumerate(shapes):
+            memory.spend(4)
+            chain = _chain(words, head, length)
+            if not chain:
+                continue
+            rows = np.array([words[head + length * at :][:length] for at in chain])
+            if (pages := _pages_of_slices(segment, chain, rows)) is not None:
+                shapes.insert(0, shapes.pop(number))
+                end = segment + (chain[-1] + int(rows[-1][0] & 0xFFFFFFFF)) * _SLICE_BYTES
+                yield pages, (segment, end)
+                break
+
+
+def _chain(words: Words, head: int, length: int) -> list[int]:
+    """Return the numbers of the slices that pages begin with; nothing if there are no slices.
+
+    Each says how many slices its page has. In all there are as many as the segment says.
+    """
+    at, found = 0, []
+    while at < _SLICES:
+        first = int(words[head + length * at])
+        count, offset = first & 0xFFFFFFFF, first >> 32
+        if offset or not 0 < count < 1 << 24:
+            return []
+        found.append(at)
+        at += count
+    in_all = words[:head]
+    return found if len(found) > 1 and np.count_nonzero(in_all == at) else []
+
+
+def _pages_of_slices(segment: int, chain: list[int], rows: Words) -> _Pages | None:
+    """Return the pages that slices describe, by the layout that fits all of them."""
+    starts = segment + np.array(chain, np.int64) * _SLICE_BYTES
+    ends = starts + (rows[:, 0] & np.uint64(0xFFFFFFFF)).astype(np.int64) * _SLICE_BYTES
+    capacity = (rows[:, 1] >> np.uint64(16) & np.uint64(0xFFFF)).astype(np.int64)
+    reserved = (rows[:, 1] >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.int64)
+    for used, sizes, given_back in (_old_fields(rows), _new_fields(rows)):
+        sizes = np.where(sizes == _HUGE, ends - starts, sizes)
+        pages = _Pages(starts, ends, sizes, used, capacity, reserved, given_back)
+        if (pages.are_right() | (used == 0)).all():
+            return pages.where((used > 0) | (capacity > 0) & pages.are_right())
+    return None
+
+
+def _old_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
+    """Return blocks in use, their size, and blocks given back, as until 2.1.2."""
+    word = rows[:, 3]
+    behind = rows.shape[1] - 5
+    return (
+        (word & np.uint64(0xFFFFFFFF)).astype(np.int64),
+        (word >> np.uint64(32)).astype(np.int64),
+        rows[:, 5] if behind <= 5 else rows[:, 7],
+    )
+
+
+def _new_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
+    """Return blocks in use, their size, and blocks given back, as since 2.1.4."""
+    return (
+        (rows[:, 4] & np.uint64(0xFFFF)).astype(np.int64),
+        rows[:, 5].astype(np.int64),
+        rows[:, 7] if rows.shape[1] <= 12 else rows[:, 9],
+    )
+
+
+def _find_pages(
+    memory: Memory, process: Searchable, regions: list[Mapped]
+) -> Iterator[tuple[_Pages, tuple[int, int]]]:
+    """Yield the pages that describe themselves, as since 3.0, and where they are."""
+    for region in regions:
+        places = np.array([*_iter_touched_at(process, [region], memory, _SLICE_BYTES)], np.uint64)
+        rows = memory.gather(places, _PAGE_WORDS)
+        starts = rows[:, 6].astype(np.int64)
+        word = rows[:, 2]
+        fields = [(word >> np.uint64(16 * n) & np.uint64(0xFFFF)).astype(np.int64) for n in range(3)]
+        sizes = rows[:, 5].astype(np.int64)
+        ends = np.full_like(starts, region.end)
+        pages = _Pages(starts, ends, sizes, *fields, rows[:, 4])
+        own = (starts > places.astype(np.int64)) & (sizes < 1 << 40)
+        own &= starts <= places.astype(np.int64) + _LARGEST_PAGE_INFO
+        good = own & pages.are_right() & (pages.capacity > 0)
+        if good.any():
+            yield pages.where(good), (int(places[good][0]), region.end)
+
+
+def _count(memory: Memory, pages: _Pages, spaces: list[tuple[int, int]]) -> Told:
+    """Return what pages hold."""
+    used = pages.used - _count_given_back(memory, pages)
+    counts: dict[int, Count] = {}
+    for size in np.unique(pages.sizes).tolist():
+        same = pages.sizes == size
+        counts[size] = Count(int(used[same].sum()), int((pages.capacity - used)[same].sum()))
+    return Told(
+        size_classes(counts), merge(spaces), ("its blocks were counted by its own pages",)
+    )
+
+
+def _count_given_back(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
+    """Return how many blocks of each page other threads have given back: it does not know yet.
+
+    A list that leads out of its page is none: such builds encode what links its blocks.
+    """
+    counts = np.zeros(len(pages.used), np.int64)
+    at = pages.given_back & np.uint64((1 << 64) - 8)
+    for _ in range(_MOST_ROUNDS):
+        places = at.astype(np.int64)
+        inside = (places >= pages.starts) & (places < pages.ends) & (counts < pages.used)
+        if not inside.any():
+            break
+        counts += inside
+        at = np.where(inside, memory.gather(np.where(inside, at, np.uint64(0)), 1)[:, 0], 0)
+    return np.where(at == 0, counts, 0)
