@@ -1,7 +1,7 @@
 """The blocks of jemalloc, from what it keeps of every extent of pages. Pure.
 
-Source: jemalloc 5.1 to 5.3.1, include/jemalloc/internal: rtree.h, edata.h (5.3) and extent_structs.h
-(before), sc.h and sz.h, cache_bin.h, tcache_structs.h. Its tree knows every extent. An extent is a
+Source: jemalloc 5.0 to 5.3.1, include/jemalloc/internal: rtree.h, edata.h (before 5.3:
+extent_structs.h), sc.h and sz.h, cache_bin.h, tcache_structs.h. Its tree knows every extent. An extent is a
 slab of blocks of one size, and says how many of them are free; or one large block; or free itself.
 So this does not depend on its statistics, which are off in some builds and refreshed on demand.
 """
@@ -29,7 +29,7 @@ _SHAPES = (
     Shape(_PAGE_BITS, (18, 18), flags=0x1),
     Shape(_PAGE_BITS, (15, 15, 15), entry_words=2),
 )
-"""For 48 bits of addresses, since 5.3 and before; for 57, as built where the processor has so many."""
+"""For addresses of 48 bits, since 5.3 and before; for 57, which machines have that it is built on."""
 _ADDRESS, _SIZE, _BITMAP = 1, 2, 8
 """Words of an extent: where it is, how long it is, and from where on bits tell which are free."""
 _RECORD_WORDS = 16
@@ -124,7 +124,8 @@ def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
 
 
 def _pages_of(memory: Memory, records: Words) -> Words:
-    return memory.gather(records, _SIZE)[:, _ADDRESS] >> np.uint64(_PAGE_BITS)
+    pages: Words = memory.gather(records, _SIZE)[:, _ADDRESS] >> np.uint64(_PAGE_BITS)
+    return pages
 
 
 def _find_sizes(memory: Memory, data: Iterable[Range]) -> Words | None:
@@ -151,7 +152,7 @@ class _Census:
         self._free = np.zeros(_CLASSES, np.int64)
         self._large_bytes = np.zeros(_CLASSES, np.int64)
         self._pad = 0
-        self._idle = {state: 0 for state in range(1, 4)}
+        self._idle = dict.fromkeys(range(1, 4), 0)
         self._ranges: list[tuple[int, int]] = []
 
     def take(self, data: list[Range]) -> Told | None:
@@ -175,7 +176,7 @@ class _Census:
         return Told(tuple(self._classes(taken)), merge(self._ranges), self._explain(threads))
 
     def _classes(self, cached: NDArray[np.int64]) -> list[SizeClass]:
-        """Return the size classes, of which so many blocks are cached, those that take most first."""
+        """Return the size classes, those that take most first; so many blocks of each are cached."""
         found = []
         for number in np.flatnonzero(self._in_use + self._free).tolist():
             size, used, free = (int(a[number]) for a in (self._table, self._in_use, self._free))
@@ -228,7 +229,7 @@ class _Census:
         if strictly and (active & slab).any():
             good &= ~slab | (extents.count_set_bits(room) == free)
         right = int(np.count_nonzero(good & active))
-        return right >= _RIGHT * np.count_nonzero(active) and (right > 0 or not strictly)
+        return bool(right >= _RIGHT * np.count_nonzero(active)) and (right > 0 or not strictly)
 
     def _add(self, extents: _Extents, layout: _Layout) -> None:
         states = layout.bits(extents.flags, layout.state)

@@ -32,7 +32,12 @@ _PAGE_WORDS = 8
 _LARGEST_PAGE_INFO = 8 << 10
 _HUGE = 1 << 31
 _MOST_ROUNDS = 1 << 16
-_RIGHT = 0.97
+_PLAUSIBLE = 0.5
+_MOST_HEAPS, _HEAP_WORDS = 1 << 14, 512
+_QUEUES = 75
+"""Queues of pages of a heap. Their list of blocks comes behind them, or is the heap's second word
+where they come late in it."""
+_LATE_QUEUES = 140
 
 
 class _Pages(NamedTuple):
@@ -48,6 +53,8 @@ class _Pages(NamedTuple):
     reserved: NDArray[np.int64]
     given_back: Words
     """The first block that another thread has given back, with flags in the lowest bits; or 0."""
+    heaps: Words
+    """Which heap of a thread each belongs to; 0 since 3.0."""
 
     def are_right(self) -> NDArray[np.bool_]:
         """Whether each can be a page."""
@@ -57,7 +64,7 @@ class _Pages(NamedTuple):
 
     def where(self, chosen: NDArray[np.bool_]) -> _Pages:
         """Return those pages that are chosen."""
-        return _Pages(*(values[chosen] for values in self))
+        return _Pages._make(values[chosen] for values in self)
 
 
 def read_mimalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -82,7 +89,7 @@ def read_mimalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
     for find in (_find_segments, _find_pages):
         found = [*find(memory, process, regions)]
         if found:
-            pages = _Pages(*map(np.concatenate, zip(*(pages for pages, _ in found))))
+            pages = _Pages._make(map(np.concatenate, zip(*(pages for pages, _ in found))))
             return _count(memory, pages, [space for _, space in found])
     return None
 
@@ -144,31 +151,35 @@ def _pages_of_slices(segment: int, chain: list[int], rows: Words) -> _Pages | No
     ends = starts + (rows[:, 0] & np.uint64(0xFFFFFFFF)).astype(np.int64) * _SLICE_BYTES
     capacity = (rows[:, 1] >> np.uint64(16) & np.uint64(0xFFFF)).astype(np.int64)
     reserved = (rows[:, 1] >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.int64)
-    for used, sizes, given_back in (_old_fields(rows), _new_fields(rows)):
+    for used, sizes, behind in (_old_fields(rows), _new_fields(rows)):
         sizes = np.where(sizes == _HUGE, ends - starts, sizes)
-        pages = _Pages(starts, ends, sizes, used, capacity, reserved, given_back)
-        if (pages.are_right() | (used == 0)).all():
+        pages = _Pages(starts, ends, sizes, used, capacity, reserved, *behind)
+        if (pages.are_right() | (used == 0)).all() and (used >= 0).all():
             return pages.where((used > 0) | (capacity > 0) & pages.are_right())
     return None
 
 
-def _old_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
-    """Return blocks in use, their size, and blocks given back, as until 2.1.2."""
+def _old_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Words]]:
+    """Return blocks in use, their size, and blocks given back and the heap, as until 2.1.2."""
     word = rows[:, 3]
-    behind = rows.shape[1] - 5
+    behind = 5 if rows.shape[1] <= 10 else 7
     return (
         (word & np.uint64(0xFFFFFFFF)).astype(np.int64),
         (word >> np.uint64(32)).astype(np.int64),
-        rows[:, 5] if behind <= 5 else rows[:, 7],
+        [rows[:, behind], rows[:, behind + 1]],
     )
 
 
-def _new_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], Words]:
-    """Return blocks in use, their size, and blocks given back, as since 2.1.4."""
+def _new_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Words]]:
+    """Return blocks in use, their size, and blocks given back and the heap, as since 2.1.4."""
+    if rows.shape[1] < 11:
+        nothing = np.zeros(len(rows), np.int64)
+        return nothing - 1, nothing, [rows[:, 0], rows[:, 0]]
+    behind = 7 if rows.shape[1] <= 12 else 9
     return (
         (rows[:, 4] & np.uint64(0xFFFF)).astype(np.int64),
         rows[:, 5].astype(np.int64),
-        rows[:, 7] if rows.shape[1] <= 12 else rows[:, 9],
+        [rows[:, behind], rows[:, behind + 1]],
     )
 
 
@@ -181,27 +192,34 @@ def _find_pages(
         rows = memory.gather(places, _PAGE_WORDS)
         starts = rows[:, 6].astype(np.int64)
         word = rows[:, 2]
-        fields = [(word >> np.uint64(16 * n) & np.uint64(0xFFFF)).astype(np.int64) for n in range(3)]
+        fields = [
+            (word >> np.uint64(16 * n) & np.uint64(0xFFFF)).astype(np.int64) for n in range(3)
+        ]
         sizes = rows[:, 5].astype(np.int64)
         ends = np.full_like(starts, region.end)
-        pages = _Pages(starts, ends, sizes, *fields, rows[:, 4])
+        pages = _Pages._make([starts, ends, sizes, *fields, rows[:, 4], np.zeros_like(places)])
         own = (starts > places.astype(np.int64)) & (sizes < 1 << 40)
         own &= starts <= places.astype(np.int64) + _LARGEST_PAGE_INFO
         good = own & pages.are_right() & (pages.capacity > 0)
-        if good.any():
+        for free in (rows[:, 1], rows[:, 3]):
+            at = free.astype(np.int64)
+            good &= (at == 0) | (at >= starts) & (at < starts + sizes * pages.reserved)
+        # Slices that were a page's begin once are inside other pages now.
+        if np.count_nonzero(good) > _PLAUSIBLE * np.count_nonzero(own):
             yield pages.where(good), (int(places[good][0]), region.end)
 
 
 def _count(memory: Memory, pages: _Pages, spaces: list[tuple[int, int]]) -> Told:
     """Return what pages hold."""
+    order = np.argsort(pages.starts, kind="stable")
+    pages = _Pages._make(values[order] for values in pages)
     used = pages.used - _count_given_back(memory, pages)
+    used = np.maximum(used - _count_delayed(memory, pages), 0)
     counts: dict[int, Count] = {}
     for size in np.unique(pages.sizes).tolist():
         same = pages.sizes == size
         counts[size] = Count(int(used[same].sum()), int((pages.capacity - used)[same].sum()))
-    return Told(
-        size_classes(counts), merge(spaces), ("its blocks were counted by its own pages",)
-    )
+    return Told(size_classes(counts), merge(spaces), ("its blocks were counted by its own pages",))
 
 
 def _count_given_back(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
@@ -219,3 +237,25 @@ def _count_given_back(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
         counts += inside
         at = np.where(inside, memory.gather(np.where(inside, at, np.uint64(0)), 1)[:, 0], 0)
     return np.where(at == 0, counts, 0)
+
+
+def _count_delayed(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
+    """Return how many blocks of each page wait in the lists of heaps.
+
+    Until 2.2, the first block that another thread gives back of a full page goes to such a list.
+    """
+    counts = np.zeros(len(pages.used), np.int64)
+    for heap in np.unique(pages.heaps[pages.heaps > 0]).tolist()[:_MOST_HEAPS]:
+        words = memory.words(heap, _HEAP_WORDS)
+        sizes = np.flatnonzero((words[:-6] == 8) & (words[3:-3] == 16) & (words[6:] == 24))
+        if not len(sizes):
+            continue
+        queues = int(sizes[0]) - 5
+        at = int(words[queues + 3 * _QUEUES if queues < _LATE_QUEUES else 1])
+        for _ in range(_MOST_ROUNDS):
+            number = int(np.searchsorted(pages.starts, at, "right")) - 1
+            if number < 0 or at >= pages.ends[number] or at % 8:
+                break
+            counts[number] += 1
+            at = memory.word(at)
+    return counts

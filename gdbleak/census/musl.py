@@ -72,7 +72,8 @@ class _Groups(NamedTuple):
     @property
     def are_nested(self) -> NDArray[np.bool_]:
         """Whether each is in a slot of another group; what never is given up is not."""
-        return (self.bits(12, 52) == 0) & (self.bits(5, 1) == 1)
+        nested: NDArray[np.bool_] = (self.bits(12, 52) == 0) & (self.bits(5, 1) == 1)
+        return nested
 
     @property
     def strides(self) -> NDArray[np.int64]:
@@ -87,13 +88,16 @@ class _Groups(NamedTuple):
         masks = self.rows[:, 3] | self.rows[:, 3] >> np.uint64(32)
         bits = masks[:, None] >> np.arange(32, dtype=np.uint64) & np.uint64(1)
         inside = np.arange(32) < self.slots[:, None]
-        return (bits.astype(np.bool_) & inside).sum(axis=1)
+        free: NDArray[np.int64] = (bits.astype(np.bool_) & inside).sum(axis=1)
+        return free
 
     def are_right(self, memory: Memory) -> NDArray[np.bool_]:
         """Whether each group refers to its description, and that can be one."""
         known = (self.classes < len(_CLASSES)) | (self.classes == _WHOLE)
         whole = (self.classes != _WHOLE) | (self.slots == 1) & (self.bits(12, 52) > 0)
-        return known & whole & (memory.gather(self.places, 1)[:, 0] == self.addresses)
+        back = memory.gather(self.places, 1)[:, 0]
+        right: NDArray[np.bool_] = known & whole & (back == self.addresses)
+        return right
 
 
 def read_musl(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -158,8 +162,8 @@ def _count(groups: _Groups) -> Told:
     nested = groups.are_nested
     sizes = groups.slots[nested] * groups.strides[nested] + _GROUP_BYTES
     for number in np.searchsorted(_STRIDES, sizes).tolist():
-        if number < len(_STRIDES) and (count := counts.get(int(_STRIDES[number]))):
-            count[0] = max(count[0] - 1, 0)
+        if number < len(_STRIDES) and (outer := counts.get(int(_STRIDES[number]))):
+            outer[0] = max(outer[0] - 1, 0)
     classes = [
         SizeClass(
             size - _SLOT_BYTES,

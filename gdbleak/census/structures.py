@@ -59,8 +59,7 @@ class Memory:
         """Yield what was ever written of ranges: addresses, and the words from there on."""
         regions = [Region(start, end, False) for start, end in ranges]
         for run in touched(regions, self._process.find_pages):
-            for address, words in iter_pieces(self._read_on_account, [run]):
-                yield address, words
+            yield from iter_pieces(self._read_on_account, [run])
 
     def _read_on_account(self, address: int, size: int) -> bytes:
         self.spend(4 + size // 8 // _PLAIN_STEPS)
@@ -198,7 +197,7 @@ def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Star
         for place, word in zip(places[good].tolist(), words[good].tolist()):
             memory.spend(20)
             for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
-                votes[place - 8 * (page << shape.page_bits >> below)] += 1
+                votes[place - 8 * ((page << shape.page_bits) >> below)] += 1
     return [Tree(memory, root, shape) for root, _ in votes.most_common(_MOST_ROOTS)]
 
 
@@ -216,11 +215,12 @@ def _pages_below(
     leaf = next(_read_leaf(memory, node, 0, shape), None)
     if leaf is None:
         return []
+    found: list[int] = []
     for few in (_FEW_ENTRIES, _TRIED_ENTRIES):
         pages = starts(leaf.records[:few])
         mask = np.uint64((1 << levels[0]) - 1)
         good = (pages & mask == leaf.pages[:few]) & (pages > 0)
-        found: list[int] = pages[good].tolist()
+        found = pages[good].tolist()
         if not found:
-            return []
+            break
     return found

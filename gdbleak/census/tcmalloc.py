@@ -112,7 +112,9 @@ class _Census:
         size = self._sizes[np.minimum(number, _CLASSES - 1)]
         room = np.where(size > 0, self._bytes_of(rows) // np.maximum(size, 1), 1)
         good = (rows[:, 1] > 0) & (rows[:, 1] < 1 << 35) & (number < _CLASSES) & (location <= 2)
-        return good & ((location != _IN_USE) | (taken <= room)) & ((number == 0) | (size > 0))
+        good &= ((location != _IN_USE) | (taken <= room)) & ((number == 0) | (size > 0))
+        right: NDArray[np.bool_] = good
+        return right
 
     def _bytes_of(self, rows: Words) -> NDArray[np.int64]:
         return rows[:, 1].astype(np.int64) << self._tree.shape.page_bits
