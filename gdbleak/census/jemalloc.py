@@ -1,9 +1,9 @@
 """The blocks of jemalloc, from what it keeps of every extent of pages. Pure.
 
 Source: jemalloc 5.0 to 5.3.1, include/jemalloc/internal: rtree.h, edata.h (before 5.3:
-extent_structs.h), sc.h and sz.h, cache_bin.h, tcache_structs.h. Its tree knows every extent. An extent is a
-slab of blocks of one size, and says how many of them are free; or one large block; or free itself.
-So this does not depend on its statistics, which are off in some builds and refreshed on demand.
+extent_structs.h), sc.h and sz.h. Its tree knows every extent. An extent is a slab of blocks of one
+size, and says how many of them are free; or one large block; or free itself. So this does not
+depend on its statistics, which are off in some builds and refreshed on demand.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from gdbleak.memory.source import Searchable
 from gdbleak.report.heap import Amount, SizeClass
 
 _PAGE_BITS = 12
+_PAGE_BYTES = np.uint64(1 << _PAGE_BITS)
 _SHAPES = (
     Shape(_PAGE_BITS, (18, 18), flags=0x7F),
     Shape(_PAGE_BITS, (18, 18), flags=0x1),
     Shape(_PAGE_BITS, (15, 15, 15), entry_words=2),
 )
-"""For addresses of 48 bits, since 5.3 and before; for 57, which machines have that it is built on."""
+"""For addresses of 48 bits, since 5.3 and before; for 57, as where it is built for any machine."""
 _ADDRESS, _SIZE, _BITMAP = 1, 2, 8
 """Words of an extent: where it is, how long it is, and from where on bits tell which are free."""
 _RECORD_WORDS = 16
@@ -78,11 +79,11 @@ class _Extents(NamedTuple):
 
     @property
     def addresses(self) -> Words:
-        return self.rows[:, _ADDRESS] & np.uint64(-(1 << _PAGE_BITS) & (1 << 64) - 1)
+        return self.rows[:, _ADDRESS] // _PAGE_BYTES * _PAGE_BYTES
 
     @property
     def bytes(self) -> Words:
-        return self.rows[:, _SIZE] & np.uint64(-(1 << _PAGE_BITS) & (1 << 64) - 1)
+        return self.rows[:, _SIZE] // _PAGE_BYTES * _PAGE_BYTES
 
     @property
     def flags(self) -> Words:
@@ -96,7 +97,8 @@ class _Extents(NamedTuple):
         words = np.arange(_RECORD_WORDS - _BITMAP, dtype=np.uint64) * np.uint64(64)
         bitmaps = np.where(words[None, :] < blocks[:, None], self.rows[:, _BITMAP:], 0)
         bits = np.unpackbits(np.ascontiguousarray(bitmaps, np.uint64).view(np.uint8), axis=1)
-        return bits.sum(axis=1).astype(np.uint64)
+        counts: Words = bits.sum(axis=1).astype(np.uint64)
+        return counts
 
 
 def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -176,7 +178,7 @@ class _Census:
         return Told(tuple(self._classes(taken)), merge(self._ranges), self._explain(threads))
 
     def _classes(self, cached: NDArray[np.int64]) -> list[SizeClass]:
-        """Return the size classes, those that take most first; so many blocks of each are cached."""
+        """Return the size classes, those that take most first; some blocks of each are cached."""
         found = []
         for number in np.flatnonzero(self._in_use + self._free).tolist():
             size, used, free = (int(a[number]) for a in (self._table, self._in_use, self._free))

@@ -32,7 +32,8 @@ _PAGE_WORDS = 8
 _LARGEST_PAGE_INFO = 8 << 10
 _HUGE = 1 << 31
 _MOST_ROUNDS = 1 << 16
-_PLAUSIBLE = 0.5
+_SURE, _PLAUSIBLE = 0.8, 0.5
+"""Such a share of what may be segments, or pages, has to be that."""
 _MOST_HEAPS, _HEAP_WORDS = 1 << 14, 512
 _QUEUES = 75
 """Queues of pages of a heap. Their list of blocks comes behind them, or is the heap's second word
@@ -87,8 +88,9 @@ def read_mimalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
         if each.permissions.startswith("rw") and not each.inode and each.path in _PATHS
     ]
     for find in (_find_segments, _find_pages):
-        found = [*find(memory, process, regions)]
-        if found:
+        tried = [*find(memory, process, regions)]
+        found = [(pages, space) for pages, space in tried if pages is not None]
+        if len(found) > _SURE * len(tried):
             pages = _Pages._make(map(np.concatenate, zip(*(pages for pages, _ in found))))
             return _count(memory, pages, [space for _, space in found])
     return None
@@ -110,10 +112,13 @@ def _iter_touched_at(
 
 def _find_segments(
     memory: Memory, process: Searchable, regions: list[Mapped]
-) -> Iterator[tuple[_Pages, tuple[int, int]]]:
-    """Yield the pages of each segment, and where it is."""
+) -> Iterator[tuple[_Pages | None, tuple[int, int]]]:
+    """Yield the pages of each segment, and where it is; None for what is no segment."""
     shapes = [(head, length) for length in _LENGTHS for head in _HEADS]
+    end = 0
     for segment in _iter_touched_at(process, regions, memory, _SEGMENT_BYTES):
+        if segment < end:  # inside a block that is larger than that
+            continue
         words = memory.words(segment, _INFO_WORDS)
         for number, (head, length) in enumerate(shapes):
             memory.spend(4)
@@ -126,6 +131,8 @@ def _find_segments(
                 end = segment + (chain[-1] + int(rows[-1][0] & 0xFFFFFFFF)) * _SLICE_BYTES
                 yield pages, (segment, end)
                 break
+        else:
+            yield None, (segment, segment)
 
 
 def _chain(words: Words, head: int, length: int) -> list[int]:
@@ -185,7 +192,7 @@ def _new_fields(rows: Words) -> tuple[NDArray[np.int64], NDArray[np.int64], list
 
 def _find_pages(
     memory: Memory, process: Searchable, regions: list[Mapped]
-) -> Iterator[tuple[_Pages, tuple[int, int]]]:
+) -> Iterator[tuple[_Pages | None, tuple[int, int]]]:
     """Yield the pages that describe themselves, as since 3.0, and where they are."""
     for region in regions:
         places = np.array([*_iter_touched_at(process, [region], memory, _SLICE_BYTES)], np.uint64)

@@ -216,11 +216,10 @@ def _pages_below(
     if leaf is None:
         return []
     found: list[int] = []
+    mask = np.uint64((1 << levels[0]) - 1)
     for few in (_FEW_ENTRIES, _TRIED_ENTRIES):
-        pages = starts(leaf.records[:few])
-        mask = np.uint64((1 << levels[0]) - 1)
-        good = (pages & mask == leaf.pages[:few]) & (pages > 0)
-        found = pages[good].tolist()
+        told = starts(leaf.records[:few])
+        found = told[(told & mask == leaf.pages[:few]) & (told > 0)].tolist()
         if not found:
             break
     return found
