@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 from gdbleak.analysis.images import with_zeros
 from gdbleak.census.jemalloc import read_jemalloc
+from gdbleak.census.mimalloc import read_mimalloc
+from gdbleak.census.musl import read_musl
 from gdbleak.census.surroundings import Surroundings
+from gdbleak.census.tcmalloc import read_tcmalloc
 from gdbleak.census.told import Told
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.cache import ImageCache
@@ -54,14 +57,18 @@ _KINDS = {
     "tcmalloc": _Kind(
         "[anon:tcmalloc",
         "call MallocExtension::instance()->GetStats() in it, or start it with MALLOCSTATS=1",
+        read_tcmalloc,
         uses_break=True,
     ),
     "mimalloc": _Kind(
-        "[anon:mimalloc", "call mi_stats_print(0) in it, or start it with MIMALLOC_SHOW_STATS=1"
+        "[anon:mimalloc",
+        "call mi_stats_print(0) in it, or start it with MIMALLOC_SHOW_STATS=1",
+        read_mimalloc,
     ),
     "musl": _Kind(
         "[anon:musl",
         "trace it, since musl keeps no statistics: `gdbleak trace PID`",
+        read_musl,
         uses_break=True,
     ),
     "AddressSanitizer": _Kind(

@@ -14,9 +14,9 @@ _ENVIRONMENT_BYTES = 256 << 10
 """Of a stack, the end that is searched for the environment of the program."""
 
 _SANITIZER = (
-    "the runtime of a sanitizer is loaded: it has an allocator of its own, and AddressSanitizer adds"
+    "the runtime of a sanitizer is loaded, which has an allocator of its own: AddressSanitizer adds"
     " a red zone to every block and keeps freed blocks in quarantine (256 MB by default), so more"
-    " memory is in use than in production; `leaks` of its own are told at the end of the program"
+    " memory is in use than in production"
 )
 _FILES = (
     (

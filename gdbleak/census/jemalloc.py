@@ -1,9 +1,9 @@
 """The blocks of jemalloc, from what it keeps of every extent of pages. Pure.
 
-Source: jemalloc 5.1 to 5.3.1, include/jemalloc/internal: rtree.h, edata.h (5.3) and extent_structs.h
-(before), sc.h and sz.h, cache_bin.h, tcache_structs.h. Its tree knows every extent. An extent is a
-slab of blocks of one size, and says how many of them are free; or one large block; or free itself.
-So this does not depend on its statistics, which are off in some builds and refreshed on demand.
+Source: jemalloc 5.0 to 5.3.1, include/jemalloc/internal: rtree.h, edata.h (before 5.3:
+extent_structs.h), sc.h and sz.h. Its tree knows every extent. An extent is a slab of blocks of one
+size, and says how many of them are free; or one large block; or free itself. So this does not
+depend on its statistics, which are off in some builds and refreshed on demand.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from gdbleak.memory.source import Searchable
 from gdbleak.report.heap import Amount, SizeClass
 
 _PAGE_BITS = 12
+_PAGE_BYTES = np.uint64(1 << _PAGE_BITS)
 _SHAPES = (
     Shape(_PAGE_BITS, (18, 18), flags=0x7F),
     Shape(_PAGE_BITS, (18, 18), flags=0x1),
     Shape(_PAGE_BITS, (15, 15, 15), entry_words=2),
 )
-"""For 48 bits of addresses, since 5.3 and before; for 57, as built where the processor has so many."""
+"""For addresses of 48 bits, since 5.3 and before; for 57, as where it is built for any machine."""
 _ADDRESS, _SIZE, _BITMAP = 1, 2, 8
 """Words of an extent: where it is, how long it is, and from where on bits tell which are free."""
 _RECORD_WORDS = 16
@@ -78,11 +79,11 @@ class _Extents(NamedTuple):
 
     @property
     def addresses(self) -> Words:
-        return self.rows[:, _ADDRESS] & np.uint64(-(1 << _PAGE_BITS) & (1 << 64) - 1)
+        return self.rows[:, _ADDRESS] // _PAGE_BYTES * _PAGE_BYTES
 
     @property
     def bytes(self) -> Words:
-        return self.rows[:, _SIZE] & np.uint64(-(1 << _PAGE_BITS) & (1 << 64) - 1)
+        return self.rows[:, _SIZE] // _PAGE_BYTES * _PAGE_BYTES
 
     @property
     def flags(self) -> Words:
@@ -96,7 +97,8 @@ class _Extents(NamedTuple):
         words = np.arange(_RECORD_WORDS - _BITMAP, dtype=np.uint64) * np.uint64(64)
         bitmaps = np.where(words[None, :] < blocks[:, None], self.rows[:, _BITMAP:], 0)
         bits = np.unpackbits(np.ascontiguousarray(bitmaps, np.uint64).view(np.uint8), axis=1)
-        return bits.sum(axis=1).astype(np.uint64)
+        counts: Words = bits.sum(axis=1).astype(np.uint64)
+        return counts
 
 
 def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -124,7 +126,8 @@ def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
 
 
 def _pages_of(memory: Memory, records: Words) -> Words:
-    return memory.gather(records, _SIZE)[:, _ADDRESS] >> np.uint64(_PAGE_BITS)
+    pages: Words = memory.gather(records, _SIZE)[:, _ADDRESS] >> np.uint64(_PAGE_BITS)
+    return pages
 
 
 def _find_sizes(memory: Memory, data: Iterable[Range]) -> Words | None:
@@ -151,7 +154,7 @@ class _Census:
         self._free = np.zeros(_CLASSES, np.int64)
         self._large_bytes = np.zeros(_CLASSES, np.int64)
         self._pad = 0
-        self._idle = {state: 0 for state in range(1, 4)}
+        self._idle = dict.fromkeys(range(1, 4), 0)
         self._ranges: list[tuple[int, int]] = []
 
     def take(self, data: list[Range]) -> Told | None:
@@ -175,7 +178,7 @@ class _Census:
         return Told(tuple(self._classes(taken)), merge(self._ranges), self._explain(threads))
 
     def _classes(self, cached: NDArray[np.int64]) -> list[SizeClass]:
-        """Return the size classes, of which so many blocks are cached, those that take most first."""
+        """Return the size classes, those that take most first; some blocks of each are cached."""
         found = []
         for number in np.flatnonzero(self._in_use + self._free).tolist():
             size, used, free = (int(a[number]) for a in (self._table, self._in_use, self._free))
@@ -196,17 +199,18 @@ class _Census:
                 yield extents
 
     def _first_of(self, leaf: Leaf) -> _Extents:
-        records, where = np.unique(leaf.records, return_index=True)
+        records, which = np.unique(leaf.records, return_inverse=True)
         self._ranges += [
             (int(part[0]), int(part[-1]) + 8 * _RECORD_WORDS)
             for part in np.split(records, np.flatnonzero(np.diff(records) > 1 << 20) + 1)
         ]
         extents = _Extents(self._memory.gather(records, _RECORD_WORDS))
-        first = leaf.pages[where] << np.uint64(_PAGE_BITS)
-        inside = (extents.addresses <= first) & (first < extents.addresses + extents.bytes)
+        begins = extents.addresses[which]
+        pages = leaf.pages << np.uint64(_PAGE_BITS)
+        inside = (begins <= pages) & (pages < begins + extents.bytes[which])
         if np.count_nonzero(inside) < _PLAUSIBLE * len(inside):
             raise _NoTreeError
-        return _Extents(extents.rows[(extents.addresses == first) & (extents.bytes > 0)])
+        return _Extents(extents.rows[which[(begins == pages) & inside]])
 
     def _prove(self, extents: _Extents) -> _Layout | None:
         """Return the layout that fits the extents, by their bitmaps where there are slabs."""
@@ -227,7 +231,7 @@ class _Census:
         if strictly and (active & slab).any():
             good &= ~slab | (extents.count_set_bits(room) == free)
         right = int(np.count_nonzero(good & active))
-        return right >= _RIGHT * np.count_nonzero(active) and (right > 0 or not strictly)
+        return bool(right >= _RIGHT * np.count_nonzero(active)) and (right > 0 or not strictly)
 
     def _add(self, extents: _Extents, layout: _Layout) -> None:
         states = layout.bits(extents.flags, layout.state)

@@ -23,7 +23,7 @@ Words = NDArray[np.uint64]
 _GAP_BYTES, _RUN_BYTES = 4096, 1 << 20
 """Records so close are read together, as far as a read takes."""
 _ADDRESSES = (1 << 16, 1 << 47)
-_TRIED_ENTRIES, _TRIED_NODES = 64, 4
+_FEW_ENTRIES, _TRIED_ENTRIES, _TRIED_NODES = 8, 64, 4
 """How much of a node is looked at, to see whether it belongs to a tree."""
 _MOST_ROOTS = 8
 _PLAIN_STEPS = 1 << 10
@@ -59,8 +59,7 @@ class Memory:
         """Yield what was ever written of ranges: addresses, and the words from there on."""
         regions = [Region(start, end, False) for start, end in ranges]
         for run in touched(regions, self._process.find_pages):
-            for address, words in iter_pieces(self._read_on_account, [run]):
-                yield address, words
+            yield from iter_pieces(self._read_on_account, [run])
 
     def _read_on_account(self, address: int, size: int) -> bytes:
         self.spend(4 + size // 8 // _PLAIN_STEPS)
@@ -190,12 +189,15 @@ def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Star
     """
     votes: Counter[int] = Counter()
     below = shape.page_bits + sum(shape.levels[1:])
-    for places, words in memory.iter_pointers(data):
+    variables = [*data]
+    for places, words in memory.iter_pointers(variables):
         good = words % 8 == 0
+        for start, end in variables:  # nodes are made when they are needed
+            good &= (words < start) | (words >= end)
         for place, word in zip(places[good].tolist(), words[good].tolist()):
             memory.spend(20)
             for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
-                votes[place - 8 * (page << shape.page_bits >> below)] += 1
+                votes[place - 8 * ((page << shape.page_bits) >> below)] += 1
     return [Tree(memory, root, shape) for root, _ in votes.most_common(_MOST_ROOTS)]
 
 
@@ -213,8 +215,11 @@ def _pages_below(
     leaf = next(_read_leaf(memory, node, 0, shape), None)
     if leaf is None:
         return []
-    pages = starts(leaf.records[:_TRIED_ENTRIES])
+    found: list[int] = []
     mask = np.uint64((1 << levels[0]) - 1)
-    good = (pages & mask == leaf.pages[:_TRIED_ENTRIES]) & (pages > 0)
-    found: list[int] = pages[good].tolist()
+    for few in (_FEW_ENTRIES, _TRIED_ENTRIES):
+        told = starts(leaf.records[:few])
+        found = told[(told & mask == leaf.pages[:few]) & (told > 0)].tolist()
+        if not found:
+            break
     return found

@@ -51,9 +51,15 @@ def name_allocator(image: ElfImage, fallback: str) -> str:
 
 
 def _read_mimalloc_version(image: ElfImage, address: int) -> str:
-    """Return the version that `mi_version` returns, where 209 is 2.0.9. Source: mimalloc.h."""
+    """Return the version that `mi_version` returns, where 209 is 2.0.9, and 30600 is 3.6.0.
+
+    Source: mimalloc.h.
+    """
     match = _CODE_OF_MI_VERSION.match(image.read(address, 10))
     if match is None:
         return ""
-    digits = str(int.from_bytes(match[1], "little"))
+    number = int.from_bytes(match[1], "little")
+    if number >= 10_000:
+        return f" {number // 10_000}.{number // 100 % 100}.{number % 100}"
+    digits = str(number)
     return f" {digits[0]}.{digits[1:-1] or '0'}.{digits[-1]}"
