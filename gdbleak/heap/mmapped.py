@@ -1,7 +1,8 @@
 """Blocks of glibc's malloc that have mappings of their own. Pure.
 
-Source: `sysmalloc_mmap` in malloc/malloc.c. Such a block begins with its chunk at the start of its
-mapping; the kernel makes one of mappings that touch, so each page of a range is looked at.
+Source: `sysmalloc_mmap` and `_int_memalign` in malloc/malloc.c. Such a block begins with its chunk at
+the start of its mapping; the kernel makes one of mappings that touch, so each page of a range is
+looked at. An aligned block has a second chunk further on, which says how far that is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, LARGEST_CHUNK
+from gdbleak.heap.chunk import BLOCK, FLAGS, IS_MMAPPED, LARGEST_CHUNK
 from gdbleak.heap.snapshot import PAGE_BYTES
+
+Read = Callable[[int, int], bytes]
 
 _ROOM_BEHIND = 16
 """Since 2.43 two words behind the chunk belong to the mapping too."""
@@ -28,7 +31,7 @@ class LargeBlock(NamedTuple):
 
 
 def find_large(
-    read: Callable[[int, int], bytes],
+    read: Read,
     pages: Iterable[tuple[int, int, int]],
     is_enough: Callable[[int, int], bool] = lambda _count, _total: False,
 ) -> list[LargeBlock]:
@@ -46,7 +49,7 @@ def find_large(
     for start, end, limit in pages:
         at = max(at, start)
         while at < end and not is_enough(len(found), total):
-            block = _large_at(read(at, 16), at, limit)
+            block = _large_at(read, at, limit)
             if block:
                 found.append(block)
                 total += block.end - block.start
@@ -54,14 +57,36 @@ def find_large(
     return found
 
 
-def _large_at(data: bytes, at: int, end: int) -> LargeBlock | None:
-    before = int.from_bytes(data[:8], "little")
-    size = int.from_bytes(data[8:], "little")
-    if len(data) < 16 or size & FLAGS != IS_MMAPPED or size >= LARGEST_CHUNK or before > 1:
+def _large_at(read: Read, at: int, end: int) -> LargeBlock | None:
+    before, size = _two_words(read(at, 16))
+    if size & FLAGS != IS_MMAPPED or size >= LARGEST_CHUNK or before > 1:
         return None
     size &= ~FLAGS
     room = 0 if size % PAGE_BYTES == 0 else _ROOM_BEHIND
     mapped = size + room
     if not mapped or mapped % PAGE_BYTES or at + mapped > end:
         return None
-    return LargeBlock(at, at + mapped, at + 16, size - 16 + room)
+    block = _find_aligned(read, at, at + mapped, room)
+    return LargeBlock(at, at + mapped, block, at + mapped - block)
+
+
+def _find_aligned(read: Read, start: int, end: int, room: int) -> int:
+    """Return the block of a mapping, wherever in it an alignment has put it."""
+    alignment = 2 * BLOCK
+    begin = read(start, PAGE_BYTES)
+    while alignment < end - start:
+        first = -(-(start + BLOCK + 1) // alignment) * alignment
+        for block in (first, first + alignment):  # there must be room for a chunk before it
+            chunk = block - BLOCK
+            at = chunk - start
+            data = begin[at : at + 16] if at < len(begin) else read(chunk, 16)
+            before, size = _two_words(data)
+            if before & -16 == at and size == (end - chunk - room) | IS_MMAPPED:
+                return block
+        alignment *= 2
+    return start + BLOCK
+
+
+def _two_words(data: bytes) -> tuple[int, int]:
+    """Return two words of memory; 0 where it cannot be read."""
+    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")

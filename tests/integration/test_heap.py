@@ -1,0 +1,225 @@
+"""A census of real heaps: each block in use, what is free and where, with every C library."""
+
+from __future__ import annotations
+
+import pytest
+from support.gdbs import debian_root
+from support.heaps import (
+    assert_exact,
+    by_class,
+    counts_of,
+    examine,
+    info_of,
+    size_of,
+    truth_of,
+)
+from support.processes import wait_until
+from support.roots import HOST, LIBRARIES, flags_for
+
+from gdbleak.report.heap import Free
+
+pytestmark = pytest.mark.usefixtures("needs_ptrace")
+
+STATIC = "static"
+
+
+@pytest.fixture(params=[*LIBRARIES, STATIC])
+def start(request, build_target, start_target):
+    """Return a function that starts a program of tests/targets/heaps with one of the libraries."""
+    own = {HOST: (), STATIC: ("-static",)}
+    library = request.param
+    flags = own[library] if library in own else flags_for(debian_root(library))
+
+    def start(name, *words):
+        return start_target(build_target(f"heaps/{name}.c", *flags), *map(str, words))
+
+    start.library = library
+    return start
+
+
+@pytest.fixture
+def start_here(build_target, start_target):
+    """Return a function that starts a program of tests/targets/heaps."""
+    return lambda name, *words: start_target(build_target(f"heaps/{name}.c"), *map(str, words))
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["running", "stopped"])
+def test_a_quiet_heap(start, stop):
+    target = start("census", "quiet")
+    truth = truth_of(target)
+    report = examine(target.pid, stop=stop)
+    assert_exact(report, truth)
+    assert report.notes == ()
+    assert (report.taking.pause_ms is not None) == stop
+    has_fast_bins = start.library != "sid"
+    free = [arena.free for arena in report.arenas]
+    told = info_of(target)
+    assert [each[Free.FAST].count for each in free] == [each.fast[0] for each in told]
+    assert [each[Free.FAST].bytes for each in free] == [each.fast[1] for each in told]
+    assert [each[Free.UNSORTED].count for each in free] == [each.unsorted for each in told]
+    binned = (Free.SMALL, Free.LARGE, Free.UNSORTED, Free.TOP)
+    assert [(sum(each[f].count for f in binned), sum(each[f].bytes for f in binned)) for each in free] == [
+        each.rest for each in told
+    ]
+    assert [arena.system_bytes for arena in report.arenas] == [each.system for each in told]
+    assert any(each[Free.FAST].count for each in free) == has_fast_bins
+    assert all(each[Free.CACHED].count for each in free[:1])
+    for size in (24, 40, 104, 200, 504, 712, 3000):
+        assert size_of(report, size).free.count >= truth["freed"][size] * (size in (504, 712, 200))
+
+
+def test_every_freed_block_is_free(start):
+    """Those that were not merged with others, nor handed out again: the sizes say so."""
+    target = start("census", "quiet")
+    truth = truth_of(target)
+    report = examine(target.pid)
+    for size in (200, 504, 712):
+        assert size_of(report, size).free.count == truth["freed"][size]
+
+
+def test_each_thread_has_its_arena(start_here):
+    target = start_here("census", "quiet", 3)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    names = [f"{thread} (census)" for thread in truth["threads"]]
+    assert report.arenas[0].threads == (f"{target.pid} (census)",)
+    assert sorted(each for arena in report.arenas[1:] for each in arena.threads) == sorted(names)
+
+
+@pytest.mark.parametrize("words", [("scale", 100_000, 24, 1, 3), ("scale", 40_000, 1000, 4, 0)])
+def test_large_heaps(start_here, words):
+    """Lists of free blocks too long to be followed one by one, and arenas of several heaps."""
+    target = start_here("census", *words)
+    report = examine(target.pid)
+    assert_exact(report, truth_of(target))
+    free = sum(arena.free[Free.FAST].count for arena in report.arenas)
+    assert free >= (33_000 if words[4] else 0)
+
+
+def assert_within_churn(report, truth, slack):
+    """Assert that the steady blocks are all there, and of the others as many as there may be."""
+    counts, expected = counts_of(report), by_class(truth["in_use"])
+    whole = sum(expected.values())
+    off = 0
+    churn = {size: bounds for size, *bounds in truth["churn"]}
+    low, high = (by_class({size: bounds[n] for size, bounds in churn.items()}) for n in (0, 1))
+    for size in {*expected, *low}:
+        under = expected[size] + low[size] - counts[size]
+        over = counts[size] - expected[size] - high[size]
+        off += max(under, over, 0)
+    assert off <= slack * whole, (off, whole)
+
+
+def test_a_heap_that_allocates_100_000_times_a_second(start):
+    """Without a stop; several times over, since a census may have luck."""
+    target = start("census", "rate", 100_000, 60_000)
+    begun = truth_of(target)
+    for number in range(4):
+        at = truth_of(target)["allocations"]
+        report = examine(target.pid)
+        assert_within_churn(report, begun, 0.001)
+        counts = counts_of(report)
+        assert all(counts[size] == begun["in_use"][size] for size in (40, 72, 136, 392)), number
+        unsettled = report.taking.unsettled
+        assert unsettled.bytes < 0.1 * report.in_use.bytes
+        assert truth_of(target)["allocations"] - at > 1000, "nothing went on meanwhile"
+
+
+def test_a_heap_that_allocates_100_000_times_a_second_is_exact_when_it_is_stopped(start):
+    target = start("census", "rate", 100_000, 60_000)
+    begun = truth_of(target)
+    for _ in range(2):
+        report = examine(target.pid, stop=True, max_pause_ms=20_000)
+        assert_within_churn(report, begun, 0)
+        assert report.taking.unsettled.count == report.taking.unclear_bytes == 0
+        assert 0 < report.taking.pause_ms < 20_000
+        before = truth_of(target)["allocations"]
+        wait_until(lambda seen=before: truth_of(target)["allocations"] > seen, "it ran on")
+
+
+@pytest.mark.parametrize("place", [(), ("thread",)], ids=["main arena", "arena of a thread"])
+@pytest.mark.parametrize("how", ["pinned", "scattered", "leaked"])
+def test_how_much_could_be_given_back(start, how, place):
+    """What malloc_trim(3) is said to give back is what it gives back."""
+    target = start("fragmented", how, 16, *place)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    arena = report.arenas[len(place)]
+    assert_exact(report, truth)
+    pin = arena.pin
+    if how == "pinned":
+        assert (pin.address, pin.size) == (truth["last"], 104)
+        assert pin.free_bytes > 15 << 20
+    else:
+        assert pin is None or pin.free_bytes < 1 << 20
+    told = sum(each.trimmable_bytes for each in report.arenas)
+    given = int(target.ask("trim"))
+    assert abs(told - given) <= 256 << 10
+    assert (given > 15 << 20) == (how == "pinned")
+    after = examine(target.pid)
+    assert sum(each.trimmable_bytes for each in after.arenas) <= 256 << 10
+    assert_exact(after, truth)
+
+
+@pytest.mark.parametrize("how", ["sbrk", "early", "blocked", "shrinks"])
+def test_a_main_arena_that_is_not_in_one_piece(start, how):
+    target = start("foreign", how)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    assert_exact(report, truth)
+    [main] = report.arenas
+    if how == "shrinks":
+        assert main.system_bytes < 12 << 20
+    assert main.pin is None or main.pin.free_bytes < 1 << 20
+
+
+CORRUPT = {
+    "nothing": 0,
+    "cached-cycle": 0,
+    "cached-wild": 0,
+    "fast-cycle": 0,
+    "bin-cycle": 0,
+    "zero": 64,
+    "huge": 64,
+    "beyond": 64,
+    "inside": 16,
+    "top": None,
+    "top-short": 0,
+    "noise": 64 << 10,
+}
+"""How much of the heap is unclear, by what was corrupted; None for the memory behind its blocks."""
+
+
+@pytest.mark.parametrize("how", CORRUPT)
+def test_a_corrupt_heap(start_here, how):
+    target = start_here("corrupt", how)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    unclear = report.taking.unclear_bytes
+    expected = CORRUPT[how]
+    if expected is None:
+        assert 0 < unclear < 256 << 10
+    else:
+        assert expected <= unclear <= expected + 64
+    lost = unclear // 64 + 2 if expected else 0
+    assert 4000 - lost <= counts_of(report)[56] <= 4000
+    if how in ("cached-cycle", "cached-wild", "fast-cycle"):
+        [note] = report.notes
+        assert "are corrupt" in note
+    assert report.taking.took_s < 20
+    assert truth["in_use"][56] == 4000
+
+
+def test_which_size_grows(start_here):
+    """20 bytes, which lie in blocks of 24; what is larger and only fills up is no growth."""
+    target = start_here("grows_by_size", 3000, 3000)
+    wait_until(lambda: truth_of(target)["cached"] == 3000, "its cache was full")
+    report = examine(target.pid, count=8, interval_s=0.3)
+    growing = report.sizes[0]
+    assert (growing.low, growing.high) == (24, 24)
+    assert 1500 < growing.growth.count.slope < 6000
+    assert growing.growth.count.steadiness > 0.8
+    assert len(growing.growth.history) == 8 == report.taking.censuses
+    steady = [each for each in report.sizes[1:] if each.growth.bytes.slope > 0]
+    assert all(each.growth.bytes.slope < growing.growth.bytes.slope for each in steady)
+    assert size_of(report, 200).growth.count.slope == 0
