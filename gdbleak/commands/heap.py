@@ -167,6 +167,7 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
         options.top,
         None if options.output else medium.width,
         color=not options.output and medium.color,
+        ascii_only=not options.output and not medium.is_unicode,
     )
     if options.output:
         _write(options.output, text)

@@ -42,6 +42,12 @@ class Medium(NamedTuple):
         return self.columns if self.is_terminal else None
 
     @property
+    def is_unicode(self) -> bool:
+        """Whether more than ASCII can be shown."""
+        encoding = (sys.stdout.encoding or "").lower()
+        return encoding.startswith("utf") and os.environ.get("TERM") != "dumb"
+
+    @property
     def color(self) -> bool:
         """Whether colours are wanted."""
         return self.is_terminal and "NO_COLOR" not in os.environ

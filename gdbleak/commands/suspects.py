@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from rich.console import Console
@@ -68,7 +67,6 @@ class Suspects:
         if medium.form == "json":
             sys.stdout.write(as_json(lineup))
             return 0
-        unicode = medium.form == "table" and (sys.stdout.encoding or "").lower().startswith("utf")
-        dumb = os.environ.get("TERM") == "dumb"
-        sys.stdout.write(as_text(lineup, options.top, medium.width, ascii_only=not unicode or dumb))
+        ascii_only = medium.form != "table" or not medium.is_unicode
+        sys.stdout.write(as_text(lineup, options.top, medium.width, ascii_only))
         return 0

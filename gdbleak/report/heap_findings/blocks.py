@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from gdbleak.report.heap import HeapReport, LostTree, SizeClass
 from gdbleak.report.heap_findings.model import (
@@ -34,18 +35,22 @@ MAPPED_SHARE = 0.5
 def find_growth(report: HeapReport) -> Iterator[Weighed]:
     """Yield which sizes grow; or that none does, or that too few censuses were taken to tell."""
     censuses = report.taking.censuses
-    if censuses < 2 or report.libc is None:
+    heaps = [*_iter_heaps(report)]
+    if censuses < 2 or not heaps:
         return
-    growing = sorted(filter(grows, report.sizes), key=rate, reverse=True)
     too_few = f"{censuses} censuses are too few to be sure" if censuses < ENOUGH else ""
-    if growing:
-        text = _describe_growth(growing, report.in_use.bytes)
-        if too_few:
-            text += f" But {too_few}."
-        command = trace(report, f"--size {describe_size(growing[0])}")
-        finding = Finding(text, command, is_alarm=not too_few)
-        yield Weighed(Rank.WRONG, rate(growing[0]), finding)
-    elif too_few:
+    found = [(sorted(filter(grows, each.sizes), key=rate, reverse=True), each) for each in heaps]
+    for growing, heap in found:
+        if growing:
+            text = _describe_growth(growing, heap)
+            if too_few:
+                text += f" But {too_few}."
+            command = trace(report, f"--size {describe_size(growing[0])}")
+            finding = Finding(text, command, is_alarm=not too_few)
+            yield Weighed(Rank.WRONG, rate(growing[0]), finding)
+    if any(growing for growing, _ in found):
+        return
+    if too_few:
         text = f"No size of blocks grows so far, but {too_few}."
         yield Weighed(Rank.LOOKS, 0, Finding(text, watch(report)))
     else:
@@ -53,15 +58,31 @@ def find_growth(report: HeapReport) -> Iterator[Weighed]:
         yield Weighed(Rank.LOOKS, 0, Finding(text))
 
 
-def _describe_growth(growing: list[SizeClass], in_use: int) -> str:
+class _Heap(NamedTuple):
+    sizes: Sequence[SizeClass]
+    in_use_bytes: int
+    blocks: str
+    """What to call its blocks."""
+
+
+def _iter_heaps(report: HeapReport) -> Iterator[_Heap]:
+    """Yield the heap of glibc's malloc, and those of other allocators that tell their sizes."""
+    if report.libc is not None:
+        yield _Heap(report.sizes, report.in_use.bytes, "blocks")
+    for use in report.allocators:
+        if use.in_use and use.sizes:
+            yield _Heap(use.sizes, use.in_use.bytes, f"{show(use.name)}'s blocks")
+
+
+def _describe_growth(growing: list[SizeClass], heap: _Heap) -> str:
     first, *others = growing
     history = first.growth.history if first.growth else ()
     steps = [after > before for before, after in zip(history, history[1:])]
     text = (
-        f"Growing: blocks of {describe_size(first)} bytes by {format_bytes(rate(first))} an hour,"
-        f" with more of them after {sum(steps)} of {count_of(len(steps), 'interval')}:"
+        f"Growing: {heap.blocks} of {describe_size(first)} bytes by {format_bytes(rate(first))} an"
+        f" hour, with more of them after {sum(steps)} of {count_of(len(steps), 'interval')}:"
         f" {first.in_use.count:,} now take {format_bytes(first.in_use.bytes)},"
-        f" {format_percent(first.in_use.bytes, in_use)} of what is in use."
+        f" {format_percent(first.in_use.bytes, heap.in_use_bytes)} of what is in use."
     )
     named = [
         f"{describe_size(size)} bytes by {format_bytes(rate(size))}" for size in others[: NAMED - 1]
