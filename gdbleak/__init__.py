@@ -18,6 +18,7 @@ __all__ = [
     "ReportOptions",
     "Search",
     "Site",
+    "examine",
     "find_suspects",
     "load",
     "trace",
@@ -25,7 +26,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gdbleak.api import ReportOptions, load, trace
+    from gdbleak.api import ReportOptions, examine, load, trace
     from gdbleak.errors import GdbleakError
     from gdbleak.report.model import Frame, Report, Site
     from gdbleak.survey.search import Search, find_suspects

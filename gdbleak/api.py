@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.limits import Limits, Progress
@@ -23,7 +23,10 @@ from gdbleak.target.modules import find_again
 from gdbleak.tracing.record import Watcher, record
 from gdbleak.tracing.reporting import make_report
 
-__all__ = ["Limits", "Progress", "Rate", "ReportOptions", "load", "trace"]
+if TYPE_CHECKING:
+    from gdbleak.report.heap import HeapReport
+
+__all__ = ["Limits", "Progress", "Rate", "ReportOptions", "examine", "load", "trace"]
 
 
 def trace(
@@ -107,3 +110,49 @@ def load(
         root = root.rstrip("/")
         find_file = partial(find_again, sysroot=root, effort=Effort(), images=images)
         return make_report(recording, find_file, options, find_gdb(), images=images)
+
+
+def examine(
+    process: int | str | os.PathLike[str],
+    *,
+    lost: bool = False,
+    content: bool = False,
+    exe: str | None = None,
+    sysroot: str = "",
+    on_progress: Callable[[int, float], None] = lambda _number, _share: None,
+    **wish: Any,
+) -> HeapReport:
+    """Return what is in the heap of a process or a core file.
+
+    The process is neither attached to nor stopped, unless `stop` is asked for.
+
+    Args:
+        process: The PID of a process, or the path of a core file.
+        lost: Whether to look for blocks that nothing refers to.
+        content: Whether to show the first bytes of lost blocks.
+        exe: The program of a core file, if it is not where it was.
+        sysroot: A folder with the other files of a core file, at their paths.
+        on_progress: Called with the number of the census, from 0, and the share of it that is done.
+        wish: The fields of `gdbleak.census.wish.HeapWish`, by name: `count`, `interval_s`, `stop`,
+            `max_pause_ms`.
+
+    Raises:
+        UsageError: a number is out of its range.
+        TargetError: the process cannot be read, or has ended.
+        CoreError: the file is not a core file, or tells nothing.
+        KeyboardInterrupt: Ctrl-C came before the first census was done.
+
+    """
+    from gdbleak.census.examine import Examination  # numpy takes long to load
+    from gdbleak.census.wish import HeapWish, LostWish
+    from gdbleak.target.core import Core
+    from gdbleak.target.examined import ExaminedProcess
+
+    wanted = HeapWish(lost=LostWish(content) if lost or content else None, **wish)
+    with ImageCache() as images:
+        if isinstance(process, int):
+            with ExaminedProcess(process, images) as running:
+                return Examination(running, images, wanted, on_progress).run()
+        path = os.fspath(process)
+        with Core(path, images, exe, sysroot) as core:
+            return Examination(core, images, wanted, on_progress).run(path)

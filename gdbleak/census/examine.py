@@ -74,7 +74,7 @@ class Examination:
         self._tell = tell
         self._deadline_s: float | None = None
         """Until when the process is held."""
-        self._notes: list[str] = []
+        self._notes = [*process.notes]
         self._series = Series()
         self._others = OtherAllocators()
         self._series_of: dict[str, Series] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,8 +55,6 @@ def open_examined(
 ) -> Examined:
     """Return the process or the core file that is meant, to be used as a context.
 
-    What a core file lacks is told on standard error.
-
     Args:
         options: As `add_core_arguments` declares them.
         images: Keeps its ELF files, as long as the process is examined.
@@ -80,10 +77,7 @@ def open_examined(
             f"run `pip install {error.name}`",
         ) from error
     if names_core(options.process):
-        core = Core(options.process, images, options.exe, options.sysroot or "")
-        for note in core.notes:
-            sys.stderr.write(f"gdbleak: {printable(note)}\n")
-        return core
+        return Core(options.process, images, options.exe, options.sysroot or "")
     if options.exe is not None or options.sysroot is not None:
         raise UsageError(
             "--exe and --sysroot are for core files, and a process was given",

@@ -16,6 +16,7 @@ from gdbleak.errors import DebuggerError
 from gdbleak.renderers.ways import as_json, as_text
 from gdbleak.report.ways import Answer
 from gdbleak.survey.wish import Wish
+from gdbleak.text.lines import printable
 from gdbleak.text.units import format_seconds
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Why:
             ImageCache() as images,
             open_examined(options, images, "why", f" {options.address:#x}") as process,
         ):
+            for note in process.notes:
+                sys.stderr.write(f"gdbleak: {printable(note)}\n")
             answer = _search(process, images, options.address, wish)
         if medium.form == "json":
             sys.stdout.write(as_json(answer))

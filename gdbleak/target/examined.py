@@ -38,6 +38,8 @@ class Examined(Inhabited, Protocol):
     """Whether nothing can change any more."""
     written_s: float | None
     """When a core file was written, as POSIX time; None for a process that runs."""
+    notes: list[str]
+    """What a core file lacks, in sentences."""
 
     def __enter__(self) -> Examined: ...
 
@@ -80,6 +82,7 @@ class ExaminedProcess(SearchedProcess):
         """
         self._files = ExitStack()
         self._held_registers: dict[int, list[int]] | None = None
+        self.notes: list[str] = []
         self._live = self._files.enter_context(LiveProcess(pid, images))
         try:
             self.command = read_command(pid)
