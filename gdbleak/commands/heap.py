@@ -15,7 +15,7 @@ from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.commands.arguments import file_name, parse_size, within
 from gdbleak.commands.core_arguments import add_core_arguments, open_examined
-from gdbleak.commands.output import check_writable, choose_output
+from gdbleak.commands.output import check_writable, choose_output, is_same_file
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
@@ -156,8 +156,13 @@ def wish_of(options: argparse.Namespace) -> HeapWish:
 def show_heap(options: argparse.Namespace, command: str) -> int:
     """Look at a heap, and show what is in it; return the exit status."""
     form = _choose_format(options)
-    for path in filter(None, (options.output, options.save)):
+    written = [*filter(None, (options.output, options.save))]
+    for path in written:
+        if isinstance(options.process, str) and is_same_file(path, options.process):
+            raise UsageError(f"the report would overwrite {path}", "name another file")
         check_writable(path)
+    if len(written) == 2 and is_same_file(*written):
+        raise UsageError("-o and --save are the same file", "name two, or leave out one")
     report = look(options, command)
     medium = choose_output(form)
     if options.save:
