@@ -63,6 +63,14 @@ def measure_all(program: Path, threads: int) -> Iterator[tuple[str, float]]:
         yield "ring full", measure(probed, threads, FEWER_PAIRS)
         probed.restore()
         probed.close()
+    with running(program) as target:
+        probed = Probed(target, sizes="1k", sized=True)
+        probed.tell(f"threads {threads}")
+        probed.start()
+        yield "only blocks of another size are recorded", measure(probed, threads)
+        assert probed.get(layout.TICKETS) == 0
+        probed.restore()
+        probed.close()
 
 
 def find_stack_block(probed: Probed, threads: int) -> int:

@@ -188,6 +188,7 @@ class Probe(gdb.Breakpoint):
         self.returns = plan["role"] == "return"
         self.size_offset = plan.get("size_offset")
         self.kept_sizes = plan.get("kept_sizes")
+        self.chooses = self.kept_sizes is not None and self.size_offset is not None
         # A call that takes a block, or the place for one, and a size; it is written in any case.
         self.resizes = plan["role"] == "entry" and len(plan["registers"]) > 2
         self.words = self.returns if self.size_offset is None else plan.get("size_words", 1)
@@ -212,8 +213,13 @@ class Probe(gdb.Breakpoint):
 
     def record(self, time_ns):
         recorder = self.recorder
-        thread = gdb.selected_thread().ptid[1]
         read = gdb.parse_and_eval
+        if self.chooses and not recorder.entered:  # most stops are of no interest, and end here
+            block = int(read(self.expressions[1]))
+            if not self.keeps(self.read_words(block and block + self.size_offset)[0]):
+                recorder.skipped += 1
+                return
+        thread = gdb.selected_thread().ptid[1]
         values = [int(read(expression)) for expression in self.expressions]
         stack_pointer = values[0]
         is_kept = True
