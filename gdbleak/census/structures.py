@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gdbleak.census.told import merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range, Region, iter_pieces, touched
 from gdbleak.memory.source import Searchable
@@ -43,6 +44,17 @@ class Memory:
         """
         self._process = process
         self.spend = effort.spend
+        writable = [m for m in process.read_mappings() if m.permissions.startswith("rw")]
+        ranges = merge((each.start, each.end) for each in writable)
+        self._starts = np.array([each.start for each in ranges], np.uint64)
+        self._ends = np.array([each.end for each in ranges] or [0], np.uint64)
+
+    def can_hold(self, addresses: Words, size: int) -> NDArray[np.bool_]:
+        """Return whether each address is one from which on so many bytes can be written."""
+        number = np.searchsorted(self._starts, addresses, "right").astype(np.int64) - 1
+        ends = self._ends[np.maximum(number, 0)]
+        can: NDArray[np.bool_] = (number >= 0) & (addresses + np.uint64(size) <= ends)
+        return can
 
     def word(self, address: int) -> int:
         """Return the word at an address; 0 where there is none."""
@@ -191,7 +203,8 @@ def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Star
     below = shape.page_bits + sum(shape.levels[1:])
     variables = [*data]
     for places, words in memory.iter_pointers(variables):
-        good = words % 8 == 0
+        size = 8 << shape.levels[1] if len(shape.levels) > 2 else shape.leaf_bytes
+        good = (words % 8 == 0) & memory.can_hold(words, size)
         for start, end in variables:  # nodes are made when they are needed
             good &= (words < start) | (words >= end)
         for place, word in zip(places[good].tolist(), words[good].tolist()):
