@@ -134,8 +134,8 @@ def _take(notes: CoreNotes, machine: int, kind: int, content: bytes) -> None:
         _take_thread(notes, _LAYOUTS[machine], content)
     elif kind == _NT_PRPSINFO and len(content) >= _END_AT:
         (notes.pid,) = struct.unpack_from("<i", content, _PROCESS_AT)
-        notes.name = _text(content[_NAME_AT:_ARGUMENTS_AT].partition(b"\0")[0])
-        notes.command = _text(content[_ARGUMENTS_AT:_END_AT].partition(b"\0")[0]).strip()
+        notes.name = _text(content[_NAME_AT:_ARGUMENTS_AT])
+        notes.command = _text(content[_ARGUMENTS_AT:_END_AT]).strip()
     elif kind == _NT_AUXV:
         pairs = _PAIR.iter_unpack(content[: len(content) // _PAIR.size * _PAIR.size])
         notes.vector = dict(pairs)
@@ -173,7 +173,7 @@ def _parse_files(content: bytes) -> list[MappedFile]:
     names = content[16 + count * _FILE.size :].split(b"\0")[:count]
     table = _FILE.iter_unpack(content[16 : 16 + len(names) * _FILE.size])
     files = [
-        MappedFile(start, end, min(offset * page, _HIGHEST), _text(name).replace("\n", "\\012"))
+        MappedFile(start, end, min(offset * page, _HIGHEST), _path(name))
         for (start, end, offset), name in zip(table, names)
         if start < end and name
     ]
@@ -190,4 +190,9 @@ def _put_in_order(files: list[MappedFile]) -> list[MappedFile]:
 
 
 def _text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")
+    return data.partition(b"\0")[0].decode(errors="replace")
+
+
+def _path(data: bytes) -> str:
+    """Return a path as /proc/PID/maps has it."""
+    return data.decode(errors="surrogateescape").replace("\n", "\\012")

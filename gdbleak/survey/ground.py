@@ -19,6 +19,7 @@ from gdbleak.memory.territory import Area, Kind, Territory
 from gdbleak.memory.ways import Block, Way
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.survey.threads import areas_of_threads, first_variable, thread_bytes
+from gdbleak.target.modules import VDSO
 from gdbleak.target.proc import Mapping, find_data
 from gdbleak.target.threads import Inhabited
 
@@ -68,6 +69,7 @@ class Ground:
             raise NoSuchProcessError(f"process {self.pid} has ended meanwhile")
         self._starts = [mapping.start for mapping in self.mappings]
         self.modules = with_zeros(modules, images)
+        self.program = next((each for each in self.modules if each.path != VDSO), None)
         self.threads = memory.find_threads()
         self.thread_blocks = memory.find_own_blocks(self.mappings, self.threads)
         data = self._find_data()
@@ -75,8 +77,7 @@ class Ground:
         self._first_variables = {
             block: first
             for block in self.thread_blocks.values()
-            for program in [next(iter(self.modules), None)]
-            if program and (first := first_variable(block, program, images)) is not None
+            if self.program and (first := first_variable(block, self.program, images)) is not None
         }
         self._chunks = Chunks(memory)
         self._failures: dict[int, int] = {}
@@ -102,8 +103,7 @@ class Ground:
     def _find_data(self) -> tuple[int, int] | None:
         """Return where the writable data of the C library is; of a static program, its own."""
         library = next((m for m in self.modules if _LIBC.match(m.name)), None)
-        program = next(iter(self.modules), None)
-        module = library or program
+        module = library or self.program
         return find_data(self.mappings, module.path) if module else None
 
     def _iter_areas(self, bytes_of_threads: int) -> Iterator[Area]:

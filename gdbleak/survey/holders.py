@@ -74,7 +74,7 @@ class Naming:
 
     def _name_of_threads(self, roots: Iterable[tuple[int, Area]]) -> dict[int, Variable]:
         """Return variables that each thread has of its own, of the program, by address."""
-        program = next(iter(self._ground.modules), None)
+        program = self._ground.program
         offsets: dict[int, int] = {}
         for word, area in roots:
             block = self._ground.thread_blocks.get(area.thread)

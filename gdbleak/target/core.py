@@ -87,13 +87,13 @@ class Core:
         self.path = path
         self.notes: list[str] = []
         """What is missing, in sentences."""
+        self._files = CoreFiles(images, exe, sysroot)
         try:
             self._bytes = FileBytes(open_regular(path))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise CoreError(f"cannot read {path}: {reason}") from error
         try:
-            self._files = CoreFiles(images, exe, sysroot)
             self._open(images)
         except OSError as error:
             self.close()
@@ -143,13 +143,12 @@ class Core:
     def close(self) -> None:
         """Close its files."""
         self._bytes.close()
-        if "_files" in self.__dict__:
-            self._files.close()
+        self._files.close()
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes; fewer where memory begins that nobody has kept.
 
-        What the core leaves out of a file that the process could not write comes from that file.
+        What the core leaves out because it is as in the file of a module comes from that.
         """
         pieces = []
         while size > 0:
@@ -191,7 +190,7 @@ class Core:
 
     def read_registers(self) -> dict[int, list[int]]:
         """Return what stood in the general registers of threads, by their ids."""
-        return {thread.id: thread.registers for thread in self._said.threads}
+        return {each.id: each.registers for each in self.threads.values()}
 
     def find_pages(self, start: int, end: int) -> list[Pages]:
         """Return the pages of a range that the core holds."""
@@ -206,7 +205,7 @@ class Core:
         """Return the threads, with all their general registers."""
         return [
             Thread(each.id, each.stack_pointer, each.counter, tuple(each.registers))
-            for each in self._said.threads
+            for each in self.threads.values()
         ]
 
     def find_own_blocks(
@@ -225,7 +224,7 @@ class Core:
 
     def find_waiting(self) -> dict[int, Waiting]:
         """Return the stack pointers of all threads, by their ids: each waits for ever."""
-        return {thread.id: Waiting(thread.stack_pointer, 0) for thread in self._said.threads}
+        return {each.id: Waiting(each.stack_pointer, 0) for each in self.threads.values()}
 
     def find_stacks(self, waiting: Mapping[int, Waiting]) -> dict[int, tuple[int, int]]:
         """Return from where to where the stacks of threads lie, as far as that is certain."""
@@ -294,6 +293,6 @@ def _say_what_is_left_out(
     if shared:
         yield (
             f"{format_bytes(shared)} of files that the process may write to are not in the core, so"
-            " what only they refer to seems lost. To keep them, run `echo 0x3f >"
+            " what only they refer to seems lost. To keep them, run `echo 0x3b >"
             " /proc/self/coredump_filter` before the program starts."
         )

@@ -80,7 +80,7 @@ class CoreFiles:
             memory: Its memory.
 
         """
-        path = _read_text(memory, vector.get(AT_EXECFN, 0))
+        path = _read_text(memory, vector.get(AT_EXECFN, 0)) or self._exe or "?"
         named = [(path, read_program_headers(vector, memory).bias, True)]
         for entry in iter_linked(read_program_headers(vector, memory).dynamic, memory):
             path = _read_text(memory, entry.name)
@@ -168,7 +168,9 @@ class CoreFiles:
         """Return where a file may be."""
         if is_program and self._exe is not None:
             return [self._exe]
-        return [f"{self._sysroot}{name}" for name in possible_names(path)]
+        if not self._sysroot:
+            return [*possible_names(path)]
+        return [f"{self._sysroot}/{name.lstrip('/')}" for name in possible_names(path)]
 
     def _open(self, path: str) -> ElfImage:
         """Return the image of a file.
@@ -185,11 +187,13 @@ class CoreFiles:
 
     def _note(self, modules: Sequence[Module], unsure: Sequence[str], program: str | None) -> None:
         """Say which files are missing, or may be others."""
-        if not modules:
+        if all(module.path == VDSO for module in modules):
             self.notes.append(
                 "The core does not tell which files were mapped: the program and its libraries are"
                 " unknown."
             )
+        elif program is None and self._exe is not None:
+            self.notes.append("The core does not tell where its program was: --exe is of no use.")
         missing = [module for module in modules if module.file is None and module.path != VDSO]
         if missing:
             names = _list([module.path for module in missing])

@@ -20,6 +20,8 @@ from gdbleak.target.proc import Mapping
 _SHARED = ("/memfd:", "/dev/shm/", "/dev/zero", "/SYSV")
 _FURTHEST_HEAP = 1 << 30
 """How far behind the program the kernel lets the heap begin, at random."""
+_PROGRAMS, _FURTHEST_PROGRAM = 0x555555554000, 1 << 41
+"""From where on the kernel puts programs that may lie anywhere (ELF_ET_DYN_BASE), and how far."""
 _VSYSCALL = 0xFFFFFFFFFF600000
 _UNKNOWN_DEVICE = "00:00"
 
@@ -172,22 +174,33 @@ def _find_variables(lines: Sequence[Mapping], end: int) -> Iterator[tuple[int, s
         end = line.start
 
 
-def _find_heap(lines: list[Mapping], vector: dict[int, int], program_end: int) -> dict[int, str]:
+def _find_heap(
+    lines: Sequence[Mapping], vector: dict[int, int], program_end: int
+) -> dict[int, str]:
     """Return where mappings of the heap of brk(2) begin, with that name."""
     program = find_program(MappingTable(lines), vector)
     if program is None:
         return {}
-    file_end = max(line.end for line in lines if line.path == program)
-    behind = [line for line in lines if line.start >= file_end]
-    if not program_end and behind and behind[0].start == file_end and not behind[0].inode:
-        program_end = behind[0].end
-    program_end = max(-(-program_end // PAGE_SIZE) * PAGE_SIZE, file_end)
+    own = [line for line in lines if line.path == program]
+    end = own[-1].end
+    behind = next((line for line in lines if line.start == end), None)
+    if not program_end and behind and not behind.inode:
+        program_end = behind.end
+    places = [max(-(-program_end // PAGE_SIZE) * PAGE_SIZE, end)]
+    if own[0].start - _PROGRAMS > _FURTHEST_PROGRAM:
+        # Of a program that lies among the libraries, because it is static or a dynamic linker.
+        places.insert(0, _PROGRAMS)
+    return next(filter(None, (_find_heap_at(place, lines) for place in places)), {})
+
+
+def _find_heap_at(place: int, lines: Sequence[Mapping]) -> dict[int, str]:
+    """Return the mappings of the heap if it begins at an address, or at random behind that."""
     found: dict[int, str] = {}
     end = None
-    for line in behind:
-        if line.end <= program_end:
+    for line in lines:
+        if line.end <= place:
             continue
-        if line.inode or line.start - program_end > _FURTHEST_HEAP or end not in (None, line.start):
+        if line.inode or line.start - place > _FURTHEST_HEAP or end not in (None, line.start):
             break
         if end is not None or line.permissions[1] == "w":
             found[line.start] = "[heap]"

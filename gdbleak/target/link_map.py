@@ -24,6 +24,7 @@ _LINK_MAP = struct.Struct("<QQQQ")  # bias, name, dynamic section, next
 _MAX_MODULES = 10_000
 _MAX_NAMESPACES = 16
 _MAX_TAGS = 200
+_PAGE_BYTES = 4096
 
 
 class Linked(NamedTuple):
@@ -89,18 +90,23 @@ def iter_linked(dynamic: int, memory: Readable) -> Iterator[Linked]:
 def read_program_headers(vector: Mapping[int, int], memory: Readable) -> ProgramHeaders:
     """Return what the program headers of a program in memory say; zeros where there are none."""
     headers, size = vector.get(_AT_PHDR, 0), vector.get(_AT_PHENT, 0)
-    dynamic, bias, end = 0, 0, 0
+    dynamic, end, first, itself = 0, 0, 0, None
     for number in range(min(vector.get(_AT_PHNUM, 0), _MAX_TAGS)):
-        kind, _, _, address, _, _, in_memory, _ = _read(
+        kind, _, offset, address, _, _, in_memory, _ = _read(
             _PROGRAM_HEADER, memory, headers + number * size
         )
         if kind == _PT_DYNAMIC:
             dynamic = address
         elif kind == _PT_PHDR:
-            bias = headers - address
+            itself = headers - address
         elif kind == _PT_LOAD:
             end = max(end, address + in_memory)
-    return ProgramHeaders(bias, dynamic and dynamic + bias, end and end + bias)
+            if not offset:
+                first = (headers & -_PAGE_BYTES) - address
+    if itself is None:
+        # A static program has no segment for its headers: they are in its first page.
+        return ProgramHeaders(first, 0, end and end + first)
+    return ProgramHeaders(itself, dynamic and dynamic + itself, end and end + itself)
 
 
 def _find_debug(dynamic: int, memory: Readable) -> int:

@@ -19,7 +19,7 @@ PATTERN = Path("/proc/sys/kernel/core_pattern")
 UNLIMITED = 'ulimit -c unlimited && exec "$0" "$@"'
 """Runs a program, given as $0, that may leave a core of any size."""
 
-NT_PRSTATUS, NT_PRPSINFO, NT_AUXV, NT_FILE = 1, 3, 6, 0x46494C45
+NT_PRSTATUS, NT_PRPSINFO, NT_AUXV, NT_FILE, NT_ARM_TLS = 1, 3, 6, 0x46494C45, 0x401
 
 
 def write_by_gdb(target: Target, path: Path) -> Path:

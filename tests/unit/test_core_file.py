@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from support.cores import (
+    NT_ARM_TLS,
     NT_AUXV,
     NT_FILE,
     NT_PRSTATUS,
@@ -111,6 +112,25 @@ def test_threads_and_their_registers(core):
     assert core.read_registers()[71][-1] == STACK + 8
     assert core.find_own_blocks([], core.find_threads()) == {71: STACK + 64}
     assert core.find_stacks(core.find_waiting()) == {70: (STACK, STACK + PAGE)}
+
+
+def test_threads_of_aarch64(write):
+    """Where their own blocks are is not known there."""
+    registers = struct.pack("<34Q", *range(100, 131), STACK + 8, PROGRAM, 0)
+    notes = b"".join(
+        (
+            note(NT_PRSTATUS, struct.pack("<12xh18xi76x", 6, 9) + registers + bytes(8)),
+            note(NT_ARM_TLS, struct.pack("<Q", STACK + 64), b"LINUX"),
+            vector(RANDOM=STACK + 100),
+        )
+    )
+    with opened(write(build([Piece(STACK, b"t" * PAGE)], notes, machine=183))) as core:
+        assert core.find_waiting() == {9: Waiting(STACK + 8, 0)}
+        assert core.read_registers() == {9: [*range(100, 131), STACK + 8]}
+        assert core.threads[9].thread_pointer == STACK + 64
+        assert core.find_own_blocks([], core.find_threads()) == {}
+        assert core.find_stacks(core.find_waiting()) == {9: (STACK, STACK + PAGE)}
+        assert core.signal == "SIGABRT"
 
 
 def test_process(core):
@@ -370,6 +390,16 @@ def test_core_is_never_held_in_memory(write, tmp_path):
 def test_options_that_name_nothing(write, options, said):
     with pytest.raises(CoreError, match=said), opened(write(build(PIECES)), **options):
         pass
+
+
+def test_program_of_which_the_core_knows_nothing(write):
+    said = files((LIBRARY, LIBRARY + PAGE, 0, b"/opt/library"))
+    pieces = [Piece(LIBRARY, b"", PAGE, 5), Piece(STACK, b"t" * PAGE)]
+    with opened(write(build(pieces, said)), exe=sys.executable) as core:
+        assert "The core does not tell where its program was: --exe is of no use." in core.notes
+    with opened(write(build([Piece(STACK, b"t" * PAGE)]))) as core:
+        assert any("does not tell which files were mapped" in note for note in core.notes)
+        assert core.command == "?"
 
 
 def test_files_that_are_not_here_are_named_once(core):
