@@ -22,6 +22,7 @@ from gdbleak.target.proc import Mapping
 from gdbleak.target.usage import Usage
 
 _STACKS = (MappingKind.STACK, MappingKind.OLD_STACK)
+_OF_THE_KERNEL = ("[v", "[uprobes")
 _R = TypeVar("_R", Claim, MappingUse)
 
 
@@ -104,11 +105,19 @@ def _overlapping(ranges: Sequence[_R], ends: Sequence[int], start: int, end: int
 
 
 def _may_be(mapping: Mapping, kind: MappingKind) -> bool:
-    """Return whether a mapping can be that: where the heap of an arena may grow, nobody may go."""
-    is_closed = mapping.permissions.startswith("---")
+    """Return whether a mapping can be that, whatever is claimed.
+
+    The process may have written anything into what its libraries keep. Nobody may go to where the
+    heap of an arena may grow.
+    """
+    if kind is MappingKind.ALLOCATOR:
+        return True
+    is_file = mapping.inode and not mapping.path.startswith("/anon_hugepage")
+    if is_file or mapping.path.startswith(_OF_THE_KERNEL):
+        return False
     if kind is MappingKind.GUARD:
         return True
-    return is_closed == (kind is MappingKind.ARENA_ROOM)
+    return mapping.permissions.startswith("---") == (kind is MappingKind.ARENA_ROOM)
 
 
 def _name_guards(parts: Sequence[_Part]) -> list[_Part]:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_HEAD = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ")
+_LINE = re.compile(
+    r"^(?:([0-9a-f]+)-[0-9a-f]+ |(Rss|Shared_Dirty|Private_Dirty|Swap): +(\d+) kB)", re.MULTILINE
+)
 
 
 class Usage(NamedTuple):
@@ -35,14 +37,11 @@ def parse_usage(text: str) -> dict[int, Usage]:
     """Return what each mapping takes, by its start, from the text of a file smaps."""
     found: dict[int, dict[str, int]] = {}
     current: dict[str, int] = {}
-    for line in text.splitlines():
-        if head := _HEAD.match(line):
-            current = found.setdefault(int(head[1], 16), {})
-            continue
-        name, _, value = line.partition(":")
-        size = value.split()
-        if size[1:] == ["kB"]:
-            current[name] = int(size[0]) << 10
+    for start, name, size in _LINE.findall(text):  # of up to two million lines
+        if start:
+            current = found.setdefault(int(start, 16), {})
+        else:
+            current[name] = int(size) << 10
     return {
         start: Usage(
             each.get("Rss", 0),

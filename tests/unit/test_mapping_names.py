@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from gdbleak.census.address_space import growth
+from gdbleak.census.address_space import growth, name_mappings
 from gdbleak.census.claims import Claim, claim_arenas, claim_rooms, settle
 from gdbleak.census.mapping_names import describe, find_files
 from gdbleak.census.thread_stacks import find_thread_stacks
@@ -149,6 +149,50 @@ def test_first_claims_win():
         (20, 30, "second"),
         (30, 40, "third"),
         (40, 50, "fourth"),
+    ]
+
+
+class Process:
+    """A process of which nothing but its mappings is known."""
+
+    pid = 7
+    is_core = True
+
+    def __init__(self, *lines):
+        self.mappings = [parse_mapping(line) for line in lines]
+
+    def read(self, *_):
+        return b""
+
+    def read_mappings(self):
+        return self.mappings
+
+    def read_usage(self):
+        return {}
+
+    def read_threads(self):
+        return []
+
+    def find_pages(self, *_):
+        return []
+
+
+def test_claims_are_not_believed_of_what_cannot_be():
+    process = Process(
+        *MAPS.splitlines()[:2],
+        "7f0000000000-7f0000001000 ---p 00000000 00:00 0",
+        "7f0000001000-7f0000003000 rw-p 00000000 00:00 0",
+        "7f0000400000-7f0000800000 rw-p 00000000 00:0f 9 /anon_hugepage (deleted)",
+        "7f8713e54000-7f8713e56000 r-xp 00000000 00:00 0 [vdso]",
+    )
+    uses = name_mappings(process, [], [(0x1000, 1 << 60)])
+    assert [each.kind for each in uses] == [
+        MappingKind.PROGRAM,
+        MappingKind.PROGRAM,
+        MappingKind.GUARD,
+        MappingKind.LARGE_BLOCK,
+        MappingKind.LARGE_BLOCK,
+        MappingKind.KERNEL,
     ]
 
 
