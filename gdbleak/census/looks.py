@@ -21,7 +21,7 @@ from gdbleak.memory.graph import Graph
 from gdbleak.memory.look import Ranges
 from gdbleak.memory.pieces import Range, Words, subtract
 from gdbleak.memory.search import MOST_LOOKS, Pace, choose_ranges, find_used
-from gdbleak.memory.sweep import Sweep, sweep
+from gdbleak.memory.sweep import Sweep, mix, sweep
 from gdbleak.memory.table import Table
 from gdbleak.target.examined import Examined
 from gdbleak.target.kernel_words import read_kernel_words
@@ -32,6 +32,8 @@ Blocks = tuple[Words, Words]
 _LOOKS_AGAIN = 3
 _BEGIN_WORDS = 2
 """So much of a block must not change."""
+_READ_AT_ONCE = 1 << 18
+_NONE = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
 _LARGE_BYTES = 1 << 20
 """Free memory that is larger is not even read."""
 
@@ -96,16 +98,18 @@ class Looks:
 
         """
         starts, sizes, own = _put_among(*self._blocks, self._around.mappings)
+        self._blocks = _NONE
         large = self._left_out[self._left_out[:, 1] - self._left_out[:, 0] >= _LARGE_BYTES]
         skipped = [Range(*each) for each in large.tolist()]
         table = Table.of_arrays(starts, sizes)
+        del starts, sizes
         seen = self._sweep(table, own, skipped, False)
         words = self._read_words() if self._is_still else np.zeros(0, np.uint64)
         unreached = self._find_unreached(table, seen, own, words)
         if self._is_still or not unreached.any():
             return self._choose(table, seen, own, unreached)
         del seen
-        table = Table.of_arrays(starts[unreached], sizes[unreached])
+        table = table.choose(unreached)
         return self._look_again(table, own[unreached], count_again)
 
     def _look_again(
@@ -115,10 +119,12 @@ class Looks:
         words = self._read_words()
         begins = self._read_begins(table)
         held = np.zeros(len(table), bool)
-        marks: Words | None = None
+        marks: NDArray[np.uint32] | None = None
         number = 0
+        seen = None
         while True:
             self._pace.await_next()
+            del seen  # it takes as much memory as the next one
             seen = self._sweep(table, own, [], True)
             held |= ~self._find_unreached(table, seen, own, words)
             if marks is not None:
@@ -131,7 +137,7 @@ class Looks:
                 break
         words = self._read_words()
         held |= ~self._find_unreached(table, seen, own, words)
-        held |= (begins != self._read_begins(table)).any(1) & ~own
+        held |= (begins != self._read_begins(table)) & ~own
         if count_again is not None:
             self._count_again(table, seen, own, held, *count_again())
         reached = held.copy()
@@ -218,8 +224,14 @@ class Looks:
             values += read_kernel_words(self._process.pid)
         return np.array(values, np.uint64)
 
-    def _read_begins(self, table: Table) -> Words:
-        return gather(self._process.read, table.starts, _BEGIN_WORDS)
+    def _read_begins(self, table: Table) -> NDArray[np.uint32]:
+        """Return for each block a number that depends on how it begins."""
+        begins = np.zeros(len(table), np.uint32)
+        for at in range(0, len(table), _READ_AT_ONCE):
+            starts = table.starts[at : at + _READ_AT_ONCE]
+            words = gather(self._process.read, starts, _BEGIN_WORDS)
+            begins[at : at + len(starts)] = mix(words[:, 0]) + mix(~words[:, 1])
+        return begins
 
 
 def _put_among(

@@ -13,6 +13,7 @@ from gdbleak.census.objects import Classes
 from gdbleak.census.wish import LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.memory.gather import gather
+from gdbleak.memory.graph import Indexes
 from gdbleak.memory.look import Ranges
 from gdbleak.memory.pieces import Range, Words
 from gdbleak.memory.search import Pace, TooLongError
@@ -25,6 +26,7 @@ from gdbleak.text.lines import printable
 _CONTENT_BYTES = 32
 _MOST_WORDS = 1 << 12
 """The first words of roots that may lead to a class: the most frequent ones."""
+_SUMMED_AT_ONCE = 1 << 22
 _CHUNK_HEADER = 8
 """What a block takes beside what its program may use."""
 
@@ -60,30 +62,43 @@ def find_lost(
     """
     began_s = time.monotonic()
     nobodys = np.asarray(left_out, np.uint64).reshape(-1, 2)
-    is_own = Ranges(nobodys).have(blocks)
-    if is_own.any():
-        blocks, sizes = blocks[~is_own], sizes[~is_own]
+    blocks, sizes = _drop_own(blocks, sizes, nobodys)
+    count = len(blocks)
     around = find_around(process, images, blocks, nobodys)
     is_still = is_still or process.is_core
     rate = float("inf") if is_still else wish.scan_rate
     pace = Pace(rate, wish.time_s, tell)
     looks = Looks(process, around, (blocks, sizes), nobodys, pace, is_still)
+    del blocks, sizes  # those of ten million blocks take 160 MB
     try:
         unreached = looks.run(count_again)
     except TooLongError as error:
         note = f"lost blocks were not looked for to the end: it would take {error} s (--scan-time)"
         took_s = time.monotonic() - began_s
-        return Lost(0, took_s, len(blocks), Amount(), (), (), (note,))
+        return Lost(0, took_s, count, Amount(), (), (), (note,))
     trees = _tell_trees(process, around, images, unreached, wish)
     mappings = _tell_mappings(process, unreached.mappings)
     return Lost(
         unreached.looks,
         time.monotonic() - began_s,
-        len(blocks),
+        count,
         Amount(len(unreached.starts), _bytes_of(unreached.sizes)),
         tuple(trees[: wish.trees]),
         mappings,
         tuple(_list_notes(unreached, trees, wish)),
+    )
+
+
+def _drop_own(blocks: Words, sizes: Words, nobodys: Words) -> Blocks:
+    """Return the blocks without those that the allocator has for itself."""
+    free = Ranges(nobodys)
+    own = [
+        at + np.flatnonzero(free.have(blocks[at : at + _SUMMED_AT_ONCE]))
+        for at in range(0, len(blocks), _SUMMED_AT_ONCE)
+    ]
+    numbers = np.concatenate([np.zeros(0, np.int64), *own])
+    return (
+        (np.delete(blocks, numbers), np.delete(sizes, numbers)) if len(numbers) else (blocks, sizes)
     )
 
 
@@ -120,9 +135,7 @@ def _tell_trees(
     trees = find_trees(lost.graph, lost.sizes)
     roots = trees.roots
     count = len(roots)
-    numbers = np.bincount(trees.labels, minlength=count)
-    taken = lost.sizes.astype(np.float64) + _CHUNK_HEADER
-    amounts = np.bincount(trees.labels, weights=taken, minlength=count).astype(np.int64)
+    numbers, amounts = _sum_up(trees.labels, lost.sizes, count)
     in_order = np.argsort(roots, kind="stable")
     first_words = np.zeros(count, np.uint64)
     first_words[in_order] = gather(process.read, lost.starts[roots[in_order]], 1)[:, 0]
@@ -144,6 +157,16 @@ def _tell_trees(
             )
         )
     return sorted(rows, key=lambda row: (-row.bytes, row.address))
+
+
+def _sum_up(labels: Indexes, sizes: Words, count: int) -> tuple[Numbers, Numbers]:
+    """Return how many blocks each of so many trees has, and the bytes that they take."""
+    numbers, amounts = np.zeros(count, np.int64), np.zeros(count, np.float64)
+    for at in range(0, len(labels), _SUMMED_AT_ONCE):
+        some, taken = labels[at : at + _SUMMED_AT_ONCE], sizes[at : at + _SUMMED_AT_ONCE]
+        numbers += np.bincount(some, minlength=count)
+        amounts += np.bincount(some, weights=taken, minlength=count)
+    return numbers, amounts.astype(np.int64) + _CHUNK_HEADER * numbers
 
 
 def _find_kinds(words: Words, classes: Classes, around: Around) -> tuple[Numbers, list[str | None]]:

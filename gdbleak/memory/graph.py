@@ -16,6 +16,7 @@ _FEW = 48
 """So few blocks are followed one by one: a step of numpy takes as long."""
 _AT_ONCE = 1 << 16
 """So many blocks are followed at once."""
+_NUMBERED_AT_ONCE = 1 << 20
 
 
 class Graph:
@@ -30,7 +31,9 @@ class Graph:
         """In order."""
         self.targets = targets
         self._begins = np.zeros(count + 1, np.uint32)
-        np.cumsum(np.bincount(holders, minlength=count), out=self._begins[1:])
+        for at in range(0, count + 1, _NUMBERED_AT_ONCE):
+            numbers = np.arange(at, min(at + _NUMBERED_AT_ONCE, count + 1), dtype=np.uint32)
+            self._begins[at : at + len(numbers)] = np.searchsorted(holders, numbers)
         self._slots = np.zeros(count, np.uint32)
         self._views = tuple(memoryview(each) for each in (self._begins, targets))  # type: ignore[arg-type]
 
@@ -39,6 +42,8 @@ class Graph:
 
     def within(self, chosen: NDArray[np.bool_]) -> Graph:
         """Return the references among some of the blocks, which are numbered anew in order."""
+        if chosen.all():
+            return self
         number = np.cumsum(chosen, dtype=np.uint32) - np.uint32(1)
         inside = np.flatnonzero(chosen[self.holders] & chosen[self.targets])
         count = int(chosen.sum())

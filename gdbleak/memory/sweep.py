@@ -31,7 +31,7 @@ class Sweep(NamedTuple):
     """To which blocks a word outside all blocks refers."""
     graph: Graph
     """References among the blocks."""
-    marks: Words
+    marks: NDArray[np.uint32]
     """For each block a number that depends on all words that refer to it, by their addresses."""
     weak: tuple[Words, Numbers]
     """Words in memory that seems to belong to nobody, by their addresses, and to which blocks they
@@ -63,7 +63,7 @@ def sweep(
         backwards: Whether to begin each part at its end: what moves on is met either way.
 
     """
-    seen = _Seen(table, own, with_weak)
+    seen = _Seen(table, own, with_weak, backwards)
     for part in parts:
         for address, words in iter_pieces(read, part(), backwards):
             positions, found = table.find(words)
@@ -77,17 +77,21 @@ def sweep(
 class _Seen:
     """What was seen until now."""
 
-    def __init__(self, table: Table, own: NDArray[np.bool_], with_weak: bool) -> None:
+    def __init__(
+        self, table: Table, own: NDArray[np.bool_], with_weak: bool, backwards: bool
+    ) -> None:
         self._table = table
         self._own = own if own.any() else None
         self._with_weak = with_weak
         self._held = np.zeros(len(table), bool)
         self._crowded = np.zeros(len(table), bool)
-        self._marks = np.zeros(len(table) if with_weak else 0, np.uint64)
+        self._marks = np.zeros(len(table) if with_weak else 0, np.uint32)
         # Memory that was not written to yet takes none.
         self._holders = np.empty(MOST_EDGES, np.uint32)
         self._targets = np.empty(MOST_EDGES, np.uint32)
-        self._kept = 0
+        self._kept = slice(MOST_EDGES, MOST_EDGES) if backwards else slice(0, 0)
+        """Where in these arrays they are: what is met backwards is put before what was met."""
+        self._backwards = backwards
         self._weak: list[tuple[Words, Numbers]] = []
 
     def add(self, at: Words, found: Numbers, free: Ranges) -> None:
@@ -97,7 +101,7 @@ class _Seen:
         nobodys = np.flatnonzero(outside)
         nobodys = nobodys[free.have(at[nobodys])]
         if self._with_weak:
-            np.add.at(self._marks, found, _mix(at))
+            np.add.at(self._marks, found, mix(at))
             if len(nobodys):
                 self._weak.append((at[nobodys], found[nobodys]))
         others = ~outside & (inside != found)
@@ -109,17 +113,18 @@ class _Seen:
         self._keep(inside[others], found[others])
 
     def _keep(self, holders: Numbers, targets: Numbers) -> None:
-        end = self._kept + len(holders)
-        if end > MOST_EDGES:
+        count, first, last = len(holders), self._kept.start, self._kept.stop
+        if last - first + count > MOST_EDGES:
             self._held[targets] = True
             self._crowded[targets] = True
             return
-        self._holders[self._kept : end] = holders
-        self._targets[self._kept : end] = targets
-        self._kept = end
+        new = slice(first - count, first) if self._backwards else slice(last, last + count)
+        self._holders[new] = holders
+        self._targets[new] = targets
+        self._kept = slice(min(first, new.start), max(last, new.stop))
 
     def sum_up(self) -> Sweep:
-        holders, targets = self._holders[: self._kept], self._targets[: self._kept]
+        holders, targets = self._holders[self._kept], self._targets[self._kept]
         nowhere: tuple[Words, Numbers] = np.zeros(0, np.uint64), np.zeros(0, np.int64)
         weak = [nowhere, *self._weak]
         return Sweep(
@@ -134,8 +139,8 @@ class _Seen:
         )
 
 
-def _mix(words: Words) -> Words:
+def mix(words: Words) -> NDArray[np.uint32]:
     """Return numbers whose sum tells what they were made of."""
     mixed = (words ^ (words >> _SHIFT)) * _MIX
-    result: Words = (mixed ^ (mixed >> _SHIFT)) * _MIX
-    return result
+    mixed = (mixed ^ (mixed >> _SHIFT)) * _MIX
+    return (mixed >> np.uint64(32)).astype(np.uint32)

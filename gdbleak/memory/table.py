@@ -45,6 +45,11 @@ class Table:
         table._take(starts, sizes)
         return table
 
+    def choose(self, chosen: NDArray[np.bool_]) -> Table:
+        """Return the table of some of the blocks."""
+        starts = self.starts[chosen]
+        return Table.of_arrays(starts, self.ends[chosen] - starts)
+
     def _take(self, starts: Words, sizes: Words) -> None:
         self.starts = starts
         self.ends = np.maximum(sizes, np.uint64(1))

@@ -81,8 +81,10 @@ class _Rings:
         self.firsts: list[Numbers] = []
         self._left = np.flatnonzero(~claimed).astype(np.uint32)
         """Blocks without a tree."""
-        inside = ~claimed[graph.holders]  # what they lead to has no tree either
-        self._holders, self._targets = graph.holders[inside], graph.targets[inside]
+        self._holders, self._targets = graph.holders, graph.targets
+        if claimed.any():
+            inside = ~claimed[graph.holders]  # what they lead to has no tree either
+            self._holders, self._targets = graph.holders[inside], graph.targets[inside]
         self._ring = np.arange(len(graph), dtype=np.uint32)
         """To which ring each block belongs: its first block."""
         self._chance = np.random.default_rng(0)

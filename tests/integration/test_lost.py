@@ -51,8 +51,9 @@ LOST = {
     "ended_thread": [Tree(CELL, False, 2, 2)],
     "argument": [Tree(CELL, False, 1, 1)],
 }
-HELD = "variable inner key_of_threads own_variable stack registered nothing".split()
-HELD_UNSEEN = "behind tagged not_joined anonymous shared of_file read_only hidden".split()
+HELD = ["variable", "inner", "key_of_threads", "own_variable", "stack", "registered", "nothing"]
+MAPPED = ["anonymous", "shared", "of_file", "read_only", "hidden"]
+HELD_UNSEEN = ["behind", "tagged", "not_joined", *MAPPED]
 """LeakSanitizer takes these for lost: by their end, by a tag, by a thread that nobody has joined,
 and by memory that is mapped."""
 
