@@ -102,7 +102,7 @@ class _PageLayout(NamedTuple):
         nothing = np.zeros_like(rows[:, 0])
         pages = _Pages._make([starts, ends, sizes, *counts, rows[:, self.given_back], nothing])
         own = (starts > places) & (starts <= places + _LARGEST_PAGE_INFO)
-        apart = (places % _SLICE_BYTES > 0) & (starts > 0)
+        apart = rows[:, 0] == places.astype(np.uint64)
         of_arena = (places - _APART_BYTES * (starts // _SLICE_BYTES)) % (
             _SLICE_BYTES - _APART_BYTES
         )
@@ -248,7 +248,7 @@ def _find_pages(
     """Yield the pages that describe themselves, as since 3.0, and where they are."""
     for region in regions:
         at_slices = [*_iter_touched_at(process, [region], memory, _SLICE_BYTES)]
-        places = np.array([*at_slices, *_iter_apart(memory, region)], np.uint64)
+        places = np.unique(np.array([*at_slices, *_iter_apart(memory, region)], np.uint64))
         rows = memory.gather(places, _PAGE_WORDS)
         for layout in _PAGE_LAYOUTS:
             pages, own = layout.read(places.astype(np.int64), rows, region.end)
@@ -273,7 +273,7 @@ def _iter_apart(memory: Memory, region: Mapped) -> Iterator[int]:
         end = min(start + _ARENA_BYTES // _SLICE_BYTES * _APART_BYTES, region.end)
         for address, words in memory.iter_touched([(start, end)]):
             own = np.uint64(address) + np.uint64(8) * np.arange(len(words), dtype=np.uint64)
-            yield from own[(words == own) & (own % np.uint64(_SLICE_BYTES) > 0)].tolist()
+            yield from own[(words == own) & (own % np.uint64(_APART_BYTES) == 0)].tolist()
 
 
 def _count(memory: Memory, pages: _Pages, spaces: list[tuple[int, int]]) -> Told:
