@@ -32,7 +32,8 @@ _PAGE_WORDS = 9
 _ARENA_BYTES, _APART_BYTES = 1 << 30, 128
 """How long an arena is, and the description of a page that is apart from it."""
 _LARGEST_PAGE_INFO = 8 << 10
-_HUGE = 1 << 31
+_HUGE, _LARGEST_BLOCK = 1 << 31, 1 << 40
+"""A size that stands for any larger one; and what no block reaches."""
 _MOST_ROUNDS = 1 << 16
 _SURE, _PLAUSIBLE = 0.8, 0.5
 """Such a share of what may be segments, or pages, has to be that."""
@@ -62,7 +63,7 @@ class _Pages(NamedTuple):
     def are_right(self) -> NDArray[np.bool_]:
         """Whether each can be a page."""
         good = (self.used <= self.capacity) & (self.capacity <= self.reserved)
-        good &= (self.sizes >= 8) & (self.sizes % 8 == 0)
+        good &= (self.sizes >= 8) & (self.sizes % 8 == 0) & (self.sizes < _LARGEST_BLOCK)
         return good & (self.reserved * self.sizes <= self.ends - self.starts)
 
     def where(self, chosen: NDArray[np.bool_]) -> _Pages:
@@ -107,7 +108,7 @@ class _PageLayout(NamedTuple):
             _SLICE_BYTES - _APART_BYTES
         )
         own = np.where(apart, of_arena == 0, own)
-        return pages, own & (sizes > 0) & (sizes < 1 << 40)
+        return pages, own & (sizes > 0) & (sizes < _LARGEST_BLOCK)
 
 
 _PAGE_LAYOUTS = (
@@ -157,6 +158,7 @@ def _iter_touched_at(
     """Yield the multiples of a step in mappings whose first page was ever touched."""
     for region in regions:
         first = -(-region.start // step) * step
+        memory.spend((region.end - region.start) >> 20)
         for run in process.find_pages(first, region.end) if first < region.end else ():
             memory.spend()
             yield from range(-(-run.start // step) * step, run.end, step)
@@ -295,15 +297,20 @@ def _count_given_back(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
     A list that leads out of its page is none: such builds encode what links its blocks.
     """
     counts = np.zeros(len(pages.used), np.int64)
-    at = pages.given_back & np.uint64((1 << 64) - 8)
+    followed = np.flatnonzero(pages.given_back >> np.uint64(3))
+    at = pages.given_back[followed] & np.uint64((1 << 64) - 8)
     for _ in range(_MOST_ROUNDS):
+        memory.spend(1 + len(followed) // 8)
         places = at.astype(np.int64)
-        inside = (places >= pages.starts) & (places < pages.ends) & (counts < pages.used)
-        if not inside.any():
+        inside = (places >= pages.starts[followed]) & (places < pages.ends[followed])
+        inside &= counts[followed] < pages.used[followed]
+        counts[followed[~inside & (at > 0)]] = 0
+        followed, at = followed[inside], at[inside]
+        if not len(followed):
             break
-        counts += inside
-        at = np.where(inside, memory.gather(np.where(inside, at, np.uint64(0)), 1)[:, 0], 0)
-    return np.where(at == 0, counts, 0)
+        counts[followed] += 1
+        at = memory.gather(at, 1)[:, 0]
+    return counts
 
 
 def _count_delayed(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
@@ -322,6 +329,8 @@ def _count_delayed(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
         for _ in range(_MOST_ROUNDS):
             number = int(np.searchsorted(pages.starts, at, "right")) - 1
             if number < 0 or at >= pages.ends[number] or at % 8:
+                break
+            if counts[number] >= pages.used[number]:  # the list is a ring
                 break
             counts[number] += 1
             at = memory.word(at)
