@@ -64,14 +64,13 @@ def _find_ring(memory: Memory, arena: int) -> list[int]:
     behind = rows[:, 3] - places
     is_old = (rows[:, 2] < places) & (before < _OLD_RECORD) & (rows[:, 3] > places)
     is_old &= (behind < _OLD_RECORD) & (before % 8 == 0)
-    found: list[int] = []
+    found: dict[int, None] = {}
     for first in places[is_new | is_old].tolist():
         at = first
         while at not in found and len(found) < _MOST_CACHES:
-            memory.spend()
-            found.append(at)
+            found[at] = None
             at = memory.word(at)
-    return found
+    return [*found]
 
 
 def _count(memory: Memory, descriptor: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ each other tells which lengths are right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +28,12 @@ _HEADS = range(8, 80)
 _LENGTHS = range(9, 17)
 """How long the description of a slice may be, in words."""
 _INFO_WORDS = 80 + _SLICES * 16
-_PAGE_WORDS = 8
+_PAGE_WORDS = 9
+_ARENA_BYTES, _APART_BYTES = 1 << 30, 128
+"""How long an arena is, and the description of a page that is apart from it."""
 _LARGEST_PAGE_INFO = 8 << 10
-_HUGE = 1 << 31
+_HUGE, _LARGEST_BLOCK = 1 << 31, 1 << 40
+"""A size that stands for any larger one; and what no block reaches."""
 _MOST_ROUNDS = 1 << 16
 _SURE, _PLAUSIBLE = 0.8, 0.5
 """Such a share of what may be segments, or pages, has to be that."""
@@ -60,12 +63,62 @@ class _Pages(NamedTuple):
     def are_right(self) -> NDArray[np.bool_]:
         """Whether each can be a page."""
         good = (self.used <= self.capacity) & (self.capacity <= self.reserved)
-        good &= (self.sizes >= 8) & (self.sizes % 8 == 0)
+        good &= (self.sizes >= 8) & (self.sizes % 8 == 0) & (self.sizes < _LARGEST_BLOCK)
         return good & (self.reserved * self.sizes <= self.ends - self.starts)
 
     def where(self, chosen: NDArray[np.bool_]) -> _Pages:
         """Return those pages that are chosen."""
         return _Pages._make(values[chosen] for values in self)
+
+
+class _PageLayout(NamedTuple):
+    """Where a page that describes itself says what, in words."""
+
+    start: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
+    """Returns where the blocks begin, from where the page does and the seventh word."""
+    size: int
+    counts: tuple[tuple[int, int], ...]
+    """Word and lowest bit of: blocks in use, the capacity, what is reserved."""
+    given_back: int
+    free: tuple[int, int]
+
+    def read(
+        self, places: NDArray[np.int64], rows: Words, end: int
+    ) -> tuple[_Pages, NDArray[np.bool_]]:
+        """Return pages, and whether each seems to be one: its blocks begin soon behind its begin.
+
+        Args:
+            places: Where they begin.
+            rows: Their words.
+            end: Of the memory that they are in.
+
+        """
+        starts = self.start(places, rows[:, 6].astype(np.int64))
+        sizes = rows[:, self.size].astype(np.int64)
+        counts = [
+            (rows[:, word] >> np.uint64(bit) & np.uint64(0xFFFF)).astype(np.int64)
+            for word, bit in self.counts
+        ]
+        ends = np.full_like(starts, end)
+        nothing = np.zeros_like(rows[:, 0])
+        pages = _Pages._make([starts, ends, sizes, *counts, rows[:, self.given_back], nothing])
+        own = (starts > places) & (starts <= places + _LARGEST_PAGE_INFO)
+        apart = rows[:, 0] == places.astype(np.uint64)
+        of_arena = (places - _APART_BYTES * (starts // _SLICE_BYTES)) % (
+            _SLICE_BYTES - _APART_BYTES
+        )
+        own = np.where(apart, of_arena == 0, own)
+        return pages, own & (sizes > 0) & (sizes < _LARGEST_BLOCK)
+
+
+_PAGE_LAYOUTS = (
+    _PageLayout(lambda _, word: word, 5, ((2, 0), (2, 16), (2, 32)), 4, (1, 3)),
+    _PageLayout(
+        lambda at, word: at + 8 * (word & 0xFFFFFFFF), 5, ((2, 0), (2, 16), (2, 32)), 4, (1, 3)
+    ),
+    _PageLayout(lambda at, word: at + word, 4, ((5, 0), (7, 0), (7, 16)), 8, (2, 3)),
+)
+"""Since 3.0; since 3.2; 3.6, as told by its data."""
 
 
 def read_mimalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -105,6 +158,7 @@ def _iter_touched_at(
     """Yield the multiples of a step in mappings whose first page was ever touched."""
     for region in regions:
         first = -(-region.start // step) * step
+        memory.spend((region.end - region.start) >> 20)
         for run in process.find_pages(first, region.end) if first < region.end else ():
             memory.spend()
             yield from range(-(-run.start // step) * step, run.end, step)
@@ -195,25 +249,33 @@ def _find_pages(
 ) -> Iterator[tuple[_Pages | None, tuple[int, int]]]:
     """Yield the pages that describe themselves, as since 3.0, and where they are."""
     for region in regions:
-        places = np.array([*_iter_touched_at(process, [region], memory, _SLICE_BYTES)], np.uint64)
+        at_slices = [*_iter_touched_at(process, [region], memory, _SLICE_BYTES)]
+        places = np.unique(np.array([*at_slices, *_iter_apart(memory, region)], np.uint64))
         rows = memory.gather(places, _PAGE_WORDS)
-        starts = rows[:, 6].astype(np.int64)
-        word = rows[:, 2]
-        fields = [
-            (word >> np.uint64(16 * n) & np.uint64(0xFFFF)).astype(np.int64) for n in range(3)
-        ]
-        sizes = rows[:, 5].astype(np.int64)
-        ends = np.full_like(starts, region.end)
-        pages = _Pages._make([starts, ends, sizes, *fields, rows[:, 4], np.zeros_like(places)])
-        own = (starts > places.astype(np.int64)) & (sizes < 1 << 40)
-        own &= starts <= places.astype(np.int64) + _LARGEST_PAGE_INFO
-        good = own & pages.are_right() & (pages.capacity > 0)
-        for free in (rows[:, 1], rows[:, 3]):
-            at = free.astype(np.int64)
-            good &= (at == 0) | (at >= starts) & (at < starts + sizes * pages.reserved)
-        # Slices that were a page's begin once are inside other pages now.
-        if np.count_nonzero(good) > _PLAUSIBLE * np.count_nonzero(own):
-            yield pages.where(good), (int(places[good][0]), region.end)
+        for layout in _PAGE_LAYOUTS:
+            pages, own = layout.read(places.astype(np.int64), rows, region.end)
+            good = own & pages.are_right() & (pages.capacity > 0)
+            for number in layout.free:
+                at = rows[:, number].astype(np.int64)
+                ends = pages.starts + pages.sizes * pages.reserved
+                good &= (at == 0) | (at >= pages.starts) & (at < ends)
+            # Slices that were a page's begin once are inside other pages now.
+            if np.count_nonzero(good) > _PLAUSIBLE * np.count_nonzero(own):
+                yield pages.where(good), (int(places[good][0]), region.end)
+                break
+
+
+def _iter_apart(memory: Memory, region: Mapped) -> Iterator[int]:
+    """Yield where descriptions of pages seem to be that are not in these pages.
+
+    Since 3.6 an arena begins with an array of them, one for each of its slices. The first word of
+    one that is used refers to itself.
+    """
+    for start in range(region.start, region.end, _ARENA_BYTES):
+        end = min(start + _ARENA_BYTES // _SLICE_BYTES * _APART_BYTES, region.end)
+        for address, words in memory.iter_touched([(start, end)]):
+            own = np.uint64(address) + np.uint64(8) * np.arange(len(words), dtype=np.uint64)
+            yield from own[(words == own) & (own % np.uint64(_APART_BYTES) == 0)].tolist()
 
 
 def _count(memory: Memory, pages: _Pages, spaces: list[tuple[int, int]]) -> Told:
@@ -235,15 +297,20 @@ def _count_given_back(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
     A list that leads out of its page is none: such builds encode what links its blocks.
     """
     counts = np.zeros(len(pages.used), np.int64)
-    at = pages.given_back & np.uint64((1 << 64) - 8)
+    followed = np.flatnonzero(pages.given_back >> np.uint64(3))
+    at = pages.given_back[followed] & np.uint64((1 << 64) - 8)
     for _ in range(_MOST_ROUNDS):
+        memory.spend(1 + len(followed) // 8)
         places = at.astype(np.int64)
-        inside = (places >= pages.starts) & (places < pages.ends) & (counts < pages.used)
-        if not inside.any():
+        inside = (places >= pages.starts[followed]) & (places < pages.ends[followed])
+        inside &= counts[followed] < pages.used[followed]
+        counts[followed[~inside & (at > 0)]] = 0
+        followed, at = followed[inside], at[inside]
+        if not len(followed):
             break
-        counts += inside
-        at = np.where(inside, memory.gather(np.where(inside, at, np.uint64(0)), 1)[:, 0], 0)
-    return np.where(at == 0, counts, 0)
+        counts[followed] += 1
+        at = memory.gather(at, 1)[:, 0]
+    return counts
 
 
 def _count_delayed(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
@@ -262,6 +329,8 @@ def _count_delayed(memory: Memory, pages: _Pages) -> NDArray[np.int64]:
         for _ in range(_MOST_ROUNDS):
             number = int(np.searchsorted(pages.starts, at, "right")) - 1
             if number < 0 or at >= pages.ends[number] or at % 8:
+                break
+            if counts[number] >= pages.used[number]:  # the list is a ring
                 break
             counts[number] += 1
             at = memory.word(at)

@@ -118,7 +118,7 @@ def read_musl(process: Searchable, data: list[Range], effort: Effort) -> Told | 
         if found:
             groups = _Groups(*map(np.concatenate, zip(*found)))
             right = groups.are_right(memory)
-            if np.count_nonzero(right) >= _RIGHT * len(right):
+            if np.count_nonzero(right) >= max(_RIGHT * len(right), 1):
                 return _count(_Groups(groups.addresses[right], groups.rows[right]))
     return None
 
