@@ -9,11 +9,12 @@ from struct import unpack
 
 import numpy as np
 
+from gdbleak.census.touched import Touched
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena, find_arenas, find_top, iter_first_blocks
 from gdbleak.heap.chunks import Piece, iter_chunks
 from gdbleak.heap.idle import Idle, find_cached, find_fast, find_unsorted
-from gdbleak.heap.layouts import CACHES
+from gdbleak.heap.layouts import cache_layout
 from gdbleak.heap.lists import chunk_bytes
 from gdbleak.heap.mmapped import LargeBlock, find_large
 from gdbleak.heap.parameters import find_parameters
@@ -27,8 +28,6 @@ from gdbleak.target.proc import Mapping, find_data
 _LIBC = re.compile(r"libc[.-]")
 _DATA_LIMIT = 1 << 20
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
-CACHE_CHUNKS = tuple(layout.chunk_bytes for layout in CACHES)
-"""Sizes of the chunks in which threads have their caches."""
 
 
 @dataclass
@@ -119,6 +118,7 @@ class Census:
         self._unsettled = [0, 0]
         self._unclear = self._read = 0
         self._fast = self._cached = Idle(np.zeros(0, np.uint64), True)
+        self._read_heap = process.read if process.is_core else Touched(process).read
 
     def take(self) -> Count | None:
         """Return what is there; None where glibc's malloc has no heap.
@@ -197,7 +197,7 @@ class Census:
             top = self._snapshot().word(count.arena.top)
             for part in count.parts:
                 tail = Tail()
-                for piece in iter_chunks(self._process.read, part, self._is_still):
+                for piece in iter_chunks(self._read_heap, part, self._is_still):
                     free = self._add(count, piece, top)
                     count.trimmable_bytes += self._resident_within(free)
                     tail.add(free)
@@ -252,7 +252,7 @@ class Census:
         """Return what may be the caches of threads; where no thread tells, the first blocks."""
         known = self._thread_words or iter_first_blocks(memory, list(arenas))
         chunks = (word for word in known if word in _ADDRESSES)
-        return [word for word in chunks if chunk_bytes(memory, word) in CACHE_CHUNKS]
+        return [word for word in chunks if cache_layout(chunk_bytes(memory, word))]
 
     def _finish(self, count: ArenaCount) -> None:
         memory = self._snapshot()

@@ -57,7 +57,7 @@ static void shrink(void)
     static void *blocks[BLOCKS];
 
     for (int i = 0; i < BLOCKS; i++)
-        blocks[i] = take(1000);
+        blocks[i] = take(2000); /* too large for the cache of a thread */
     for (int i = BLOCKS; i > BLOCKS / 2;)
         give(blocks[--i]);
 }
