@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from struct import unpack
 
@@ -17,7 +18,7 @@ from gdbleak.heap.idle import Idle, find_cached, find_fast, find_unsorted
 from gdbleak.heap.layouts import cache_layout
 from gdbleak.heap.lists import chunk_bytes
 from gdbleak.heap.mmapped import LargeBlock, find_large
-from gdbleak.heap.parameters import find_parameters
+from gdbleak.heap.parameters import Parameters, find_parameters
 from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.sums import BySize, Resident, Tail
@@ -137,14 +138,16 @@ class Census:
         if not arenas or not any(memory.word(arena.system_mem) for arena in arenas):
             return None
         counts = [ArenaCount(arena) for arena in arenas]
-        for part in self._find_parts(memory, arenas):
+        heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
+        known = self._find_parameters(words, data[0], heap)
+        for part in self._find_parts(memory, arenas, heap, known.heap_start if known else 0):
             counts[part.arena].parts.append(part)
         self._fast = find_fast(self._process, [(count.arena, count.parts) for count in counts])
         self._cached, caches = find_cached(self._process, self._find_caches(memory, arenas))
         self._walk(counts)
         for count in counts:
             self._finish(count)
-        large, missing = self._find_large(words, data[0], counts)
+        large, missing = self._find_large(known, counts)
         return Count(
             arenas[0].layout.versions,
             counts,
@@ -168,9 +171,22 @@ class Census:
         module = library or next(iter(modules), None)
         return find_data(self._mappings, module.path) if module else None
 
-    def _find_parts(self, memory: Snapshot, arenas: Sequence[Arena]) -> list[Part]:
-        heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
-        parts = find_parts(memory, arenas, heap)
+    def _find_parameters(
+        self, words: Sequence[int], start: int, heap: tuple[int, int] | None
+    ) -> Parameters | None:
+        if heap:
+            with suppress(EffortError):
+                return find_parameters(self._snapshot(), words, start, heap)
+        return None
+
+    def _find_parts(
+        self,
+        memory: Snapshot,
+        arenas: Sequence[Arena],
+        heap: tuple[int, int] | None,
+        heap_start: int,
+    ) -> list[Part]:
+        parts = find_parts(memory, arenas, heap, heap_start)
         top = memory.word(arenas[0].top)
         if not is_contiguous(memory, arenas[0]) or not any(
             part.start <= top < part.end for part in parts
@@ -270,15 +286,8 @@ class Census:
                 count.trimmable_bytes += resident.within(*chunk)
 
     def _find_large(
-        self, words: Sequence[int], start: int, counts: Sequence[ArenaCount]
+        self, known: Parameters | None, counts: Sequence[ArenaCount]
     ) -> tuple[list[LargeBlock], int]:
-        main = next((part for part in counts[0].parts), None)
-        known = None
-        if main:
-            try:
-                known = find_parameters(self._snapshot(), words, start, main.start)
-            except EffortError:
-                known = None
         parts = [part for count in counts for part in count.parts]
         pages = [
             (run.start, run.end, own[1])
