@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from struct import unpack
 
 import numpy as np
 
+from gdbleak.census.touched import Touched
 from gdbleak.effort import Effort, EffortError
 from gdbleak.heap.arenas import Arena, find_arenas, find_top, iter_first_blocks
 from gdbleak.heap.chunk import FLAGS, SIZE
 from gdbleak.heap.chunks import Piece, iter_chunks
 from gdbleak.heap.idle import Idle, find_cached, find_fast, find_unsorted
-from gdbleak.heap.layouts import CACHES
+from gdbleak.heap.layouts import cache_layout
 from gdbleak.heap.lists import chunk_bytes
 from gdbleak.heap.mmapped import LargeBlock, find_large
-from gdbleak.heap.parameters import find_parameters
+from gdbleak.heap.parameters import Parameters, find_parameters
 from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.sums import BySize, Resident, Tail
@@ -28,8 +30,6 @@ from gdbleak.target.proc import Mapping, find_data
 _LIBC = re.compile(r"libc[.-]")
 _DATA_LIMIT = 1 << 20
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
-CACHE_CHUNKS = tuple(layout.chunk_bytes for layout in CACHES)
-"""Sizes of the chunks in which threads have their caches."""
 
 
 @dataclass
@@ -119,6 +119,7 @@ class Census:
         self._unsettled = [0, 0]
         self._unclear = self._read = 0
         self._fast = self._cached = Idle(np.zeros(0, np.uint64), True)
+        self._read_heap = process.read if process.is_core else Touched(process).read
 
     def take(self) -> Count | None:
         """Return what is there; None where glibc's malloc has no heap.
@@ -137,14 +138,16 @@ class Census:
         if not arenas or not any(memory.word(arena.system_mem) for arena in arenas):
             return None
         counts = [ArenaCount(arena) for arena in arenas]
-        for part in self._find_parts(memory, arenas):
+        heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
+        known = self._find_parameters(words, data[0], heap)
+        for part in self._find_parts(memory, arenas, heap, known.heap_start if known else 0):
             counts[part.arena].parts.append(part)
         self._fast = find_fast(self._process, [(count.arena, count.parts) for count in counts])
         self._cached, caches = find_cached(self._process, self._find_caches(memory, arenas))
         self._walk(counts)
         for count in counts:
             self._finish(count)
-        large, missing = self._find_large(words, data[0], counts)
+        large, missing = self._find_large(known, counts)
         return Count(
             arenas[0].layout.versions,
             counts,
@@ -168,9 +171,22 @@ class Census:
         module = library or next(iter(modules), None)
         return find_data(self._mappings, module.path) if module else None
 
-    def _find_parts(self, memory: Snapshot, arenas: Sequence[Arena]) -> list[Part]:
-        heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
-        parts = find_parts(memory, arenas, heap)
+    def _find_parameters(
+        self, words: Sequence[int], start: int, heap: tuple[int, int] | None
+    ) -> Parameters | None:
+        if heap:
+            with suppress(EffortError):
+                return find_parameters(self._snapshot(), words, start, heap)
+        return None
+
+    def _find_parts(
+        self,
+        memory: Snapshot,
+        arenas: Sequence[Arena],
+        heap: tuple[int, int] | None,
+        heap_start: int,
+    ) -> list[Part]:
+        parts = find_parts(memory, arenas, heap, heap_start)
         top = memory.word(arenas[0].top)
         if not is_contiguous(memory, arenas[0]) or not any(
             part.start <= top < part.end for part in parts
@@ -197,7 +213,7 @@ class Census:
             top = self._snapshot().word(count.arena.top)
             for part in count.parts:
                 tail = Tail()
-                for piece in iter_chunks(self._process.read, part, self._is_still):
+                for piece in iter_chunks(self._read_heap, part, self._is_still):
                     free = self._add(count, piece, top)
                     count.trimmable_bytes += self._resident_within(free)
                     tail.add(free)
@@ -258,7 +274,7 @@ class Census:
         """Return what may be the caches of threads; where no thread tells, the first blocks."""
         known = self._thread_words or iter_first_blocks(memory, list(arenas))
         chunks = (word for word in known if word in _ADDRESSES)
-        return [word for word in chunks if chunk_bytes(memory, word) in CACHE_CHUNKS]
+        return [word for word in chunks if cache_layout(chunk_bytes(memory, word))]
 
     def _finish(self, count: ArenaCount) -> None:
         memory = self._snapshot()
@@ -272,15 +288,8 @@ class Census:
                 count.trimmable_bytes += self._find_resident(part.top, part.end).within(*top)
 
     def _find_large(
-        self, words: Sequence[int], start: int, counts: Sequence[ArenaCount]
+        self, known: Parameters | None, counts: Sequence[ArenaCount]
     ) -> tuple[list[LargeBlock], int]:
-        main = next((part for part in counts[0].parts), None)
-        known = None
-        if main:
-            try:
-                known = find_parameters(self._snapshot(), words, start, main.start)
-            except EffortError:
-                known = None
         parts = [part for count in counts for part in count.parts]
         pages = [
             (run.start, run.end, own[1])

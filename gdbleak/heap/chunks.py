@@ -19,6 +19,8 @@ from gdbleak.heap.walk import GRAIN, HOPS, Flags, Words, find_chunks, walk
 Read = Callable[[int, int], bytes]
 
 _PIECE_BYTES = 4 << 20
+_LEAST_BYTES = 64 << 10
+"""Pieces are shorter where chunks end soon, since all of a piece is read again."""
 _LOOKS = 4
 _MASK = np.uint64(~FLAGS & (1 << 64) - 1)
 _FENCE_BYTES = 2 * GRAIN
@@ -60,25 +62,33 @@ def iter_chunks(read: Read, part: Part, is_still: bool) -> Iterator[Piece]:
 
     """
     at = part.first
+    size = _PIECE_BYTES
     while at < part.top:
-        seen = _look(read, at, part)
-        for _ in range(0 if is_still else _LOOKS - 1):
-            before, seen = seen, _look(read, at, part)
-            changed = _find_changes(before.piece, seen.piece)
-            seen = seen._replace(piece=seen.piece._replace(unsettled=changed))
-            if not changed.any() and not seen.is_broken:
-                break
-        at = seen.next
+        seen = _look(read, at, size, part) if is_still else _settle(read, at, size, part)
+        way, at = seen.next - at, seen.next
+        size = min(2 * size, _PIECE_BYTES)
         if seen.is_broken:
-            behind, unclear = _go_on(read, at, part)
+            size = min(max(2 * way, _LEAST_BYTES), _PIECE_BYTES)
+            at, unclear = _go_on(read, at, part)
             seen = seen._replace(piece=seen.piece._replace(unclear_bytes=unclear))
-            at = behind
         yield seen.piece
 
 
-def _look(read: Read, at: int, part: Part) -> _Look:
+def _settle(read: Read, at: int, size: int, part: Part) -> _Look:
+    """Look at a piece until two looks agree, some times at most."""
+    seen = _look(read, at, size, part)
+    for _ in range(_LOOKS - 1):
+        before, seen = seen, _look(read, at, size, part)
+        changed = _find_changes(before.piece, seen.piece)
+        seen = seen._replace(piece=seen.piece._replace(unsettled=changed))
+        if not changed.any() and (not seen.is_broken or _is_fence(read, seen.next, part)):
+            break
+    return seen
+
+
+def _look(read: Read, at: int, size: int, part: Part) -> _Look:
     """Return the chunks from an address on, of one piece."""
-    words = _read_sizes(read, at, min(_PIECE_BYTES, part.top - at) + GRAIN)
+    words = _read_sizes(read, at, min(size, part.top - at) + GRAIN)
     places, end, is_broken = walk(words[:-1])
     heads = words[places]
     chunks = np.uint64(at) + places.astype(np.uint64) * np.uint64(GRAIN)
@@ -125,8 +135,10 @@ def _go_on(read: Read, at: int, part: Part) -> tuple[int, int]:
     start = at
     skip = _FENCE_BYTES // GRAIN if is_fence else 1
     hole = 0
+    size = _LEAST_BYTES
     while at < part.top:
-        words = _read_sizes(read, at, min(_PIECE_BYTES, part.top + GRAIN - at))
+        words = _read_sizes(read, at, min(size, part.top + GRAIN - at))
+        size = min(4 * size, _PIECE_BYTES)
         found = _find_chunk(read, words, skip, at, part, is_fence)
         if found is not None:
             at = found

@@ -62,7 +62,8 @@ class CacheLayout:
     versions: str
     """Releases of glibc itself that have it."""
     chunk_bytes: int
-    """Size of the chunk that it stands in: by this it is recognised."""
+    """Size of the chunk that it stands in, or 16 bytes less where those are too few for another
+    chunk: by this it is recognised."""
     bins: int
     number_bytes: int
     """Size of each number."""
@@ -87,4 +88,4 @@ SMALL_CACHE_BINS = 64
 
 def cache_layout(chunk_bytes: int) -> CacheLayout | None:
     """Return the layout of a cache in a chunk of this size; None where no cache has it."""
-    return next((layout for layout in CACHES if layout.chunk_bytes == chunk_bytes), None)
+    return next((row for row in CACHES if chunk_bytes - row.chunk_bytes in (0, 16)), None)

@@ -1,7 +1,7 @@
 """Blocks of glibc's malloc that have mappings of their own. Pure.
 
-Source: `sysmalloc_mmap` and `_int_memalign` in malloc/malloc.c. Such a block begins with its chunk at
-the start of its mapping; the kernel makes one of mappings that touch, so each page of a range is
+Source: `sysmalloc_mmap` and `_int_memalign` in malloc/malloc.c. Such a block begins with its chunk
+at the start of its mapping; the kernel makes one of mappings that touch, so each page of a range is
 looked at. An aligned block has a second chunk further on, which says how far that is.
 """
 
@@ -16,7 +16,7 @@ from gdbleak.heap.snapshot import PAGE_BYTES
 Read = Callable[[int, int], bytes]
 
 _ROOM_BEHIND = 16
-"""Since 2.43 two words behind the chunk belong to the mapping too."""
+"""Since 2.43 two words behind the chunk belong to the mapping too, and the program may use one."""
 
 
 class LargeBlock(NamedTuple):
@@ -67,7 +67,7 @@ def _large_at(read: Read, at: int, end: int) -> LargeBlock | None:
     if not mapped or mapped % PAGE_BYTES or at + mapped > end:
         return None
     block = _find_aligned(read, at, at + mapped, room)
-    return LargeBlock(at, at + mapped, block, at + mapped - block)
+    return LargeBlock(at, at + mapped, block, at + mapped - block - room // 2)
 
 
 def _find_aligned(read: Read, start: int, end: int, room: int) -> int:

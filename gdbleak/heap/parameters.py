@@ -1,7 +1,7 @@
 """What glibc's malloc has set itself: how many blocks have mappings of their own, and more. Pure.
 
 Source: `struct malloc_par` in malloc/malloc.c, glibc 2.17 to 2.43. It has no symbol in a stripped
-library, but one of its fields says where the main heap begins.
+library, but one of its fields says where in its mapping the main heap begins.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ class Parameters:
     mmapped_bytes: int
     mmap_threshold: int
     """Blocks of so many bytes get one, unless a bin has room for them."""
+    heap_start: int
+    """Where the main heap begins, and with it, or a few bytes behind, its first chunk."""
 
 
 def find_parameters(
-    memory: Snapshot, words: Sequence[int], start: int, heap_start: int
+    memory: Snapshot, words: Sequence[int], start: int, heap: tuple[int, int]
 ) -> Parameters | None:
     """Return the parameters; None if they are not found, or contradict themselves.
 
@@ -54,10 +56,10 @@ def find_parameters(
         memory: The memory of the process.
         words: The writable data of libc.
         start: The address of the first word.
-        heap_start: Where the main heap begins.
+        heap: From where to where the mapping lies in which the main heap begins.
 
     """
-    places = [start + 8 * at for at, word in enumerate(words) if word == heap_start]
+    places = [start + 8 * at for at, word in enumerate(words) if heap[0] <= word < heap[1]]
     for layout in LAYOUTS:
         for place in places:
             found = _read(memory, place - layout.sbrk_base, layout)
@@ -79,7 +81,8 @@ def _read(memory: Snapshot, at: int, layout: ParametersLayout) -> Parameters | N
         and 4096 * count <= size < 1 << 47
         and (count > 0) == (size > 0)
     )
-    return Parameters(count, size, threshold) if makes_sense else None
+    heap_start = memory.word(at + layout.sbrk_base)
+    return Parameters(count, size, threshold, heap_start) if makes_sense else None
 
 
 def _half(memory: Snapshot, address: int) -> int:

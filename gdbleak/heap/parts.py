@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 def find_parts(
-    memory: Snapshot, arenas: Iterable[Arena], heap: tuple[int, int] | None
+    memory: Snapshot, arenas: Iterable[Arena], heap: tuple[int, int] | None, start: int = 0
 ) -> list[Part]:
     """Return the ranges of all arenas, as far as their headers make sense.
 
@@ -50,6 +50,7 @@ def find_parts(
         memory: The memory of the process.
         arenas: The main one first.
         heap: From where to where the mapping lies that grows by brk(2); None without one.
+        start: Where in it the main arena begins, if that is known.
 
     """
     parts: list[Part] = []
@@ -61,7 +62,8 @@ def find_parts(
         elif top and heap and heap[0] <= place < heap[1]:
             parts.append(_main_part(memory, arena, place, heap))
         elif heap:  # it has gone on elsewhere: what it has here ends somewhere before
-            parts.append(Part(0, heap[0], -(-heap[0] // 16) * 16, heap[1], heap[1]))
+            first = max(heap[0], start)
+            parts.append(Part(0, first, -(-first // 16) * 16, heap[1], heap[1]))
     return parts
 
 

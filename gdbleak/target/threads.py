@@ -6,6 +6,7 @@ What a thread that runs has in its registers is not known, nor where its stack e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Dict
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -98,7 +99,7 @@ def find_blocks_of_threads(
     for address, words in iter_pieces(process.read, ranges):
         own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)
         for at in own[words == own].tolist():
-            thread = ids.get(_read_id(process.read, at))
+            thread = _find_thread(process.read, at, ids)
             if thread is not None:
                 found[thread] = at
     return found
@@ -124,12 +125,17 @@ def _parts(mapping: Mapping, pointers: Iterable[int], is_guarded: bool) -> list[
     return [*parts, Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
 
 
-def _read_id(read: Callable[[int, int], bytes], block: int) -> int:
+def _find_thread(read: Callable[[int, int], bytes], block: int, ids: Dict[int, int]) -> int | None:
+    """Return the thread of what may be its own block."""
     for itself, number in _LAYOUTS:
         if int.from_bytes(read(block + itself, 8), "little") == block:
-            if found := int.from_bytes(read(block + number, 4), "little"):
-                return found
-    return 0
+            found = int.from_bytes(read(block + number, 4), "little")
+            if found in ids:
+                return ids[found]
+            # Before 2.34, libpthread writes the id; a program without threads may not have that.
+            if not found and itself and len(ids) == 1:
+                return next(iter(ids.values()))
+    return None
 
 
 def _own_ids(threads: Iterable[int]) -> dict[int, int]:

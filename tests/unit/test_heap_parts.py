@@ -106,6 +106,15 @@ def test_a_heap_that_does_not_begin_at_a_grain(process):
     assert parts(process, heap=(HEAP + 8, HEAP_END))[0].first == HEAP + 16
 
 
+def test_a_heap_in_which_the_main_arena_begins_later(process):
+    """In a static program, what belongs to its threads comes first."""
+    process.put(MAIN + LAYOUT.top, 0)
+    found = find_parts(
+        Snapshot(process), [Arena(MAIN, LAYOUT)], (HEAP, HEAP_END), start=HEAP + 0xD08
+    )
+    assert found == [Part(0, HEAP + 0xD08, HEAP + 0xD10, HEAP_END, HEAP_END)]
+
+
 def test_no_heap_at_all(process):
     assert parts(process, heap=None) == []
 
