@@ -21,7 +21,7 @@ from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping
 from gdbleak.target.usage import Usage
 
-_STACKS = (MappingKind.STACK, MappingKind.OLD_STACK)
+_STACKS = (MappingKind.STACK, MappingKind.OLD_STACK, MappingKind.UNJOINED_STACK)
 _OF_THE_KERNEL = ("[v", "[uprobes")
 _R = TypeVar("_R", Claim, MappingUse)
 

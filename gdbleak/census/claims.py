@@ -129,7 +129,9 @@ def claim_stacks(stacks: Iterable[ThreadStack], name_of: Callable[[int], str]) -
 
     """
     for stack in stacks:
-        kind, name = MappingKind.OLD_STACK, KEPT if stack.is_kept else NOT_JOINED
+        kind, name = MappingKind.OLD_STACK, KEPT
+        if not stack.is_kept:
+            kind, name = MappingKind.UNJOINED_STACK, NOT_JOINED
         if stack.thread and not stack.is_kept:
             kind, name = MappingKind.STACK, f"stack of thread {name_of(stack.thread)}"
         start, end = stack.start & -PAGE_BYTES, _page_up(stack.end)

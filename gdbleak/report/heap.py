@@ -109,6 +109,7 @@ class MappingKind(Choice):
     LARGE_BLOCK = "large block"
     STACK = "stack"
     OLD_STACK = "stack of an exited thread"
+    UNJOINED_STACK = "stack of a thread never joined"
     GUARD = "guard"
     ALLOCATOR = "allocator"
     ANONYMOUS = "anonymous"

@@ -145,19 +145,21 @@ def test_threads(many_arenas):
         guard = ranges[start - truth["guard"], start]
         assert (guard.kind, guard.name) == (MappingKind.GUARD, f"guard of the {found.name}")
         assert guard.resident_bytes == 0
-    for key, name in (
-        ("kept", "stack of an exited thread, kept for the next one"),
-        ("forgotten", "stack of an exited thread that nobody has joined"),
+    for key, kind, name in (
+        ("kept", MappingKind.OLD_STACK, "stack of an exited thread, kept for the next one"),
+        (
+            "forgotten",
+            MappingKind.UNJOINED_STACK,
+            "stack of an exited thread that nobody has joined",
+        ),
     ):
         for _, start, end in truth[key]:
-            assert (ranges[start, end].kind, ranges[start, end].name) == (
-                MappingKind.OLD_STACK,
-                name,
-            )
+            assert (ranges[start, end].kind, ranges[start, end].name) == (kind, name)
     main = next(each for each in mappings if each.name.startswith(f"stack of thread {target.pid} "))
     assert main.end == next(m.end for m in read_mappings(target.pid) if m.path == "[stack]")
     counts = Counter(each.kind for each in mappings)
-    assert (counts[MappingKind.STACK], counts[MappingKind.OLD_STACK]) == (6 + 1, 4 + 3)
+    assert (counts[MappingKind.STACK], counts[MappingKind.OLD_STACK]) == (6 + 1, 4)
+    assert counts[MappingKind.UNJOINED_STACK] == 3
     assert_whole(target.pid, mappings)
 
 

@@ -24,6 +24,7 @@ from gdbleak.report.heap_findings.space import (
     find_outside,
     find_stacks,
     find_swapped,
+    find_unjoined,
 )
 
 MOST = 5
@@ -42,6 +43,7 @@ _FINDERS: tuple[Callable[[HeapReport], Iterator[Weighed]], ...] = (
     find_outside,
     find_arenas,
     find_stacks,
+    find_unjoined,
 )
 
 

@@ -35,6 +35,9 @@ MANY_ARENAS = 4
 MANY_STACKS = 4
 """Fewer have less than 32 MB of address space."""
 
+MANY_UNJOINED = 4
+"""A few may wait for somebody to join them."""
+
 MUCH_SPACE = 4
 """Address space of so many times what is resident looks like a leak, and is not."""
 
@@ -46,6 +49,7 @@ _OF_KIND = {
     MappingKind.PROGRAM: "the program itself",
     MappingKind.STACK: "stacks",
     MappingKind.OLD_STACK: "stacks of threads that have ended",
+    MappingKind.UNJOINED_STACK: "stacks of threads that nobody has joined",
 }
 
 
@@ -138,10 +142,26 @@ def find_arenas(report: HeapReport) -> Iterator[Weighed]:
     yield Weighed(Rank.LOOKS, space, Finding(text))
 
 
+def find_unjoined(report: HeapReport) -> Iterator[Weighed]:
+    """Yield how many threads have ended and were never joined, where that is more than a few."""
+    stacks = of_kind(report, MappingKind.UNJOINED_STACK)
+    if len(stacks) < MANY_UNJOINED:
+        return
+    space = sum(mapping.size for mapping in stacks)
+    resident = add_known(mapping.resident_bytes for mapping in stacks)
+    text = (
+        f"{len(stacks):,} threads have ended and nobody has joined them: their stacks take"
+        f" {format_bytes(space)} of address space, of which {format_bytes(resident)} are resident,"
+        " until pthread_join(3) is called. A thread that nobody means to join has to be detached."
+    )
+    yield Weighed(Rank.TAKES, resident, Finding(text))
+
+
 def find_stacks(report: HeapReport) -> Iterator[Weighed]:
     """Yield what the address space of many stacks is."""
     old = of_kind(report, MappingKind.OLD_STACK)
     stacks = [*of_kind(report, MappingKind.STACK), *old]
+    stacks += of_kind(report, MappingKind.UNJOINED_STACK)
     space = sum(mapping.size for mapping in stacks)
     resident = add_known(mapping.resident_bytes for mapping in stacks)
     if len(stacks) < MANY_STACKS or space < MUCH_SPACE * resident:
