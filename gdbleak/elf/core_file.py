@@ -30,8 +30,7 @@ _MOST_SEGMENTS = 1 << 20
 """A process has 65,530 mappings at most, unless vm.max_map_count was raised."""
 _AT_ONCE = 4096
 _HIGHEST = (1 << 64) - 1
-_MACHINES = {3: "i386", 8: "MIPS", 20: "PowerPC", 21: "PowerPC", 22: "s390", 40: "32-bit ARM"}
-_MACHINES.update({X86_64: "x86-64", AARCH64: "aarch64", 243: "RISC-V", 258: "LoongArch"})
+_MACHINES = {8: "MIPS", 21: "PowerPC", 243: "RISC-V", 258: "LoongArch"}
 _PACKERS = {
     b"\x28\xb5\x2f\xfd": "zstd -d",
     b"\x04\x22\x4d\x18": "lz4 -d",
@@ -155,11 +154,11 @@ def _check(header: bytes, path: str) -> None:
         raise _cut(path)
     if not is_core_header(header):
         raise CoreError(f"{path} is an ELF file, but not a core file: a program or a library")
-    machine = _HEADER.unpack(header)[2]
-    name = _MACHINES.get(machine, f"machine {machine}")
     if header[4:6] != b"\2\1":
         raise CoreError(f"{path} is the core of a process that is not 64-bit little-endian")
+    machine = _HEADER.unpack(header)[2]
     if machine not in (X86_64, AARCH64):
+        name = _MACHINES.get(machine, f"machine {machine}")
         raise CoreError(
             f"{path} is the core of a process on {name}, of which the layout is unknown"
         )

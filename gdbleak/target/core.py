@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -175,12 +176,16 @@ class Core:
         Pages that were never touched do not count, as far as they are holes or zeros. Swapped pages
         count as resident.
         """
+        return self._usage
+
+    @cached_property
+    def _usage(self) -> dict[int, Usage]:
         usage = {}
         for line in self._mappings.lines:
             held = 0
             if line.permissions[:3] != "---":
                 held = self._held.count_filled(line.start, line.end)
-            usage[line.start] = Usage(held, held if "w" in line.permissions else 0, 0)
+            usage[line.start] = Usage(held, held if _was_written(line) else 0, 0)
         return usage
 
     def read_threads(self) -> list[ThreadName]:
@@ -241,6 +246,16 @@ class Core:
                 if bounds := find_bounds(words, at, state.stack_pointer, line):
                     stacks[thread] = bounds
         return stacks
+
+
+def _was_written(line: Mapped) -> bool:
+    """Return whether what the core holds of a mapping was written, and not merely read.
+
+    Of a file that is mapped to be read, that is what was protected after it had been relocated; the
+    beginning of a file is in the core for its headers.
+    """
+    of_file = line.inode and line.offset and not line.executable
+    return "w" in line.permissions or bool(of_file)
 
 
 def _refuse_empty(path: str, headers: CoreHeaders, said: CoreNotes, held: HeldMemory) -> None:

@@ -147,6 +147,16 @@ def test_usage_is_what_was_touched(written):
         lines = core.read_mappings()
         [heap] = [line for line in lines if line.path == "[heap]"]
         assert 0 < usage[heap.start].resident <= heap.end - heap.start
+        [relocated] = [
+            line
+            for line in lines
+            if line.path == str(written.program)
+            and line.permissions == "r--p"
+            and usage[line.start].dirty
+        ]
+        assert usage[relocated.start].dirty == relocated.end - relocated.start
+        [code] = [line for line in lines if line.path == relocated.path and line.executable]
+        assert usage[code.start] == (0, 0, 0)
         # The room that an arena has reserved, and the stacks of threads, were hardly touched.
         assert sum(each.resident for each in usage.values()) < 4 << 20
 
