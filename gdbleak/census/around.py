@@ -11,10 +11,11 @@ from gdbleak.analysis.images import with_zeros
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.pieces import Range, Words
+from gdbleak.readable import Readable
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping
-from gdbleak.target.stacks import ThreadArea, find_areas
+from gdbleak.target.stacks import ThreadArea, find_areas, read_area
 
 _MOST_SEARCHED = 1 << 30
 """In so much memory the areas of threads are looked for."""
@@ -28,10 +29,24 @@ class Around(NamedTuple):
     pid: int
     modules: ModuleMap
     """With their zeros."""
-    dead: list[Range]
-    """What threads that have ended have left on their stacks."""
+    ended: list[ThreadArea]
+    """Of threads that have ended, whose stacks are kept for others."""
     mappings: list[Range]
     """Private anonymous memory without a name that is no stack and no part of the heap."""
+
+    @property
+    def dead(self) -> list[Range]:
+        """What threads that have ended have left on their stacks, in order of address."""
+        return sorted(Range(*each) for area in self.ended for each in area.list_dead())
+
+    def find_revived(self, memory: Readable) -> list[Range]:
+        """Return what of that another thread uses by now, in order of address."""
+        return sorted(
+            Range(*each)
+            for area in self.ended
+            if not ((now := read_area(memory, area.address)) and now.is_over)
+            for each in area.list_dead()
+        )
 
     def raise_gone(self) -> NoReturn:
         """Say that the process has ended.
@@ -78,7 +93,7 @@ def find_around(process: Examined, images: ImageCache, blocks: Words, left_out: 
         and each.end - each.start <= _LARGEST
         and not any(start < each.end and each.start < end for start, end in known)
     ]
-    return Around(process.pid, modules, _find_dead(areas), plain)
+    return Around(process.pid, modules, [area for area in areas if area.is_over], plain)
 
 
 def _has(addresses: Words, mapping: Mapping) -> bool:
@@ -94,7 +109,3 @@ def _iter_touched(process: Examined, mappings: Sequence[Mapping]) -> Iterator[tu
             end = min(run.end, run.start + left)
             left -= end - run.start
             yield run.start, end
-
-
-def _find_dead(areas: Sequence[ThreadArea]) -> list[Range]:
-    return sorted(Range(*each) for area in areas for each in area.list_dead())

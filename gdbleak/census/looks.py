@@ -20,7 +20,13 @@ from gdbleak.memory.gather import gather
 from gdbleak.memory.graph import Graph
 from gdbleak.memory.look import Ranges
 from gdbleak.memory.pieces import Range, Words, subtract
-from gdbleak.memory.search import MOST_LOOKS, Pace, choose_ranges, find_used
+from gdbleak.memory.search import (
+    MOST_LOOKS,
+    Pace,
+    TooLongError,
+    choose_ranges,
+    find_used,
+)
 from gdbleak.memory.sweep import Sweep, mix, sweep
 from gdbleak.memory.table import Table
 from gdbleak.target.examined import Examined
@@ -120,21 +126,26 @@ class Looks:
         begins = self._read_begins(table)
         held = np.zeros(len(table), bool)
         marks: NDArray[np.uint32] | None = None
-        number = 0
-        seen = None
-        while True:
+        for number in range(MOST_LOOKS):
             self._pace.await_next()
-            del seen  # it takes as much memory as the next one
-            seen = self._sweep(table, own, [], True)
+            try:
+                latest = self._sweep(table, own, [], True)
+            except TooLongError:
+                if number < _LOOKS_AGAIN:
+                    raise
+                break
+            seen = latest
             held |= ~self._find_unreached(table, seen, own, words)
             if marks is not None:
                 held |= seen.marks != marks
             marks = seen.marks
-            number += 1
             # What was reached once, and not always, moves: each look may miss some of that.
             settled = not held.any() or held.all() or not self._pace.is_quick
-            if number == MOST_LOOKS or (number >= _LOOKS_AGAIN and settled):
+            if number >= _LOOKS_AGAIN - 1 and settled:
                 break
+            del latest
+            if number < _LOOKS_AGAIN - 1:
+                del seen  # it takes as much memory as the next one
         words = self._read_words()
         held |= ~self._find_unreached(table, seen, own, words)
         held |= (begins != self._read_begins(table)) & ~own
@@ -180,7 +191,8 @@ class Looks:
         def list_used() -> list[Range]:
             if self._is_still:
                 return []
-            return subtract(find_used(self._process, searched), self._around.dead)
+            used = subtract(find_used(self._process, searched), self._around.dead)
+            return sorted([*used, *self._around.find_revived(self._process)])
 
         parts: Iterable[Callable[[], list[Range]]] = (lambda: searched.ranges, list_used)
         read, pause = self._process.read, self._pace.step

@@ -216,7 +216,8 @@ def _fold(
 def _read_content(process: Examined, address: int, size: int) -> str:
     """Return the first bytes of a block, as text and as hexadecimal numbers."""
     data = process.read(address, min(size, _CONTENT_BYTES))
-    return f'"{printable(data.decode("latin-1"))}" {data.hex(" ", 8)}'
+    text = "".join(chr(each) if 32 <= each < 127 else "." for each in data)
+    return f'"{printable(text)}" {data.hex(" ", 8)}'
 
 
 def _tell_mappings(process: Examined, ranges: Sequence[Range]) -> tuple[MappingUse, ...]:

@@ -149,12 +149,12 @@ def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[Thre
             words = np.frombuffer(data, np.uint64, len(data) // 8)
             addresses = np.uint64(at) + 8 * np.arange(len(words), dtype=np.uint64)
             for number in np.flatnonzero(words == addresses).tolist():
-                if found := _read_area(memory, at + 8 * number):
+                if found := read_area(memory, at + 8 * number):
                     areas.append(found)
     return areas
 
 
-def _read_area(memory: Readable, address: int) -> ThreadArea | None:
+def read_area(memory: Readable, address: int) -> ThreadArea | None:
     """Return the area of a thread that begins at an address which holds itself, if one does."""
     data = memory.read(address, AREA_BYTES)
     words = np.frombuffer(data, np.uint64, len(data) // 8)
