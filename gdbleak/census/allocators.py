@@ -29,6 +29,7 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.report.heap import AllocatorUse, Amount
 from gdbleak.target.examined import Examined
 from gdbleak.target.link_map import read_order_of
+from gdbleak.target.modules import VDSO
 
 STEPS, SECONDS = 20_000_000, 10.0
 """How much reading the structures of one allocator may take."""
@@ -145,7 +146,7 @@ def _find_candidates(process: Examined, modules: ModuleMap, images: ImageCache) 
         for each in defined
         if not _WRAPPERS.match((m := each.module).name)
     ]
-    program = next(iter(modules), None)
+    program = next((each for each in modules if each.path != VDSO), None)
     if program is not None and all(each.module.path != program.path for each in found):
         if (name := _name_stripped(program, images)) is not None:
             found.insert(0 if not found else len(found), _Candidate(name, program))

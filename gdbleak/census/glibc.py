@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from struct import unpack
@@ -25,9 +25,10 @@ from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.sums import BySize, Resident, Tail
 from gdbleak.heap.walk import Words
 from gdbleak.target.examined import Examined
+from gdbleak.target.modules import VDSO
 from gdbleak.target.proc import Mapping, find_data
 
-_LIBC = re.compile(r"libc[.-]")
+_LIBC = re.compile(r"libc[.-]|libc_malloc_debug[.]")
 _DATA_LIMIT = 1 << 20
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 
@@ -128,18 +129,14 @@ class Census:
             TargetError: the process has ended, or cannot be read.
 
         """
-        data = self._find_data()
-        if data is None:
-            return None
-        found = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
-        words = unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
         memory = self._snapshot()
-        arenas = find_arenas(memory, words, data[0])
-        if not arenas or not any(memory.word(arena.system_mem) for arena in arenas):
+        found = [each for data in self._list_data() if (each := self._find_ring(memory, data))]
+        if not found:
             return None
+        arenas, words, start = max(found, key=lambda each: memory.word(each[0][0].system_mem))
         counts = [ArenaCount(arena) for arena in arenas]
         heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
-        known = self._find_parameters(words, data[0], heap)
+        known = self._find_parameters(words, start, heap)
         for part in self._find_parts(memory, arenas, heap, known.heap_start if known else 0):
             counts[part.arena].parts.append(part)
         self._fast = find_fast(self._process, [(count.arena, count.parts) for count in counts])
@@ -164,12 +161,27 @@ class Census:
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._process, Effort())
 
-    def _find_data(self) -> tuple[int, int] | None:
-        """Return where the writable data of the C library is; of a static program, its own."""
-        modules = self._process.read_modules()
-        library = next((m for m in modules if _LIBC.match(m.name)), None)
-        module = library or next(iter(modules), None)
-        return find_data(self._mappings, module.path) if module else None
+    def _list_data(self) -> Iterator[tuple[int, int]]:
+        """Yield where the writable data of C libraries is; of a static program, its own.
+
+        What checks the heap, `libc_malloc_debug.so`, has a malloc of its own, with its own arenas.
+        """
+        modules = [each for each in self._process.read_modules() if each.path != VDSO]
+        libraries = [each for each in modules if _LIBC.match(each.name)]
+        for module in libraries or modules[:1]:
+            if data := find_data(self._mappings, module.path):
+                yield data
+
+    def _find_ring(
+        self, memory: Snapshot, data: tuple[int, int]
+    ) -> tuple[list[Arena], Sequence[int], int] | None:
+        """Return the arenas that have memory, the words of some data, and where that begins."""
+        found = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+        words = unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
+        arenas = find_arenas(memory, words, data[0])
+        if not any(memory.word(arena.system_mem) for arena in arenas):
+            return None
+        return arenas, words, data[0]
 
     def _find_parameters(
         self, words: Sequence[int], start: int, heap: tuple[int, int] | None

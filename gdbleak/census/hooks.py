@@ -9,6 +9,7 @@ from gdbleak.effort import Effort
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import ElfError, TargetError
 from gdbleak.target.examined import Examined
+from gdbleak.target.modules import VDSO
 
 _ENVIRONMENT_BYTES = 256 << 10
 """Of a stack, the end that is searched for the environment of the program."""
@@ -99,7 +100,7 @@ def _read_environment(process: Examined) -> bytes:
 def _holds_runtime(process: Examined, images: ImageCache) -> bool:
     """Whether the runtime of a sanitizer was linked into the program."""
     with suppress(TargetError, ElfError):
-        program = next(iter(process.read_modules()), None)
+        program = next((each for each in process.read_modules() if each.path != VDSO), None)
         if program is not None and program.file is not None:
             return bool(images.open(program.file, Effort()).find_functions(_RUNTIMES))
     return False

@@ -10,13 +10,15 @@ import json
 import os
 import select
 import time
+from contextlib import suppress
 from typing import TextIO
 
-from gdbleak.errors import TargetError
-from gdbleak.target.proc import list_threads
-from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_general
+from gdbleak.errors import AlreadyTracedError, NoSuchProcessError, TargetError
+from gdbleak.target.proc import list_threads, read_status
+from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_general, reap
 
 _POLL_S = 0.0001
+_REAP_S = 0.02
 _ADVICE = "leave out --stop: it is counted while it runs then"
 
 
@@ -44,7 +46,8 @@ class HeldProcess:
         """Hold it.
 
         Raises:
-            TargetError: it cannot be held: somebody else traces a thread, or one does not halt.
+            TargetError: it cannot be held: it has ended, somebody else traces a thread, or one does
+                not halt in time.
 
         """
         told, tell = os.pipe2(os.O_CLOEXEC)
@@ -64,7 +67,7 @@ class HeldProcess:
             begun = self._told.readline()
             answer = json.loads(begun) if begun.endswith("\n") else {}
             if not answer.get("held"):
-                raise TargetError(f"process {self._pid} cannot be stopped for a census", _ADVICE)
+                raise _find_obstacle(self._pid, self._limit_s)
         except BaseException:
             self._end()
             raise
@@ -95,6 +98,25 @@ class HeldProcess:
         os.waitpid(self._holder, 0)
 
 
+def _find_obstacle(pid: int, limit_s: float) -> TargetError:
+    """Return what has kept a process from being held, to be raised."""
+    threads = list_threads(pid)
+    if not threads:
+        return NoSuchProcessError(f"process {pid} has ended meanwhile")
+    for thread in threads:
+        with suppress(OSError, KeyError):  # it has ended
+            tracer = int(read_status(thread)["TracerPid"])
+            if tracer:
+                return AlreadyTracedError(
+                    f"process {pid} is traced by process {tracer}: it cannot be stopped by us too",
+                    _ADVICE,
+                )
+    return TargetError(
+        f"process {pid} was not stopped: not all of its threads halted in {limit_s * 1e3:g} ms",
+        _ADVICE,
+    )
+
+
 def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
     """Halt all threads, say so, and let them go when the pipe is closed, or the time is up."""
     die_with_parent()
@@ -105,12 +127,24 @@ def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
             is_held = _halt_all(pid, began_s + limit_s, halted)
             registers = [(thread, read_general(thread)) for thread in halted] if is_held else []
             _say(file, {"held": is_held, "registers": registers})
-            left_s = max(began_s + limit_s - time.monotonic(), 0) if is_held else 0
-            is_asked = bool(select.select([end], [], [], left_s)[0])
+            is_asked = is_held and _wait_for(end, began_s + limit_s)
         finally:
             for thread, how in halted.items():
                 let_go(thread, how)
         _say(file, [(time.monotonic() - began_s) * 1e3, not is_asked])
+
+
+def _wait_for(end: int, deadline_s: float) -> bool:
+    """Wait until a pipe is closed, the time is up, or all threads have ended; return whether it is.
+
+    Threads that were killed are taken note of: their process does not end for its parent before.
+    """
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        if select.select([end], [], [], min(left_s, _REAP_S))[0]:
+            return True
+        if not reap():
+            break
+    return False
 
 
 def _say(file: TextIO, value: object) -> None:

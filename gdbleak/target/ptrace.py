@@ -55,6 +55,16 @@ def look(thread: int) -> Halt | None:
     return Halt(True, 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status))
 
 
+def reap() -> bool:
+    """Take note of threads that have ended; return whether there are others that we trace."""
+    try:
+        while os.waitpid(-1, os.WNOHANG | _WALL)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
 def let_go(thread: int, how: Halt) -> None:
     """Let a thread run on that has halted."""
     _ptrace(_DETACH, thread, how.signal)

@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SIZES = 256, THREADS_MOST = 2048, MMAPPED_MOST = 1024, MMAP_THRESHOLD = 128 << 10 };
+enum { SIZES = 256, THREADS_MOST = 2048, MMAPPED_MOST = 8192, MMAP_THRESHOLD = 128 << 10 };
 
 static struct {
     size_t size;
