@@ -65,12 +65,13 @@ class HeldProcess:
         self._told = os.fdopen(told)
         try:
             begun = self._told.readline()
-            answer = json.loads(begun) if begun.endswith("\n") else {}
-            if not answer.get("held"):
-                raise _find_obstacle(self._pid, self._limit_s)
         except BaseException:
             self._end()
             raise
+        answer = json.loads(begun) if begun.endswith("\n") else {}
+        if not answer.get("held"):
+            self._end()  # what it has halted runs on, and has no tracer any more
+            raise _find_obstacle(self._pid, self._limit_s)
         self.registers = dict(answer["registers"])
         return self
 
