@@ -207,7 +207,7 @@ def heading(report: HeapReport) -> str:
 def sum_up(report: HeapReport) -> Iterator[tuple[str, str]]:
     """Yield how much there is: a number, and what it means."""
     if report.resident_bytes is not None:
-        yield format_bytes(report.resident_bytes), "resident"
+        yield format_bytes(report.resident_bytes), "in the core" if report.core else "resident"
     if report.libc is None:
         return
     of = count_of(report.in_use.count, "block")
