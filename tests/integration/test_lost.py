@@ -11,8 +11,8 @@ import subprocess
 from typing import NamedTuple
 
 import pytest
-
 from gdbleak.census.examine import Examination
+
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import MappingKind
@@ -160,3 +160,9 @@ def test_what_moves_is_not_lost(build_target, start_target):
         lost = look(target.pid)
         assert lost.total.count == 100
         assert rows(lost) == [Tree(504, False, 100, 100)]
+
+
+def test_classes_without_type_information(build_target, start_target):
+    program = build_target("lost/shapes.cpp", "-fno-rtti", name="untyped")
+    lost = look(start_target(program, "objects").pid)
+    assert rows(lost) == LOST["objects"]
