@@ -52,7 +52,7 @@ LOST = {
     "argument": [Tree(CELL, False, 1, 1)],
 }
 HELD = ["variable", "inner", "key_of_threads", "own_variable", "stack", "registered", "nothing"]
-MAPPED = ["anonymous", "shared", "of_file", "read_only", "hidden"]
+MAPPED = ["anonymous", "shared", "of_file", "read_only", "hidden", "given_stack"]
 HELD_UNSEEN = ["behind", "tagged", "not_joined", *MAPPED]
 """LeakSanitizer takes these for lost: by their end, by a tag, by a thread that nobody has joined,
 and by memory that is mapped."""

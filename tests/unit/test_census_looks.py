@@ -188,6 +188,7 @@ def test_what_a_new_block_refers_to_is_held(process):
 def write_area(process, thread):
     words = {AREA: AREA, AREA + 16: AREA, AREA + 0x2D0: thread, AREA + 0x308: 0x20}
     process.words.update(words)
+    process.words[AREA + 0x2C0], process.words[DATA + 0x1008] = DATA + 0x1000, AREA + 0x2C0
     process.words[AREA + 0x690], process.words[AREA + 0x698] = STACK, SIZE
     [area] = find_areas(process, [(STACK, STACK + SIZE)])
     return area
@@ -220,6 +221,13 @@ def test_areas_of_threads(process, thread, state, is_over, dead):
     [area] = find_areas(process, [(STACK, STACK + SIZE)])
     assert area == ThreadArea(AREA, (STACK, STACK + SIZE), is_over, bool(state & 0x20))
     assert area.list_dead() == dead
+
+
+def test_stacks_that_programs_have_given_to_threads_are_theirs_again(process):
+    assert write_area(process, 0).is_over
+    process.words[DATA + 0x1008] = 0
+    [area] = find_areas(process, [(STACK, STACK + SIZE)])
+    assert not area.is_over
 
 
 def test_what_only_looks_like_an_area_at_first(process):
