@@ -116,7 +116,8 @@ def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[Thre
 
     Their stacks are kept for later threads. Source: allocate_stack.c and pthread_join_common.c in
     nptl/ of glibc; `struct pthread` begins with `tcbhead_t`, and has, on x86-64, the links of a
-    list at 0x2c0 and the thread's id at 0x2d0; that is 0 once the thread has ended, and up to 2.42 -1 once it was joined.
+    list at 0x2c0 and the thread's id at 0x2d0; that is 0 once the thread has ended, and up to 2.42
+    -1 once it was joined.
 
     Args:
         memory: Of the process.

@@ -242,9 +242,8 @@ void shared() {
 }
 
 void of_file() {
-  char name[] = "/tmp/shapes-XXXXXX";
+  char name[] = "shapes-XXXXXX"; /* in the working folder, in which it stays */
   int file = mkstemp(name);
-  unlink(name);
   if (ftruncate(file, PAGE)) abort();
   auto **memory = static_cast<void **>(map_memory(MAP_SHARED, file));
   memory[1] = make();
