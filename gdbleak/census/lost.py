@@ -123,7 +123,8 @@ def _list_notes(unreached: Unreached, trees: Sequence[LostTree], wish: LostWish)
 def _say_what_a_core_lacks(process: Examined, around: Around, lost: Unreached) -> list[str]:
     """Say which mapped files may hold references that nobody can see.
 
-    Source: core(5): memory that is shared with a file is left out unless it is asked for.
+    Source: core(5): memory that is shared with a file is left out unless it is asked for; GDB does
+    not even say then that it could be written. What may be, the core file tells of by itself.
     """
     if not process.is_core or not len(lost.starts):
         return []
@@ -131,6 +132,7 @@ def _say_what_a_core_lacks(process: Examined, around: Around, lost: Unreached) -
         each.path
         for each in process.read_mappings()
         if each.inode
+        and "w" not in each.permissions
         and not each.path.startswith(_OF_SYSTEM)
         and around.modules.find(each.start) is None
         and not process.find_pages(each.start, each.end)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 from support.cores import write_by_gdb
-from gdbleak.census.examine import Examination
 
+from gdbleak.census.examine import Examination
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import MappingKind
