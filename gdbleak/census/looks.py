@@ -124,7 +124,7 @@ class Looks:
         """Look for the blocks that the first look has not reached."""
         words = self._read_words()
         begins = self._read_begins(table)
-        held = np.zeros(len(table), bool)
+        held, always = np.zeros(len(table), bool), np.ones(len(table), bool)
         marks: NDArray[np.uint32] | None = None
         for number in range(MOST_LOOKS):
             self._pace.await_next()
@@ -135,12 +135,14 @@ class Looks:
                     raise
                 break
             seen = latest
-            held |= ~self._find_unreached(table, seen, own, words)
+            reached = ~self._find_unreached(table, seen, own, words)
+            always &= reached
+            held |= reached
             if marks is not None:
                 held |= seen.marks != marks
             marks = seen.marks
             # What was reached once, and not always, moves: each look may miss some of that.
-            settled = not held.any() or held.all() or not self._pace.is_quick
+            settled = (held == always).all() or held.all() or not self._pace.is_quick
             if number >= _LOOKS_AGAIN - 1 and settled:
                 break
             del latest

@@ -23,6 +23,8 @@ from gdbleak.report.heap import Amount, Lost, LostTree, MappingKind, MappingUse
 from gdbleak.target.examined import Examined
 from gdbleak.text.lines import printable
 
+_OF_SYSTEM = ("/usr/", "/lib", "/etc/", "[")
+"""Files below these hold what no program writes addresses into."""
 _CONTENT_BYTES = 32
 _MOST_WORDS = 1 << 12
 """The first words of roots that may lead to a class: the most frequent ones."""
@@ -85,7 +87,7 @@ def find_lost(
         Amount(len(unreached.starts), _bytes_of(unreached.sizes)),
         tuple(trees[: wish.trees]),
         mappings,
-        tuple(_list_notes(unreached, trees, wish)),
+        (*_list_notes(unreached, trees, wish), *_say_what_a_core_lacks(process, around, unreached)),
     )
 
 
@@ -116,6 +118,33 @@ def _list_notes(unreached: Unreached, trees: Sequence[LostTree], wish: LostWish)
             f"blocks, {sum(t.bytes for t in rest):,} bytes."
         )
     return notes
+
+
+def _say_what_a_core_lacks(process: Examined, around: Around, lost: Unreached) -> list[str]:
+    """Say which mapped files may hold references that nobody can see.
+
+    Source: core(5): memory that is shared with a file is left out unless it is asked for; GDB does
+    not even say then that it could be written. What may be, the core file tells of by itself.
+    """
+    if not process.is_core or not len(lost.starts):
+        return []
+    lacking = {
+        each.path
+        for each in process.read_mappings()
+        if each.inode
+        and "w" not in each.permissions
+        and not each.path.startswith(_OF_SYSTEM)
+        and around.modules.find(each.start) is None
+        and not process.find_pages(each.start, each.end)
+    }
+    if not lacking:
+        return []
+    files = "a file" if len(lacking) == 1 else f"{len(lacking)} files"
+    return [
+        f"The core file lacks what is mapped of {files}, such as {printable(min(lacking))}: blocks "
+        "that only this refers to count as lost. A core with it: echo 0x7f > "
+        "/proc/PID/coredump_filter, before it is written."
+    ]
 
 
 def _bytes_of(sizes: Words) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gdbleak.memory.pieces import PIECE_BYTES, WORD_BYTES, Words
+from gdbleak.memory.pieces import PIECE_BYTES, WORD_BYTES, Range, Words, iter_pieces
 
 
 def gather(read: Callable[[int, int], bytes], addresses: Words, count: int) -> Words:
@@ -25,11 +25,13 @@ def gather(read: Callable[[int, int], bytes], addresses: Words, count: int) -> W
         if first == last:
             continue
         begin = int(addresses[first])
-        size = int(addresses[last - 1]) - begin + count * WORD_BYTES
-        data = read(begin, size)
-        words = np.frombuffer(data, np.uint64, len(data) // WORD_BYTES)
-        at = ((addresses[first:last] - np.uint64(begin)) >> np.uint64(3)).astype(np.int64)
-        for number in range(count):
-            inside = at + number < len(words)
-            found[first:last, number][inside] = words[at[inside] + number]
+        end = int(addresses[last - 1]) + count * WORD_BYTES
+        offsets = (addresses[first:last] - np.uint64(begin)).astype(np.int64) // WORD_BYTES
+        # What cannot be read is passed over, so there may be several runs of words.
+        for start, words in iter_pieces(read, [Range(begin, end)]):
+            behind = (start - begin) // WORD_BYTES
+            for number in range(count):
+                at = offsets + (number - behind)
+                inside = (at >= 0) & (at < len(words))
+                found[first:last, number][inside] = words[at[inside]]
     return found

@@ -27,6 +27,8 @@ AREA_BYTES = 0x900
 _ABOVE_BYTES = 1 << 18
 """How far above its stack pointer the area of a thread is looked for."""
 _PIECE_BYTES = 1 << 19
+_LIST_WORD = 0x2C0 // 8
+"""Where an area has the next one of a list of stacks, and behind that the one before."""
 _ID_WORD = 0x2D0 // 8
 """Where an area has the id of its thread, in words."""
 _DTV_END = 16
@@ -113,7 +115,7 @@ class ThreadArea(NamedTuple):
     stack: tuple[int, int]
     """From where to where its stack lies; 0, 0 for that of a process's first thread."""
     is_over: bool
-    """Whether the thread has ended."""
+    """Whether the thread has ended, and its stack is kept for another one."""
     is_forgotten: bool
     """Whether nobody can ask any more what it has returned."""
 
@@ -134,8 +136,9 @@ def find_areas(memory: Readable, ranges: Iterable[tuple[int, int]]) -> list[Thre
     """Return the areas of threads of glibc, also of those that have ended.
 
     Their stacks are kept for later threads. Source: allocate_stack.c and pthread_join_common.c in
-    nptl/ of glibc; `struct pthread` begins with `tcbhead_t`, and has the thread's id at 0x2d0 on
-    x86-64; that is 0 once the thread has ended, and up to 2.42 -1 once it was joined.
+    nptl/ of glibc; `struct pthread` begins with `tcbhead_t`, and has, on x86-64, the links of a
+    list at 0x2c0 and the thread's id at 0x2d0; that is 0 once the thread has ended, and up to 2.42
+    -1 once it was joined.
 
     Args:
         memory: Of the process.
@@ -167,4 +170,7 @@ def read_area(memory: Readable, address: int) -> ThreadArea | None:
     where = np.flatnonzero(fits)
     stack = (int(begins[where[0]]), int(ends[where[0]])) if len(where) else (0, 0)
     is_forgotten = bool(words[_STATE_WORD] & _TERMINATED)
-    return ThreadArea(address, stack, number in (0, _JOINED), is_forgotten)
+    # Memory that a program gave for a stack is its own again: the library has no list of that.
+    link = memory.read(int(words[_LIST_WORD]) + 8, 8)
+    is_listed = int.from_bytes(link, "little") == address + 8 * _LIST_WORD
+    return ThreadArea(address, stack, is_listed and number in (0, _JOINED), is_forgotten)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.cores import write_by_gdb
 
 from gdbleak.census.examine import Examination
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import MappingKind
+from gdbleak.target.core import Core
 from gdbleak.target.examined import ExaminedProcess
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
@@ -52,14 +55,15 @@ LOST = {
     "argument": [Tree(CELL, False, 1, 1)],
 }
 HELD = ["variable", "inner", "key_of_threads", "own_variable", "stack", "registered", "nothing"]
-MAPPED = ["anonymous", "shared", "of_file", "read_only", "hidden"]
+MAPPED = ["anonymous", "shared", "of_file", "read_only", "hidden", "given_stack"]
 HELD_UNSEEN = ["behind", "tagged", "not_joined", *MAPPED]
 """LeakSanitizer takes these for lost: by their end, by a tag, by a thread that nobody has joined,
 and by memory that is mapped."""
 
 
 @pytest.fixture
-def shapes(build_target):
+def shapes(build_target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the targets make files
     return build_target("lost/shapes.cpp")
 
 
@@ -124,6 +128,31 @@ def test_all_together(shapes, start_target):
     )
 
 
+def look_in_core(path):
+    with ImageCache() as images, Core(str(path), images) as core:
+        return Examination(core, images, HeapWish(lost=LostWish())).run(str(path)).lost
+
+
+def test_a_core_file_tells_the_same(shapes, start_target, tmp_path):
+    target = start_target(shapes, *HELD, *HELD_UNSEEN, *LOST, "lost_mapping", "held_mapping")
+    Path(f"/proc/{target.pid}/coredump_filter").write_text("0x7f")
+    lost = look(target.pid)
+    in_core = look_in_core(write_by_gdb(target, tmp_path / "core"))
+    assert (in_core.looks, in_core.notes) == (1, ())
+    assert in_core.total == lost.total
+    assert in_core.trees == lost.trees
+    assert [each.start for each in in_core.mappings] == [each.start for each in lost.mappings]
+
+
+def test_a_core_file_says_what_it_lacks(shapes, start_target, tmp_path):
+    target = start_target(shapes, "of_file")
+    lost = look_in_core(write_by_gdb(target, tmp_path / "core"))
+    assert lost.total.count == 1
+    [note] = lost.notes
+    assert f"{tmp_path}/shapes-" in note
+    assert "coredump_filter" in note
+
+
 def test_mappings(shapes, start_target):
     [mapping] = look(start_target(shapes, "lost_mapping", "held_mapping").pid).mappings
     assert mapping.kind is MappingKind.ANONYMOUS
@@ -160,3 +189,9 @@ def test_what_moves_is_not_lost(build_target, start_target):
         lost = look(target.pid)
         assert lost.total.count == 100
         assert rows(lost) == [Tree(504, False, 100, 100)]
+
+
+def test_classes_without_type_information(build_target, start_target):
+    program = build_target("lost/shapes.cpp", "-fno-rtti", name="untyped")
+    lost = look(start_target(program, "objects").pid)
+    assert rows(lost) == LOST["objects"]

@@ -1,5 +1,7 @@
 /* Has lost 100 blocks of 500 bytes, and moves about others without pause, in several threads. */
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -12,14 +14,14 @@
 
 namespace {
 
-constexpr int LOST = 100, SLOTS = 64, THREADS = 3;
+constexpr int LOST = 100, SLOTS = 64;
 constexpr size_t SIZE = 500;
 
 std::atomic<void *> slots[SLOTS];
 
 void lose() {
-  for (int i = 0; i < LOST; i++) slots[0] = calloc(1, SIZE);
-  slots[0] = nullptr;
+  for (int i = 0; i <= LOST; i++) slots[0] = calloc(1, SIZE);
+  free(slots[0].exchange(nullptr)); /* its address may stand on the stack still */
 }
 
 void exchange() { /* blocks between slots, by way of a register */
@@ -58,12 +60,24 @@ void rebuild() { /* a vector, a deque and a list whose elements change places */
   }
 }
 
+void hand_over() { /* to one thread after another, all on the same stack */
+  std::vector<std::unique_ptr<char[]>> vector;
+  for (int i = 0; i < 100; i++) vector.push_back(std::make_unique<char[]>(SIZE));
+  while (true) {
+    std::thread([&vector] {
+      auto own = std::move(vector);
+      usleep(1000);
+      vector = std::move(own);
+    }).join();
+  }
+}
+
 }  // namespace
 
 int main() {
   std::thread(lose).join();
   std::vector<std::thread> threads;
-  for (int i = 0; i < THREADS; i++) threads.emplace_back(i % 2 ? exchange : rebuild);
+  for (auto way : {exchange, rebuild, rebuild, hand_over}) threads.emplace_back(way);
   puts("ready");
   fflush(stdout);
   for (auto &each : threads) each.join();

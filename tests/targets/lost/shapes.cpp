@@ -242,9 +242,8 @@ void shared() {
 }
 
 void of_file() {
-  char name[] = "/tmp/shapes-XXXXXX";
+  char name[] = "shapes-XXXXXX"; /* in the working folder, in which it stays */
   int file = mkstemp(name);
-  unlink(name);
   if (ftruncate(file, PAGE)) abort();
   auto **memory = static_cast<void **>(map_memory(MAP_SHARED, file));
   memory[1] = make();
@@ -259,6 +258,19 @@ void protect(int rights) {
 void read_only() { protect(PROT_READ); }
 
 void hidden() { protect(PROT_NONE); }
+
+void given_stack() { /* that was a thread's, and is what it was before again */
+  size_t size = 1 << 16;
+  void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstack(&attributes, memory, size);
+  pthread_t thread;
+  pthread_create(&thread, &attributes, do_nothing, nullptr);
+  pthread_join(thread, nullptr);
+  static_cast<void **>(memory)[1] = make();
+  hold(memory);
+}
 
 /* Mappings. */
 
@@ -310,6 +322,7 @@ const std::map<std::string, void (*)()> WAYS_TO_HOLD{
     {"of_file", of_file},
     {"read_only", read_only},
     {"hidden", hidden},
+    {"given_stack", given_stack},
     {"held_mapping", held_mapping},
     {"nothing", nothing},
 };
