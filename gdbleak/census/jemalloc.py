@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdbleak.census.jemalloc_caches import count_cached
-from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, find_trees
+from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, iter_trees
 from gdbleak.census.told import Told, merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
@@ -118,7 +118,7 @@ def read_jemalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
     if table is None:
         return None
     for shape in _SHAPES:
-        for tree in find_trees(memory, data, shape, lambda records: _pages_of(memory, records)):
+        for tree in iter_trees(memory, data, shape, lambda records: _pages_of(memory, records)):
             with suppress(_NoTreeError):
                 if (told := _Census(memory, tree, table).take(data)) is not None:
                     return told

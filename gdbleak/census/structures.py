@@ -26,7 +26,7 @@ _GAP_BYTES, _RUN_BYTES = 4096, 1 << 20
 _ADDRESSES = (1 << 16, 1 << 47)
 _FEW_ENTRIES, _TRIED_ENTRIES, _TRIED_NODES = 8, 64, 4
 """How much of a node is looked at, to see whether it belongs to a tree."""
-_MOST_ROOTS = 8
+_MOST_ROOTS, _SURE_VOTES, _MOST_BRANCHES = 8, 16, 1 << 14
 _PLAIN_STEPS = 1 << 10
 """Words that are looked at in one step."""
 
@@ -186,11 +186,13 @@ def _read_leaf(memory: Memory, node: int, prefix: int, shape: Shape) -> Iterator
             yield Leaf(pages, found, shape.records_of(found))
 
 
-def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts) -> list[Tree]:
-    """Return what may be the tree whose root is among the variables of a module, the best first.
+def iter_trees(
+    memory: Memory, data: Iterable[Range], shape: Shape, starts: Starts
+) -> Iterator[Tree]:
+    """Yield what may be the tree whose root is among the variables of a module, as it is found.
 
     A word of the root refers to a node; records below say of which pages they are; so many times
-    eight bytes before the word is the root. All words of a root agree about that.
+    eight bytes before the word is the root. Many words that agree about that are yielded at once.
 
     Args:
         memory: The process.
@@ -200,18 +202,39 @@ def find_trees(memory: Memory, data: Iterable[Range], shape: Shape, starts: Star
 
     """
     votes: Counter[int] = Counter()
+    yielded: set[int] = set()
     below = shape.page_bits + sum(shape.levels[1:])
-    variables = [*data]
-    for places, words in memory.iter_pointers(variables):
-        size = 8 << shape.levels[1] if len(shape.levels) > 2 else shape.leaf_bytes
+    for place, word in _find_branches(memory, [*data], shape):
+        memory.spend(20)
+        for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
+            votes[place - 8 * ((page << shape.page_bits) >> below)] += 1
+        for root, count in votes.most_common(1):
+            if count >= _SURE_VOTES and root not in yielded:
+                yielded.add(root)
+                yield Tree(memory, root, shape)
+    for root, _ in votes.most_common(_MOST_ROOTS):
+        if root not in yielded:
+            yield Tree(memory, root, shape)
+
+
+def _find_branches(memory: Memory, data: list[Range], shape: Shape) -> list[tuple[int, int]]:
+    """Return where variables refer to what may be a node below the root, and to what.
+
+    A root is mostly empty: words that stand alone in their page come first.
+    """
+    size = 8 << shape.levels[1] if len(shape.levels) > 2 else shape.leaf_bytes
+    found = []
+    for places, words in memory.iter_pointers(data):
         good = (words % 8 == 0) & memory.can_hold(words, size)
-        for start, end in variables:  # nodes are made when they are needed
+        for start, end in data:  # nodes are made when they are needed
             good &= (words < start) | (words >= end)
-        for place, word in zip(places[good].tolist(), words[good].tolist()):
-            memory.spend(20)
-            for page in _pages_below(memory, word, shape.levels[1:], shape, starts):
-                votes[place - 8 * ((page << shape.page_bits) >> below)] += 1
-    return [Tree(memory, root, shape) for root, _ in votes.most_common(_MOST_ROOTS)]
+        found.append((places[good], words[good]))
+    if not found:
+        return []
+    places, words = (np.concatenate(each) for each in zip(*found))
+    _, which, near = np.unique(places >> np.uint64(12), return_inverse=True, return_counts=True)
+    order = np.argsort(near[which], kind="stable")[:_MOST_BRANCHES]
+    return [*zip(places[order].tolist(), words[order].tolist())]
 
 
 def _pages_below(

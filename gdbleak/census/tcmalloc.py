@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.structures import Memory, Shape, Tree, Words, find_trees
+from gdbleak.census.structures import Memory, Shape, Tree, Words, iter_trees
 from gdbleak.census.tcmalloc_caches import count_exchanged, count_of_threads
 from gdbleak.census.told import Told, merge
 from gdbleak.effort import Effort
@@ -52,7 +52,7 @@ def read_tcmalloc(process: Searchable, data: list[Range], effort: Effort) -> Tol
     if sizes is None:
         return None
     for shape in _SHAPES:
-        for tree in find_trees(memory, data, shape, lambda spans: memory.gather(spans, 1)[:, 0]):
+        for tree in iter_trees(memory, data, shape, lambda spans: memory.gather(spans, 1)[:, 0]):
             census = _Census(memory, tree, sizes)
             if census.count():
                 return census.tell(data)
