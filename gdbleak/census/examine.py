@@ -110,11 +110,11 @@ class Examination:
                 held.release()
             taken = taken._replace(pause_ms=held.pause_ms)
             if held.was_let_go:
+                taken = self._count(number)._replace(pause_ms=held.pause_ms)
                 self._note(
                     f"The process was let go after {held.pause_ms:.0f} ms (--max-pause), before all"
                     " was counted: it was counted again as it ran."
                 )
-                taken = self._count(number)._replace(pause_ms=held.pause_ms)
         taken = taken or self._count(number)
         series.add(now_s, describe_sizes(taken.heap) if taken.heap else {})
         return taken

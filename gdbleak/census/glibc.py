@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from struct import unpack
@@ -26,7 +26,11 @@ from gdbleak.heap.walk import Words
 from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping, find_data
 
-_LIBC = re.compile(r"libc[.-]")
+_LIBC = re.compile(r"libc[.-]|libc_malloc_debug\.")
+"""The second has a whole malloc of its own, which is used where MALLOC_CHECK_ or others ask for it.
+
+Source: malloc/malloc-debug.c, glibc since 2.34.
+"""
 _DATA_LIMIT = 1 << 20
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 
@@ -128,18 +132,14 @@ class Census:
             TargetError: the process has ended, or cannot be read.
 
         """
-        data = self._find_data()
-        if data is None:
-            return None
-        found = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
-        words = unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
         memory = self._snapshot()
-        arenas = find_arenas(memory, words, data[0])
-        if not arenas or not any(memory.word(arena.system_mem) for arena in arenas):
+        found = self._find_arenas(memory)
+        if found is None:
             return None
+        arenas, words, start = found
         counts = [ArenaCount(arena) for arena in arenas]
         heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
-        known = self._find_parameters(words, data[0], heap)
+        known = self._find_parameters(words, start, heap)
         for part in self._find_parts(memory, arenas, heap, known.heap_start if known else 0):
             counts[part.arena].parts.append(part)
         self._fast = find_fast(self._process, [(count.arena, count.parts) for count in counts])
@@ -164,12 +164,29 @@ class Census:
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._process, Effort())
 
-    def _find_data(self) -> tuple[int, int] | None:
-        """Return where the writable data of the C library is; of a static program, its own."""
+    def _find_arenas(self, memory: Snapshot) -> tuple[list[Arena], tuple[int, ...], int] | None:
+        """Return the arenas, and the data in which the main one is, with its address.
+
+        Where two libraries have arenas, those that have more memory are returned.
+        """
+        best, most = None, 0
+        for data in self._iter_data():
+            read = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+            words = unpack(f"<{len(read) // 8}Q", read[: len(read) & -8])
+            arenas = find_arenas(memory, words, data[0])
+            size = sum(memory.word(arena.system_mem) for arena in arenas)
+            if size > most:
+                best, most = (arenas, words, data[0]), size
+        return best
+
+    def _iter_data(self) -> Iterator[tuple[int, int]]:
+        """Yield where the writable data of C libraries is; of a static program, its own."""
         modules = self._process.read_modules()
-        library = next((m for m in modules if _LIBC.match(m.name)), None)
-        module = library or next(iter(modules), None)
-        return find_data(self._mappings, module.path) if module else None
+        libraries = [each for each in modules if _LIBC.match(each.name)]
+        for module in libraries or [*modules][:1]:
+            data = find_data(self._mappings, module.path)
+            if data:
+                yield data
 
     def _find_parameters(
         self, words: Sequence[int], start: int, heap: tuple[int, int] | None
