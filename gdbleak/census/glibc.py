@@ -23,6 +23,7 @@ from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.sums import BySize, Resident, Tail
 from gdbleak.heap.walk import Words
+from gdbleak.memory.pieces import Range, subtract
 from gdbleak.target.examined import Examined
 from gdbleak.target.proc import Mapping, find_data
 
@@ -208,19 +209,33 @@ class Census:
         if not is_contiguous(memory, arenas[0]) or not any(
             part.start <= top < part.end for part in parts
         ):
-            parts += find_detached(self._process.read, self._own_mappings(parts))
+            own = self._own_mappings(parts)
+            large = find_large(self._process.read, self._pages_of(own))
+            own = subtract(own, [Range(each.start, each.end) for each in large])
+            parts += find_detached(self._process.read, own)
         return parts
 
-    def _own_mappings(self, parts: Sequence[Part]) -> list[tuple[int, int]]:
-        """Return anonymous memory in which no part of an arena lies."""
-        return [
-            (mapping.start, mapping.end)
+    def _own_mappings(self, parts: Sequence[Part]) -> list[Range]:
+        """Return anonymous memory that belongs to no arena.
+
+        The kernel makes one mapping of memory of an arena and what it puts beside that.
+        """
+        own = (
+            Range(mapping.start, mapping.end)
             for mapping in self._mappings
             if mapping.permissions.startswith("rw")
             and mapping.permissions[3] == "p"
             and not mapping.inode
-            and not mapping.path.startswith("[")
-            and not any(part.start < mapping.end and mapping.start < part.end for part in parts)
+            and (not mapping.path.startswith("[") or mapping.path.startswith("[anon:"))
+        )
+        return subtract(own, sorted(Range(part.start, part.end) for part in parts))
+
+    def _pages_of(self, ranges: Sequence[Range]) -> list[tuple[int, int, int]]:
+        """Return the pages that hold something, and the ends of their ranges."""
+        return [
+            (run.start, run.end, own.end)
+            for own in ranges
+            for run in self._process.find_pages(*own)
         ]
 
     def _walk(self, counts: Sequence[ArenaCount]) -> None:
@@ -306,11 +321,7 @@ class Census:
         self, known: Parameters | None, counts: Sequence[ArenaCount]
     ) -> tuple[list[LargeBlock], int]:
         parts = [part for count in counts for part in count.parts]
-        pages = [
-            (run.start, run.end, own[1])
-            for own in self._own_mappings(parts)
-            for run in self._process.find_pages(*own)
-        ]
+        pages = self._pages_of(self._own_mappings(parts))
         if known is None:
             return find_large(self._process.read, pages), 0
         count, total = known.mmapped_count, known.mmapped_bytes

@@ -50,7 +50,8 @@ def follow_long(
         if places is not None:
             met = np.zeros(len(chunks), bool)
             met[places] = True
-            return chunks[met]
+            result: Words = chunks[met]
+            return result
     return None
 
 

@@ -69,7 +69,8 @@ def assert_exact(
     """
     counts, expected = counts_of(report) - (own or Counter()), by_class(truth["in_use"])
     pairs = {size: (counts[size], count) for size, count in expected.items()}
-    assert {size: pair for size, pair in pairs.items() if pair[0] != pair[1]} == {}
+    off = {size: pair for size, pair in pairs.items() if pair[0] != pair[1]}
+    assert not off, f"size: counted, expected: {off}"
     others = counts - expected
     threads = len(truth["threads"]) + 2  # the first one, and one that has ended
     assert sum(others.values()) <= 2 * threads, others
