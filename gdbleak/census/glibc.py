@@ -24,11 +24,16 @@ from gdbleak.heap.parts import Part, find_detached, find_parts, is_contiguous
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
 from gdbleak.heap.sums import BySize, Resident, Tail
 from gdbleak.heap.walk import Words
+from gdbleak.memory.pieces import Range, subtract
 from gdbleak.target.examined import Examined
 from gdbleak.target.modules import VDSO
 from gdbleak.target.proc import Mapping, find_data
 
-_LIBC = re.compile(r"libc[.-]|libc_malloc_debug[.]")
+_LIBC = re.compile(r"libc[.-]|libc_malloc_debug\.")
+"""The second has a whole malloc of its own, which is used where MALLOC_CHECK_ or others ask for it.
+
+Source: malloc/malloc-debug.c, glibc since 2.34.
+"""
 _DATA_LIMIT = 1 << 20
 _ADDRESSES = range(1 << 16, 1 << 47, 16)
 
@@ -130,10 +135,10 @@ class Census:
 
         """
         memory = self._snapshot()
-        found = [each for data in self._list_data() if (each := self._find_ring(memory, data))]
-        if not found:
+        found = self._find_arenas(memory)
+        if found is None:
             return None
-        arenas, words, start = max(found, key=lambda each: memory.word(each[0][0].system_mem))
+        arenas, words, start = found
         counts = [ArenaCount(arena) for arena in arenas]
         heap = next(((m.start, m.end) for m in self._mappings if m.path == "[heap]"), None)
         known = self._find_parameters(words, start, heap)
@@ -161,27 +166,29 @@ class Census:
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._process, Effort())
 
-    def _list_data(self) -> Iterator[tuple[int, int]]:
-        """Yield where the writable data of C libraries is; of a static program, its own.
+    def _find_arenas(self, memory: Snapshot) -> tuple[list[Arena], tuple[int, ...], int] | None:
+        """Return the arenas, and the data in which the main one is, with its address.
 
-        What checks the heap, `libc_malloc_debug.so`, has a malloc of its own, with its own arenas.
+        Where two libraries have arenas, those that have more memory are returned.
         """
+        best, most = None, 0
+        for data in self._iter_data():
+            read = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
+            words = unpack(f"<{len(read) // 8}Q", read[: len(read) & -8])
+            arenas = find_arenas(memory, words, data[0])
+            size = sum(memory.word(arena.system_mem) for arena in arenas)
+            if size > most:
+                best, most = (arenas, words, data[0]), size
+        return best
+
+    def _iter_data(self) -> Iterator[tuple[int, int]]:
+        """Yield where the writable data of C libraries is; of a static program, its own."""
         modules = [each for each in self._process.read_modules() if each.path != VDSO]
         libraries = [each for each in modules if _LIBC.match(each.name)]
         for module in libraries or modules[:1]:
-            if data := find_data(self._mappings, module.path):
+            data = find_data(self._mappings, module.path)
+            if data:
                 yield data
-
-    def _find_ring(
-        self, memory: Snapshot, data: tuple[int, int]
-    ) -> tuple[list[Arena], Sequence[int], int] | None:
-        """Return the arenas that have memory, the words of some data, and where that begins."""
-        found = self._process.read(data[0], min(data[1] - data[0], _DATA_LIMIT))
-        words = unpack(f"<{len(found) // 8}Q", found[: len(found) & -8])
-        arenas = find_arenas(memory, words, data[0])
-        if not any(memory.word(arena.system_mem) for arena in arenas):
-            return None
-        return arenas, words, data[0]
 
     def _find_parameters(
         self, words: Sequence[int], start: int, heap: tuple[int, int] | None
@@ -203,19 +210,33 @@ class Census:
         if not is_contiguous(memory, arenas[0]) or not any(
             part.start <= top < part.end for part in parts
         ):
-            parts += find_detached(self._process.read, self._own_mappings(parts))
+            own = self._own_mappings(parts)
+            large = find_large(self._process.read, self._pages_of(own))
+            own = subtract(own, [Range(each.start, each.end) for each in large])
+            parts += find_detached(self._process.read, own)
         return parts
 
-    def _own_mappings(self, parts: Sequence[Part]) -> list[tuple[int, int]]:
-        """Return anonymous memory in which no part of an arena lies."""
-        return [
-            (mapping.start, mapping.end)
+    def _own_mappings(self, parts: Sequence[Part]) -> list[Range]:
+        """Return anonymous memory that belongs to no arena.
+
+        The kernel makes one mapping of memory of an arena and what it puts beside that.
+        """
+        own = (
+            Range(mapping.start, mapping.end)
             for mapping in self._mappings
             if mapping.permissions.startswith("rw")
             and mapping.permissions[3] == "p"
             and not mapping.inode
-            and not mapping.path.startswith("[")
-            and not any(part.start < mapping.end and mapping.start < part.end for part in parts)
+            and (not mapping.path.startswith("[") or mapping.path.startswith("[anon:"))
+        )
+        return subtract(own, sorted(Range(part.start, part.end) for part in parts))
+
+    def _pages_of(self, ranges: Sequence[Range]) -> list[tuple[int, int, int]]:
+        """Return the pages that hold something, and the ends of their ranges."""
+        return [
+            (run.start, run.end, own.end)
+            for own in ranges
+            for run in self._process.find_pages(*own)
         ]
 
     def _walk(self, counts: Sequence[ArenaCount]) -> None:
@@ -303,11 +324,7 @@ class Census:
         self, known: Parameters | None, counts: Sequence[ArenaCount]
     ) -> tuple[list[LargeBlock], int]:
         parts = [part for count in counts for part in count.parts]
-        pages = [
-            (run.start, run.end, own[1])
-            for own in self._own_mappings(parts)
-            for run in self._process.find_pages(*own)
-        ]
+        pages = self._pages_of(self._own_mappings(parts))
         if known is None:
             return find_large(self._process.read, pages), 0
         count, total = known.mmapped_count, known.mmapped_bytes

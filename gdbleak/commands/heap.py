@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.commands.arguments import file_name, parse_size, within
 from gdbleak.commands.core_arguments import add_core_arguments, open_examined
-from gdbleak.commands.output import check_writable, choose_output, is_same_file
+from gdbleak.commands.output import check_writable, choose_output, is_same_file, write_out
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
@@ -156,17 +155,9 @@ def wish_of(options: argparse.Namespace) -> HeapWish:
 def show_heap(options: argparse.Namespace, command: str) -> int:
     """Look at a heap, and show what is in it; return the exit status."""
     form = _choose_format(options)
-    written = [*filter(None, (options.output, options.save))]
-    for path in written:
-        if isinstance(options.process, str) and is_same_file(path, options.process):
-            raise UsageError(f"the report would overwrite {path}", "name another file")
-        check_writable(path)
-    if len(written) == 2 and is_same_file(*written):
-        raise UsageError("-o and --save are the same file", "name two, or leave out one")
+    _check_files(options)
     report = look(options, command)
     medium = choose_output(form)
-    if options.save:
-        _write(options.save, HEAP_FORMATS["json"].render(report, options.top, None, color=False))
     text = HEAP_FORMATS[form].render(
         report,
         options.top,
@@ -174,11 +165,31 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
         color=not options.output and medium.color,
         ascii_only=not options.output and not medium.is_unicode,
     )
-    if options.output:
-        _write(options.output, text)
-    else:
-        sys.stdout.write(text)
+    if not options.output:
+        write_out(text)
+    saved = HEAP_FORMATS["json"].render(report, options.top, None, color=False)
+    for path, content in ((options.output, text), (options.save, saved)):
+        if path:
+            _write(path, content, text)
     return 0
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Check that what is to be written can be, and takes the place of nothing else.
+
+    Raises:
+        UsageError: two files are the same.
+        WriteError: one cannot be written.
+
+    """
+    written = [path for path in (options.output, options.save) if path]
+    read = [path for path in (str(options.process), options.exe) if path and Path(path).is_file()]
+    for path in written:
+        if any(is_same_file(path, other) for other in read):
+            raise UsageError(f"the report would overwrite {path}", "name another file")
+        check_writable(path)
+    if len(written) == 2 and is_same_file(*written):
+        raise UsageError("-o and --save name the same file", "name two")
 
 
 def look(options: argparse.Namespace, command: str) -> HeapReport:
@@ -239,8 +250,17 @@ def _choose_format(options: argparse.Namespace) -> str:
     return form
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, content: str, text: str) -> None:
+    """Write a file; if that fails, what it was about is shown, since it cannot be had again.
+
+    Raises:
+        WriteError: it failed.
+
+    """
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror}", "name another file") from error
+        write_out(text)
+        raise WriteError(
+            f"cannot write {path}: {error.strerror}; the report went to standard output"
+        ) from error

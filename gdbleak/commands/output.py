@@ -134,7 +134,7 @@ class Output:
         """
         made = self._renderer.render(report)
         if not self._path:
-            _write_out(made)
+            write_out(made)
             return
         path = Path(self._path)
         try:
@@ -143,7 +143,7 @@ class Output:
             if path.is_file():  # half a report misleads
                 path.unlink()
             # Another one would need another window.
-            _write_out(made)
+            write_out(made)
             raise WriteError(
                 f"cannot write {self._path}: {error.strerror}; the report went to standard output"
             ) from error
@@ -158,7 +158,7 @@ class Output:
         return make_renderer(medium.form, top=options.top, width=medium.width, color=medium.color)
 
 
-def _write_out(made: str | bytes) -> None:
+def write_out(made: str | bytes) -> None:
     """Write a report to standard output; a reader that stops early changes no exit status."""
     try:
         if isinstance(made, str):

@@ -69,8 +69,9 @@ def iter_chunks(read: Read, part: Part, is_still: bool) -> Iterator[Piece]:
         size = min(2 * size, _PIECE_BYTES)
         if seen.is_broken:
             size = min(max(2 * way, _LEAST_BYTES), _PIECE_BYTES)
+            piece = _without_fence(seen.piece, part)
             at, unclear = _go_on(read, at, part)
-            seen = seen._replace(piece=seen.piece._replace(unclear_bytes=unclear))
+            seen = seen._replace(piece=piece._replace(unclear_bytes=unclear))
         yield seen.piece
 
 
@@ -161,6 +162,23 @@ def _is_fence(read: Read, at: int, part: Part) -> bool:
         return size == PREV_INUSE and at + GRAIN >= part.end
     behind = _read_size(read, at + GRAIN)
     return size & ~FLAGS == GRAIN and behind in (PREV_INUSE, GRAIN | PREV_INUSE)
+
+
+def _without_fence(piece: Piece, part: Part) -> Piece:
+    """Return the chunks without the one that is no block, at the end of a heap.
+
+    Source: `sysmalloc` in malloc/malloc.c: what is left of a top that had room for a fence of two
+    chunks and two words more is the first of them.
+    """
+    is_fence = (
+        len(piece.chunks) > 0
+        and part.top == part.end == int(piece.chunks[-1]) + 3 * GRAIN
+        and piece.sizes[-1] == _FENCE_BYTES
+    )
+    if not is_fence:
+        return piece
+    chunks, sizes, used, unsettled, _ = piece
+    return Piece(chunks[:-1], sizes[:-1], used[:-1], unsettled[:-1])
 
 
 def _find_chunk(

@@ -8,6 +8,7 @@ properly; it is followed again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ _LONGEST_CACHE = 1 << 16
 """Blocks in one bin of a cache; the tunable glibc.malloc.tcache_count is no higher."""
 _SHORT = 10_000
 """Lists that are longer are followed in another way, which takes as long for any list."""
-_TRIES = 4
+_TRIES = 8
 
 
 class Idle(NamedTuple):
@@ -98,15 +99,10 @@ def find_cached(source: Readable, caches: Iterable[int]) -> tuple[Idle, set[int]
     holding: set[int] = set()
     is_whole = True
     for cache in caches:
-        lists: list[SingleList] | None = None
-        for _ in range(_TRIES):
-            lists = _read_cache(source, cache)
-            if lists is None or all(each.ends for each in lists):
-                break
-        else:
-            is_whole = False
+        lists = _read_cache(source, cache)
         if lists:
             holding.add(cache)
+            is_whole &= all(each.ends for each in lists)
             blocks = [block for each in lists if each.ends for block in each.blocks]
             found.append(np.array(blocks, np.uint64) - np.uint64(BLOCK))
     return _gather(found, is_whole), holding
@@ -120,16 +116,28 @@ def _read_cache(source: Readable, cache: int) -> list[SingleList] | None:
         return None
     found = []
     for number in range(SMALL_CACHE_BINS):
-        first = memory.word(cache + layout.entries + 8 * number)
+        head = cache + layout.entries + 8 * number
+        if memory.word(head):
+            blocks = _follow_cached(source, head, SMALLEST_CHUNK + 16 * number)
+            if blocks is None:
+                return None
+            found.append(blocks)
+    return found
+
+
+def _follow_cached(source: Readable, head: int, size: int) -> SingleList | None:
+    """Return the blocks of a bin of a cache, by where that has the first; None if it is no bin."""
+    found: SingleList | None = None
+    for _ in range(_TRIES):
+        memory = Snapshot(source)
+        first = memory.word(head)
         if not first:
-            continue
-        size = SMALLEST_CHUNK + 16 * number
-        if first % 16 or chunk_bytes(memory, first) != size:
-            return None
-        try:
-            found.append(follow(memory, first, size, 0, _LONGEST_CACHE))
-        except EffortError:
-            return found
+            return SingleList(size, [], True, False)
+        if first % 16 == 0 and chunk_bytes(memory, first) == size:
+            with suppress(EffortError):
+                found = follow(memory, first, size, 0, _LONGEST_CACHE)
+                if found.ends:
+                    break
     return found
 
 

@@ -17,6 +17,7 @@ _PIECE_BYTES = 4 << 20
 _MASK = np.uint64(~FLAGS & (1 << 64) - 1)
 _LINK = 16
 """Where the link of a chunk is, in bytes from it."""
+_ODD = np.uint64(GRAIN - 1)
 _NOWHERE, _END = -1, -2
 _PROTECTED_BITS = np.uint64(12)
 
@@ -33,21 +34,31 @@ def follow_long(
         parts: Where the chunks lie.
 
     """
-    chunks, links = _find_candidates(read, size, parts)
+    if not parts:
+        return None
+    low, high = min(part.first for part in parts), max(part.end for part in parts)
+    found, links = _find_candidates(read, size, parts)
     for is_protected in (True, False):
         following = links
         if is_protected:
-            following = links ^ ((chunks + np.uint64(_LINK)) >> _PROTECTED_BITS)
-        places = _follow(chunks, following, first)
+            following = links ^ ((found + np.uint64(_LINK)) >> _PROTECTED_BITS)
+        # Of most blocks in use, the first word is no link.
+        may_be = (following - np.uint64(low) < np.uint64(high - low)) & (following & _ODD == 0)
+        may_be |= following == 0
+        chunks = found[may_be]
+        places = _follow(chunks, following[may_be], first)
         if places is not None:
             met = np.zeros(len(chunks), bool)
             met[places] = True
-            return chunks[met]
+            result: Words = chunks[met]
+            return result
     return None
 
 
 def _follow(chunks: Words, following: Words, first: int) -> list[int] | None:
     """Return the places of the chunks on a list, by what follows each chunk."""
+    if not len(chunks):
+        return None
     at = np.searchsorted(chunks, following)
     at = np.where(chunks[np.minimum(at, len(chunks) - 1)] == following, at, _NOWHERE)
     behind = np.where(following == 0, _END, at).tolist()

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from gdbleak.heap.chunk import BLOCK, FLAGS, IS_MMAPPED, LARGEST_CHUNK
 from gdbleak.heap.snapshot import PAGE_BYTES
 
@@ -17,6 +19,10 @@ Read = Callable[[int, int], bytes]
 
 _ROOM_BEHIND = 16
 """Since 2.43 two words behind the chunk belong to the mapping too, and the program may use one."""
+
+
+_MOST_BYTES = 1 << 20
+"""So much is read at once where no block is."""
 
 
 class LargeBlock(NamedTuple):
@@ -48,13 +54,27 @@ def find_large(
     total = at = 0
     for start, end, limit in pages:
         at = max(at, start)
+        size = PAGE_BYTES
         while at < end and not is_enough(len(found), total):
-            block = _large_at(read, at, limit)
+            block = _find_next(read, at, min(size, end - at), limit)
             if block:
                 found.append(block)
                 total += block.end - block.start
-            at = block.end if block else at + PAGE_BYTES
+                at, size = block.end, PAGE_BYTES
+            else:
+                at, size = min(at + size, end), min(2 * size, _MOST_BYTES)
     return found
+
+
+def _find_next(read: Read, at: int, size: int, end: int) -> LargeBlock | None:
+    """Return the first block that begins at one of some pages."""
+    data = read(at, size)
+    sizes = np.frombuffer(data, np.uint64, len(data) // 8)[1 :: PAGE_BYTES // 8]
+    for page in np.flatnonzero((sizes & np.uint64(FLAGS)) == np.uint64(IS_MMAPPED)).tolist():
+        block = _large_at(read, at + page * PAGE_BYTES, end)
+        if block:
+            return block
+    return None
 
 
 def _large_at(read: Read, at: int, end: int) -> LargeBlock | None:

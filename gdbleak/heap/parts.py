@@ -16,7 +16,7 @@ from gdbleak.heap.arenas import Arena, find_top
 from gdbleak.heap.chunk import FLAGS, NON_MAIN_ARENA, PREV_INUSE, SIZE, SMALLEST_CHUNK
 from gdbleak.heap.layouts import HEAP_ARENA, HEAP_BEFORE, HEAP_BYTES, HEAP_SIZE
 from gdbleak.heap.snapshot import PAGE_BYTES, Snapshot
-from gdbleak.heap.walk import walk
+from gdbleak.heap.walk import GRAIN, Words, find_chunks, walk
 
 _HEAPS_LIMIT = 1 << 16
 _LOOKED_AT_BYTES = 1 << 20
@@ -114,18 +114,25 @@ def find_detached(
     for start, end in mappings:
         data = read(start, min(end - start, _LOOKED_AT_BYTES))
         words = np.frombuffer(data, np.uint64, len(data) // 16 * 2)[1::2]
-        way = walk(words)
-        flags = words[way.places] & np.uint64(NON_MAIN_ARENA)
-        first = int(words[0]) if len(words) else 0
-        stops = int(words[way.end]) & ~FLAGS if way.is_broken else 0
-        if (
-            len(way.places) >= _FEWEST
-            and first & PREV_INUSE
-            and not flags.any()
-            and stops in (0, 16)
-        ):
-            parts.append(Part(0, start, start, end, end))
+        first = _find_detached(words)
+        if first is not None:
+            at = start + first * GRAIN
+            parts.append(Part(0, at, at, end, end))
     return parts
+
+
+def _find_detached(words: Words) -> int | None:
+    """Return the first page from which on there are chunks of the main arena, in grains."""
+    places = find_chunks(words)[0]
+    places = places[places % (PAGE_BYTES // GRAIN) == 0]
+    heads = words[places] & np.uint64(FLAGS)
+    for first in places[heads == np.uint64(PREV_INUSE)].tolist():
+        way = walk(words[first:])
+        flags = words[first:][way.places] & np.uint64(NON_MAIN_ARENA)
+        stops = int(words[first + way.end]) & ~FLAGS if way.is_broken else 0
+        if len(way.places) >= _FEWEST and not flags.any() and stops in (0, GRAIN):
+            return int(first)
+    return None
 
 
 def is_contiguous(memory: Snapshot, arena: Arena) -> bool:

@@ -11,8 +11,8 @@ from gdbleak.heap.chunks import Piece
 from gdbleak.heap.snapshot import PAGE_BYTES
 from gdbleak.heap.walk import GRAIN, Words
 
-_EXACT = 1 << 16
-"""Chunks of fewer grains are counted in an array."""
+_EXACT = 1 << 12
+"""Chunks of fewer grains are counted in an array; of larger ones a heap cannot have many."""
 _LINKS_BYTES = 48
 """What stays of a free chunk when its pages are given back. Source: `mtrim` in malloc/malloc.c."""
 _MOST_USED = PAGE_BYTES // SMALLEST_CHUNK + 1
@@ -23,14 +23,16 @@ class BySize:
     """How many chunks there are of each size."""
 
     def __init__(self) -> None:
-        self._small = np.zeros(_EXACT, np.int64)
+        self._small = np.zeros(0, np.int64)
         self._large: Counter[int] = Counter()
 
     def add(self, sizes: Words, times: int = 1) -> None:
         """Count chunks of these sizes in bytes; with `times` -1, count them no more."""
         grains = (sizes // np.uint64(GRAIN)).astype(np.int64)
         small = grains < _EXACT
-        self._small += times * np.bincount(grains[small], minlength=_EXACT)
+        found = times * np.bincount(grains[small], minlength=len(self._small))
+        found[: len(self._small)] += self._small
+        self._small = found
         for size in sizes[~small].tolist():
             self._large[size] += times
 

@@ -57,7 +57,7 @@ def start_here(build_target, start_target):
 def test_a_quiet_heap(start, stop):
     target = start("census", "quiet")
     truth = truth_of(target)
-    report = examine(target.pid, stop=stop)
+    report = examine(target.pid, stop=stop, max_pause_ms=20_000)
     assert_exact(report, truth, start.own)
     assert report.notes == ()
     assert (report.taking.pause_ms is not None) == stop

@@ -68,7 +68,9 @@ def assert_exact(
     variables; and what it has of its `own`.
     """
     counts, expected = counts_of(report) - (own or Counter()), by_class(truth["in_use"])
-    assert {size: counts[size] for size in expected} == expected
+    pairs = {size: (counts[size], count) for size, count in expected.items()}
+    off = {size: pair for size, pair in pairs.items() if pair[0] != pair[1]}
+    assert not off, f"size: counted, expected: {off}"
     others = counts - expected
     threads = len(truth["threads"]) + 2  # the first one, and one that has ended
     assert sum(others.values()) <= 2 * threads, others

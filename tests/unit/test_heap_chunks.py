@@ -79,15 +79,22 @@ def test_memory_of_somebody_else_between_two_fences(behind):
     assert unclear == 0
 
 
-def test_the_fence_at_the_end_of_a_heap_that_another_follows():
-    memory = Memory(4096)
-    chunks, fence = memory.fill([64] * 63)
-    memory.put(fence + 24, 0)
-    memory.put(fence + 8, 0x21)
-    memory.put(fence + 40, 0x01)
-    part = Part(1, START, START, fence + 48, fence + 48)
+@pytest.mark.parametrize("room", [0x20, 0x30, 0x40, 0x50])
+def test_the_fence_at_the_end_of_a_heap_that_another_follows(room):
+    """It is made of the top, whatever room that had: see `sysmalloc` in malloc/malloc.c."""
+    memory = Memory(8192)
+    chunks, top = memory.fill([64] * 63)
+    size = room - 32
+    memory.put(top + size + 24, 0x01)
+    if size >= 32:
+        memory.put(top + size + 8, 0x11)
+        memory.put(top + 8, size | 1)
+        chunks.append(top)
+    else:
+        memory.put(top + 8, (size + 16) | 1)
+    part = Part(1, START, START, top + room, top + room)
     found, unclear = gather(memory.read, part)
-    assert ([each[0] for each in found], unclear) == ([*chunks, fence], 0)
+    assert ([each[0] for each in found], unclear) == (chunks, 0)
 
 
 @pytest.mark.parametrize("word", [0, 1, 0x10, 0x18, 1 << 60, (64 << 20) | 1])

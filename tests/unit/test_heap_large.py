@@ -85,6 +85,13 @@ def test_only_pages_that_hold_something_are_read():
     assert memory.reads < 30
 
 
+def test_runs_of_pages_that_follow_each_other():
+    memory = Memory(1000 * PAGE)
+    block = put_block(memory, START + 9 * PAGE, 400 * PAGE)
+    runs = [(START, block.start), (block.start, block.start + PAGE)]
+    assert find_large(memory.read, pages(memory, *runs)) == [block]
+
+
 def test_it_ends_when_all_are_found():
     memory = Memory(1000 * PAGE)
     blocks = [put_block(memory, START + n * 100 * PAGE, 50 * PAGE) for n in range(3)]

@@ -182,6 +182,16 @@ def test_a_mapping_in_which_the_main_arena_goes_on(process):
     assert found == [Part(0, MAPPED, MAPPED, MAPPED + (1 << 20), MAPPED + (1 << 20))]
 
 
+def test_the_main_arena_behind_something_else_in_one_mapping(process):
+    for at in range(MAPPED, MAPPED + 3 * PAGE_BYTES, 8):
+        process.put(at, 0x7F0000001238)
+    at = MAPPED + 3 * PAGE_BYTES
+    fence = put_chunks(process, [96] * 100, at)
+    process.put(fence + 8, 0x11, 0, 0x11)
+    found = find_detached(process.read, [(MAPPED, MAPPED + (1 << 20))])
+    assert found == [Part(0, at, at, MAPPED + (1 << 20), MAPPED + (1 << 20))]
+
+
 @pytest.mark.parametrize(
     ("size", "end"),
     [(96, 0x7F1234567890), (100, 0x11), (96 | 4, 0x11)],

@@ -39,7 +39,7 @@ def pin_of(*pieces):
 
 def test_counts_by_size():
     chance = random.Random(1)
-    sizes = [16 * chance.choice([2, 3, 3, 100, 65535, 65536, 65537, 1 << 30]) for _ in range(3000)]
+    sizes = [16 * chance.choice([2, 3, 3, 100, 4095, 4096, 4097, 1 << 30]) for _ in range(3000)]
     sums = BySize()
     for at in range(0, len(sizes), 700):
         sums.add(array(sizes[at : at + 700]))
