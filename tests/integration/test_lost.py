@@ -178,8 +178,9 @@ def test_few_rows(shapes, start_target):
 
 def test_threads_that_somebody_else_traces(shapes, start_target):
     target = start_target(shapes, "chain", "stack")
-    start_target(*TRACER, str(target.pid))
+    tracer = start_target(*TRACER, str(target.pid))
     lost = look(target.pid)
+    tracer.end()
     assert rows(lost) == LOST["chain"]
     [note] = lost.notes
     assert "registers of 1 thread " in note
