@@ -57,6 +57,8 @@ class Unreached:
     looks: int
     crowded: int
     """How many blocks count as held because there were too many references to follow."""
+    unknown_threads: int
+    """How many threads there are whose registers could not be read."""
 
 
 class Looks:
@@ -90,7 +92,7 @@ class Looks:
         self._pace = pace
         self._is_still = is_still
         self._looks = 0
-        self._crowded = 0
+        self._crowded = self._unknown = 0
 
     def run(self, count_again: Callable[[], Blocks] | None) -> Unreached:
         """Return what no look has reached.
@@ -228,11 +230,15 @@ class Looks:
             tuple(Range(*each) for each in mappings),
             self._looks,
             self._crowded,
+            self._unknown,
         )
 
     def _read_words(self) -> Words:
         """Return what stands in registers, and with the kernel."""
-        values = [word for words in self._process.read_registers().values() for word in words]
+        registers = self._process.read_registers()
+        threads = {thread.id for thread in self._process.read_threads()}
+        self._unknown = len(threads - registers.keys())
+        values = [word for words in registers.values() for word in words]
         values += [each.stack_pointer for each in self._process.find_waiting().values()]
         if not self._process.is_core:
             values += read_kernel_words(self._process.pid)

@@ -111,6 +111,13 @@ def _list_notes(unreached: Unreached, trees: Sequence[LostTree], wish: LostWish)
             f"{unreached.crowded:,} blocks count as held: the blocks refer to each other so often "
             "that not all of that was followed."
         )
+    if unreached.unknown_threads and trees:
+        count = unreached.unknown_threads
+        threads = "1 thread" if count == 1 else f"{count:,} threads"
+        notes.append(
+            f"The registers of {threads} could not be read: blocks that only these hold count as "
+            "lost."
+        )
     if len(trees) > wish.trees:
         rest = trees[wish.trees :]
         notes.append(

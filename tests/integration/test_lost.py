@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from support.cores import write_by_gdb
+from support.processes import TRACER
 
 from gdbleak.census.examine import Examination
 from gdbleak.census.wish import HeapWish, LostWish
@@ -173,6 +174,16 @@ def test_few_rows(shapes, start_target):
     lost = look(target.pid, trees=2)
     assert len(lost.trees) == 2
     assert [note for note in lost.notes if "more kinds of trees" in note]
+
+
+def test_threads_that_somebody_else_traces(shapes, start_target):
+    target = start_target(shapes, "chain", "stack")
+    tracer = start_target(*TRACER, str(target.pid))
+    lost = look(target.pid)
+    tracer.end()
+    assert rows(lost) == LOST["chain"]
+    [note] = lost.notes
+    assert "registers of 1 thread " in note
 
 
 def test_a_search_that_takes_too_long_finds_nothing(shapes, start_target):

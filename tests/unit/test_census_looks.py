@@ -15,6 +15,7 @@ from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import MOST_LOOKS, Pace, TooLongError
 from gdbleak.memory.source import Pages
 from gdbleak.recording.modules import ModuleMap
+from gdbleak.target.examined import ThreadName
 from gdbleak.target.proc import parse_mapping
 from gdbleak.target.stacks import ThreadArea, find_areas
 
@@ -63,6 +64,9 @@ class Process:
     def find_stacks(self, waiting):
         assert not waiting
         return {}
+
+    def read_threads(self):
+        return [ThreadName(thread, "") for thread in (1, 7)]
 
     def read_registers(self):
         self.halts += 1
@@ -125,6 +129,7 @@ def test_registers_hold(process, is_still):
     lost, found = look(process, is_still=is_still)
     assert lost == [0, 7]
     assert found.looks == (1 if is_still else 4)
+    assert found.unknown_threads == 1
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
