@@ -177,9 +177,11 @@ class Examination:
                 return _NO_WORDS, _NO_WORDS
             return gather_blocks(again)[:2]
 
+        blocks = gather_blocks(heap)
+        heap.kept = None  # of ten million blocks that is a third of a gigabyte
         return find_lost(
             self._process,
-            *gather_blocks(heap),
+            *blocks,
             wish,
             self._images,
             None if is_still or self._process.is_core else count_again,
