@@ -83,8 +83,8 @@ def look(pid, **options):
 
 def ask_sanitizer(program, way):
     """Return how many blocks LeakSanitizer finds, and their bytes."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([program, way], **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program, way], stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.kill()
         found = SUMMARY.search(process.stderr.read())

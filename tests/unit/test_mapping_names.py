@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from gdbleak.census.mapping_names import describe, find_files
 from gdbleak.census.thread_stacks import find_thread_stacks
 from gdbleak.heap.layouts import HEAP_BYTES
 from gdbleak.report.heap import Amount, Arena, MappingKind, MappingUse
+from gdbleak.target.examined import Examined
 from gdbleak.target.proc import parse_mapping
 
 MAPS = """\
@@ -185,7 +187,7 @@ def test_claims_are_not_believed_of_what_cannot_be():
         "7f0000400000-7f0000800000 rw-p 00000000 00:0f 9 /anon_hugepage (deleted)",
         "7f8713e54000-7f8713e56000 r-xp 00000000 00:00 0 [vdso]",
     )
-    uses = name_mappings(process, [], [(0x1000, 1 << 60)])
+    uses = name_mappings(cast("Examined", process), [], [(0x1000, 1 << 60)])
     assert [each.kind for each in uses] == [
         MappingKind.PROGRAM,
         MappingKind.PROGRAM,

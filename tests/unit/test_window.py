@@ -250,12 +250,12 @@ def test_breakpoints_that_are_out_for_a_moment_end_nothing(run):
     assert run(Backend(statuses=statuses)).ended_by is EndedBy.WRITE_FAILED
 
 
-def test_stops_that_were_not_written_slow_the_target_too(run):
+def test_stops_that_were_not_written_slow_the_target_too(run, monkeypatch):
     """A thousand of them take a quarter of a second, at least."""
     statuses = [replace(STATUS, skipped=1000), replace(STATUS, skipped=1000, write_error="over")]
     backend = Backend(statuses=statuses)
     phases = []
-    backend._recorder.ask_turn = phases.append
+    monkeypatch.setattr(backend._recorder, "ask_turn", phases.append)
     run(backend, budget_percent=10)
     assert Phase.NONE in phases
 
@@ -283,7 +283,7 @@ def test_a_recorder_that_fails_is_let_go(run, error, ended_by):
 def searched(run, search, backend):
     """Return the end of a window that is searched, and the phases that were asked for."""
     phases = []
-    backend._recorder.ask_turn = phases.append
+    monkeypatch.setattr(backend._recorder, "ask_turn", phases.append)
     return run(backend, search=search, duration_s=0.01), phases
 
 
