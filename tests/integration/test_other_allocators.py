@@ -91,7 +91,7 @@ def test_places_are_mapped_and_of_nobody_else(start_target, sizes, name):
 
 
 @pytest.mark.parametrize("threads", [0, 3])
-@pytest.mark.parametrize("flags", [(), ("-static",)], ids=str)
+@pytest.mark.parametrize("flags", [(), ("-static",), ("-static", "-s")], ids=str)
 def test_musl(start_target, tmp_path, flags, threads):
     if shutil.which("musl-gcc") is None:
         pytest.skip("musl-gcc is not installed: run .ci/setup test")
