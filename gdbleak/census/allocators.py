@@ -116,10 +116,12 @@ def find_allocators(process: Examined, images: ImageCache) -> OtherAllocators:
         images: Keeps its ELF files.
 
     """
-    try:
-        modules = with_zeros(process.read_modules(), images)
-    except TargetError:
-        return OtherAllocators()
+    with suppress(TargetError, PermissionError):  # it has ended, or has become another user's
+        return _find(process, with_zeros(process.read_modules(), images), images)
+    return OtherAllocators()
+
+
+def _find(process: Examined, modules: ModuleMap, images: ImageCache) -> OtherAllocators:
     candidates = _find_candidates(process, modules, images)
     if not candidates:
         candidates = _guess(process, modules)
