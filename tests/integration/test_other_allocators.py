@@ -145,7 +145,7 @@ def test_another_layout_is_not_counted(start_target, sizes, name):
         found = find_allocators(Shifted(process), images)
     (use,) = found.uses
     assert (use.in_use, use.sizes) == (None, ())
-    assert use.resident_bytes > 0
+    assert use.resident_bytes
     assert any("blocks were not counted" in note for note in use.notes)
     assert any("by exclusion" in note for note in use.notes)
 
