@@ -117,11 +117,15 @@ def find_allocators(process: Examined, images: ImageCache) -> OtherAllocators:
         images: Keeps its ELF files.
 
     """
-    try:
-        modules = with_zeros(process.read_modules(), images)
-    except TargetError:
-        return OtherAllocators()
+    with suppress(TargetError, PermissionError):  # it has ended, or has become another user's
+        return _find(process, with_zeros(process.read_modules(), images), images)
+    return OtherAllocators()
+
+
+def _find(process: Examined, modules: ModuleMap, images: ImageCache) -> OtherAllocators:
     candidates = _find_candidates(process, modules, images)
+    if not candidates:
+        candidates = _guess(process, modules)
     others = [each for each in candidates if not each.name.startswith("glibc")]
     if not others:
         return OtherAllocators(serves=candidates[0].name if candidates else None)
@@ -151,6 +155,19 @@ def _find_candidates(process: Examined, modules: ModuleMap, images: ImageCache) 
         if (name := _name_stripped(program, images)) is not None:
             found.insert(0 if not found else len(found), _Candidate(name, program))
     return found
+
+
+def _guess(process: Examined, modules: ModuleMap) -> list[_Candidate]:
+    """Return the allocator of a static program without symbols, if its data tell which it is."""
+    program = next(iter(modules), None)
+    around = Surroundings(process, modules)
+    if program is None:
+        return []
+    for name in ("musl", "mimalloc", "tcmalloc"):
+        candidate = _Candidate(name, program)
+        if _parse(candidate, _KINDS[name], around)[0] is not None:
+            return [candidate]
+    return []
 
 
 def _find_dynamic(modules: ModuleMap, images: ImageCache) -> int:

@@ -94,7 +94,9 @@ def _read_environment(process: Examined) -> bytes:
     if stack is None:
         return b""
     start = max(stack.start, stack.end - _ENVIRONMENT_BYTES)
-    return process.read(start, stack.end - start)
+    with suppress(PermissionError):  # it has become another user's
+        return process.read(start, stack.end - start)
+    return b""
 
 
 def _holds_runtime(process: Examined, images: ImageCache) -> bool:

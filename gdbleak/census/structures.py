@@ -26,7 +26,7 @@ _GAP_BYTES, _RUN_BYTES = 4096, 1 << 20
 _ADDRESSES = (1 << 16, 1 << 47)
 _FEW_ENTRIES, _TRIED_ENTRIES, _TRIED_NODES = 8, 64, 4
 """How much of a node is looked at, to see whether it belongs to a tree."""
-_MOST_ROOTS, _SURE_VOTES, _MOST_BRANCHES = 8, 16, 1 << 14
+_MOST_ROOTS, _SURE_VOTES, _MOST_BRANCHES = 8, 3, 1 << 14
 _PLAIN_STEPS = 1 << 10
 """Words that are looked at in one step."""
 

@@ -32,7 +32,7 @@ _FIRST_SIZES = (
     np.array([0, 16, 32, 48, 64, 80, 96, 112, 128, 144], np.int32),
 )
 _LARGEST_SMALL = 1 << 20
-_RIGHT = 0.97
+_PLAUSIBLE, _RIGHT = 0.5, 0.97
 
 
 def read_tcmalloc(process: Searchable, data: list[Range], effort: Effort) -> Told | None:
@@ -83,6 +83,8 @@ class _Census:
         self._sizes = sizes
         self._in_use = np.zeros(_CLASSES, np.int64)
         self._free = np.zeros(_CLASSES, np.int64)
+        self._entries = np.zeros(2, np.int64)
+        """Entries of the tree: those whose span has their page, and all."""
         self._large: dict[int, int] = {}
         self._idle = [0, 0]
         self._ranges: list[tuple[int, int]] = []
@@ -97,13 +99,17 @@ class _Census:
             if right < _RIGHT * seen:
                 return False
             self._add(rows[good])
-        return right > 0
+        inside, entries = self._entries.tolist()
+        return right > 0 and inside > _PLAUSIBLE * entries
 
     def _iter_spans(self) -> Iterator[Words]:
         for leaf in self._tree.iter_leaves():
             self._memory.spend(len(leaf.pages) // 8)
             records, which = np.unique(leaf.records, return_inverse=True)
             rows = self._memory.gather(records, _SPAN_WORDS)
+            inside = rows[which, 0] <= leaf.pages
+            inside &= leaf.pages - rows[which, 0] < rows[which, 1]
+            self._entries += np.array([np.count_nonzero(inside), len(inside)])
             # Entries of pages that lay at an end of another span once are still there.
             yield rows[which[rows[which, 0] == leaf.pages]]
 
