@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from support.gdbs import debian_root
 from support.heaps import (
@@ -20,7 +21,12 @@ from support.heaps import (
 from support.processes import wait_until
 from support.roots import HOST, LIBRARIES, flags_for
 
+from gdbleak.census.glibc import Census
+from gdbleak.census.kept import gather_blocks
+from gdbleak.census.threads import read_thread_words
+from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import Free
+from gdbleak.target.examined import ExaminedProcess
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -88,6 +94,43 @@ def test_each_thread_has_its_arena(start_here):
     names = [f"{thread} (census)" for thread in truth["threads"]]
     assert report.arenas[0].threads == (f"{target.pid} (census)",)
     assert sorted(each for arena in report.arenas[1:] for each in arena.threads) == sorted(names)
+
+
+def test_many_arenas(start):
+    """Some belong to no thread any more, and some threads may share one."""
+    target = start("many_arenas", 12, 3, 2, 2)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    counts = counts_of(report) - start.own
+    assert counts[1000] == truth["in_use"][1000]
+    assert report.mmapped.count == 2
+    assert report.mmapped.bytes >= 2 * 60_000_000
+    by_arena = Counter(name for arena in report.arenas[1:] for name in arena.threads)
+    names = {f"{thread} (worker-" for thread in truth["threads"]}
+    assert {name.partition("worker-")[0] + "worker-" for name in by_arena} == names
+    assert {*by_arena.values()} == {1}
+    assert sum(arena.in_use.count for arena in report.arenas) + 2 == report.in_use.count
+
+
+def test_blocks_that_are_kept_for_a_search(start):
+    """Each is counted once, and what belongs to nobody lies between them."""
+    target = start("census", "quiet")
+    with ImageCache() as images, ExaminedProcess(target.pid, images) as process:
+        mappings = process.read_mappings()
+        words = read_thread_words(process, mappings, images)
+        known = frozenset(np.concatenate([*words.values()]).tolist())
+        blocks, sizes, left_out = gather_blocks(Census(process, mappings, known, True).take())
+    report = examine(target.pid)
+    assert len(blocks) == report.in_use.count
+    assert (blocks[1:] >= blocks[:-1] + sizes[:-1]).all()
+    assert (left_out[:, 0] < left_out[:, 1]).all()
+    assert (left_out[1:, 0] >= left_out[:-1, 1]).all()
+    at = np.searchsorted(blocks, left_out[:, 0], "right") - 1
+    before = blocks[np.maximum(at, 0)] + sizes[np.maximum(at, 0)]
+    is_cache = np.isin(left_out[:, 0], blocks)  # they are blocks, and belong to nobody
+    assert ((at < 0) | (before <= left_out[:, 0]) | is_cache).all()
+    expected = sorted(address for address, _ in truth_of(target)["mmapped"])
+    assert {*expected} <= {*blocks.tolist()}
 
 
 @pytest.mark.parametrize("words", [("scale", 100_000, 24, 1, 3), ("scale", 40_000, 1000, 4, 0)])
