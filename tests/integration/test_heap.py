@@ -33,24 +33,31 @@ pytestmark = pytest.mark.usefixtures("needs_ptrace")
 STATIC = "static"
 
 
+class Starter:
+    """Starts programs of tests/targets/heaps with one of the C libraries."""
+
+    def __init__(self, library, run):
+        self._run = run
+        self.library = library
+        self.own: Counter[int] = Counter()
+        """How many blocks the C library of a static program has: it reads its paths itself."""
+        if library == STATIC:
+            target = self("corrupt", "nothing")
+            self.own = count_own(examine(target.pid), truth_of(target))
+
+    def __call__(self, name, *words):
+        return self._run(f"heaps/{name}.c", *map(str, words))
+
+
 @pytest.fixture(params=[*LIBRARIES, STATIC])
 def start(request, build_target, start_target):
-    """Return a function that starts a program of tests/targets/heaps with one of the libraries."""
+    """Return what starts programs with one of the C libraries."""
     own = {HOST: (), STATIC: ("-static",)}
     library = request.param
     flags = own[library] if library in own else flags_for(debian_root(library))
-
-    def start(name, *words):
-        return start_target(build_target(f"heaps/{name}.c", *flags), *map(str, words))
-
-    start.library = library
-    start.own = count_own_of(start("corrupt", "nothing")) if library == STATIC else Counter()
-    return start
-
-
-def count_own_of(target):
-    """Return how many blocks the C library of a static program has: it reads its paths itself."""
-    return count_own(examine(target.pid), truth_of(target))
+    return Starter(
+        library, lambda source, *words: start_target(build_target(source, *flags), *words)
+    )
 
 
 @pytest.fixture
@@ -119,7 +126,9 @@ def test_blocks_that_are_kept_for_a_search(start):
         mappings = process.read_mappings()
         words = read_thread_words(process, mappings, images)
         known = frozenset(np.concatenate([*words.values()]).tolist())
-        blocks, sizes, left_out = gather_blocks(Census(process, mappings, known, True).take())
+        count = Census(process, mappings, known, True).take()
+    assert count is not None
+    blocks, sizes, left_out = gather_blocks(count)
     report = examine(target.pid)
     assert len(blocks) == report.in_use.count
     assert (blocks[1:] >= blocks[:-1] + sizes[:-1]).all()
@@ -179,9 +188,13 @@ def test_a_heap_that_allocates_100_000_times_a_second_is_exact_when_it_is_stoppe
         report = examine(target.pid, stop=True, max_pause_ms=20_000)
         assert_within_churn(report, begun, 0, start.own)
         assert report.taking.unsettled.count == report.taking.unclear_bytes == 0
-        assert 0 < report.taking.pause_ms < 20_000
-        before = truth_of(target)["allocations"]
-        wait_until(lambda seen=before: truth_of(target)["allocations"] > seen, "it ran on")
+        assert 0 < (report.taking.pause_ms or 0) < 20_000
+        wait_until_it_allocates(target)
+
+
+def wait_until_it_allocates(target):
+    before = truth_of(target)["allocations"]
+    wait_until(lambda: truth_of(target)["allocations"] > before, "it ran on")
 
 
 @pytest.mark.parametrize("place", [(), ("thread",)], ids=["main arena", "arena of a thread"])
