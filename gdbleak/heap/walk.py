@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.heap.chunk import IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK
+from gdbleak.heap.chunk import IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK, is_size
 
 GRAIN = 16
 """Chunks begin at multiples of so many bytes."""
@@ -22,6 +22,8 @@ _SEGMENT = 256
 """Grains."""
 HOPS = 16
 """So many chunks one behind another are no accident."""
+
+_BYTES = np.uint64(LARGEST_CHUNK - 1)
 
 Words = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
@@ -53,41 +55,42 @@ def walk(words: Words) -> Way:
         words: The second word of each grain, which in the first grain of a chunk is its size.
 
     """
-    count = len(words)
-    valid = are_sizes(words)
-    steps = np.where(valid, (words & np.uint64(LARGEST_CHUNK - 1)) >> np.uint64(4), 1)
-    steps = np.minimum(steps, count).astype(np.int64)
-    marks, exits = _mark(steps)
-    end = _join(marks, exits, steps)
+    marks, exits = _mark(words)
+    end = _join(marks, exits, words)
     places = np.flatnonzero(marks)
-    broken = np.flatnonzero(~valid[places])
+    sizes = words[places]
+    broken = np.flatnonzero(~are_sizes(sizes))
     if len(broken):
         first = int(broken[0])
         return Way(places[:first], int(places[first]), True)
     if len(places):  # a step was cut to the length of what was given
-        last = int(places[-1])
-        end = last + (int(words[last] & np.uint64(LARGEST_CHUNK - 1)) >> 4)
+        end = int(places[-1]) + (int(sizes[-1] & _BYTES) >> 4)
     return Way(places, end, False)
 
 
-def _mark(steps: Places) -> tuple[Flags, Places]:
+def _mark(words: Words) -> tuple[Flags, Places]:
     """Return the grains that a cursor in each segment comes by, and where each leaves it."""
-    count = len(steps)
+    count = len(words)
     marks = np.zeros(count, bool)
     cursors = np.arange(0, count, _SEGMENT)
+    ends = np.minimum(cursors + _SEGMENT, count)
     exits = np.zeros(len(cursors), np.int64)
     numbers = np.arange(len(cursors))
     while len(cursors):
         marks[cursors] = True
-        cursors = cursors + steps[cursors]
-        stay = (cursors < (numbers + 1) * _SEGMENT) & (cursors < count)
+        sizes = words[cursors]
+        steps = ((sizes & _BYTES) >> np.uint64(4)).astype(np.int64)
+        steps[~are_sizes(sizes)] = 1
+        cursors += np.minimum(steps, count)
+        stay = cursors < ends
         if not stay.all():
-            exits[numbers[~stay]] = cursors[~stay]
-            cursors, numbers = cursors[stay], numbers[stay]
+            left = ~stay
+            exits[numbers[left]] = cursors[left]
+            cursors, numbers, ends = cursors[stay], numbers[stay], ends[stay]
     return marks, exits
 
 
-def _join(marks: Flags, exits: Places, steps: Places) -> int:
+def _join(marks: Flags, exits: Places, words: Words) -> int:
     """Clear the marks that are not on the way from the first grain; return where that ends."""
     count = len(marks)
     leaves = exits.tolist()
@@ -100,7 +103,8 @@ def _join(marks: Flags, exits: Places, steps: Places) -> int:
             own = []
             while at < behind and not marks[at]:
                 own.append(at)
-                at += int(steps[at])
+                size = int(words[at])
+                at += size >> 4 if is_size(size) and not size & IS_MMAPPED else 1
             marks[done : min(at, behind)] = False
             marks[own] = True
             if at >= behind:
@@ -132,6 +136,6 @@ def find_chunks(words: Words, start: int = 0) -> tuple[Places, Flags]:
         good[inside] = valid[ahead[inside]]
         places, ahead, inside = places[good], ahead[good], inside[good]
         steps = np.zeros(len(ahead), np.int64)
-        steps[inside] = (words[ahead[inside]] & np.uint64(LARGEST_CHUNK - 1)) >> np.uint64(4)
+        steps[inside] = (words[ahead[inside]] & _BYTES) >> np.uint64(4)
         ahead = ahead + steps
     return places, inside

@@ -113,16 +113,29 @@ def _parts(mapping: Mapping, pointers: Iterable[int], is_guarded: bool) -> list[
     the end of its stack, for which the same holds.
     """
     start, end = mapping.start, mapping.end
-    if is_guarded:
-        return [Range(start, min(end, start + _LARGEST_STACK))]
     parts = [
         Range(pointer & -PAGE_BYTES, min(end, pointer + _LARGEST_STACK & -PAGE_BYTES))
         for pointer in pointers
         if start <= pointer < end
     ]
-    if end - start <= 2 * _EDGE_BYTES:
+    if is_guarded:  # since glibc 2.42 other stacks may follow, whose guards are no mappings
+        parts.append(Range(start, min(end, start + _LARGEST_STACK)))
+    elif end - start <= 2 * _EDGE_BYTES:
         return [Range(start, end)]
-    return [*parts, Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
+    else:
+        parts += [Range(start, start + _EDGE_BYTES), Range(end - _EDGE_BYTES, end)]
+    return _join(parts)
+
+
+def _join(parts: Iterable[Range]) -> list[Range]:
+    """Return ranges in order, with those that overlap as one."""
+    joined: list[Range] = []
+    for part in sorted(parts):
+        if joined and part.start <= joined[-1].end:
+            joined[-1] = Range(joined[-1].start, max(joined[-1].end, part.end))
+        else:
+            joined.append(part)
+    return joined
 
 
 def _find_thread(read: Callable[[int, int], bytes], block: int, ids: Dict[int, int]) -> int | None:

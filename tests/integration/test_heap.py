@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from support.gdbs import debian_root
 from support.heaps import (
@@ -20,31 +21,43 @@ from support.heaps import (
 from support.processes import wait_until
 from support.roots import HOST, LIBRARIES, flags_for
 
+from gdbleak.census.glibc import Census
+from gdbleak.census.kept import gather_blocks
+from gdbleak.census.threads import read_thread_words
+from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import Free
+from gdbleak.target.examined import ExaminedProcess
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 STATIC = "static"
 
 
+class Starter:
+    """Starts programs of tests/targets/heaps with one of the C libraries."""
+
+    def __init__(self, library, run):
+        self._run = run
+        self.library = library
+        self.own: Counter[int] = Counter()
+        """How many blocks the C library of a static program has: it reads its paths itself."""
+        if library == STATIC:
+            target = self("corrupt", "nothing")
+            self.own = count_own(examine(target.pid), truth_of(target))
+
+    def __call__(self, name, *words):
+        return self._run(f"heaps/{name}.c", *map(str, words))
+
+
 @pytest.fixture(params=[*LIBRARIES, STATIC])
 def start(request, build_target, start_target):
-    """Return a function that starts a program of tests/targets/heaps with one of the libraries."""
+    """Return what starts programs with one of the C libraries."""
     own = {HOST: (), STATIC: ("-static",)}
     library = request.param
     flags = own[library] if library in own else flags_for(debian_root(library))
-
-    def start(name, *words):
-        return start_target(build_target(f"heaps/{name}.c", *flags), *map(str, words))
-
-    start.library = library
-    start.own = count_own_of(start("corrupt", "nothing")) if library == STATIC else Counter()
-    return start
-
-
-def count_own_of(target):
-    """Return how many blocks the C library of a static program has: it reads its paths itself."""
-    return count_own(examine(target.pid), truth_of(target))
+    return Starter(
+        library, lambda source, *words: start_target(build_target(source, *flags), *words)
+    )
 
 
 @pytest.fixture
@@ -88,6 +101,45 @@ def test_each_thread_has_its_arena(start_here):
     names = [f"{thread} (census)" for thread in truth["threads"]]
     assert report.arenas[0].threads == (f"{target.pid} (census)",)
     assert sorted(each for arena in report.arenas[1:] for each in arena.threads) == sorted(names)
+
+
+def test_many_arenas(start):
+    """Some belong to no thread any more, and some threads may share one."""
+    target = start("many_arenas", 12, 3, 2, 2)
+    truth = truth_of(target)
+    report = examine(target.pid)
+    counts = counts_of(report) - start.own
+    assert counts[1000] == truth["in_use"][1000]
+    assert report.mmapped.count == 2
+    assert report.mmapped.bytes >= 2 * 60_000_000
+    by_arena = Counter(name for arena in report.arenas[1:] for name in arena.threads)
+    names = {f"{thread} (worker-" for thread in truth["threads"]}
+    assert {name.partition("worker-")[0] + "worker-" for name in by_arena} == names
+    assert {*by_arena.values()} == {1}
+    assert sum(arena.in_use.count for arena in report.arenas) + 2 == report.in_use.count
+
+
+def test_blocks_that_are_kept_for_a_search(start):
+    """Each is counted once, and what belongs to nobody lies between them."""
+    target = start("census", "quiet")
+    with ImageCache() as images, ExaminedProcess(target.pid, images) as process:
+        mappings = process.read_mappings()
+        words = read_thread_words(process, mappings, images)
+        known = frozenset(np.concatenate([*words.values()]).tolist())
+        count = Census(process, mappings, known, True).take()
+    assert count is not None
+    blocks, sizes, left_out = gather_blocks(count)
+    report = examine(target.pid)
+    assert len(blocks) == report.in_use.count
+    assert (blocks[1:] >= blocks[:-1] + sizes[:-1]).all()
+    assert (left_out[:, 0] < left_out[:, 1]).all()
+    assert (left_out[1:, 0] >= left_out[:-1, 1]).all()
+    at = np.searchsorted(blocks, left_out[:, 0], "right") - 1
+    before = blocks[np.maximum(at, 0)] + sizes[np.maximum(at, 0)]
+    is_cache = np.isin(left_out[:, 0], blocks)  # they are blocks, and belong to nobody
+    assert ((at < 0) | (before <= left_out[:, 0]) | is_cache).all()
+    expected = sorted(address for address, _ in truth_of(target)["mmapped"])
+    assert {*expected} <= {*blocks.tolist()}
 
 
 @pytest.mark.parametrize("words", [("scale", 100_000, 24, 1, 3), ("scale", 40_000, 1000, 4, 0)])
@@ -136,9 +188,13 @@ def test_a_heap_that_allocates_100_000_times_a_second_is_exact_when_it_is_stoppe
         report = examine(target.pid, stop=True, max_pause_ms=20_000)
         assert_within_churn(report, begun, 0, start.own)
         assert report.taking.unsettled.count == report.taking.unclear_bytes == 0
-        assert 0 < report.taking.pause_ms < 20_000
-        before = truth_of(target)["allocations"]
-        wait_until(lambda seen=before: truth_of(target)["allocations"] > seen, "it ran on")
+        assert 0 < (report.taking.pause_ms or 0) < 20_000
+        wait_until_it_allocates(target)
+
+
+def wait_until_it_allocates(target):
+    before = truth_of(target)["allocations"]
+    wait_until(lambda: truth_of(target)["allocations"] > before, "it ran on")
 
 
 @pytest.mark.parametrize("place", [(), ("thread",)], ids=["main arena", "arena of a thread"])

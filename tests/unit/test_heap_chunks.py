@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from heap_memory import START, Memory
@@ -186,7 +187,7 @@ def test_nothing_but_a_hole():
 class Changing(Memory):
     """Memory that changes at each read of it."""
 
-    changes = ()
+    changes: tuple[Callable[[int], None], ...] = ()
 
     def read(self, address, size):
         for change in self.changes:
