@@ -283,7 +283,7 @@ def test_a_recorder_that_fails_is_let_go(run, error, ended_by):
 def searched(run, search, backend):
     """Return the end of a window that is searched, and the phases that were asked for."""
     phases = []
-    monkeypatch.setattr(backend._recorder, "ask_turn", phases.append)
+    backend._recorder.ask_turn = phases.append
     return run(backend, search=search, duration_s=0.01), phases
 
 
