@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdbleak.census.address_space import growth, name_mappings
-from gdbleak.census.allocators import OtherAllocators, find_allocators
 from gdbleak.census.describe import describe_arenas, describe_sizes, sum_in_use, sum_large
 from gdbleak.census.glibc import Census, Count
-from gdbleak.census.hooks import find_hooks
 from gdbleak.census.kept import gather_blocks
-from gdbleak.census.lost import find_lost
+from gdbleak.census.lost.find import find_lost
+from gdbleak.census.others.find import OtherAllocators, find_allocators
+from gdbleak.census.others.hooks import find_hooks
 from gdbleak.census.series import Series
+from gdbleak.census.space.find import growth, name_mappings
 from gdbleak.census.threads import read_thread_words
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache

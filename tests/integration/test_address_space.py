@@ -20,7 +20,7 @@ from support.gdbs import debian_root
 from support.processes import Target, data_of_libc, wait_until
 from support.roots import HOST, LIBRARIES, flags_for
 
-from gdbleak.census.address_space import growth, name_mappings
+from gdbleak.census.space.find import growth, name_mappings
 from gdbleak.elf.cache import ImageCache
 from gdbleak.heap.arenas import find_arenas
 from gdbleak.heap.layouts import HEAP_BYTES

@@ -11,8 +11,8 @@ import pytest
 from support.libraries import LIBRARIES, find_library
 from support.processes import Target
 
-from gdbleak.census.allocators import find_allocators
-from gdbleak.census.hooks import find_hooks
+from gdbleak.census.others.find import find_allocators
+from gdbleak.census.others.hooks import find_hooks
 from gdbleak.elf.cache import ImageCache
 from gdbleak.target.examined import ExaminedProcess
 from gdbleak.target.proc import read_mappings

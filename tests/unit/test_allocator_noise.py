@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gdbleak.census.jemalloc import read_jemalloc
-from gdbleak.census.mimalloc import read_mimalloc
-from gdbleak.census.musl import read_musl
-from gdbleak.census.structures import Memory
-from gdbleak.census.tcmalloc import read_tcmalloc
-from gdbleak.census.told import Count, merge, size_classes
+from gdbleak.census.others.jemalloc import read_jemalloc
+from gdbleak.census.others.mimalloc import read_mimalloc
+from gdbleak.census.others.musl import read_musl
+from gdbleak.census.others.structures import Memory
+from gdbleak.census.others.tcmalloc import read_tcmalloc
+from gdbleak.census.others.told import Count, merge, size_classes
 from gdbleak.effort import Effort, EffortError
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.source import Pages

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gdbleak.census.around import Around
-from gdbleak.census.looks import Looks
+from gdbleak.census.lost.around import Around
+from gdbleak.census.lost.looks import Looks
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.search import MOST_LOOKS, Pace, TooLongError
@@ -78,7 +78,7 @@ def process(monkeypatch):
     """Return a process whose looks follow each other at once."""
     stand_in = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None)
     monkeypatch.setattr("gdbleak.memory.search.time", stand_in)
-    monkeypatch.setattr("gdbleak.census.looks.read_kernel_words", lambda _: [])
+    monkeypatch.setattr("gdbleak.census.lost.looks.read_kernel_words", lambda _: [])
     return Process()
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gdbleak.census.objects import Classes
+from gdbleak.census.lost.objects import Classes
 from gdbleak.elf.cache import ImageCache
 from gdbleak.recording.modules import Module, ModuleMap
 

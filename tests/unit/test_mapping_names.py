@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from gdbleak.census.address_space import growth, name_mappings
-from gdbleak.census.claims import Claim, claim_arenas, claim_rooms, settle
-from gdbleak.census.mapping_names import describe, find_files
-from gdbleak.census.thread_stacks import find_thread_stacks
+from gdbleak.census.space.claims import Claim, claim_arenas, claim_rooms, settle
+from gdbleak.census.space.find import growth, name_mappings
+from gdbleak.census.space.mapping_names import describe, find_files
+from gdbleak.census.space.thread_stacks import find_thread_stacks
 from gdbleak.heap.layouts import HEAP_BYTES
 from gdbleak.report.heap import Amount, Arena, MappingKind, MappingUse
 from gdbleak.target.examined import Examined

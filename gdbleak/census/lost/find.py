@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gdbleak.census.around import Around, find_around
-from gdbleak.census.looks import Blocks, Looks, Unreached
-from gdbleak.census.objects import Classes
+from gdbleak.census.lost.around import Around, find_around
+from gdbleak.census.lost.looks import Blocks, Looks, Unreached
+from gdbleak.census.lost.objects import Classes
 from gdbleak.census.wish import LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.memory.gather import gather

@@ -1,7 +1,7 @@
 """The address space of a process: each mapping, or part of one, with a name a person understands.
 
 The kernel makes one mapping of neighbours that are alike, so a mapping may be several things: it is
-split where something tells where one of them begins (see `gdbleak.census.claims`).
+split where something tells where one of them begins (see `gdbleak.census.space.claims`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import replace
 from itertools import accumulate, groupby
 from typing import NamedTuple, TypeVar
 
-from gdbleak.census.claims import Claim, claim_zeros, settle
-from gdbleak.census.mapping_names import describe, find_files
-from gdbleak.census.owners import find_claims
+from gdbleak.census.space.claims import Claim, claim_zeros, settle
+from gdbleak.census.space.mapping_names import describe, find_files
+from gdbleak.census.space.owners import find_claims
 from gdbleak.memory.pieces import PAGE_BYTES
 from gdbleak.report.heap import Arena, MappingKind, MappingUse
 from gdbleak.target.examined import Examined

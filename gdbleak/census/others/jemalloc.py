@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.jemalloc_caches import count_cached
-from gdbleak.census.structures import Leaf, Memory, Shape, Tree, Words, iter_trees
-from gdbleak.census.told import Told, merge
+from gdbleak.census.others.jemalloc_caches import count_cached
+from gdbleak.census.others.structures import Leaf, Memory, Shape, Tree, Words, iter_trees
+from gdbleak.census.others.told import Told, merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.source import Searchable

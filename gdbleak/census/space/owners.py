@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
 from contextlib import suppress
 
-from gdbleak.census.claims import (
+from gdbleak.census.space.claims import (
     Claim,
     claim_arenas,
     claim_heaps,
@@ -15,7 +15,7 @@ from gdbleak.census.claims import (
     claim_rooms,
     claim_stacks,
 )
-from gdbleak.census.thread_stacks import find_thread_stacks
+from gdbleak.census.space.thread_stacks import find_thread_stacks
 from gdbleak.report.heap import Arena, MappingKind
 from gdbleak.target.examined import Examined, ThreadName
 from gdbleak.target.proc import Mapping, read_status
@@ -38,7 +38,7 @@ def find_claims(
     Args:
         process: The process.
         mappings: What is mapped there, in order of address.
-        arenas: See `gdbleak.census.address_space.name_mappings`, like the others.
+        arenas: See `gdbleak.census.space.find.name_mappings`, like the others.
         large: From where to where.
         allocators: From where to where, and a name.
 

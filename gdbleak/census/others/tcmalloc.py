@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.structures import Memory, Shape, Tree, Words, iter_trees
-from gdbleak.census.tcmalloc_caches import count_exchanged, count_of_threads
-from gdbleak.census.told import Told, merge
+from gdbleak.census.others.structures import Memory, Shape, Tree, Words, iter_trees
+from gdbleak.census.others.tcmalloc_caches import count_exchanged, count_of_threads
+from gdbleak.census.others.told import Told, merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.source import Searchable

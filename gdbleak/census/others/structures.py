@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.told import merge
+from gdbleak.census.others.told import merge
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range, Region, iter_pieces, touched
 from gdbleak.memory.source import Searchable

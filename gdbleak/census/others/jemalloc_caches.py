@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.structures import Memory, Words
+from gdbleak.census.others.structures import Memory, Words
 from gdbleak.memory.pieces import Range
 
 _ARENA_WORDS = 1 << 13

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gdbleak.census.thread_stacks import ThreadStack
+from gdbleak.census.space.thread_stacks import ThreadStack
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.headers import PT_LOAD, DamageError, ElfHeaders
 from gdbleak.heap.layouts import HEAP_ARENA, HEAP_BYTES, HEAP_MOST_USED

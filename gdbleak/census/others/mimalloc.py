@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.structures import Memory, Words
-from gdbleak.census.told import Count, Told, merge, size_classes
+from gdbleak.census.others.structures import Memory, Words
+from gdbleak.census.others.told import Count, Told, merge, size_classes
 from gdbleak.effort import Effort
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.source import Mapped, Searchable

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.around import Around
+from gdbleak.census.lost.around import Around
 from gdbleak.memory.gather import gather
 from gdbleak.memory.graph import Graph
 from gdbleak.memory.look import Ranges

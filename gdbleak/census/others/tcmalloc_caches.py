@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.census.structures import Memory
+from gdbleak.census.others.structures import Memory
 from gdbleak.memory.pieces import Range
 
 _CLASSES = 128

@@ -13,12 +13,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gdbleak.analysis.images import with_zeros
-from gdbleak.census.jemalloc import read_jemalloc
-from gdbleak.census.mimalloc import read_mimalloc
-from gdbleak.census.musl import read_musl
-from gdbleak.census.surroundings import Surroundings
-from gdbleak.census.tcmalloc import read_tcmalloc
-from gdbleak.census.told import Told
+from gdbleak.census.others.jemalloc import read_jemalloc
+from gdbleak.census.others.mimalloc import read_mimalloc
+from gdbleak.census.others.musl import read_musl
+from gdbleak.census.others.surroundings import Surroundings
+from gdbleak.census.others.tcmalloc import read_tcmalloc
+from gdbleak.census.others.told import Told
 from gdbleak.effort import Effort, EffortError
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import AllocatorError, ElfError, TargetError

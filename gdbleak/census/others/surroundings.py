@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from gdbleak.census.told import merge
+from gdbleak.census.others.told import merge
 from gdbleak.heap.layouts import HEAP_BYTES
 from gdbleak.memory.pieces import Range, subtract
 from gdbleak.recording.modules import Module, ModuleMap

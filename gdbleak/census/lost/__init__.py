@@ -1,0 +1,1 @@
+"""Blocks of a whole heap that nothing refers to."""

@@ -1,0 +1,1 @@
+"""Allocators other than glibc's: which there are, and what their own structures tell."""

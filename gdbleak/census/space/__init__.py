@@ -1,0 +1,1 @@
+"""The address space of a process: what each mapping is for, and how much it takes."""
