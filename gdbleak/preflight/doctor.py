@@ -156,7 +156,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             allocators = find_allocators(modules, process.read_search_order(), selection, images)
             plan = plan_probes(allocators, process, selection=selection)
             rate = measure_rate(pid, plan.entries)
-            inline = describe_plan(allocators, process, modules, rate, images)
+            inline = describe_plan(allocators, process, modules, rate, images, selection)
     except GdbleakError as error:
         return [_problem(error)]
     for number, allocator in enumerate(plan.allocators):

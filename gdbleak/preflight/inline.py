@@ -9,6 +9,7 @@ from gdbleak.errors import GdbleakError
 from gdbleak.injection.filters import needs_look
 from gdbleak.injection.planning import choose_unit_bits, plan_implant
 from gdbleak.plan.allocators import Allocator
+from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe_inline
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
@@ -23,11 +24,12 @@ def describe_plan(
     modules: ModuleMap,
     rate: Rate,
     images: ImageCache,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
 ) -> str:
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
         bits = choose_unit_bits(find_limit(process.pid))
-        plan, implant = plan_implant(process, allocators, modules, images, bits)
+        plan, implant = plan_implant(process, allocators, modules, images, bits, selection)
         is_filtered = needs_look(process.pid)
     except GdbleakError as error:
         return f"inline it cannot be recorded: {error}"

@@ -53,8 +53,8 @@ class Probe:
     kept_sizes: tuple[int, ...] | None = None
     """Of which blocks hits are kept: the smallest and the largest size; None for all.
 
-    With a `size_offset`, or at the return of a call that stores its block, these are sizes of
-    chunks of glibc; else they are what was requested."""
+    With glibc these are sizes of chunks; else, and of a function of the program's own, they are
+    what was requested."""
 
     @property
     def stores(self) -> int:

@@ -122,6 +122,8 @@ def _name_caller(site: Site) -> str:
 def nothing_outstanding(report: Report) -> str:
     """Return why a report shows no call stack."""
     if not (report.window.allocations or report.sites):
+        if report.window.sizes:
+            return "No block of the sizes that were recorded was allocated in the window."
         if report.window.inline and report.window.inline.one_of > 1:
             return "None of the blocks that were recorded was allocated in the window."
         return "Nothing was allocated in the window."

@@ -271,6 +271,20 @@ def test_csv_holds_no_formula(start: str) -> None:
         assert row[column].startswith(f"'{start}")
 
 
+@pytest.mark.parametrize("name", ["table", "plain", "markdown", "html"])
+def test_sizes_that_were_recorded(name: str) -> None:
+    none = SAMPLES["nothing-outstanding"]
+    some = replace(none, window=replace(none.window, sizes=(1000, 2000), allocations=0), sites=())
+    text = " ".join(render(name, some, width=200).split())
+    assert "only blocks of 1,000 to 2,000 bytes were recorded (--size)" in text
+    assert "No block of the sizes that were recorded was allocated in the window." in text
+    sampled = SAMPLES["sampled"]
+    window = replace(sampled.window, sizes=(0, 24))
+    text = " ".join(render(name, replace(sampled, window=window), width=200).split())
+    assert "by the share of the time that was recorded; it may be more" in text
+    assert "which fits the growth" not in text
+
+
 def test_json_follows_its_schema(sample: Report) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(json.loads(render("json", sample)), SCHEMA)
