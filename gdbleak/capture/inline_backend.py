@@ -71,10 +71,8 @@ class InlineBackend:
         self._implant = implant
         self._modules = modules
         self._probes = probes
-        is_known = not (rate.reason or rate.at_least)
+        is_known = not (rate.reason or rate.at_least or chooses)  # it is that of all sizes
         events_per_s = rate.allocations_per_s + rate.frees_per_s if is_known else None
-        if chooses:  # how many of the calls are recorded is not known: few, as is to be hoped
-            events_per_s = 0.0
         self._pace = Pace(session.limits.stack_bytes, events_per_s)
         self._allocating = [function.name for function in functions if function.allocates]
         self._recording = recording

@@ -57,12 +57,12 @@ class Hook:
     throws: bool = False
     """Whether exceptions may leave it, so that it has to return to the pad."""
     chooses_ends: bool = False
-    """Where only blocks of some sizes are recorded: whether that holds for frees, too, and for what
-    is about to be resized."""
+    """Where only blocks of some sizes are recorded: whether only their frees are, too, and only the
+    beginnings of their resizes."""
 
     @property
     def tells_size(self) -> bool:
-        """Whether it is known of a block, too, that the function has handed out or resized."""
+        """Whether the size of a block that the function returns is known, too, by that word."""
         return self.sized and not self.throws
 
 
