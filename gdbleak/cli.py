@@ -38,6 +38,7 @@ def _load_commands() -> dict[str, Command]:
         diff,
         doctor,
         heap,
+        hunt,
         leaks,
         report,
         rescue,
@@ -54,6 +55,7 @@ def _load_commands() -> dict[str, Command]:
         "why": why.Why(),
         "heap": heap.Heap(),
         "leaks": leaks.Leaks(),
+        "hunt": hunt.Hunt(),
         "doctor": doctor.Doctor(),
         "rescue": rescue.Rescue(),
         "agent": agent.Agent(),
@@ -61,7 +63,7 @@ def _load_commands() -> dict[str, Command]:
     }
 
 
-_WITH_GDB = ("trace", "report", "doctor", "why")
+_WITH_GDB = ("trace", "report", "doctor", "why", "hunt")
 _HELP = {"-h", "--help"}
 
 _EXAMPLES = """\
@@ -75,6 +77,7 @@ examples:
   gdbleak why 4711 0x55d0c8a3f2a0       who holds this block of it?
   gdbleak heap 4711                     what is in its heap?
   gdbleak leaks 4711                    what of it does nothing refer to?
+  gdbleak hunt 4711                     which size grows, and who allocates it?
   gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
