@@ -21,6 +21,9 @@ from gdbleak.target.proc import Mapping, list_threads, read_status
 _EDGE_BYTES = 1 << 18
 """At either end of a mapping the own block of a thread is looked for."""
 _LARGEST_STACK = 16 << 20
+_END_BYTES = 4 * PAGE_BYTES
+"""Of memory that was touched, the end that may have the own block of a thread. The guard of the
+next stack may be the last page of it."""
 _LAYOUTS = ((16, 0x2D0), (0, 0x30), (0, 0x38))
 """Where a thread's own block points at itself, beside its first word, and where it has its id.
 
@@ -88,13 +91,32 @@ def find_blocks_of_threads(
     ids = _own_ids([thread.id for thread in threads])
     pointers = [thread.stack_pointer for thread in threads]
     guards = {mapping.end for mapping in mappings if mapping.permissions.startswith("---")}
-    ranges = [
-        Range(max(run.start, part.start), min(run.end, part.end))
-        for mapping in mappings
-        if mapping.permissions.startswith("rw-p") and not mapping.inode
-        for part in _parts(mapping, pointers, mapping.start in guards)
-        for run in process.find_pages(part.start, part.end)
+    anonymous = [
+        each for each in mappings if each.permissions.startswith("rw-p") and not each.inode
     ]
+    found = _find_blocks(
+        process,
+        ids,
+        (
+            Range(max(run.start, part.start), min(run.end, part.end))
+            for mapping in anonymous
+            for part in _parts(mapping, pointers, mapping.start in guards)
+            for run in process.find_pages(part.start, part.end)
+        ),
+    )
+    if len(found) < len(ids):  # one that runs, among stacks that are one mapping for the kernel
+        ends = (
+            Range(max(run.start, run.end - _END_BYTES), run.end)
+            for mapping in anonymous
+            for run in process.find_pages(mapping.start, mapping.end)
+        )
+        found.update(_find_blocks(process, ids, ends))
+    return found
+
+
+def _find_blocks(
+    process: Searchable, ids: Dict[int, int], ranges: Iterable[Range]
+) -> dict[int, int]:
     found: dict[int, int] = {}
     for address, words in iter_pieces(process.read, ranges):
         own = np.uint64(address) + np.arange(len(words), dtype=np.uint64) * np.uint64(WORD_BYTES)

@@ -156,14 +156,14 @@ def assert_within_churn(report, truth, slack, own):
     """Assert that the steady blocks are all there, and of the others as many as there may be."""
     counts, expected = counts_of(report) - own, by_class(truth["in_use"])
     whole = sum(expected.values())
-    off = 0
+    off = {}
     churn = {size: bounds for size, *bounds in truth["churn"]}
     low, high = (by_class({size: bounds[n] for size, bounds in churn.items()}) for n in (0, 1))
     for size in {*expected, *low}:
         under = expected[size] + low[size] - counts[size]
         over = counts[size] - expected[size] - high[size]
-        off += max(under, over, 0)
-    assert off <= slack * whole, (off, whole)
+        off[size] = max(under, over, 0)
+    assert sum(off.values()) <= slack * whole, f"{off} of {whole}; {report.notes}"
 
 
 def test_a_heap_that_allocates_100_000_times_a_second(start):
