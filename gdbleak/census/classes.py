@@ -36,7 +36,7 @@ def key_of(size: int) -> int:
     if size <= _EXACT:
         return size
     shift = size.bit_length() - _BITS
-    return size >> shift << shift
+    return max(size >> shift << shift, _EXACT + 1)
 
 
 def of_chunks(counts: Mapping[int, int]) -> list[Blocks]:

@@ -156,7 +156,7 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
     """Look at a heap, and show what is in it; return the exit status."""
     form = _choose_format(options)
     _check_files(options)
-    report = look(options, command)
+    report = look(options, command, wish_of(options))
     medium = choose_output(form)
     text = HEAP_FORMATS[form].render(
         report,
@@ -192,11 +192,10 @@ def _check_files(options: argparse.Namespace) -> None:
         raise UsageError("-o and --save name the same file", "name two")
 
 
-def look(options: argparse.Namespace, command: str) -> HeapReport:
-    """Return what is in the heap that the options say."""
+def look(options: argparse.Namespace, command: str, wish: HeapWish) -> HeapReport:
+    """Return what is in the heap that the options of `add_core_arguments` say."""
     from gdbleak.census.examine import Examination
 
-    wish = wish_of(options)
     with ExitStack() as stack:
         images = stack.enter_context(ImageCache())
         process = stack.enter_context(open_examined(options, images, command))

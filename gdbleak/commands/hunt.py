@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gdbleak.bounds import Bounds, bounds_of
-from gdbleak.census.wish import HeapWish, LostWish
+from gdbleak.census.wish import HeapWish
 from gdbleak.commands.arguments import add_report_arguments, within
 from gdbleak.commands.heap import look
 from gdbleak.commands.output import Output, choose_output
@@ -65,7 +65,9 @@ class Hunt:
         Output(options)  # what is wrong with it is said before minutes have passed
         options.process = choose_process(options.process, "hunt")
         _announce(options)
-        heap = look(_census_options(options), "hunt")
+        process = argparse.Namespace(process=options.process, exe=None, sysroot=None)
+        wish = HeapWish(options.interval, options.count)
+        heap = look(process, "hunt", wish)
         found = choose_size(heap)
         _tell(_describe(heap, found, options), options)
         if found is None or heap.taking.censuses < options.count:
@@ -78,23 +80,6 @@ def _announce(options: argparse.Namespace) -> None:
     sys.stderr.write(
         f"gdbleak: counting the blocks of process {options.process} {options.count} times in"
         f" {seconds:g} s (Ctrl-C ends it without a trace)\n"
-    )
-
-
-def _census_options(options: argparse.Namespace) -> argparse.Namespace:
-    """Return what `gdbleak heap` would have been told."""
-    return argparse.Namespace(
-        process=options.process,
-        exe=None,
-        sysroot=None,
-        interval=options.interval,
-        count=options.count,
-        stop=False,
-        max_pause=HeapWish.max_pause_ms,
-        lost=False,
-        content=False,
-        scan_time=LostWish.time_s,
-        scan_rate=LostWish.scan_rate,
     )
 
 
