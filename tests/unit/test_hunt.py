@@ -10,6 +10,7 @@ from heap_reports import growing, report
 
 from gdbleak.cli import main
 from gdbleak.commands import hunt
+from gdbleak.commands.trace import Trace
 from gdbleak.report.heap import Taking
 
 GROWS = report(
@@ -31,7 +32,7 @@ def run(monkeypatch, capsys):
             return 6
 
         monkeypatch.setattr(hunt, "look", lambda *_: heap)
-        monkeypatch.setattr(hunt.Trace, "run", trace)
+        monkeypatch.setattr(Trace, "run", trace)
         status = main(["hunt", PID, *options])
         return status, traced, capsys.readouterr()
 
