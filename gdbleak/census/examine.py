@@ -33,6 +33,8 @@ _UNFOLLOWED = (
 _NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's malloc."
 _INTERRUPTED = "It was interrupted before the last census."
 _ENDED = "The process ended before the last census."
+_FEW_MISSING = 2
+"""So many may be freed while they are looked for."""
 _NO_WORDS = np.zeros(0, np.uint64)
 
 
@@ -219,6 +221,11 @@ class Examination:
         heap = taken.heap
         if heap and not heap.is_whole:
             self._note(_UNFOLLOWED)
+        if heap and heap.large_missing > _FEW_MISSING:
+            self._note(
+                f"{heap.large_missing:,} blocks with mappings of their own that malloc counts were"
+                " not found: they were freed meanwhile, or a program has changed their headers."
+            )
         resident = [each.resident_bytes for each in mappings]
         return HeapReport(
             self._process.pid,
