@@ -66,16 +66,15 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--stop",
         action="store_true",
-        help="stop the process for each census, and print for how long; without it a census of a "
-        "busy process is as exact as two looks can tell",
+        help="stop the process for each census, and print for how long; system calls that wait may "
+        "return EINTR then; without it, two looks have to agree",
     )
     group.add_argument(
         "--max-pause",
         type=within(bounds_of(HeapWish, "max_pause_ms"), float),
-        default=HeapWish.max_pause_ms,
         metavar="MS",
-        help="let the process run on after MS milliseconds, whatever has been counted (default: "
-        f"{HeapWish.max_pause_ms:g})",
+        help="with --stop, let the process run on after MS milliseconds, whatever has been counted "
+        f"(default: {HeapWish.max_pause_ms:g})",
     )
     group.add_argument(
         "--lost",
@@ -139,13 +138,22 @@ def add_lost_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def wish_of(options: argparse.Namespace) -> HeapWish:
-    """Return how to look at the heap, by the options."""
+    """Return how to look at the heap, by the options.
+
+    Raises:
+        UsageError: one of them has no effect.
+
+    """
     several = options.interval is not None
+    if several and options.count == 1:
+        raise UsageError("--interval needs several censuses", "add --count 6, or leave it out")
+    if options.max_pause is not None and not options.stop:
+        raise UsageError("without --stop the process is not stopped", "add --stop")
     return HeapWish(
         interval_s=options.interval if several else HeapWish.interval_s,
         count=options.count or (6 if several else 1),
         stop=options.stop,
-        max_pause_ms=options.max_pause,
+        max_pause_ms=options.max_pause or HeapWish.max_pause_ms,
         lost=LostWish(options.content, options.scan_time, options.scan_rate)
         if options.lost or options.content
         else None,
@@ -155,8 +163,9 @@ def wish_of(options: argparse.Namespace) -> HeapWish:
 def show_heap(options: argparse.Namespace, command: str) -> int:
     """Look at a heap, and show what is in it; return the exit status."""
     form = _choose_format(options)
+    wish = wish_of(options)
     _check_files(options)
-    report = look(options, command, wish_of(options))
+    report = look(options, command, wish)
     medium = choose_output(form)
     text = HEAP_FORMATS[form].render(
         report,
@@ -170,7 +179,7 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
     saved = HEAP_FORMATS["json"].render(report, options.top, None, color=False)
     for path, content in ((options.output, text), (options.save, saved)):
         if path:
-            _write(path, content, text)
+            _write(path, content, report, options)
     return 0
 
 
@@ -249,8 +258,8 @@ def _choose_format(options: argparse.Namespace) -> str:
     return form
 
 
-def _write(path: str, content: str, text: str) -> None:
-    """Write a file; if that fails, what it was about is shown, since it cannot be had again.
+def _write(path: str, content: str, report: HeapReport, options: argparse.Namespace) -> None:
+    """Write a file; if that fails, show what it was about, which cannot be had again.
 
     Raises:
         WriteError: it failed.
@@ -259,7 +268,10 @@ def _write(path: str, content: str, text: str) -> None:
     try:
         Path(path).write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        write_out(text)
+        if Path(path).is_file():  # a part of it misleads
+            Path(path).unlink()
+        if path == options.output:
+            write_out(HEAP_FORMATS["plain"].render(report, options.top, None))
         raise WriteError(
             f"cannot write {path}: {error.strerror}; the report went to standard output"
         ) from error

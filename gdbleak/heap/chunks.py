@@ -14,7 +14,7 @@ import numpy as np
 from gdbleak.heap.chunk import FLAGS, IS_MMAPPED, PREV_INUSE, SIZE, is_size
 from gdbleak.heap.parts import Part
 from gdbleak.heap.snapshot import PAGE_BYTES
-from gdbleak.heap.walk import GRAIN, HOPS, Flags, Words, find_chunks, walk
+from gdbleak.heap.walk import GRAIN, HOPS, SEGMENT, Flags, Words, choose_segment, find_chunks, walk
 
 Read = Callable[[int, int], bytes]
 
@@ -62,10 +62,12 @@ def iter_chunks(read: Read, part: Part, is_still: bool) -> Iterator[Piece]:
 
     """
     at = part.first
-    size = _PIECE_BYTES
+    size, segment = _PIECE_BYTES, SEGMENT
     while at < part.top:
-        seen = _look(read, at, size, part) if is_still else _settle(read, at, size, part)
+        look = _look if is_still else _settle
+        seen = look(read, at, size, part, segment)
         way, at = seen.next - at, seen.next
+        segment = choose_segment(len(seen.piece.chunks), way // GRAIN)
         size = min(2 * size, _PIECE_BYTES)
         if seen.is_broken:
             size = min(max(2 * way, _LEAST_BYTES), _PIECE_BYTES)
@@ -75,11 +77,11 @@ def iter_chunks(read: Read, part: Part, is_still: bool) -> Iterator[Piece]:
         yield seen.piece
 
 
-def _settle(read: Read, at: int, size: int, part: Part) -> _Look:
+def _settle(read: Read, at: int, size: int, part: Part, segment: int) -> _Look:
     """Look at a piece until two looks agree, some times at most."""
-    seen = _look(read, at, size, part)
+    seen = _look(read, at, size, part, segment)
     for _ in range(_LOOKS - 1):
-        before, seen = seen, _look(read, at, size, part)
+        before, seen = seen, _look(read, at, size, part, segment)
         changed = _find_changes(before.piece, seen.piece)
         seen = seen._replace(piece=seen.piece._replace(unsettled=changed))
         if not changed.any() and (not seen.is_broken or _is_fence(read, seen.next, part)):
@@ -87,10 +89,10 @@ def _settle(read: Read, at: int, size: int, part: Part) -> _Look:
     return seen
 
 
-def _look(read: Read, at: int, size: int, part: Part) -> _Look:
+def _look(read: Read, at: int, size: int, part: Part, segment: int) -> _Look:
     """Return the chunks from an address on, of one piece."""
     words = _read_sizes(read, at, min(size, part.top - at) + GRAIN)
-    places, end, is_broken = walk(words[:-1])
+    places, end, is_broken = walk(words[:-1], segment)
     heads = words[places]
     chunks = np.uint64(at) + places.astype(np.uint64) * np.uint64(GRAIN)
     following = at + end * GRAIN

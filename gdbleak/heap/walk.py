@@ -18,8 +18,9 @@ from gdbleak.heap.chunk import IS_MMAPPED, LARGEST_CHUNK, SMALLEST_CHUNK, is_siz
 
 GRAIN = 16
 """Chunks begin at multiples of so many bytes."""
-_SEGMENT = 256
-"""Grains."""
+SEGMENT = 256
+"""Grains, each segment, where chunks are small."""
+_LONGEST = 4096
 HOPS = 16
 """So many chunks one behind another are no accident."""
 
@@ -48,15 +49,21 @@ def are_sizes(words: Words) -> Flags:
     return result
 
 
-def walk(words: Words) -> Way:
+def choose_segment(chunks: int, grains: int) -> int:
+    """Return how long segments had better be where so many chunks take so many grains."""
+    return min(max(SEGMENT, SEGMENT * grains // (8 * max(chunks, 1))), _LONGEST)
+
+
+def walk(words: Words, segment: int = SEGMENT) -> Way:
     """Return the chunks that follow each other from the first grain on.
 
     Args:
         words: The second word of each grain, which in the first grain of a chunk is its size.
+        segment: Grains of each segment: see `choose_segment`. Only the time depends on it.
 
     """
-    marks, exits = _mark(words)
-    end = _join(marks, exits, words)
+    marks, exits = _mark(words, segment)
+    end = _join(marks, exits, words, segment)
     places = np.flatnonzero(marks)
     sizes = words[places]
     broken = np.flatnonzero(~are_sizes(sizes))
@@ -68,12 +75,12 @@ def walk(words: Words) -> Way:
     return Way(places, end, False)
 
 
-def _mark(words: Words) -> tuple[Flags, Places]:
+def _mark(words: Words, segment: int) -> tuple[Flags, Places]:
     """Return the grains that a cursor in each segment comes by, and where each leaves it."""
     count = len(words)
     marks = np.zeros(count, bool)
-    cursors = np.arange(0, count, _SEGMENT)
-    ends = np.minimum(cursors + _SEGMENT, count)
+    cursors = np.arange(0, count, segment)
+    ends = np.minimum(cursors + segment, count)
     exits = np.zeros(len(cursors), np.int64)
     numbers = np.arange(len(cursors))
     while len(cursors):
@@ -90,15 +97,15 @@ def _mark(words: Words) -> tuple[Flags, Places]:
     return marks, exits
 
 
-def _join(marks: Flags, exits: Places, words: Words) -> int:
+def _join(marks: Flags, exits: Places, words: Words, segment: int) -> int:
     """Clear the marks that are not on the way from the first grain; return where that ends."""
     count = len(marks)
     leaves = exits.tolist()
     at = done = 0
     while at < count:
         marks[done:at] = False
-        number = at // _SEGMENT
-        behind = min((number + 1) * _SEGMENT, count)
+        number = at // segment
+        behind = min((number + 1) * segment, count)
         if not marks[at]:
             own = []
             while at < behind and not marks[at]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gdbleak.memory.pieces import WORD_BYTES, Words
+from gdbleak.memory.pieces import PAGE_BYTES, WORD_BYTES, Words
 from gdbleak.memory.ranks import Ranks
 
 Numbers = NDArray[np.int64]
@@ -115,7 +115,11 @@ class Table:
             return marked, marked
         positions, addresses = positions[marked], offsets[marked] + self._low
         numbers = self._ranks.count(addresses) - 1
-        inside = (numbers >= 0) & (addresses <= self.ends[numbers])
+        ends = self.ends[numbers]
+        inside = (numbers >= 0) & (addresses <= ends)
+        # The end of a vector is behind its last byte. But where a page begins there, a word refers
+        # to the mapping that follows.
+        inside &= (addresses < ends) | (ends % np.uint64(PAGE_BYTES) > 0)
         return positions[inside], numbers[inside]
 
     def holding(self, places: Words) -> Numbers:

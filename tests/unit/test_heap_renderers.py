@@ -116,8 +116,8 @@ def test_order_of_what_a_terminal_shows() -> None:
     )
     text = render("table", whole, width=160)
     titles = (
-        *("Growing: ", "Blocks by size", "Arenas", "Address space", "Largest mappings"),
-        *("Allocator jemalloc", "Lost blocks", "Mappings that nothing", "Taken at", "note: "),
+        *("Growing: ", "Lost blocks", "Mappings that nothing", "Blocks by size", "Arenas"),
+        *("Address space", "Largest mappings", "Allocator jemalloc", "Taken at", "note: "),
     )
     places = [text.index(f"\n{title}") for title in titles]
     assert places == sorted(places)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.fuzz import scaled
 
 from gdbleak.heap.chunk import FLAGS, LARGEST_CHUNK, is_size
-from gdbleak.heap.walk import HOPS, are_sizes, find_chunks, walk
+from gdbleak.heap.walk import HOPS, SEGMENT, are_sizes, choose_segment, find_chunks, walk
 
 SIZE_WORDS = st.one_of(
     st.integers(2, 40).map(lambda grains: 16 * grains),
@@ -36,9 +36,10 @@ def walk_one_by_one(words):
 
 def assert_same(words):
     words = np.array(words, np.uint64)
-    way = walk(words)
     places, end, is_broken = walk_one_by_one(words)
-    assert (way.places.tolist(), way.end, way.is_broken) == (places, end, is_broken)
+    for segment in (SEGMENT, choose_segment(1, 1 << 20), 7):
+        way = walk(words, segment)
+        assert (way.places.tolist(), way.end, way.is_broken) == (places, end, is_broken)
 
 
 @given(st.lists(ANY_WORDS, max_size=400))

@@ -26,7 +26,7 @@ def find_naively(blocks, words):
             if start <= address < start + max(size, 1):
                 found.append((position, number))
                 break
-            if address == start + max(size, 1):
+            if address == start + max(size, 1) and address % 4096:  # else of the next mapping
                 ends_here = number
         else:
             if ends_here is not None:

@@ -19,6 +19,8 @@ from gdbleak.text.units import count_of, format_bytes, format_percent, format_se
 
 def sections(report: HeapReport, layout: Layout) -> Iterator[Section]:
     """Yield all tables there are for a report, the most important first."""
+    if report.lost:
+        yield from lost_sections(report.lost, layout)
     if report.sizes:
         yield size_section(report.sizes, report.in_use, layout)
     if report.arenas:
@@ -27,8 +29,6 @@ def sections(report: HeapReport, layout: Layout) -> Iterator[Section]:
         yield kind_section(report.mappings)
         yield mapping_section(report.mappings, layout)
     yield from allocator_sections(report.allocators, layout)
-    if report.lost:
-        yield from lost_sections(report.lost, layout)
 
 
 def below(report: HeapReport) -> Iterator[Line]:

@@ -9,6 +9,7 @@ from gdbleak.renderers.columns import numbers, words
 from gdbleak.renderers.heap.sections import (
     Layout,
     Section,
+    exact_count,
     not_shown,
     optional_bytes,
     show,
@@ -17,7 +18,7 @@ from gdbleak.renderers.heap.sections import (
 )
 from gdbleak.report.heap import AllocatorUse, Amount, Lost, LostTree, MappingKind, MappingUse
 from gdbleak.text.lines import printable
-from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds
+from gdbleak.text.units import count_of, format_bytes, format_seconds
 
 _Measure = Callable[[MappingUse], Optional[int]]
 
@@ -144,8 +145,8 @@ def _tree_row(rank: int, tree: LostTree) -> list[str]:
     return [
         str(rank),
         format_bytes(tree.bytes),
-        format_count(tree.blocks),
-        format_count(tree.trees),
+        exact_count(tree.blocks),
+        exact_count(tree.trees),
         str(tree.size),
         hex(tree.address),
         ", ".join(words),

@@ -18,6 +18,7 @@ from gdbleak.text.units import count_of, format_bytes, format_count, format_perc
 LONGEST = 200
 """How many characters of a name are shown; the middle of a longer one is cut out."""
 
+_MOST_BLOCKS = 10**11
 _BARS = 12
 (_TREND,) = words("Trend")
 
@@ -61,6 +62,11 @@ def optional_bytes(count: int | None) -> str:
     return "?" if count is None else format_bytes(count)
 
 
+def exact_count(count: int) -> str:
+    """Return a count to the last one, unless nobody can have so many blocks."""
+    return f"{count:,}" if count < _MOST_BLOCKS else format_count(count)
+
+
 def signed_bytes(count: float | None) -> str:
     """Return by how much something has changed."""
     if count is None:
@@ -94,7 +100,7 @@ def size_section(
 def _size_row(size: SizeClass, in_use: Amount) -> list[str]:
     return [
         describe_size(size),
-        format_count(size.in_use.count),
+        exact_count(size.in_use.count),
         format_bytes(size.in_use.bytes),
         format_percent(size.in_use.bytes, in_use.bytes),
         format_bytes(size.free.bytes),
