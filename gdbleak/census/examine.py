@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,12 +26,17 @@ from gdbleak.errors import NoSuchProcessError
 from gdbleak.heap.walk import Words
 from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, MappingUse, Taking
 from gdbleak.target.examined import Examined, ExaminedProcess
+from gdbleak.target.memory_limit import find_limit
+from gdbleak.text.units import format_bytes
 
 _UNFOLLOWED = (
     "Some lists of free blocks could not be followed to their ends, since they change too fast or"
     " are corrupt: the blocks on them count as in use."
 )
 _NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's malloc."
+_NOT_TO_THE_END = "The search for lost blocks was interrupted."
+_BYTES_A_BLOCK = 150
+"""What a search takes at most for each block, by benchmarks/heap.py: 90 where most are held."""
 _INTERRUPTED = "It was interrupted before the last census."
 _ENDED = "The process ended before the last census."
 _FEW_MISSING = 2
@@ -154,7 +160,11 @@ class Examination:
         words, heap = self._take_census(
             wish is not None, is_still, lambda share: self._say_how_far(number, share)
         )
-        lost = self._find_lost(wish, heap, is_still) if wish else None
+        lost = None
+        try:
+            lost = self._find_lost(wish, heap, is_still) if wish else None
+        except KeyboardInterrupt:
+            self._note(_NOT_TO_THE_END)
         return _Taken(heap, words, lost=lost)
 
     def _take_census(
@@ -171,6 +181,9 @@ class Examination:
     def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
         if heap is None:
             self._note(_NOT_SEARCHED)
+            return None
+        if excuse := _find_excuse(wish, sum_in_use(heap).count):
+            self._note(excuse)
             return None
 
         def count_again() -> tuple[Words, Words]:
@@ -221,6 +234,11 @@ class Examination:
         heap = taken.heap
         if heap and not heap.is_whole:
             self._note(_UNFOLLOWED)
+        if heap and heap.unclear_from is not None:
+            self._note(
+                f"No blocks can be made out from {heap.unclear_from:#x} on. Where nothing changes"
+                " meanwhile, as with --stop and in a core file, the heap is corrupt there."
+            )
         if heap and heap.large_missing > _FEW_MISSING:
             self._note(
                 f"{heap.large_missing:,} blocks with mappings of their own that malloc counts were"
@@ -273,6 +291,21 @@ def _with_resident(arena: Arena, mappings: Sequence[MappingUse]) -> Arena:
     resident = sum(each or 0 for each in parts)
     trimmable = min(arena.trimmable_bytes, resident)
     return replace(arena, resident_bytes=resident, trimmable_bytes=trimmable)
+
+
+def _find_excuse(wish: LostWish, blocks: int) -> str | None:
+    """Return why so many blocks are not searched for what refers to them; None if they are."""
+    most = wish.max_memory
+    if most is None:
+        limit = find_limit(os.getpid())
+        most = limit.left_bytes // 2 if limit else None
+    needed = _BYTES_A_BLOCK * blocks
+    if most is None or needed <= most:
+        return None
+    return (
+        f"Lost blocks were not looked for: for {blocks:,} blocks that may take"
+        f" {format_bytes(needed)} of memory, and it may take {format_bytes(most)} (--max-memory)."
+    )
 
 
 def _say_when(written_s: float | None) -> str:

@@ -86,6 +86,8 @@ class Count:
     unsettled: tuple[int, int]
     """Chunks that changed again and again, and their bytes."""
     unclear_bytes: int
+    unclear_from: int | None
+    """Where memory of the heap begins in which no chunks can be made out; None without any."""
     read_bytes: int
     large_missing: int
     """How many blocks with mappings of their own the allocator counts that were not found."""
@@ -124,6 +126,7 @@ class Census:
         self._kept = Kept() if keeps else None
         self._unsettled = [0, 0]
         self._unclear = self._read = 0
+        self._unclear_from: int | None = None
         self._fast = self._cached = Idle(np.zeros(0, np.uint64), True)
         self._read_heap = process.read if process.is_core else Touched(process).read
 
@@ -158,6 +161,7 @@ class Census:
             self._fast.is_whole and self._cached.is_whole,
             (self._unsettled[0], self._unsettled[1]),
             self._unclear,
+            self._unclear_from,
             self._read,
             missing,
             self._kept,
@@ -272,6 +276,8 @@ class Census:
         self._unsettled[0] += int(piece.unsettled.sum())
         self._unsettled[1] += int(piece.sizes[piece.unsettled].sum())
         self._unclear += piece.unclear_bytes
+        if piece.unclear_bytes and self._unclear_from is None and len(piece.chunks):
+            self._unclear_from = int(piece.chunks[-1] + piece.sizes[-1])
         if self._kept:
             self._kept.blocks.append(piece.chunks[used])
             self._kept.sizes.append(piece.sizes[used])

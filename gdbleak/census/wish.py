@@ -17,6 +17,8 @@ class LostWish:
     """How long all looks together may take."""
     scan_rate: int = bounded(1 << 30, 1 << 20)
     """How much may be read of a process that runs, in bytes each second."""
+    max_memory: int | None = bounded(None, 1 << 20)
+    """How much memory the search may take; None for half of what is left on this machine."""
     trees: int = bounded(50, 1, 100_000)
     """How many rows of trees that look alike are told."""
 

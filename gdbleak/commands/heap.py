@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.text import Text
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.commands.arguments import file_name, parse_size, within
-from gdbleak.commands.core_arguments import add_core_arguments, open_examined
+from gdbleak.commands.core_arguments import add_core_arguments, describe_examined, open_examined
 from gdbleak.commands.output import check_writable, choose_output, is_same_file, write_out
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UsageError, WriteError
@@ -128,6 +129,13 @@ def add_lost_arguments(group: argparse._ArgumentGroup) -> None:
         f"{LostWish.scan_rate >> 30}G)",
     )
     group.add_argument(
+        "--max-memory",
+        type=within(bounds_of(LostWish, "max_memory"), parse_size),
+        metavar="BYTES",
+        help="for --lost, leave it out where it may take more memory, at 150 bytes a block "
+        "(default: half of what is left on this machine)",
+    )
+    group.add_argument(
         "--scan-time",
         type=within(bounds_of(LostWish, "time_s"), float),
         default=LostWish.time_s,
@@ -154,7 +162,7 @@ def wish_of(options: argparse.Namespace) -> HeapWish:
         count=options.count or (6 if several else 1),
         stop=options.stop,
         max_pause_ms=options.max_pause or HeapWish.max_pause_ms,
-        lost=LostWish(options.content, options.scan_time, options.scan_rate)
+        lost=LostWish(options.content, options.scan_time, options.scan_rate, options.max_memory)
         if options.lost or options.content
         else None,
     )
@@ -208,7 +216,7 @@ def look(options: argparse.Namespace, command: str, wish: HeapWish) -> HeapRepor
     with ExitStack() as stack:
         images = stack.enter_context(ImageCache())
         process = stack.enter_context(open_examined(options, images, command))
-        progress = stack.enter_context(_Progress(wish.count))
+        progress = stack.enter_context(_Progress(describe_examined(process), wish.count))
         core = options.process if process.is_core else None
         return Examination(process, images, wish, progress.tell).run(core)
 
@@ -216,8 +224,10 @@ def look(options: argparse.Namespace, command: str, wish: HeapWish) -> HeapRepor
 class _Progress:
     """A line on a terminal that says how far a look has come. A context."""
 
-    def __init__(self, censuses: int) -> None:
+    def __init__(self, what: str, censuses: int) -> None:
         console = Console(stderr=True, highlight=False)
+        if not console.is_terminal:
+            sys.stderr.write(f"gdbleak: counting the blocks of {what}\n")
         self._censuses = censuses
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._shows = console.is_terminal
