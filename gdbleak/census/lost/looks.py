@@ -3,8 +3,8 @@
 The first look is at all blocks. What it has not reached is looked for again, as everything else
 counts as held then: that takes little memory, and may only hide lost blocks, never invent them. A
 process runs meanwhile; so a block counts as lost only if no look has reached it, if all of them
-have seen the same words refer to it, if it begins with the same bytes before and after, and if it
-is in use still when all is over.
+have seen the same words refer to it, if it begins with the same bytes at each of them, and if it is
+in use after the first one and when all is over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gdbleak.census.lost.around import Around
 from gdbleak.memory.gather import gather
 from gdbleak.memory.graph import Graph
 from gdbleak.memory.look import Ranges
-from gdbleak.memory.pieces import Range, Words, subtract
+from gdbleak.memory.pieces import WORD_BYTES, Range, Words, subtract
 from gdbleak.memory.search import (
     MOST_LOOKS,
     Pace,
@@ -36,7 +36,7 @@ Blocks = tuple[Words, Words]
 """Addresses as malloc has returned them, in order, and how many bytes may be used at each."""
 
 _LOOKS_AGAIN = 3
-_BEGIN_WORDS = 2
+_BEGIN_WORDS = 8
 """So much of a block must not change."""
 _READ_AT_ONCE = 1 << 18
 _NONE = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
@@ -117,6 +117,8 @@ class Looks:
         if self._is_still or not unreached.any():
             return self._choose(table, seen, own, unreached)
         del seen
+        if count_again is not None:  # what was freed meanwhile may be handed out again soon
+            unreached &= own | _are_in_use(table, *count_again())
         table = table.choose(unreached)
         return self._look_again(table, own[unreached], count_again)
 
@@ -143,6 +145,7 @@ class Looks:
             if marks is not None:
                 held |= seen.marks != marks
             marks = seen.marks
+            held |= (begins != self._read_begins(table)) & ~own
             # What was reached once, and not always, moves: each look may miss some of that.
             settled = (held == always).all() or held.all() or not self._pace.is_quick
             if number >= _LOOKS_AGAIN - 1 and settled:
@@ -152,9 +155,9 @@ class Looks:
                 del seen  # it takes as much memory as the next one
         words = self._read_words()
         held |= ~self._find_unreached(table, seen, own, words)
-        held |= (begins != self._read_begins(table)) & ~own
         if count_again is not None:
             self._count_again(table, seen, own, held, *count_again())
+        held |= (begins != self._read_begins(table)) & ~own
         reached = held.copy()
         seen.graph.flood(reached, np.flatnonzero(held & ~own).astype(np.uint32))
         return self._choose(table, seen, own, ~reached)
@@ -172,12 +175,9 @@ class Looks:
 
         The latter lie where memory belonged to nobody.
         """
+        held |= ~(_are_in_use(table, starts, sizes) | own)
         if not len(starts):
-            held |= ~own
             return
-        at = np.minimum(np.searchsorted(starts, table.starts), len(starts) - 1)
-        same = (starts[at] == table.starts) & (sizes[at] == table.ends - table.starts)
-        held |= ~(same | own)
         places, targets = seen.weak
         at = np.searchsorted(starts, places, "right") - 1
         inside = (at >= 0) & (places < starts[at] + sizes[at])
@@ -249,9 +249,23 @@ class Looks:
         begins = np.zeros(len(table), np.uint32)
         for at in range(0, len(table), _READ_AT_ONCE):
             starts = table.starts[at : at + _READ_AT_ONCE]
+            sizes = table.ends[at : at + _READ_AT_ONCE] - starts
             words = gather(self._process.read, starts, _BEGIN_WORDS)
-            begins[at : at + len(starts)] = mix(words[:, 0]) + mix(~words[:, 1])
+            for number in range(_BEGIN_WORDS):
+                inside = sizes >= np.uint64(WORD_BYTES * (number + 1))
+                begins[at : at + len(starts)] += mix(words[:, number] + np.uint64(number)) * inside
         return begins
+
+
+def _are_in_use(table: Table, starts: Words, sizes: Words) -> NDArray[np.bool_]:
+    """Return which blocks are among others, with the same sizes."""
+    if not len(starts):
+        return np.zeros(len(table), bool)
+    at = np.minimum(np.searchsorted(starts, table.starts), len(starts) - 1)
+    same: NDArray[np.bool_] = (starts[at] == table.starts) & (
+        sizes[at] == table.ends - table.starts
+    )
+    return same
 
 
 def _put_among(
