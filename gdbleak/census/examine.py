@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Dict
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from gdbleak.heap.walk import Words
 from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingUse, Taking
 from gdbleak.target.examined import Examined
 from gdbleak.target.held import HeldProcess
+from gdbleak.target.proc import Mapping
 
 _UNFOLLOWED = (
     "Some lists of free blocks could not be followed to their ends, since they change too fast or"
@@ -38,7 +40,7 @@ _NO_WORDS = np.zeros(0, np.uint64)
 
 class _Taken(NamedTuple):
     heap: Count | None
-    words: Mapping[int, Words]
+    words: Dict[int, Words]
     """What stands in the variables of threads."""
     pause_ms: float | None = None
     lost: Lost | None = None
@@ -130,14 +132,25 @@ class Examination:
 
     def _take_census(
         self, keeps: bool, is_still: bool, tell: Callable[[float], None]
-    ) -> tuple[Mapping[int, Words], Count | None]:
+    ) -> tuple[Dict[int, Words], Count | None]:
+        mappings = self._read_mappings()
+        words = read_thread_words(self._process, mappings, self._images)
+        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
+        count = Census(self._process, mappings, known, keeps, is_still, tell).take()
+        self._read_mappings()  # of a process that has ended meanwhile, not all was counted
+        return words, count
+
+    def _read_mappings(self) -> list[Mapping]:
+        """Return what is mapped.
+
+        Raises:
+            NoSuchProcessError: the process has ended.
+
+        """
         mappings = self._process.read_mappings()
         if not mappings:
             raise NoSuchProcessError(f"process {self._process.pid} has ended meanwhile")
-        words = read_thread_words(self._process, mappings, self._images)
-        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
-        census = Census(self._process, mappings, known, keeps, is_still, tell)
-        return words, census.take()
+        return mappings
 
     def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
         if heap is None:
