@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Dict
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from gdbleak.heap.walk import Words
 from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, MappingUse, Taking
 from gdbleak.target.examined import Examined, ExaminedProcess
 from gdbleak.target.memory_limit import find_limit
+from gdbleak.target.proc import Mapping
 from gdbleak.text.units import format_bytes
 
 _UNFOLLOWED = (
@@ -50,7 +52,7 @@ class _TimeUpError(Exception):
 
 class _Taken(NamedTuple):
     heap: Count | None
-    words: Mapping[int, Words]
+    words: Dict[int, Words]
     """What stands in the variables of threads."""
     pause_ms: float | None = None
     lost: Lost | None = None
@@ -169,14 +171,25 @@ class Examination:
 
     def _take_census(
         self, keeps: bool, is_still: bool, tell: Callable[[float], None]
-    ) -> tuple[Mapping[int, Words], Count | None]:
+    ) -> tuple[Dict[int, Words], Count | None]:
+        mappings = self._read_mappings()
+        words = read_thread_words(self._process, mappings, self._images)
+        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
+        count = Census(self._process, mappings, known, keeps, is_still, tell).take()
+        self._read_mappings()  # of a process that has ended meanwhile, not all was counted
+        return words, count
+
+    def _read_mappings(self) -> list[Mapping]:
+        """Return what is mapped.
+
+        Raises:
+            NoSuchProcessError: the process has ended.
+
+        """
         mappings = self._process.read_mappings()
         if not mappings:
             raise NoSuchProcessError(f"process {self._process.pid} has ended meanwhile")
-        words = read_thread_words(self._process, mappings, self._images)
-        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
-        census = Census(self._process, mappings, known, keeps, is_still, tell)
-        return words, census.take()
+        return mappings
 
     def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
         if heap is None:

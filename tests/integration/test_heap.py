@@ -21,9 +21,11 @@ from support.heaps import (
 from support.processes import wait_until
 from support.roots import HOST, LIBRARIES, flags_for
 
+from gdbleak.census.examine import Examination
 from gdbleak.census.glibc import Census
 from gdbleak.census.kept import gather_blocks
 from gdbleak.census.threads import read_thread_words
+from gdbleak.census.wish import HeapWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.report.heap import Free
 from gdbleak.target.examined import ExaminedProcess
@@ -283,3 +285,29 @@ def test_which_size_grows(start_here):
     steady = [each for each in report.sizes[1:] if each.growth.bytes.slope > 0]
     assert all(each.growth.bytes.slope < growing.growth.bytes.slope for each in steady)
     assert abs(size_of(report, 200).growth.count.slope) < growing.growth.count.slope / 100
+
+
+def interrupt(_target):
+    raise KeyboardInterrupt
+
+
+def kill(target):
+    target.process.kill()
+    target.wait()
+
+
+@pytest.mark.parametrize(("end", "word"), [(interrupt, "interrupted"), (kill, "ended")])
+def test_several_censuses_that_end_early(start_here, end, word):
+    """What was counted before is told."""
+    target = start_here("grows_by_size", 3000, 100)
+
+    def tell(number, _share):
+        if number == 3 and target.process.poll() is None:
+            end(target)
+
+    wish = HeapWish(count=1000, interval_s=0.1)
+    with ImageCache() as images, ExaminedProcess(target.pid, images) as process:
+        report = Examination(process, images, wish, tell).run()
+    assert report.taking.censuses == 3
+    assert any(word in note for note in report.notes)
+    assert len(size_of(report, 24).growth.history) == 3

@@ -10,9 +10,8 @@ import subprocess
 
 import pytest
 from support.cli import GDBLEAK
-from support.heaps import truth_of
 from support.libraries import LIBRARIES, find_library
-from support.processes import TRACER, wait_until
+from support.processes import TRACER
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -138,28 +137,6 @@ def test_a_process_that_somebody_else_traces(cli, quiet):
         tracer.stdout.readline()
         assert_refused(cli.run("heap", quiet.pid, "--stop"), 3, tracer.pid, "--stop")
         tracer.stdin.close()
-
-
-def test_several_censuses_that_are_ended_by_ctrl_c(cli, start):
-    target = start("grows_by_size", 3000, 100)
-    running = cli.start("heap", target.pid, "--interval", 0.2, "--count", 1000, "--format", "json")
-    leaked = truth_of(target)["leaked"]
-    wait_until(lambda: truth_of(target)["leaked"] > leaked + 9000, "some censuses were taken", 60)
-    running.press_ctrl_c()
-    report = running.finish().report
-    assert report["taking"]["censuses"] > 1
-    assert any("interrupted" in note for note in report["notes"])
-
-
-def test_a_process_that_ends_between_two_censuses(cli, start):
-    target = start("grows_by_size", 3000, 100)
-    running = cli.start("heap", target.pid, "--interval", 0.2, "--count", 1000, "--format", "json")
-    leaked = truth_of(target)["leaked"]
-    wait_until(lambda: truth_of(target)["leaked"] > leaked + 9000, "some censuses were taken", 60)
-    target.end()
-    report = running.finish().report
-    assert report["taking"]["censuses"] > 1
-    assert any("ended" in note for note in report["notes"])
 
 
 def notes_of(report):
