@@ -60,7 +60,7 @@ class Examined(Inhabited, Protocol):
         """Return the threads, the first one of the process first."""
 
     def read_registers(self) -> dict[int, list[int]]:
-        """Return what stands in the general registers of threads, by their ids."""
+        """Return what stands in the registers of threads, by their ids."""
 
 
 class ExaminedProcess(SearchedProcess):
@@ -139,7 +139,7 @@ class ExaminedProcess(SearchedProcess):
                 self._held_registers = None
 
     def read_registers(self) -> dict[int, list[int]]:
-        """Return what stands in the general registers of threads, by their ids."""
+        """Return what stands in the registers of threads, by their ids."""
         if self._held_registers is not None:
             return self._held_registers
         return read_registers(self.pid)

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from gdbleak.errors import AlreadyTracedError, NoSuchProcessError, TargetError
 from gdbleak.target.proc import list_threads, read_status
-from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_general, reap
+from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_words, reap
 
 _POLL_S = 0.0001
 _REAP_S = 0.02
@@ -36,7 +36,7 @@ class HeldProcess:
         self._pid = pid
         self._limit_s = limit_s
         self.registers: dict[int, list[int]] = {}
-        """What stands in the general registers of its threads, by their ids."""
+        """What stands in the registers of its threads, by their ids."""
         self.pause_ms = 0.0
         """How long it was held, once it has been let go."""
         self.was_let_go = False
@@ -126,7 +126,7 @@ def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
     with os.fdopen(tell, "w") as file:
         try:
             is_held = _halt_all(pid, began_s + limit_s, halted)
-            registers = [(thread, read_general(thread)) for thread in halted] if is_held else []
+            registers = [(thread, read_words(thread)) for thread in halted] if is_held else []
             _say(file, {"held": is_held, "registers": registers})
             is_asked = is_held and _wait_for(end, began_s + limit_s)
         finally:

@@ -21,6 +21,12 @@ _GENERAL = struct.Struct("<15Q32xQ")
 """Those of general purpose, from r15 to rdi, and rsp."""
 _AREA_BYTES = 512
 """More than the whole struct has."""
+_GET_REGISTER_SET, _VECTORS = 0x4204, 0x202
+_VECTOR_BYTES = 1 << 14
+"""More than all vector registers take with AVX-512. Source: NT_X86_XSTATE in elf.h; the Intel
+manual, volume 1, 13.4."""
+_HEADER_WORDS = slice(64, 72)
+"""Of the area with the vector registers: says which of them it has."""
 
 
 class Halt(NamedTuple):
@@ -67,18 +73,39 @@ def reap() -> bool:
 
 def let_go(thread: int, how: Halt) -> None:
     """Let a thread run on that has halted."""
-    _ptrace(_DETACH, thread, how.signal)
+    _ptrace(_DETACH, thread, data=how.signal)
 
 
-def read_general(thread: int) -> list[int]:
-    """Return what stands in the general registers of a thread that has halted; nothing on error."""
+class _Area(ctypes.Structure):
+    """A struct iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+def read_words(thread: int) -> list[int]:
+    """Return the words in the registers of a thread that has halted; nothing on error.
+
+    Those of the general registers come first; then those of vector registers that are not zero: a
+    copy of memory in progress may have its pointers there alone.
+    """
     area = ctypes.create_string_buffer(_AREA_BYTES)
-    done = _ptrace(_GET_REGISTERS, thread, ctypes.addressof(area))
-    return [*_GENERAL.unpack_from(area)] if done else []
+    if not _ptrace(_GET_REGISTERS, thread, data=ctypes.addressof(area)):
+        return []
+    return [*_GENERAL.unpack_from(area), *filter(None, _read_vectors(thread))]
 
 
-def _ptrace(request: int, thread: int, data: int = 0) -> bool:
+def _read_vectors(thread: int) -> list[int]:
+    buffer = ctypes.create_string_buffer(_VECTOR_BYTES)
+    area = _Area(ctypes.addressof(buffer), _VECTOR_BYTES)
+    if not _ptrace(_GET_REGISTER_SET, thread, _VECTORS, ctypes.addressof(area)):
+        return []  # a processor without them, or a kernel that does not tell
+    words = memoryview(buffer.raw[: area.size & -8]).cast("Q").tolist()
+    del words[_HEADER_WORDS]
+    return words
+
+
+def _ptrace(request: int, thread: int, address: int = 0, data: int = 0) -> bool:
     call = ctypes.CDLL(None, use_errno=True).ptrace
     call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     call.restype = ctypes.c_long
-    return bool(call(request, thread, None, data) == 0)
+    return bool(call(request, thread, address, data) == 0)

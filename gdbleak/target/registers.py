@@ -7,7 +7,7 @@ import os
 import time
 
 from gdbleak.target.proc import list_threads
-from gdbleak.target.ptrace import die_with_parent, halt, let_go, look, read_general
+from gdbleak.target.ptrace import die_with_parent, halt, let_go, look, read_words
 
 _NEXT_S = 0.005
 """When the next thread is halted too, if one does not halt: it waits for a processor or a disk."""
@@ -15,7 +15,7 @@ _POLL_S = 0.0001
 
 
 def read_registers(pid: int, limit_s: float = 2.0) -> dict[int, list[int]]:
-    """Return what stands in the general registers of threads, by their ids, in no order.
+    """Return what stands in the registers of threads, by their ids, in no order.
 
     Those are left out that somebody else traces, or that do not halt in time. A process of its own
     does it, and ends at once: a thread that halts later is let go by the kernel, whatever we do.
@@ -64,7 +64,7 @@ def _await_halts(halting: set[int], found: dict[int, list[int]], deadline_s: flo
                 continue
             halting.discard(thread)
             if how.is_halted:
-                found[thread] = read_general(thread)
+                found[thread] = read_words(thread)
                 let_go(thread, how)
         if time.monotonic() > deadline_s:
             return

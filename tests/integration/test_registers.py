@@ -29,7 +29,7 @@ def test_every_thread_is_read_and_runs_on(build_target, start_target):
     for _ in range(10):
         found = read_registers(target.pid, 20)
         assert {*found} == {*list_threads(target.pid)}
-        assert {len(numbers) for numbers in found.values()} == {16}
+        assert min(len(numbers) for numbers in found.values()) >= 16
         assert_runs(target.pid)
     target.tell("wake")
     for kind in KINDS:
