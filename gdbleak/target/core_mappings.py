@@ -20,6 +20,8 @@ from gdbleak.target.proc import Mapping
 _SHARED = ("/memfd:", "/dev/shm/", "/dev/zero", "/SYSV")
 _FURTHEST_HEAP = 1 << 30
 """How far behind the program the kernel lets the heap begin, at random."""
+_LARGEST = 1 << 30
+"""No program has more code and variables in its file."""
 _PROGRAMS, _FURTHEST_PROGRAM = 0x555555554000, 1 << 41
 """From where on the kernel puts programs that may lie anywhere (ELF_ET_DYN_BASE), and how far."""
 _VSYSCALL = 0xFFFFFFFFFF600000
@@ -181,7 +183,7 @@ def _find_heap(
     program = find_program(MappingTable(lines), vector)
     if program is None:
         return {}
-    own = [line for line in lines if line.path == program]
+    own = _own_lines(lines, program, vector, program_end)
     end = own[-1].end
     behind = next((line for line in lines if line.start == end), None)
     if not program_end and behind and not behind.inode:
@@ -191,6 +193,19 @@ def _find_heap(
         # Of a program that lies among the libraries, because it is static or a dynamic linker.
         places.insert(0, _PROGRAMS)
     return next(filter(None, (_find_heap_at(place, lines) for place in places)), {})
+
+
+def _own_lines(
+    lines: Sequence[Mapping], program: str, vector: dict[int, int], program_end: int
+) -> list[Mapping]:
+    """Return the mappings of a program as it runs: it may have mapped its file once more."""
+    own = [line for line in lines if line.path == program]
+    first = next((line for line in own if line.start <= vector.get(AT_PHDR, 0) < line.end), own[0])
+    return [
+        line
+        for line in own
+        if line is first or first.start < line.start < (program_end or first.start + _LARGEST)
+    ]
 
 
 def _find_heap_at(place: int, lines: Sequence[Mapping]) -> dict[int, str]:
