@@ -25,7 +25,16 @@ from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.heap.walk import Words
-from gdbleak.report.heap import Amount, Arena, HeapReport, Lost, MappingKind, MappingUse, Taking
+from gdbleak.report.heap import (
+    NOT_SEARCHED,
+    Amount,
+    Arena,
+    HeapReport,
+    Lost,
+    MappingKind,
+    MappingUse,
+    Taking,
+)
 from gdbleak.target.examined import Examined, ExaminedProcess
 from gdbleak.target.memory_limit import find_limit
 from gdbleak.target.proc import Mapping
@@ -35,7 +44,7 @@ _UNFOLLOWED = (
     "Some lists of free blocks could not be followed to their ends, since they change too fast or"
     " are corrupt: the blocks on them count as in use."
 )
-_NOT_SEARCHED = "Lost blocks were not looked for: that needs a heap of glibc's malloc."
+_NO_HEAP = f"{NOT_SEARCHED}: that needs a heap of glibc's malloc."
 _NOT_TO_THE_END = "The search for lost blocks was interrupted."
 _BYTES_A_BLOCK = 150
 """What a search takes at most for each block, by benchmarks/heap.py: 90 where most are held."""
@@ -193,7 +202,7 @@ class Examination:
 
     def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
         if heap is None:
-            self._note(_NOT_SEARCHED)
+            self._note(_NO_HEAP)
             return None
         if excuse := _find_excuse(wish, sum_in_use(heap).count):
             self._note(excuse)
@@ -316,7 +325,7 @@ def _find_excuse(wish: LostWish, blocks: int) -> str | None:
     if most is None or needed <= most:
         return None
     return (
-        f"Lost blocks were not looked for: for {blocks:,} blocks that may take"
+        f"{NOT_SEARCHED}: for {blocks:,} blocks that may take"
         f" {format_bytes(needed)} of memory, and it may take {format_bytes(most)} (--max-memory)."
     )
 

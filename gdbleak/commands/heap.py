@@ -20,6 +20,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
 from gdbleak.report.heap import HeapReport
+from gdbleak.report.heap_reader import is_heap_report, read_heap_report
 
 
 class Heap:
@@ -36,7 +37,8 @@ class Heap:
   gdbleak heap 4711 --interval 60 --count 10
   gdbleak heap 4711 --lost              and which blocks does nothing refer to?
   gdbleak heap core.4711 --sysroot box  a core file of another machine
-  gdbleak heap 4711 --save monday.heap  for `gdbleak diff` later
+  gdbleak heap 4711 --save monday.heap  for `gdbleak diff` later, or
+  gdbleak heap monday.heap -o monday.html
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -173,7 +175,7 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
     form = _choose_format(options)
     wish = wish_of(options)
     _check_files(options)
-    report = look(options, command, wish)
+    report = _read_saved(options.process) or look(options, command, wish)
     medium = choose_output(form)
     text = HEAP_FORMATS[form].render(
         report,
@@ -189,6 +191,25 @@ def show_heap(options: argparse.Namespace, command: str) -> int:
         if path:
             _write(path, content, report, options)
     return 0
+
+
+def _read_saved(process: int | str) -> HeapReport | None:
+    """Return the report that a file holds, if one is given instead of a process; else None.
+
+    Raises:
+        RecordingError: it is damaged.
+
+    """
+    if isinstance(process, int) or not Path(process).is_file():
+        return None
+    try:
+        with Path(process).open("rb") as file:
+            if file.read(1) != b"{":
+                return None
+        text = Path(process).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return read_heap_report(text, process) if is_heap_report(text) else None
 
 
 def _check_files(options: argparse.Namespace) -> None:

@@ -50,7 +50,8 @@ class Medium(NamedTuple):
     @property
     def color(self) -> bool:
         """Whether colours are wanted."""
-        return self.is_terminal and "NO_COLOR" not in os.environ
+        is_dumb = os.environ.get("TERM") == "dumb"
+        return self.is_terminal and not is_dumb and "NO_COLOR" not in os.environ
 
 
 def choose_output(form: str | None = None, path: str | None = None) -> Medium:

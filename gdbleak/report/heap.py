@@ -13,6 +13,9 @@ from gdbleak.text.choices import Choice
 
 SCHEMA = "gdbleak.heap/1"
 
+NOT_SEARCHED = "Lost blocks were not looked for"
+"""How a note begins that says why."""
+
 
 class Free(Choice):
     """Where the allocator keeps memory that nobody uses."""

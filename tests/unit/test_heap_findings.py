@@ -236,7 +236,7 @@ def test_swapped_memory() -> None:
 
 def test_other_allocators() -> None:
     assert texts(JEMALLOC) == [
-        "jemalloc has 500 MiB resident in 14 mappings, 310 MiB of it in use by its own statistics.",
+        "jemalloc has 500 MiB resident in 14 mappings; by its own statistics 310 MiB are in use.",
         "mimalloc has 3.0 MiB resident in 1 mapping: how much of that is in use cannot be told from"
         " outside.",
     ]

@@ -117,7 +117,7 @@ def test_order_of_what_a_terminal_shows() -> None:
     text = render("table", whole, width=160)
     titles = (
         *("Growing: ", "Lost blocks", "Mappings that nothing", "Blocks by size", "Arenas"),
-        *("Address space", "Largest mappings", "Allocator jemalloc", "Taken at", "note: "),
+        *("Allocator jemalloc", "Address space", "Largest mappings", "Taken at", "note: "),
     )
     places = [text.index(f"\n{title}") for title in titles]
     assert places == sorted(places)
@@ -174,8 +174,8 @@ def test_report_that_holds_nothing(form: str) -> None:
 @pytest.mark.parametrize(
     ("taking", "said"),
     [
-        (Taking(0.012, None), "12 ms, 0 B read; the process was neither attached to nor stopped."),
-        (Taking(2.0, 41.5), "2.0 s, 0 B read; the process was stopped for 42 ms."),
+        (Taking(0.012, None), "12 ms; the process was neither attached to nor stopped."),
+        (Taking(2.0, 41.5), "2.0 s; the process was stopped for 42 ms."),
         (Taking(2.0, None, 5, 60.0), "5 censuses, one every 60.0 s."),
         (Taking(2.0, None, unsettled=Amount(31, 9)), "31 blocks (10.0 %) changed whenever"),
         (Taking(2.0, None, unclear_bytes=8192), "In 8,192 B of the heap no blocks could be made"),

@@ -114,6 +114,8 @@ def _about_both(comparison: HeapComparison) -> Iterator[str]:
         yield f"        {format_seconds(comparison.seconds)} later"
     for note in comparison.notes:
         yield f"note: {printable(note)}"
+    if comparison.seconds is not None:
+        yield "Two censuses make no trend: what came between them may go again."
 
 
 def _totals(comparison: HeapComparison) -> str:

@@ -25,10 +25,10 @@ def sections(report: HeapReport, layout: Layout) -> Iterator[Section]:
         yield size_section(report.sizes, report.in_use, layout)
     if report.arenas:
         yield arena_section(report.arenas, layout)
+    yield from allocator_sections(report.allocators, layout)
     if report.mappings:
         yield kind_section(report.mappings)
         yield mapping_section(report.mappings, layout)
-    yield from allocator_sections(report.allocators, layout)
 
 
 def below(report: HeapReport) -> Iterator[Line]:
@@ -42,7 +42,9 @@ def below(report: HeapReport) -> Iterator[Line]:
 def describe_taking(report: HeapReport) -> Iterator[str]:
     """Yield how the census was taken, and how far it can be trusted."""
     taking = report.taking
-    took = f"{format_seconds(taking.took_s)}, {format_bytes(taking.read_bytes)} read"
+    took = format_seconds(taking.took_s)
+    if taking.read_bytes:
+        took += f", {format_bytes(taking.read_bytes)} read"
     at = printable(report.taken_at)
     if report.core:
         yield f"Taken from a core file of {at}: {took}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gdbleak.report.heap import HeapReport, LostTree, SizeClass
+from gdbleak.report.heap import NOT_SEARCHED, HeapReport, LostTree, MappingKind, SizeClass
 from gdbleak.report.heap_findings.model import (
     LARGE,
     Finding,
@@ -14,6 +14,7 @@ from gdbleak.report.heap_findings.model import (
     add_known,
     describe_size,
     grows,
+    of_kind,
     rate,
     show,
     trace,
@@ -108,6 +109,9 @@ def find_lost(report: HeapReport) -> Iterator[Weighed]:
     """Yield what nothing refers to, where that was looked for."""
     lost = report.lost
     if lost is None:
+        for note in report.notes:
+            if note.startswith(NOT_SEARCHED):
+                yield Weighed(Rank.WRONG, float("inf"), Finding(note))
         return
     if lost.total.count:
         blocks = count_of(lost.total.count, "block")
@@ -163,7 +167,7 @@ def find_large_size(report: HeapReport) -> Iterator[Weighed]:
         f"Blocks of {describe_size(largest)} bytes: {largest.in_use.count:,} take"
         f" {format_bytes(taken)}, {share} of what is in use."
     )
-    if report.taking.censuses == 1:
+    if report.taking.censuses == 1 and not report.core:
         text += " One census cannot tell whether they grow."
     yield Weighed(Rank.TAKES, taken, Finding(text, watch(report)))
 
@@ -177,13 +181,19 @@ def find_own_mappings(report: HeapReport) -> Iterator[Weighed]:
     who = "A large block with a mapping of its own takes"
     if count > 1:
         who = f"{count:,} large blocks, each with a mapping of its own, take"
-    text = f"{who} {format_bytes(taken)}, {share} of what is in use."
-    yield Weighed(Rank.TAKES, taken, Finding(text))
+    text = f"{who} {format_bytes(taken)}, {share} of what is in use"
+    mappings = of_kind(report, MappingKind.LARGE_BLOCK)
+    resident = add_known(mapping.resident_bytes for mapping in mappings)
+    if mappings and resident < taken / 2:
+        text += f"; of that, only {format_bytes(resident)} are resident: the rest was never touched"
+    yield Weighed(Rank.TAKES, taken, Finding(f"{text}."))
 
 
 def describe_largest(report: HeapReport) -> str:
     """Say how much is in use, and what takes most of it."""
     if report.libc is None:
+        if report.core and of_kind(report, MappingKind.HEAP):
+            return "there is a heap in the core, but not what the C library keeps of it"
         return "neither glibc's malloc nor another allocator that gdbleak knows has a heap here"
     text = f"{format_bytes(report.in_use.bytes)} are in use"
     largest = max(report.sizes, key=_taken, default=None)

@@ -98,7 +98,7 @@ def find_allocators(report: HeapReport) -> Iterator[Weighed]:
             text += ": how much of that is in use cannot be told from outside."
         else:
             in_use = format_bytes(allocator.in_use.bytes)
-            text += f", {in_use} of it in use by its own statistics."
+            text += f"; by its own statistics {in_use} are in use."
         yield Weighed(Rank.TAKES, has, Finding(text))
 
 
