@@ -144,7 +144,7 @@ class Examination:
         if not isinstance(self._process, ExaminedProcess):
             return self._count(number)
         limit_s = self._wish.max_pause_ms / 1e3
-        with self._process.hold(limit_s) as held:
+        with self._process.hold(limit_s, self._wish.lost is not None) as held:
             self._deadline_s = time.monotonic() + limit_s
             try:
                 taken = self._count(number, is_still=True)

@@ -82,7 +82,8 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lost",
         action="store_true",
-        help="look for blocks that nothing in the process refers to, as `gdbleak leaks` does",
+        help="look for blocks that nothing in the process refers to, as `gdbleak leaks` does; if "
+        "some seem lost, each thread is halted for some microseconds, to see its registers",
     )
     add_lost_arguments(group)
     report = parser.add_argument_group("the report")

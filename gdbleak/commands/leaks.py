@@ -14,9 +14,11 @@ class Leaks:
     summary = "list the blocks that nothing refers to: short for `heap --lost`"
     description = (
         "Look for the blocks of a process's heap that nothing in it refers to, and put them "
-        "together as trees: each root that is lost, with all that it alone holds. The process is "
-        "neither attached to nor stopped; a core file will do as well. It says how much is lost, "
-        "not who allocated it: for that, type `gdbleak trace`."
+        "together as trees: each root that is lost, with all that it alone holds. Where something "
+        "seems to be lost, each thread is halted for some microseconds, to see its registers; "
+        "system calls that wait may return EINTR then. A core file will do as well. It says how "
+        "much is lost, not who allocated it: for that, type `gdbleak trace`. It needs a heap of "
+        "glibc's malloc."
     )
     examples = """\
   gdbleak leaks 4711                    what is lost?

@@ -20,9 +20,12 @@ AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR = 25, 31, 33
 
 _NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
 _NT_FILE, _NT_ARM_TLS = 0x46494C45, 0x401
+_VECTORS = (2, 0x202)
+"""NT_FPREGSET and NT_X86_XSTATE: vector registers of the thread whose note came before."""
 _MOST_NOTES = 1 << 19
 """Each thread has up to a dozen."""
 _MOST_BYTES = {_NT_PRSTATUS: 1024, _NT_PRPSINFO: 1024, _NT_AUXV: 1 << 14, _NT_ARM_TLS: 8}
+_MOST_BYTES.update(dict.fromkeys(_VECTORS, 1 << 14))
 _MOST_BYTES[_NT_FILE] = 64 << 20
 """How much of each kind of note is read; the kernel writes NT_FILE up to 4 MB, GDB whatever."""
 _FILE = struct.Struct("<QQQ")
@@ -141,6 +144,9 @@ def _take(notes: CoreNotes, machine: int, kind: int, content: bytes) -> None:
         notes.vector = dict(pairs)
     elif kind == _NT_ARM_TLS and notes.threads and len(content) == 8:
         notes.threads[-1].thread_pointer = int.from_bytes(content, "little")
+    elif kind in _VECTORS and notes.threads:
+        words = struct.unpack_from(f"<{len(content) // 8}Q", content)
+        notes.threads[-1].registers.extend(filter(None, words))
     elif kind == _NT_FILE:
         notes.files = _parse_files(content)
 

@@ -121,17 +121,18 @@ class ExaminedProcess(SearchedProcess):
         return threads
 
     @contextmanager
-    def hold(self, limit_s: float) -> Iterator[HeldProcess]:
+    def hold(self, limit_s: float, wants_registers: bool = True) -> Iterator[HeldProcess]:
         """Hold the process: none of its threads runs meanwhile.
 
         Args:
             limit_s: How long; then it is let go, whatever we do.
+            wants_registers: Whether registers will be asked for.
 
         Raises:
             TargetError: it cannot be held.
 
         """
-        with HeldProcess(self.pid, limit_s) as held:
+        with HeldProcess(self.pid, limit_s, wants_registers) as held:
             self._held_registers = held.registers
             try:
                 yield held

@@ -25,15 +25,18 @@ _ADVICE = "leave out --stop: it is counted while it runs then"
 class HeldProcess:
     """Holds a process. A context."""
 
-    def __init__(self, pid: int, limit_s: float) -> None:
+    def __init__(self, pid: int, limit_s: float, wants_registers: bool = True) -> None:
         """Prepare it.
 
         Args:
             pid: The process.
-            limit_s: How long it may be held; then it is let go, whatever we do.
+            limit_s: How long it may be held; then it is let go, whatever we do. To halt many
+                threads, and to let them go, takes time of its own.
+            wants_registers: Whether to read the registers of its threads, which takes time too.
 
         """
         self._pid = pid
+        self._wants_registers = wants_registers
         self._limit_s = limit_s
         self.registers: dict[int, list[int]] = {}
         """What stands in the registers of its threads, by their ids."""
@@ -41,6 +44,7 @@ class HeldProcess:
         """How long it was held, once it has been let go."""
         self.was_let_go = False
         """Whether it has run on before it was to."""
+        self._began_s = 0.0
 
     def __enter__(self) -> HeldProcess:
         """Hold it.
@@ -52,11 +56,12 @@ class HeldProcess:
         """
         told, tell = os.pipe2(os.O_CLOEXEC)
         end, go = os.pipe2(os.O_CLOEXEC)
+        self._began_s = time.monotonic()
         self._holder = os.fork()
         if not self._holder:
             try:
                 os.close(go)
-                _hold(self._pid, self._limit_s, tell, end)
+                _hold(self._pid, self._limit_s, self._wants_registers, tell, end)
             finally:
                 os._exit(0)
         os.close(tell)
@@ -87,8 +92,9 @@ class HeldProcess:
         answer = self._told.readline()
         if answer.endswith("\n"):
             self.pause_ms, self.was_let_go = json.loads(answer)
-        else:  # the kernel has let it go, nobody knows when
+        else:  # somebody has killed the holder: the kernel has let it go by now
             self.was_let_go = True
+            self.pause_ms = (time.monotonic() - self._began_s) * 1e3
         self._end()
 
     def _end(self) -> None:
@@ -118,7 +124,7 @@ def _find_obstacle(pid: int, limit_s: float) -> TargetError:
     )
 
 
-def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
+def _hold(pid: int, limit_s: float, wants_registers: bool, tell: int, end: int) -> None:
     """Halt all threads, say so, and let them go when the pipe is closed, or the time is up."""
     die_with_parent()
     began_s = time.monotonic()
@@ -126,7 +132,8 @@ def _hold(pid: int, limit_s: float, tell: int, end: int) -> None:
     with os.fdopen(tell, "w") as file:
         try:
             is_held = _halt_all(pid, began_s + limit_s, halted)
-            registers = [(thread, read_words(thread)) for thread in halted] if is_held else []
+            told = halted if is_held and wants_registers else ()
+            registers = [(thread, read_words(thread)) for thread in told]
             _say(file, {"held": is_held, "registers": registers})
             is_asked = is_held and _wait_for(end, began_s + limit_s)
         finally:

@@ -48,6 +48,8 @@ def describe_taking(report: HeapReport) -> Iterator[str]:
     at = printable(report.taken_at)
     if report.core:
         yield f"Taken from a core file of {at}: {took}."
+    elif taking.pause_ms is None and report.lost and report.lost.looks > 1:
+        yield f"Taken at {at}: {took}; each thread was halted for a moment, to see its registers."
     elif taking.pause_ms is None:
         yield f"Taken at {at}: {took}; the process was neither attached to nor stopped."
     else:

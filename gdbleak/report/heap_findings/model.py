@@ -8,7 +8,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from gdbleak.report.heap import HeapReport, MappingKind, MappingUse, SizeClass
-from gdbleak.report.lineup import STEADY
 from gdbleak.report.trend import ENOUGH
 from gdbleak.text.lines import cut, printable
 
@@ -28,6 +27,11 @@ HEAPS = frozenset(
     (MappingKind.HEAP, MappingKind.ARENA, MappingKind.ARENA_ROOM, MappingKind.LARGE_BLOCK)
 )
 """What glibc's malloc has got."""
+
+
+STEADILY = 0.85
+"""Of a hundred sizes that go up and down, some rise by chance: of six censuses at random, less than
+one in a hundred series is as steady as this (M. G. Kendall, Rank Correlation Methods, table 1)."""
 
 
 class Rank(IntEnum):
@@ -64,7 +68,7 @@ class Weighed(NamedTuple):
 def grows(size: SizeClass) -> bool:
     """Whether the blocks of a size take more and more, steadily."""
     growth = size.growth
-    return growth is not None and rate(size) >= GROWING and growth.bytes.steadiness >= STEADY
+    return growth is not None and rate(size) >= GROWING and growth.bytes.steadiness >= STEADILY
 
 
 def rate(size: SizeClass) -> float:
@@ -95,7 +99,8 @@ def name_target(report: HeapReport) -> str:
 def watch(report: HeapReport) -> str | None:
     """Return the command that tells more about a heap than a census; None if that was done."""
     if report.core:
-        return None if report.lost else f"gdbleak heap {name_target(report)} --lost"
+        can_tell = report.libc is not None and report.lost is None
+        return f"gdbleak heap {name_target(report)} --lost" if can_tell else None
     if report.taking.censuses >= ENOUGH:
         return None
     interval = max(report.taking.interval_s, _INTERVAL_S)
