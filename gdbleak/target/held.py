@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import time
 from contextlib import suppress
 from typing import TextIO
@@ -18,6 +19,8 @@ from gdbleak.target.proc import list_threads, read_status
 from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_words, reap
 
 _POLL_S = 0.0001
+_PATIENCE_S = 2.0
+"""To let thousands of threads go takes less."""
 _REAP_S = 0.02
 _ADVICE = "leave out --stop: it is counted while it runs then"
 
@@ -89,6 +92,8 @@ class HeldProcess:
             return
         os.close(self._go)
         self._go = None
+        if not select.select([self._told], [], [], _PATIENCE_S)[0]:
+            os.kill(self._holder, signal.SIGKILL)  # it was stopped: the kernel lets go now
         answer = self._told.readline()
         if answer.endswith("\n"):
             self.pause_ms, self.was_let_go = json.loads(answer)

@@ -18,7 +18,7 @@ from support.processes import Target, state_of, wait_until
 from gdbleak.elf.cache import ImageCache
 from gdbleak.target.core import Core, is_core_file
 from gdbleak.target.examined import ExaminedProcess, ThreadName
-from gdbleak.target.proc import Mapping
+from gdbleak.target.proc import Mapping, read_mappings
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
@@ -357,3 +357,11 @@ def test_name_of_a_process_goes_before_a_file(cli):
     result = cli.run("why", "nothing-here", "0x1000")
     assert result.exit_code == 3
     assert "no process is called nothing-here" in result.stderr
+
+
+def test_a_program_that_has_mapped_itself_once_more(build_target, start_target, tmp_path):
+    """The heap comes behind where it runs, not behind what it has mapped."""
+    target = start_target(build_target("maps_itself.c"))
+    heap = [each.start for each in read_mappings(target.pid) if each.path == "[heap]"]
+    with opened(write_by_gdb(target, tmp_path / "core")) as core:
+        assert [each.start for each in core.read_mappings() if each.path == "[heap]"] == heap

@@ -146,6 +146,15 @@ def test_it_is_killed_while_it_is_counted(busy):
     assert report.in_use.count > 1000
 
 
+@pytest.mark.parametrize("end", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_holder_that_is_stopped_or_killed(busy, end):
+    with HeldProcess(busy.pid, LONG_S) as held:
+        os.kill(held._holder, end)
+    assert held.was_let_go
+    assert held.pause_ms > 0
+    wait_until(lambda: not {"t", "T"} & {*states_of(busy.pid)}, "every thread ran on")
+
+
 def test_a_process_that_is_stopped_by_job_control_stays_stopped(busy):
     os.kill(busy.pid, signal.SIGSTOP)
     wait_until(lambda: state_of(busy.pid) == "T", "it had stopped")

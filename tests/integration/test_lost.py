@@ -202,6 +202,21 @@ def test_what_moves_is_not_lost(build_target, start_target):
         assert rows(lost) == [Tree(504, False, 100, 100)]
 
 
+def test_what_is_handed_over_is_not_lost(build_target, start_target):
+    """Blocks are freed all the time, and handed out again with the same content."""
+    target = start_target(build_target("lost/hands_over.cpp", "-pthread"))
+    assert [look(target.pid).total.count for _ in range(3)] == [0, 0, 0]
+
+
+def test_what_a_copy_has_in_vector_registers_is_held(build_target, start_target):
+    target = start_target(build_target("lost/rotates.c"))
+    wish = HeapWish(lost=LostWish(), stop=True, max_pause_ms=60_000)
+    for _ in range(5):
+        with ImageCache() as images, ExaminedProcess(target.pid, images) as process:
+            report = Examination(process, images, wish).run()
+        assert (report.lost.looks, report.lost.total.count, report.notes) == (1, 0, ())
+
+
 def test_classes_without_type_information(build_target, start_target):
     program = build_target("lost/shapes.cpp", "-fno-rtti", name="untyped")
     lost = look(start_target(program, "objects").pid)
