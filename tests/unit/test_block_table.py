@@ -59,8 +59,9 @@ def test_every_word_is_told(gaps_and_sizes, data):
 @pytest.mark.parametrize("large", [1 << 20, 1 << 32])
 def test_large_block_among_small_ones(large):
     small = [(LOW + number * 64, 48) for number in range(1000)]
-    laid = [*small, (LOW + FAR, large), (LOW + 2 * FAR, 16)]
-    inside = [LOW + FAR, LOW + FAR + large // 2, LOW + FAR + large, LOW + FAR + large + 1]
+    start = LOW + FAR + 16  # so that no page begins where it ends
+    laid = [*small, (start, large), (LOW + 2 * FAR, 16)]
+    inside = [start, start + large // 2, start + large, start + large + 1]
     assert_found(laid, [*inside, LOW + 2 * FAR + 16, LOW + 48, LOW + 49, LOW + 2 * FAR - 1])
 
 
