@@ -109,7 +109,7 @@ def test_no_second_attempt_on_a_process_in_which_something_is_left(paced, failin
 
 
 def test_bursts_where_gdb_fails_to_prove_it(paced, monkeypatch):
-    def fail(*_):
+    def fail(*_, **_options):
         raise UnprovedError("gdb cannot do that")
 
     monkeypatch.setattr("gdbleak.capture.inline_backend.proved_visitor", fail)

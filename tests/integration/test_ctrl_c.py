@@ -15,7 +15,7 @@ from support.processes import status_of, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
-ATTEMPTS = 5 * TORTURE
+ATTEMPTS = 3 * TORTURE
 OBEYED_S = 1.0
 BUSY_HOST_S = 1.5
 """How much longer it may take when other tests have the processors."""

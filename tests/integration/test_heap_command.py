@@ -16,6 +16,12 @@ from support.processes import TRACER
 pytestmark = pytest.mark.usefixtures("needs_ptrace")
 
 
+def assert_only_announced(text):
+    """Assert that standard error has said what was begun, and nothing else."""
+    [line] = text.splitlines()
+    assert line.startswith("gdbleak: counting the blocks of ")
+
+
 @pytest.fixture
 def start(build_target, start_target):
     """Return a function that starts a program of tests/targets/heaps."""
@@ -42,17 +48,18 @@ def test_every_format(cli, quiet, tmp_path):
     saved = tmp_path / "saved.heap"
     plain = cli.run("heap", quiet.pid, "--save", saved)
     assert plain.exit_code == 0
-    assert plain.stderr == ""
+    assert_only_announced(plain.stderr)
     assert "neither attached to nor stopped" in plain.stdout
     assert "\x1b" not in plain.stdout
     assert json.loads(saved.read_text())["schema"] == "gdbleak.heap/1"
     for form, suffix in (("html", "html"), ("markdown", "md"), ("csv", "csv")):
         path = tmp_path / f"report.{suffix}"
         written = cli.run("heap", quiet.pid, "-o", path)
-        assert (written.exit_code, written.stdout, written.stderr) == (0, "", "")
+        assert (written.exit_code, written.stdout) == (0, "")
+        assert_only_announced(written.stderr)
         text = path.read_text()
         if form == "csv":
-            assert len([*csv.reader(text.splitlines())]) > 20
+            assert len([*csv.reader(text.splitlines())]) > 10
         assert "303088" in text or "303,088" in text, form
     report = cli.run("heap", quiet.pid, "--format", "json", "--stop", "--max-pause", 20000).report
     assert report["taking"]["pause_ms"] > 0
@@ -77,7 +84,7 @@ def test_output_into_a_pipe_that_ends_early(quiet):
     command = [*GDBLEAK, "heap", str(quiet.pid), "--top", "100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as gdbleak:
         gdbleak.stdout.close()
-        assert gdbleak.stderr.read() == b""
+        assert_only_announced(gdbleak.stderr.read().decode())
         assert gdbleak.wait(60) == 0
 
 
@@ -188,7 +195,8 @@ def test_32_bits(cli, build_target, start_target):
 def test_a_process_without_any_heap(cli, build_target, start_target):
     bare = start_target(build_target("bare.c", "-static", "-nostdlib", "-fno-stack-protector"))
     result = cli.run("heap", bare.pid)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert_only_announced(result.stderr)
     assert "without a heap of glibc's malloc" in result.stdout
 
 
@@ -198,13 +206,15 @@ def test_a_command_line_that_is_not_text(cli, build_target, start_target, tmp_pa
     path = tmp_path / "report.json"
     for form in ("plain", "csv", "html"):
         result = cli.run("heap", target.pid, "--format", form, "-o", path)
-        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.exit_code == 0
+        assert_only_announced(result.stderr)
         assert "\x1b" not in path.read_text()
 
 
 def test_a_corrupt_heap_is_said(cli, start):
     result = cli.run("heap", start("corrupt", "noise").pid)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert_only_announced(result.stderr)
     assert "64.0 KiB" in result.stdout or "65,536" in result.stdout
 
 

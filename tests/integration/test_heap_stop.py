@@ -74,7 +74,7 @@ def test_nothing_runs_while_it_is_held(busy):
     with HeldProcess(busy.pid, LONG_S) as held:
         assert is_held(busy.pid)
         assert held.registers.keys() == {*list_threads(busy.pid)}
-        assert {len(words) for words in held.registers.values()} == {16}
+        assert min(map(len, held.registers.values())) >= 16
         busy.tell("truth")
         first = counts_of(examine(busy.pid))
         assert counts_of(examine(busy.pid)) == first

@@ -31,6 +31,8 @@ THROWING = [name for name in LIBRARIES if name != "mimalloc"]
 """That of the distribution is written in C, and aborts a program where it should throw."""
 INLINE = ("--probe", "inline")
 ROUNDS = 10 * TORTURE
+EVERY = 1 if TORTURE > 1 else 2
+"""Before every other step, to be quick."""
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ def test_death_before_every_step(start, tmp_path):
     target = start("tcmalloc minimal")
     implant, gdb = implant_for(target.pid), mortal_gdb(tmp_path)
     assert target.ask("start") == "ok"
-    place, was_cut = 0, True
+    place, was_cut = EVERY - 1, True
     with visitor_in(tmp_path / "visits", gdb) as visitor:
         while was_cut:
             journal = journal_for(target.pid, implant)
@@ -171,6 +173,6 @@ def test_death_before_every_step(start, tmp_path):
             assert_nothing_left(target.pid, implant)
             target.assert_as_found()
             assert_throwing(target)
-            place += 1
+            place += EVERY
     assert place > 3 * len(implant.image.jumps)
     assert target.ask("stop") == "ok"

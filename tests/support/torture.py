@@ -55,7 +55,7 @@ class Crowd:
     def rounds(self) -> int:
         """How often it is put to the test: less often where that takes long."""
         if TORTURE == 1:
-            return 3
+            return 2
         return (5 if len(self.kinds) >= MANY else 20) * TORTURE
 
 
