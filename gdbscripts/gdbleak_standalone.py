@@ -232,6 +232,7 @@ def head(process, allocators, probes, modules, stack_bytes, duration_s):
         },
         "modules": modules,
         "probes": probes,
+        "sizes": [],
     }
 
 
