@@ -7,13 +7,12 @@ that fails one is not let near the target.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from gdbleak.capture.rehearsal import describe
+from gdbleak.capture.rehearsal import check_released, describe
 from gdbleak.capture.standing_in import StandIn
 from gdbleak.debugger.program import GdbProgram
 from gdbleak.elf.cache import ImageCache
@@ -29,7 +28,7 @@ from gdbleak.plan.selection import Selection
 from gdbleak.plan.sizes import Sizes
 from gdbleak.safety.journal import Journal
 from gdbleak.target.live import LiveProcess
-from gdbleak.target.proc import list_threads, read_mappings, read_state
+from gdbleak.target.proc import list_threads, read_mappings
 
 Plan = Callable[[int], Implant]
 """Returns what to put into a process of ours, given its PID."""
@@ -38,8 +37,6 @@ UNIT_BITS = 12
 SETTINGS = Settings(stack_bytes=192)
 CALLS = 100
 _ALL_SIZES = Sizes(0, 1 << 20)
-SETTLE_S = 2.0
-"""How long the kernel may take to show a thread as running again."""
 
 
 @contextmanager
@@ -157,9 +154,5 @@ class _Rehearsal:
         ring = find_ring(read_mappings(pid), implant.ring, injection.memory)
         if not remains.is_nothing or remains.strange or ring is not At.NOTHING:
             raise DebuggerFailedError("something stayed in the process")
-        deadline = time.monotonic() + SETTLE_S
-        while any(read_state(pid, thread) in ("t", "T") for thread in list_threads(pid)):
-            if time.monotonic() > deadline:
-                raise DebuggerFailedError("after it, a thread was still traced or stopped")
-            time.sleep(0.005)
+        check_released(pid)
         self._allocate()

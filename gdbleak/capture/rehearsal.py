@@ -8,7 +8,6 @@ and the target does not have to wait for that either.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from gdbleak.capture.probe import Task
 from gdbleak.capture.standing_in import CALLED, RARE, StandIn
 from gdbleak.debugger.program import GdbProgram, find_another
 from gdbleak.errors import DebuggerFailedError, UnprovedError
+from gdbleak.host.waiting import wait_until
 from gdbleak.plan.allocators import iter_changed
 from gdbleak.recording.events import Decoder, Hit, iter_frames
 from gdbleak.recording.phases import Phase
@@ -27,8 +27,9 @@ from gdbleak.safety.scratch import Scratch, read_scratch
 from gdbleak.target.proc import Memory, list_threads, read_state, read_status
 
 START_TIMEOUT_S = 20.0
-SETTLE_S = 2.0
-"""How long the kernel may take to show a detached thread as running again."""
+_SETTLE_S, _LOOK_S = 2.0, 0.005
+"""How long the kernel may take to show a detached thread as running again, and how often that is
+looked at."""
 STACK_BYTES = 256
 CALLS = 3
 _DETACH = "the detach"
@@ -37,6 +38,25 @@ _PERMIT = (
     "run as root; in a container: `docker run --cap-add SYS_PTRACE`; elsewhere:"
     " `sudo sysctl kernel.yama.ptrace_scope=0`"
 )
+
+
+def check_released(pid: int) -> None:
+    """Wait until no thread of a process is traced or stopped any more.
+
+    Raises:
+        DebuggerFailedError: one still is.
+
+    """
+    if not wait_until(lambda: not _is_held(pid), _SETTLE_S, _LOOK_S):
+        raise DebuggerFailedError("after it, a thread was still traced or stopped")
+
+
+def _is_held(pid: int) -> bool:
+    for thread in list_threads(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if read_status(thread)["TracerPid"] != "0" or read_state(pid, thread) in ("t", "T"):
+                return True
+    return False
 
 
 @contextmanager
@@ -235,20 +255,7 @@ class Rehearsal:
             raise DebuggerFailedError(f"after it, the process {self._fate(None)}")
         if self._find_breakpoints() or not scratch.is_intact(self._memory):
             raise DebuggerFailedError("breakpoints stayed in the code")
-        deadline = time.monotonic() + SETTLE_S
-        while self._is_held():
-            if time.monotonic() > deadline:
-                raise DebuggerFailedError("after it, a thread was still traced or stopped")
-            time.sleep(0.005)
+        check_released(self._stand_in.pid)
         answer = self._stand_in.ask(f"call {CALLS}")
         if answer is None or answer["right"] != CALLS:
             raise DebuggerFailedError(f"after it, the process {self._fate(answer)}")
-
-    def _is_held(self) -> bool:
-        """Whether a thread is traced or stopped."""
-        pid = self._stand_in.pid
-        for thread in list_threads(pid):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                if read_status(thread)["TracerPid"] != "0" or read_state(pid, thread) in ("t", "T"):
-                    return True
-        return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gdbleak.errors import GdbleakError, InjectionError, NoSuchProcessError
+from gdbleak.host.waiting import wait_until
 from gdbleak.injection.filters import (
     Able,
     calls_to_map,
@@ -282,15 +283,17 @@ class Injection:
             NoSuchProcessError: it has ended.
 
         """
-        deadline_s = time.monotonic() + MAP_S
-        while not self.ring.read_mapped() & DONE:
-            self._check_lives()
-            if time.monotonic() > deadline_s:
-                raise InjectionError(
-                    f"process {self.pid} did not get {self.implant.ring.size >> 20} MB of memory"
-                    " for the recorder"
-                )
-            time.sleep(0.001)
+        if not wait_until(self._has_ring, MAP_S):
+            raise InjectionError(
+                f"process {self.pid} did not get {self.implant.ring.size >> 20} MB of memory for"
+                " the recorder"
+            )
+
+    def _has_ring(self) -> bool:
+        if self.ring.read_mapped() & DONE:
+            return True
+        self._check_lives()
+        return False
 
     def _check_lives(self) -> None:
         if self._started is None or start_of_living(self.pid) != self._started:

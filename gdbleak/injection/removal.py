@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gdbleak.errors import DebuggerFailedError, NoSuchProcessError, WriteError
+from gdbleak.host.waiting import wait_until
 from gdbleak.injection.filters import (
     Able,
     calls_to_unmap,
@@ -258,13 +259,11 @@ class _Process:
 
     def _await_continuation(self, deadline_s: float) -> None:
         """Wait until nobody stops it any more: nothing that it is sent to do would be done."""
-        while read_state(self._pid) == "T" and time.monotonic() <= deadline_s:
-            time.sleep(_PAUSES_S[0])
+        left_s = deadline_s - time.monotonic()
+        wait_until(lambda: read_state(self._pid) != "T", left_s, _PAUSES_S[0])
 
     def _await_unmapping(self) -> None:
-        deadline_s = time.monotonic() + _RING_S
-        while time.monotonic() < deadline_s and self._read().ring is At.RING:
-            time.sleep(0.001)
+        wait_until(lambda: self._read().ring is not At.RING, _RING_S)
 
     def _explain(self, why: str) -> str | None:
         remains = self._read()

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from gdbleak.host.waiting import wait_until
 from gdbleak.safety.repair import read_tracer
 from gdbleak.target.life import read_thread_state
 
@@ -33,9 +34,7 @@ def end_debugger(debugger: int, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
         # With its whole group, which is its own: a script may have started it.
         os.killpg(os.getpgid(debugger), signal.SIGKILL)
-        deadline = time.monotonic() + DEATH_S
-        while read_tracer(pid) == debugger and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: read_tracer(pid) != debugger, DEATH_S)
         deadline = time.monotonic() + HALT_S
         for thread in Path(f"/proc/{pid}/task").iterdir():
             _pass_through(int(thread.name), deadline)
@@ -45,12 +44,12 @@ def end_debugger(debugger: int, pid: int) -> None:
 def _pass_through(thread: int, deadline: float) -> None:
     """Attach to a thread that is about to be stopped, and detach again."""
     with suppress(OSError, IndexError):  # it has ended
-        while (state := read_thread_state(thread)) not in "TDZX" and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: read_thread_state(thread) in "TDZX", deadline - time.monotonic())
         ptrace = ctypes.CDLL(None).ptrace
         ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
         # One that waits in the kernel was not stepped.
-        if state == "T" and ptrace(_PTRACE_SEIZE, thread, None, None) == 0:
-            while os.waitpid(thread, _WALL | os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
-                time.sleep(0.001)
+        is_stopped = read_thread_state(thread) == "T"
+        if is_stopped and ptrace(_PTRACE_SEIZE, thread, None, None) == 0:
+            left_s = deadline - time.monotonic()
+            wait_until(lambda: os.waitpid(thread, _WALL | os.WNOHANG)[0] != 0, left_s)
             ptrace(_PTRACE_DETACH, thread, None, None)

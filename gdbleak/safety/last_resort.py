@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from gdbleak.architectures import X86_64
+from gdbleak.host.waiting import wait_until
 from gdbleak.plan.allocators import iter_changed
 from gdbleak.readable import Readable
 from gdbleak.recording.probes import Probe
@@ -81,9 +81,7 @@ class LastResort:
     def disarm(self) -> None:
         """Write the old bytes over all breakpoints, and let GDB see to who has run into one."""
         self._write_over()
-        deadline = time.monotonic() + _SETTLE_S
-        while time.monotonic() < deadline and any(map(self._is_halted, list_threads(self._pid))):
-            time.sleep(0.001)
+        wait_until(lambda: not any(map(self._is_halted, list_threads(self._pid))), _SETTLE_S)
 
     def _is_halted(self, thread: int) -> bool:
         return read_state(self._pid, thread) == "t"
@@ -108,9 +106,7 @@ class LastResort:
         tracer = self._tracer
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(tracer.pid, signal.SIGSTOP)
-        deadline = time.monotonic() + _STOP_S
-        while read_state(tracer.pid) not in ("T", "Z", None) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: read_state(tracer.pid) in ("T", "Z", None), _STOP_S)
         if self._is_harmless(attaching):
             self._guard.end_debugger()
             tracer.end()
