@@ -7,15 +7,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.commands.arguments import file_name, parse_size, within
 from gdbleak.commands.core_arguments import add_core_arguments, describe_examined, open_examined
 from gdbleak.commands.output import check_writable, choose_output, is_same_file, write_out
+from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import UsageError, WriteError
 from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
@@ -238,44 +235,20 @@ def look(options: argparse.Namespace, command: str, wish: HeapWish) -> HeapRepor
     with ExitStack() as stack:
         images = stack.enter_context(ImageCache())
         process = stack.enter_context(open_examined(options, images, command))
-        progress = stack.enter_context(_Progress(describe_examined(process), wish.count))
+        line = stack.enter_context(TerminalLine())
+        if not line.draws:
+            sys.stderr.write(f"gdbleak: counting the blocks of {describe_examined(process)}\n")
+
+        def tell(number: int, share: float) -> None:
+            what = "counting"
+            if number == wish.count:
+                what = "looking for what refers to each block"
+            elif wish.count > 1:
+                what = f"counting {number + 1} of {wish.count}"
+            line.draw(f"{what}: {100 * share:.0f} % (Ctrl-C ends it early)")
+
         core = options.process if process.is_core else None
-        return Examination(process, images, wish, progress.tell).run(core)
-
-
-class _Progress:
-    """A line on a terminal that says how far a look has come. A context."""
-
-    def __init__(self, what: str, censuses: int) -> None:
-        console = Console(stderr=True, highlight=False)
-        if not console.is_terminal:
-            sys.stderr.write(f"gdbleak: counting the blocks of {what}\n")
-        self._censuses = censuses
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._shows = console.is_terminal
-        self._shown = ""
-
-    def __enter__(self) -> _Progress:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def tell(self, number: int, share: float) -> None:
-        """Show that a census has come so far; the one behind the last looks for lost blocks."""
-        if not self._shows:
-            return
-        if number == self._censuses:
-            what = "looking for what refers to each block"
-        else:
-            what = (
-                f"counting {number + 1} of {self._censuses}" if self._censuses > 1 else "counting"
-            )
-        text = f"{what}: {100 * share:.0f} % (Ctrl-C ends it early)"
-        if text != self._shown:
-            self._shown = text
-            self._live.update(Text(text), refresh=True)
+        return Examination(process, images, wish, tell).run(core)
 
 
 def _choose_format(options: argparse.Namespace) -> str:

@@ -11,7 +11,8 @@ from gdbleak.commands.arguments import add_report_arguments, within
 from gdbleak.commands.heap import look
 from gdbleak.commands.output import Output, choose_output
 from gdbleak.commands.process_argument import add_process_argument, choose_process
-from gdbleak.commands.trace import Trace, add_window_arguments
+from gdbleak.commands.trace import Trace
+from gdbleak.commands.window_arguments import add_window_arguments
 from gdbleak.plan.sizes import parse_sizes
 from gdbleak.report.growing_size import GrowingSize, choose_size
 from gdbleak.report.heap import HeapReport
@@ -64,7 +65,11 @@ class Hunt:
         """Run the command; return the exit status."""
         Output(options)  # what is wrong with it is said before minutes have passed
         options.process = choose_process(options.process, "hunt")
-        _announce(options)
+        seconds = options.interval * (options.count - 1)
+        sys.stderr.write(
+            f"gdbleak: counting the blocks of process {options.process} {options.count} times in"
+            f" {seconds:g} s (Ctrl-C ends it without a trace)\n"
+        )
         process = argparse.Namespace(process=options.process, exe=None, sysroot=None)
         wish = HeapWish(options.interval, options.count)
         heap = look(process, "hunt", wish)
@@ -75,31 +80,13 @@ class Hunt:
         return Trace().run(_trace_options(options, found))
 
 
-def _announce(options: argparse.Namespace) -> None:
-    seconds = options.interval * (options.count - 1)
-    sys.stderr.write(
-        f"gdbleak: counting the blocks of process {options.process} {options.count} times in"
-        f" {seconds:g} s (Ctrl-C ends it without a trace)\n"
-    )
-
-
 def _trace_options(options: argparse.Namespace, found: GrowingSize) -> argparse.Namespace:
     """Return what `gdbleak trace` would have been told."""
-    others: dict[str, object] = {
-        "interval": None,
-        "count": None,
-        "live": False,
-        "events": False,
-        "remote": None,
-        "usable_sizes": False,
-        "mappings": False,
-        "size": parse_sizes(found.option),
-        "alloc": [],
-        "free": [],
-        "symbols_prefix": [],
-        "object": [],
-    }
-    return argparse.Namespace(**{**vars(options), **others})
+    parser = argparse.ArgumentParser()
+    Trace().add_arguments(parser)
+    told = {**vars(parser.parse_args([])), **vars(options)}
+    told.update(size=parse_sizes(found.option), interval=None, count=None)  # the censuses' own
+    return argparse.Namespace(**told)
 
 
 def _describe(heap: HeapReport, found: GrowingSize | None, options: argparse.Namespace) -> str:

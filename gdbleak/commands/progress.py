@@ -5,14 +5,10 @@ from __future__ import annotations
 import select
 import sys
 from contextlib import suppress
-from types import TracebackType
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
 from gdbleak.capture.limits import Progress
 from gdbleak.capture.probe import ProbeKind
+from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.preflight.cost import describe, forecast_inline, load_of
 from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
@@ -30,26 +26,17 @@ class ProgressLine:
 
         """
         self._target = target
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._draws = alone and self._console.is_terminal and not self._console.is_dumb_terminal
+        self._line = TerminalLine(alone)
         self._announced = False
         self._forecast = ""
 
     def __enter__(self) -> ProgressLine:
-        if self._draws:
-            self._live.start()
-            self._draw(f"attaching to {self._target}")
+        self._line.__enter__()
+        self._draw(f"attaching to {self._target}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with suppress(OSError):  # the terminal has been closed
-            self._live.stop()
+    def __exit__(self, *error: object) -> None:
+        self._line.__exit__(*error)
 
     def announce(
         self,
@@ -65,7 +52,7 @@ class ProgressLine:
         else:
             self._forecast = describe(rate, usable_sizes, budget_percent)
         with suppress(OSError):
-            if self._draws:
+            if self._line.draws:
                 self._draw(f"attaching to {self._target}")
             elif _takes_text() and (reason or load_of(rate, usable_sizes) * 100 > budget_percent):
                 if reason:
@@ -84,13 +71,13 @@ class ProgressLine:
 
     def _show(self, progress: Progress) -> None:
         events_per_s = format_count(round(progress.events_per_s))
-        if self._draws and progress.search is not None:
+        if self._line.draws and progress.search is not None:
             self._draw(
                 f"looking for what refers to the blocks: {progress.search:.0%}  (Ctrl-C ends)"
             )
             return
         pace = "sampling" if progress.samples else f"{events_per_s} events/s"
-        if self._draws:
+        if self._line.draws:
             if progress.ring_fill is None:
                 state = f"{format_count(progress.outstanding)} outstanding"
             else:
@@ -111,8 +98,7 @@ class ProgressLine:
             sys.stderr.flush()
 
     def _draw(self, line: str) -> None:
-        lines = Text(line, no_wrap=True, overflow="ellipsis"), Text(self._forecast)
-        self._live.update(Group(*filter(None, lines)), refresh=True)
+        self._line.draw(line, self._forecast)
 
 
 def _takes_text() -> bool:

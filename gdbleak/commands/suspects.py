@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
 from gdbleak.bounds import bounds_of
 from gdbleak.commands.arguments import add_layout_arguments, within
 from gdbleak.commands.output import choose_output
+from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.renderers.lineup import as_json, as_text
 from gdbleak.survey.search import Search, find_suspects
 from gdbleak.text.units import format_seconds
@@ -52,15 +49,13 @@ class Suspects:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        console = Console(stderr=True, highlight=False)
-        if not console.is_terminal:
-            sys.stderr.write(f"gdbleak: looking at all processes for {options.duration:g} s\n")
-        with Live(console=console, auto_refresh=False, transient=True) as live:
+        whole = format_seconds(options.duration)
+        with TerminalLine() as line:
+            if not line.draws:
+                sys.stderr.write(f"gdbleak: looking at all processes for {options.duration:g} s\n")
 
             def draw(elapsed_s: float) -> None:
-                if console.is_terminal:
-                    text = f"looking: {elapsed_s:.0f} of {format_seconds(options.duration)}"
-                    live.update(Text(f"{text} (Ctrl-C ends it early)"), refresh=True)
+                line.draw(f"looking: {elapsed_s:.0f} of {whole} (Ctrl-C ends it early)")
 
             lineup = find_suspects(Search(options.duration, options.interval), draw)
         medium = choose_output(options.format)

@@ -42,7 +42,7 @@ def terminal(monkeypatch):
             file=screen, force_terminal=True, width=100, color_system=None, legacy_windows=False
         )
 
-    monkeypatch.setattr("gdbleak.commands.progress.Console", make)
+    monkeypatch.setattr("gdbleak.commands.terminal_line.Console", make)
     return screen
 
 
@@ -108,7 +108,7 @@ def test_the_line_and_the_hidden_cursor_go_with_an_error(terminal):
 def test_a_narrow_terminal_gets_one_line(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(
-        "gdbleak.commands.progress.Console",
+        "gdbleak.commands.terminal_line.Console",
         lambda **_: Console(file=screen, force_terminal=True, width=30, color_system=None),
     )
     with ProgressLine("process 4711 (sessiond)") as line:
