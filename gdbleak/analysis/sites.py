@@ -23,7 +23,7 @@ from gdbleak.report.model import (
     Site,
     Verdict,
 )
-from gdbleak.verdicts.rules import judge, urgency
+from gdbleak.verdicts.strength import judge_with_strength, priority
 from gdbleak.verdicts.turnover import Turnover
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
@@ -38,7 +38,7 @@ class SiteMaker:
     """Makes the sites of one report, in the order that was asked for."""
 
     sort: str
-    """By `verdict` first, and by outstanding `bytes` or `count`."""
+    """By `verdict` and its strength first, and by outstanding `bytes` or `count`."""
     wrappers: Wrappers
     frames_of: Mapping[int, tuple[Frame, ...]]
     """At each return address."""
@@ -78,9 +78,9 @@ class SiteMaker:
             values = estimates.get(key, tallies[key])
             sizes = (values.outstanding_bytes, values.outstanding_count)
             first, second = sizes[::-1] if self.sort == "count" else sizes
-            urgent = urgency(verdicts[key]) if self.sort == "verdict" else 0
+            urgent = priority(verdicts[key]) if self.sort == "verdict" else (0, 0)
             allocated = tallies[key].allocated_bytes
-            return urgent, -first, -second, -allocated, *key.stack.addresses
+            return *urgent, -first, -second, -allocated, *key.stack.addresses
 
         ranks = {key: rank for rank, key in enumerate(sorted(tallies, key=order), start=1)}
         return tuple(
@@ -98,7 +98,7 @@ class SiteMaker:
             births.merge(tally.births)
         totals = births.totals()
         return {
-            key: judge(
+            key: judge_with_strength(
                 tally.story(
                     turnover.room(tally.came),
                     is_sampled,

@@ -85,6 +85,8 @@ class Verdict:
     net_share: float = 1.0
     """Which part of its outstanding bytes the process has grown by: older blocks made room for the
     others."""
+    strength: float = 0.0
+    """How strong the evidence is that blocks stay, from 0 to 1; `gdbleak.verdicts.strength`."""
 
 
 LOST_BLOCKS, LOST_TENTHS = 5, 9
