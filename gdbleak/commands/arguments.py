@@ -70,8 +70,8 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         "--sort",
         choices=SORTS,
         default=ReportOptions.sort,
-        help="order by verdict, leaks first, and then by outstanding bytes; or by bytes, or number "
-        "of blocks, alone (default: %(default)s)",
+        help="order by verdict, leaks first, then by the strength of the evidence, and then by "
+        "outstanding bytes; or by bytes, or number of blocks, alone (default: %(default)s)",
     )
     group.add_argument(
         "--older",

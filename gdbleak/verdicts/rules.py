@@ -16,6 +16,9 @@ from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
 REPLACED = 0.6, 0.2
 """From the first share on, new blocks replace older ones; below the second, they pile up."""
 
+_SAMPLE = "a sample, which misses frees"
+"""Why what was recorded in bursts is doubted."""
+
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
 
@@ -58,7 +61,7 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
         yield Word.GROWING, growth
     if reach and facts.stands_out:
         counts = reach.lost, reach.lost_with, reach.looked_at
-        yield Word.SUSPECT, f"{describe_unreached(*counts, 'recorded block')}; of a sample"
+        yield Word.SUSPECT, f"{describe_unreached(*counts, 'recorded block')}; {_SAMPLE}"
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
     if len(facts.parts) >= 2 and facts.outlives and not story.sampled:
@@ -79,9 +82,9 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         return
     kept = _describe_kept(facts)
     if story.sampled and not facts.stands_out:
-        yield Word.CHURN, f"{kept}, as of other call stacks; of a sample"
+        yield Word.CHURN, f"{kept}; no more than is usual here: {_SAMPLE}"
     if story.sampled:
-        yield Word.SUSPECT, f"{kept}; of a sample"
+        yield Word.SUSPECT, f"{kept}; {_SAMPLE}"
     if facts.slows_down:
         quarters = ", ".join(f"{facts.quarter(number):+,}" for number in range(4))
         yield Word.CACHE, f"slows down: {quarters} blocks in the quarters of the window"
@@ -97,7 +100,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     if story.room.share >= REPLACED[1]:
         word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
         share = round(100 * story.room.share)
-        yield word, f"{kept}; {rate}; older blocks of this size made room for {share} % of them"
+        yield word, f"{kept}; {rate}; {share} % as many older blocks of this size were freed"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
         yield Word.SUSPECT, f"{kept}; only {count_of(len(facts.old), 'block')}"
     yield Word.LEAK, f"{kept}; {rate}{_when(facts)}"

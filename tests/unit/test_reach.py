@@ -76,20 +76,23 @@ ROWS = {
     "in a sample, where they are not": (
         [LOST] * 49 + [HELD],
         {"sampled": True, "misses_frees": True},
-        ("leak?", "nothing refers to 49 of 50 recorded blocks; of a sample"),
+        ("leak?", "nothing refers to 49 of 50 recorded blocks; a sample, which misses frees"),
     ),
     "there, some by others": (
         [LOST] * 40 + [LOST_WITH] * 9 + [HELD],
         {"sampled": True, "misses_frees": True},
-        ("leak?", "nothing in use refers to 49 of 50 recorded blocks; of a sample"),
+        (
+            "leak?",
+            "nothing in use refers to 49 of 50 recorded blocks; a sample, which misses frees",
+        ),
     ),
     "there, as of other call stacks": (
         [LOST] * 5,
         {"sampled": True, "misses_frees": True, "usual": 0.5, "freed": 30},
         (
             "churn",
-            "14 % of 35 never freed, the others within 0.0 ms, as of other call stacks"
-            "; of a sample",
+            "14 % of 35 never freed, the others within 0.0 ms; no more than is usual"
+            " here: a sample, which misses frees",
         ),
     ),
 }
