@@ -14,7 +14,7 @@ from gdbleak.recording.events import Event, Folded, Freed, Hit
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Probe
-from gdbleak.renderers.content import describe
+from gdbleak.renderers.frames import describe
 from gdbleak.report.model import Frame
 from gdbleak.text.units import count_of, format_seconds
 

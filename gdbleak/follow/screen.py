@@ -9,7 +9,8 @@ from typing import NamedTuple
 from rich.text import Text
 
 from gdbleak.capture.limits import Progress
-from gdbleak.renderers.content import describe_caller, stack_lines
+from gdbleak.renderers.frames import describe_caller
+from gdbleak.renderers.stack_lines import stack_lines
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import printable
 from gdbleak.text.sparkline import draw_bars

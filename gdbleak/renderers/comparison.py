@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from gdbleak.renderers.columns import NARROWEST, draw_columns, fold_last, numbers, words
-from gdbleak.renderers.content import describe_caller, heading, stack_lines
+from gdbleak.renderers.content import heading
+from gdbleak.renderers.frames import describe_caller
+from gdbleak.renderers.stack_lines import stack_lines
 from gdbleak.report.comparison import Change, Comparison, Difference
 from gdbleak.text.lines import fold
 from gdbleak.text.units import format_bytes

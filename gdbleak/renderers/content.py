@@ -65,29 +65,6 @@ def below_table(report: Report, top: int) -> Iterator[Line]:
     yield from summary(report)
 
 
-def describe(frame: Frame, gap: str = " ", show: Callable[[str], str] = printable) -> str:
-    """Return `function file:line (module)`, or `module+offset` without a symbol.
-
-    `gap` stands behind the function; `show` makes the names safe to show.
-    """
-    module = show(basename(frame.module or ""))
-    if not frame.function:
-        has_offset = module and frame.offset is not None
-        return f"{module}+{frame.offset:#x}" if has_offset else f"{frame.address:#x}"
-    place = []
-    if frame.file:
-        place.append(show(frame.file) + (f":{frame.line}" if frame.line else ""))
-    if module:
-        place.append(f"({module})")
-    if frame.inlined:
-        place.append("(inlined)")
-    return gap.join(filter(None, (show(frame.function), " ".join(place))))
-
-
-def _show(name: str) -> str:
-    return printable(cut(name, _LIMIT))
-
-
 def _numbers(site: Site) -> list[str]:
     values = site.amounts
     mark = "~" if site.estimate else ""
@@ -100,23 +77,6 @@ def _numbers(site: Site) -> list[str]:
         mark + format_bytes(values.bytes_per_s),
         site.verdict.word if site.verdict else "-",
     ]
-
-
-def describe_caller(site: Site) -> str:
-    """Return which caller or group the blocks of a site belong to, in one line."""
-    return _prefix(site) + (_show(site.group) if site.group else _name_caller(site))
-
-
-def _prefix(site: Site) -> str:
-    return "" if site.kind == "heap" else f"[{site.kind}] "
-
-
-def _name_caller(site: Site) -> str:
-    if site.caller is None:
-        return "(unknown)"
-    function = shorten(site.caller.function or "", _FUNCTION_IN_CELL, parameters=False)
-    file = basename(site.caller.file or "")
-    return describe(replace(site.caller, function=function, file=file), show=_show)
 
 
 def nothing_outstanding(report: Report) -> str:
@@ -148,76 +108,3 @@ def not_shown(report: Report, top: int) -> str:
     return f"{stacks} with {size} outstanding"
 
 
-def stack_lines(site: Site, others: Mapping[int, Site] | None = None) -> Iterator[Line]:
-    """Yield a call stack, below a title that says what it holds.
-
-    Args:
-        site: Of a report.
-        others: The sites of that report by rank, where the reader knows them by it.
-
-    """
-    yield Line(f"Stack {site.rank}: {_describe_size(site)}", style="title")
-    if site.verdict:
-        yield Line(f"  {site.verdict.word}: {site.verdict.evidence}", indent=4)
-    for sentence in describe_references(site, others):
-        yield Line(f"  {sentence}", indent=4)
-    texts = [_describe_in_stack(frame) for frame in site.frames]
-    shown = 0
-    for cycle in find_cycles(texts):
-        yield from _frames(texts, shown, cycle.first_end)
-        yield _repeated(cycle, _indent(texts))
-        shown = cycle.end
-    yield from _frames(texts, shown, len(texts))
-    if site.truncated:
-        yield Line("  ... deeper frames are unknown (see --stack-bytes, --max-frames)", indent=6)
-    elif not site.frames:
-        yield Line("  (no frame is known)")
-    yield from _blocks(site)
-
-
-def _blocks(site: Site) -> Iterator[Line]:
-    """Yield the oldest blocks, if they were asked for, and how many there are beside them."""
-    shown = site.blocks[:_BLOCKS]
-    if not shown:
-        return
-    sizes = [format_bytes(block.size) for block in shown]
-    width = max(map(len, sizes))
-    yield Line("  outstanding blocks, the oldest first:")
-    for block, size in zip(shown, sizes):
-        yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
-    more = site.outstanding_count - len(shown)
-    if more:
-        listed = len(site.blocks)
-        hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
-        yield Line(f"    ... {count_of(more, 'more block')}{hint}")
-
-
-def _describe_size(site: Site) -> str:
-    noun = "block" if site.kind == "heap" else site.kind
-    recorded = f"{format_bytes(site.outstanding_bytes)} in {count_of(site.outstanding_count, noun)}"
-    if site.estimate is None:
-        return recorded
-    low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
-    return f"between {format_bytes(low)} and {format_bytes(high)}; recorded {recorded}"
-
-
-def _describe_in_stack(frame: Frame) -> str:
-    function = shorten(frame.function or "", _FUNCTION_IN_STACK)
-    return describe(replace(frame, function=function), gap="  ", show=_show)
-
-
-def _frames(texts: Sequence[str], start: int, end: int) -> Iterator[Line]:
-    indent = _indent(texts)
-    for number in range(start, end):
-        yield Line(f"  #{number}".ljust(indent) + texts[number], indent)
-
-
-def _repeated(cycle: Cycle, indent: int) -> Line:
-    what = "" if cycle.length == 1 else f"these {cycle.length} frames "
-    last = cycle.end - 1
-    return Line(f"{'':{indent}}... {what}{cycle.times:,} times in all, up to #{last}", indent)
-
-
-def _indent(texts: Sequence[str]) -> int:
-    """Return the column of the functions, behind numbers of at least two digits."""
-    return max(len(f"  #{len(texts) - 1} "), len("  #10 "))

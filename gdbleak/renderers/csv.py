@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from io import StringIO
 
-from gdbleak.renderers.content import describe
+from gdbleak.renderers.frames import describe
 from gdbleak.report.model import Frame, Report, Site
 from gdbleak.text.lines import printable
 

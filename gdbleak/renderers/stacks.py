@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gdbleak.renderers.content import describe
+from gdbleak.renderers.frames import describe
 from gdbleak.report.model import Frame, Report, Site
 from gdbleak.text.lines import printable
 

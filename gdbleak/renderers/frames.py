@@ -1,0 +1,57 @@
+"""Frames and callers as people name them, shortened and escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from posixpath import basename
+
+from gdbleak.report.model import Frame, Site
+from gdbleak.text.lines import cut, printable
+from gdbleak.text.names import shorten
+
+NAME_LIMIT = 200
+"""How many characters of a name are shown; the middle of a longer one is cut out."""
+_FUNCTION_IN_CELL = 60
+"""How many characters the name of a function may have before its arguments are left out."""
+
+
+def describe(frame: Frame, gap: str = " ", show: Callable[[str], str] = printable) -> str:
+    """Return `function file:line (module)`, or `module+offset` without a symbol.
+
+    `gap` stands behind the function; `show` makes the names safe to show.
+    """
+    module = show(basename(frame.module or ""))
+    if not frame.function:
+        has_offset = module and frame.offset is not None
+        return f"{module}+{frame.offset:#x}" if has_offset else f"{frame.address:#x}"
+    place = []
+    if frame.file:
+        place.append(show(frame.file) + (f":{frame.line}" if frame.line else ""))
+    if module:
+        place.append(f"({module})")
+    if frame.inlined:
+        place.append("(inlined)")
+    return gap.join(filter(None, (show(frame.function), " ".join(place))))
+
+
+def show_name(name: str) -> str:
+    """Return a name of the target, made safe to show and not too long."""
+    return printable(cut(name, NAME_LIMIT))
+
+
+def describe_caller(site: Site) -> str:
+    """Return which caller or group the blocks of a site belong to, in one line."""
+    return _prefix(site) + (show_name(site.group) if site.group else _name_caller(site))
+
+
+def _prefix(site: Site) -> str:
+    return "" if site.kind == "heap" else f"[{site.kind}] "
+
+
+def _name_caller(site: Site) -> str:
+    if site.caller is None:
+        return "(unknown)"
+    function = shorten(site.caller.function or "", _FUNCTION_IN_CELL, parameters=False)
+    file = basename(site.caller.file or "")
+    return describe(replace(site.caller, function=function, file=file), show=show_name)
