@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from gdbleak.errors import UsageError
+from gdbleak.renderers.content import Layout
 from gdbleak.renderers.csv import CsvRenderer
 from gdbleak.renderers.folded import FoldedRenderer
 from gdbleak.renderers.html import HtmlRenderer
@@ -45,6 +46,15 @@ class Options(NamedTuple):
     width: int | None
     """Characters of a line of the terminal; None if lines may have any length."""
     color: bool
+    internals: bool = False
+    """Whether formats for people show frames inside of libraries one by one."""
+    verbose: bool = False
+    """Whether texts show every stack, and everything about the window."""
+
+    @property
+    def layout(self) -> Layout:
+        """How much of a report texts show."""
+        return Layout(self.top, self.internals, self.verbose)
 
 
 class Format(NamedTuple):
@@ -55,12 +65,12 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    "table": Format(lambda o: TableRenderer(o.top, o.width, o.color)),
-    "plain": Format(lambda o: PlainRenderer(o.top, o.width), (".txt",)),
-    "markdown": Format(lambda o: MarkdownRenderer(o.top), (".md",)),
+    "table": Format(lambda o: TableRenderer(o.layout, o.width, o.color)),
+    "plain": Format(lambda o: PlainRenderer(o.layout, o.width), (".txt",)),
+    "markdown": Format(lambda o: MarkdownRenderer(o.layout), (".md",)),
     "csv": Format(lambda _: CsvRenderer(), (".csv",)),
     "json": Format(lambda _: JsonRenderer(), (".json",)),
-    "html": Format(lambda _: HtmlRenderer(), (".html", ".htm")),
+    "html": Format(lambda o: HtmlRenderer(o.internals), (".html", ".htm")),
     "folded": Format(lambda _: FoldedRenderer(), (".folded",)),
     "speedscope": Format(lambda _: SpeedscopeRenderer(), (".speedscope.json",)),
     "pprof": Format(lambda _: PprofRenderer(), (".pb.gz", ".pprof")),
@@ -79,7 +89,13 @@ def format_for(path: str) -> str | None:
 
 
 def make_renderer(
-    name: str, *, top: int, width: int | None, color: bool
+    name: str,
+    *,
+    top: int,
+    width: int | None,
+    color: bool,
+    internals: bool = False,
+    verbose: bool = False,
 ) -> Renderer | BinaryRenderer:
     """Return the renderer of a format.
 
@@ -87,4 +103,4 @@ def make_renderer(
     """
     if name not in FORMATS:
         raise UsageError(f"no output format is called {name}", f"choose from {', '.join(FORMATS)}")
-    return FORMATS[name].make(Options(top, width, color))
+    return FORMATS[name].make(Options(top, width, color, internals, verbose))

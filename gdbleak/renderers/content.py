@@ -5,18 +5,21 @@ Everything that comes from the target leaves here shortened and escaped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from posixpath import basename
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from gdbleak.renderers.alarms import NOTES
 from gdbleak.renderers.columns import numbers, words
-from gdbleak.renderers.cycles import Cycle, find_cycles
-from gdbleak.renderers.references import describe_references
-from gdbleak.renderers.summary import summary
-from gdbleak.report.model import Frame, Report, Site
+from gdbleak.renderers.first_screen import closing, lay_out, make_first_screen
+from gdbleak.renderers.frames import NAME_LIMIT, describe_caller
+from gdbleak.renderers.headline import describe_pid
+from gdbleak.renderers.stack_lines import HINT, stack_lines
+from gdbleak.renderers.summary import LABEL_WIDTH, note_lines, summary
+from gdbleak.renderers.watched import INLINE_WHY
+from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, cut, printable
-from gdbleak.text.names import shorten
-from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds
+from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds, plural
+from gdbleak.verdicts.strength import SUSPECTED
 
 COLUMNS = (
     *numbers("#", "Bytes", "Blocks", "Allocs", "Freed", "Bytes/s"),
@@ -24,25 +27,28 @@ COLUMNS = (
 )
 """Columns of the table of sites."""
 
-_LIMIT = 200
-"""How many characters of a name are shown; the middle of a longer one is cut out."""
-_BLOCKS = 20
-"""How many blocks of a site are shown."""
-_FUNCTION_IN_CELL = 60
-_FUNCTION_IN_STACK = 100
-"""How many characters the name of a function may have before its arguments are left out."""
+Encode = Callable[[str], str]
+"""Makes a text what an output can show."""
+
+
+class Layout(NamedTuple):
+    """How much of a report is shown."""
+
+    top: int
+    """How many sites."""
+    internals: bool = False
+    """Whether frames inside of libraries are shown one by one."""
+    verbose: bool = False
+    """Whether every stack is shown, and everything about the window."""
 
 
 def heading(report: Report) -> Line:
     """Return the line that says what was watched, and for how long."""
     target = report.target
-    command = cut(" ".join(target.command.split()), _LIMIT)  # some pad their titles
-    allocator = cut(target.allocator, _LIMIT)
+    command = cut(" ".join(target.command.split()), NAME_LIMIT)  # some pad their titles
+    allocator = cut(target.allocator, NAME_LIMIT)
     duration = format_seconds(report.window.duration_s)
-    pid = f"pid {target.pid}"
-    if target.namespace_pid is not None:
-        pid += f", {target.namespace_pid} in its container"
-    text = f"{command} ({pid}), {allocator}, watched for {duration}"
+    text = f"{command} ({describe_pid(report)}), {allocator}, watched for {duration}"
     return Line(printable(text), style="title")
 
 
@@ -51,18 +57,46 @@ def rows(sites: Iterable[Site]) -> list[list[str]]:
     return [[*_numbers(site), describe_caller(site)] for site in sites]
 
 
-def below_table(report: Report, top: int) -> Iterator[Line]:
-    """Yield everything below the table: what it leaves out, stacks, summary, notes."""
-    if not report.leaking:
-        yield Line(nothing_outstanding(report))
-    elif report.leaking[top:]:
-        yield Line(f"{not_shown(report, top)}: see --top {len(report.leaking)}")
+def first_screen(report: Report, width: int | None, encode: Encode = str) -> Iterator[Line]:
+    """Yield the lines above the table; each of them fits into the width."""
+    return lay_out(make_first_screen(report), width, encode)
+
+
+def below_table(report: Report, layout: Layout) -> Iterator[Line]:
+    """Yield everything below the table: what it leaves out, stacks, notes, what is left to do."""
+    shown = report.leaking[: layout.top]
+    if report.leaking[layout.top :]:
+        yield Line(f"{not_shown(report, layout.top)}: see --top {len(report.leaking)}")
     others = {site.rank: site for site in report.sites}
-    for site in report.leaking[:top]:
+    with_stack = [site for site in shown if layout.verbose or _deserves_stack(site)]
+    for site in with_stack:
         yield Line("")
-        yield from stack_lines(site, others)
-    yield Line("")
-    yield from summary(report)
+        yield from stack_lines(site, others, layout.internals, HINT)
+    rest = len(shown) - len(with_stack)
+    if rest:
+        yield Line("")
+        yield Line(
+            f"--verbose shows the call {plural(rest, 'stack')} of {_the_others(rest, shown)}."
+        )
+    if layout.verbose:
+        yield Line("")
+        yield Line(f"{'process:':{LABEL_WIDTH}}{heading(report).text}", LABEL_WIDTH)
+        yield from summary(report)
+    else:
+        notes = [note for note in report.notes if not note.startswith((*NOTES, INLINE_WHY))]
+        if notes:
+            yield Line("")
+        yield from note_lines(notes)
+    yield from closing(make_first_screen(report))
+
+
+def _deserves_stack(site: Site) -> bool:
+    return site.verdict is None or site.verdict.word in SUSPECTED
+
+
+def _the_others(rest: int, shown: Sequence[Site]) -> str:
+    others = "" if rest == len(shown) else "other "
+    return f"the {others}row" if rest == 1 else f"the {rest:,} {others}rows"
 
 
 def _numbers(site: Site) -> list[str]:
@@ -79,25 +113,6 @@ def _numbers(site: Site) -> list[str]:
     ]
 
 
-def nothing_outstanding(report: Report) -> str:
-    """Return why a report shows no call stack."""
-    if not (report.window.allocations or report.sites):
-        if report.window.sizes:
-            return "No block of the sizes that were recorded was allocated in the window."
-        if report.window.inline and report.window.inline.one_of > 1:
-            return "None of the blocks that were recorded was allocated in the window."
-        return "Nothing was allocated in the window."
-    if report.window.sampling:
-        return "No call stack has outstanding blocks, of those that were recorded."
-    by = "--older or a size limit"
-    if report.suppressed and report.suppressed.sites:
-        by = "--suppress, --older or a size limit"
-    return (
-        "No call stack has outstanding blocks: what was allocated in the window was freed in it, "
-        f"or is left out by {by}."
-    )
-
-
 def not_shown(report: Report, top: int) -> str:
     """Return how many call stacks come after the first ones, and what they hold."""
     rest = report.leaking[top:]
@@ -106,5 +121,3 @@ def not_shown(report: Report, top: int) -> str:
         size = f"about {size}"
     stacks = count_of(len(rest), "more call stack")
     return f"{stacks} with {size} outstanding"
-
-

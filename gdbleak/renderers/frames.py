@@ -42,10 +42,11 @@ def show_name(name: str) -> str:
 
 def describe_caller(site: Site) -> str:
     """Return which caller or group the blocks of a site belong to, in one line."""
-    return _prefix(site) + (show_name(site.group) if site.group else _name_caller(site))
+    return prefix(site) + (show_name(site.group) if site.group else _name_caller(site))
 
 
-def _prefix(site: Site) -> str:
+def prefix(site: Site) -> str:
+    """Return what stands before a caller whose memory does not come from the heap."""
     return "" if site.kind == "heap" else f"[{site.kind}] "
 
 

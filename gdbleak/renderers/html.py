@@ -6,7 +6,6 @@ policy in the page forbids all scripts and styles except its own two.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -15,35 +14,36 @@ from gdbleak.renderers.chart import draw_history, draw_trend
 from gdbleak.renderers.columns import words
 from gdbleak.renderers.content import (
     COLUMNS,
-    describe_caller,
     heading,
     not_shown,
-    nothing_outstanding,
     rows,
 )
+from gdbleak.renderers.first_screen import make_first_screen
+from gdbleak.renderers.first_screen_page import draw_first_screen
+from gdbleak.renderers.flames import describe_flames
+from gdbleak.renderers.frames import describe_caller
 from gdbleak.renderers.pages import card, fill_page
 from gdbleak.renderers.references import describe_references
-from gdbleak.renderers.stacks import iter_stacks, name
+from gdbleak.renderers.stack_page import draw_stack
 from gdbleak.renderers.summary import summary
-from gdbleak.report.model import Frame, Report, Site, Word
-from gdbleak.text.lines import cut, printable
+from gdbleak.report.model import Report, Site, Word
+from gdbleak.text.lines import printable
 from gdbleak.text.units import format_bytes, format_seconds, plural
 
-_MOST = 1000
+MOST = 1000
 """How many call stacks a page holds: more would slow a browser."""
-_LONGEST = 500
-"""How many characters of a name it holds."""
-_DEEPEST = 200
-"""How many frames of a stack it shows."""
 
 
 @dataclass(frozen=True)
 class HtmlRenderer:
     """Writes the largest call stacks, searchable and sortable, a flame graph, and a chart."""
 
+    internals: bool = False
+    """Whether frames inside of libraries are shown one by one from the start."""
+
     def render(self, report: Report) -> str:
         """Return the report as text."""
-        shown = report.leaking[:_MOST]
+        shown = report.leaking[:MOST]
         others = {site.rank: site for site in report.sites}
         return fill_page(
             "page.html",
@@ -51,21 +51,23 @@ class HtmlRenderer:
             "page.js",
             title=escape(heading(report).text),
             when=escape(f"Began {printable(report.window.started)}"),
+            first=draw_first_screen(make_first_screen(report)),
             cards="".join(card(*facts) for facts in _sum_up(report)),
             chart=draw_history(report.history, _describe_held(report)),
             left_out=escape(_left_out(report)),
             headers=_headers(),
-            rows="".join(_row(site, cells, others) for site, cells in zip(shown, rows(shown))),
+            rows="".join(
+                _row(site, cells, others, self.internals) for site, cells in zip(shown, rows(shown))
+            ),
             summary=_summary(report),
-            data=_data(report),
+            internals="true" if self.internals else "false",
+            data=describe_flames(report, MOST),
         )
 
 
 def _left_out(report: Report) -> str:
-    if not report.leaking:
-        return nothing_outstanding(report)
-    if report.leaking[_MOST:]:
-        return f"{not_shown(report, _MOST)}: a JSON report holds them all."
+    if report.leaking[MOST:]:
+        return f"{not_shown(report, MOST)}: a JSON report holds them all."
     return ""
 
 
@@ -105,7 +107,7 @@ def _headers() -> str:
     return "".join(cells)
 
 
-def _row(site: Site, cells: list[str], others: Mapping[int, Site]) -> str:
+def _row(site: Site, cells: list[str], others: Mapping[int, Site], internals: bool) -> str:
     values = site.amounts
     numbers = (
         site.rank,
@@ -127,25 +129,11 @@ def _row(site: Site, cells: list[str], others: Mapping[int, Site]) -> str:
         f'<p class="evidence">{escape(printable(sentence))}</p>'
         for sentence in (*sentences, *describe_references(site, others))
     )
-    frames = "".join(f"<li>{_frame(frame)}</li>" for frame in site.frames[:_DEEPEST])
-    more = "" if len(site.frames) <= _DEEPEST else f"<p>{len(site.frames) - _DEEPEST:,} more</p>"
     parts.append(
         f'<td class="text caller"><details><summary>{escape(describe_caller(site))}</summary>'
-        f'{evidence}<ol start="0">{frames}</ol>{more}</details></td>'
+        f"{evidence}{draw_stack(site, internals)}</details></td>"
     )
     return f"<tbody><tr>{''.join(parts)}</tr></tbody>\n"
-
-
-def _frame(frame: Frame) -> str:
-    place = f"{frame.file}:{frame.line}" if frame.file and frame.line else frame.file or ""
-    place += f" ({frame.module})" if frame.module else ""
-    place += " (inlined)" if frame.inlined else ""
-    place = escape(printable(cut(place, _LONGEST)))
-    return f'{escape(_name(frame))} <span class="place">{place}</span>'
-
-
-def _name(frame: Frame) -> str:
-    return cut(name(frame), _LONGEST)
 
 
 def _summary(report: Report) -> str:
@@ -155,22 +143,3 @@ def _summary(report: Report) -> str:
         kind = ' class="alarm"' if line.style == "alarm" else ""
         parts.append(f"<dt>{escape(label)}</dt><dd{kind}>{escape(value.strip())}</dd>")
     return "".join(parts)
-
-
-def _data(report: Report) -> str:
-    """Return the data of the flame graph, as JSON that cannot end its HTML element."""
-    numbers: dict[str, int] = {}
-    stacks: list[dict[str, object]] = []
-    for frames, weights in iter_stacks(report):
-        if len(stacks) == _MOST:
-            break
-        names = [numbers.setdefault(_name(frame), len(numbers)) for frame in frames[-_DEEPEST:]]
-        stacks.append(
-            {
-                "frames": names,
-                "outstanding": weights.outstanding_bytes,
-                "allocated": weights.allocated_bytes,
-            }
-        )
-    text = json.dumps({"frames": list(numbers), "stacks": stacks})
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

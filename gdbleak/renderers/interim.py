@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.renderers.content import Layout
 from gdbleak.renderers.plain import PlainRenderer
 from gdbleak.report.model import Report
 from gdbleak.text.units import count_of, format_bytes, format_seconds
@@ -28,5 +29,5 @@ class InterimRenderer:
             "",
         ]
         if leaking:
-            lines += [PlainRenderer(self.top, self.width).table(leaking[: self.top]), ""]
+            lines += [PlainRenderer(Layout(self.top), self.width).table(leaking[: self.top]), ""]
         return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ run as one line, unless they are asked for all frames.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from posixpath import basename
 from typing import NamedTuple

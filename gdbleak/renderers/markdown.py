@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gdbleak.renderers.columns import draw_table
-from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
+from gdbleak.renderers.content import (
+    COLUMNS,
+    Layout,
+    below_table,
+    first_screen,
+    heading,
+    rows,
+)
 from gdbleak.report.model import Report
+
+_FENCE = re.compile(r"^( *)`")
 
 
 @dataclass(frozen=True)
 class MarkdownRenderer:
     """Writes names of the target as code: none becomes a link, a tag or a mention."""
 
-    top: int
+    layout: Layout
 
     def render(self, report: Report) -> str:
         """Return the report as text."""
         parts = [f"# {as_code(heading(report).text)}"]
-        shown = report.leaking[: self.top]
+        parts.append(_as_block(line.text for line in first_screen(report, None)))
+        shown = report.leaking[: self.layout.top]
         if shown:
             cells = [[*others, as_code(caller)] for *others, caller in rows(shown)]
             parts.append(draw_table(COLUMNS, cells, "pipe"))
-        # No line below the table begins with a backtick, so none can end the block.
-        details = "\n".join(line.text for line in below_table(report, self.top))
-        parts.append("```text\n" + details.lstrip("\n") + "\n```")
+        details = [line.text for line in below_table(report, self.layout)]
+        if details:
+            parts.append(_as_block(details))
         return "\n\n".join(parts) + "\n"
+
+
+def _as_block(lines: Iterable[str]) -> str:
+    """Return a block of text; a line that begins with backticks would end it."""
+    text = "\n".join(_FENCE.sub(r"\1\\x60", line) for line in lines)
+    return "```text\n" + text.lstrip("\n") + "\n```"
 
 
 def as_code(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gdbleak.renderers.columns import draw_columns, fold_last
-from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
+from gdbleak.renderers.content import COLUMNS, Layout, below_table, first_screen, rows
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, fold
 
@@ -15,16 +15,16 @@ from gdbleak.text.lines import Line, fold
 class PlainRenderer:
     """Lays the report out for a width in characters; without one, lines stay whole for grep."""
 
-    top: int
+    layout: Layout
     width: int | None = None
 
     def render(self, report: Report) -> str:
         """Return the report as text."""
-        shown = report.leaking[: self.top]
-        lines = [self._fold(heading(report)), ""]
+        shown = report.leaking[: self.layout.top]
+        lines = [line.text for line in first_screen(report, self.width, _ascii)]
         if shown:
-            lines.append(self.table(shown))
-        lines.extend(map(self._fold, below_table(report, self.top)))
+            lines += ["", self.table(shown)]
+        lines.extend(map(self._fold, below_table(report, self.layout)))
         return "\n".join(lines) + "\n"
 
     def table(self, sites: Iterable[Site]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
+from gdbleak.renderers.alarms import describe_proof
 from gdbleak.renderers.references import describe_search
 from gdbleak.report.endings import describe
 from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
@@ -16,7 +19,8 @@ from gdbleak.text.units import (
     format_seconds,
 )
 
-_LABEL_WIDTH = len("target left as found: ")
+LABEL_WIDTH = len("target left as found: ")
+"""In which column values begin."""
 
 
 def summary(report: Report) -> list[Line]:
@@ -29,13 +33,18 @@ def summary(report: Report) -> list[Line]:
         *_outlook(report.outlook),
         *_suppressed(report.suppressed),
         _proof(report),
-        *(_fact("note", printable(note)) for note in report.notes),
+        *note_lines(report.notes),
     ]
 
 
+def note_lines(notes: Iterable[str]) -> list[Line]:
+    """Return a line for each note."""
+    return [_fact("note", printable(note)) for note in notes]
+
+
 def _fact(label: str, value: str, alarm: bool = False) -> Line:
-    text = f"{label + ':':{_LABEL_WIDTH}}{value}"
-    return Line(text, _LABEL_WIDTH, "alarm" if alarm else "plain")
+    text = f"{label + ':':{LABEL_WIDTH}}{value}"
+    return Line(text, LABEL_WIDTH, "alarm" if alarm else "plain")
 
 
 def _recording(window: WindowInfo) -> list[Line]:
@@ -199,37 +208,6 @@ def _outlook(outlook: Outlook | None) -> list[Line]:
     ]
 
 
-def _death(signal: str, ran_on_s: float) -> str:
-    """Say how a process ended right after the detach, and what to do."""
-    when = f"within {ran_on_s:.1f} s of the detach"
-    if signal == "unknown":
-        return f"it ended {when}, and the kernel does not tell how: look at its log"
-    if signal == "SIGTRAP":
-        return (
-            f"SIGTRAP killed it {when}, so a breakpoint was left in it: restart it, and use"
-            " another gdb"
-        )
-    return f"{signal} killed it {when}: look at its log, and restart it"
-
-
 def _proof(report: Report) -> Line:
-    label, proof = "target left as found", report.verification
-    if proof.ok is None:
-        if proof.state_after is not None:
-            return _fact(label, "released: nobody traces it; its code could not be checked")
-        reason = "the process has ended" if report.window.complete else "the recording is cut off"
-        return _fact(label, f"unknown: {reason}")
-    if proof.ok:
-        runs = proof.ran_on_s is not None and proof.state_after not in ("T", "t")
-        ran_on = "" if not runs else f"; seen to run on for {proof.ran_on_s:.1f} s"
-        return _fact(label, f"yes{ran_on}")
-    differences = []
-    if proof.death:
-        differences.append(_death(proof.death, proof.ran_on_s or 0))
-    if proof.tracer_pid:
-        differences.append(f"process {proof.tracer_pid} traces it")
-    if proof.state_after in ("T", "t"):
-        differences.append("it is stopped")
-    if proof.text_intact is False:
-        differences.append("its code differs from its file")
-    return _fact(label, f"no: {', '.join(differences) or 'it could not be checked'}", alarm=True)
+    is_wrong = report.verification.ok is False
+    return _fact("target left as found", describe_proof(report), alarm=is_wrong)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gdbleak.renderers.columns import NARROWEST, fold_last
-from gdbleak.renderers.content import COLUMNS, below_table, heading, rows
+from gdbleak.renderers.content import COLUMNS, Layout, below_table, first_screen, rows
 from gdbleak.report.model import Report
 from gdbleak.text.lines import Line
 
@@ -23,7 +23,7 @@ _STYLES = {"plain": "", "title": "bold", "alarm": "bold red"}
 class TableRenderer:
     """Lays the report out for a terminal; writes escape sequences only if it may use colour."""
 
-    top: int
+    layout: Layout
     width: int | None = None
     color: bool = False
 
@@ -45,12 +45,13 @@ class TableRenderer:
             # A Text is never read as markup: the brackets of `operator new[]` stay.
             console.print(Text(line.fold(width), _STYLES[line.style]), soft_wrap=True)
 
-        say(heading(report))
-        console.print()
-        shown = report.leaking[: self.top]
+        for line in first_screen(report, width):
+            say(line)
+        shown = report.leaking[: self.layout.top]
         if shown:
+            console.print()
             console.print(_table(fold_last(COLUMNS, rows(shown), width)))
-        for line in below_table(report, self.top):
+        for line in below_table(report, self.layout):
             say(line)
         return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 

@@ -43,6 +43,16 @@
     while (size >= 1024 && unit < units.length - 1) { size /= 1024; unit += 1; }
     return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
   };
+  let internals = $("internals").getAttribute("aria-pressed") === "true";
+  const folded = (stack) => {
+    const frames = [];
+    let at = 0;
+    for (const [start, end, name] of stack.runs) {
+      frames.push(...stack.frames.slice(at, start), name);
+      at = end;
+    }
+    return [...frames, ...stack.frames.slice(at)];
+  };
   const grow = (weight) => {
     const root = { name: "all", size: 0, children: new Map(), parent: null };
     for (const stack of data.stacks) {
@@ -50,7 +60,7 @@
       if (!size) continue;
       let node = root;
       root.size += size;
-      for (const frame of stack.frames) {
+      for (const frame of internals ? stack.frames : folded(stack)) {
         let child = node.children.get(frame);
         if (!child) {
           child = { name: data.frames[frame], size: 0, children: new Map(), parent: node };
@@ -121,6 +131,14 @@
       draw();
     });
   }
+  $("internals").hidden = !data.stacks.some((stack) => stack.runs.length);
+  $("internals").addEventListener("click", (event) => {
+    internals = !internals;
+    event.target.setAttribute("aria-pressed", String(internals));
+    for (const run of document.querySelectorAll(".run details")) run.open = internals;
+    root = focus = grow(weight);
+    draw();
+  });
   if (data.stacks.length) {
     $("flame").hidden = false;
     draw();

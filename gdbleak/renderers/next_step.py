@@ -1,0 +1,94 @@
+"""What a report leaves open, and the command to type next."""
+
+from __future__ import annotations
+
+from gdbleak.renderers.alarms import is_gone
+from gdbleak.report.endings import find_doubt
+from gdbleak.report.model import Report, Site, Word
+from gdbleak.text.units import count_of, format_percent
+from gdbleak.verdicts.strength import SUSPECTED
+
+_LONGER, _LONGEST_S, _MINUTE_S = 6, 3600, 60
+"""A window that was too short is proposed anew, so many times as long, within bounds."""
+
+_NOTABLE = 1 << 20
+"""Growth of fewer bytes is not worth a search."""
+
+
+def suspected(report: Report) -> list[Site]:
+    """Return the call stacks that deserve a look, in the order of the report."""
+    return [site for site in report.leaking if site.verdict and site.verdict.word in SUSPECTED]
+
+
+def undecided(report: Report) -> list[Site]:
+    """Return the call stacks of which too few blocks were seen."""
+    return [s for s in report.leaking if s.verdict and s.verdict.word is Word.FEW]
+
+
+def unexplained(report: Report) -> int:
+    """Return by how many bytes the process grew for no reason that is known; 0 for little."""
+    memory = report.memory
+    if memory.rss_before is None or memory.rss_after is None:
+        return 0
+    growth = memory.rss_after - memory.rss_before
+    rest = growth - (memory.explained_bytes or 0)
+    return rest if growth >= _NOTABLE and rest > growth / 2 else 0
+
+
+def describe_unseen(report: Report) -> str | None:
+    """Return what the window did not show; None if it showed what there was."""
+    sampling = report.window.sampling
+    if sampling is not None:
+        if sampling.calls:
+            share = 1 - min(sampling.recorded_calls / sampling.calls, 1)
+            what = f"{format_percent(share, 1)} of the calls that allocate"
+        else:
+            share = 1 - min(sampling.recorded_s / (report.window.duration_s or 1), 1)
+            what = f"what happened in {format_percent(share, 1)} of the time"
+        return f"Not seen: {what}. Among them may be leaks that this report does not name."
+    few = undecided(report)
+    if few and not suspected(report):
+        return f"Not seen: what becomes of the blocks of {count_of(len(few), 'call stack')}."
+    return None
+
+
+def next_step(report: Report) -> str | None:
+    """Return what to do next, with the command to type; None when nothing is left to do."""
+    doubt = find_doubt(report)
+    if doubt:
+        return doubt[1]
+    found = suspected(report)
+    gone = is_gone(report.window)
+    pid = report.target.pid
+    open_questions = describe_unseen(report) is not None
+    if not found and not open_questions:
+        return f"`gdbleak heap {pid}`: what grows" if unexplained(report) and not gone else None
+    if found and not open_questions:
+        return None if gone else _confirm(report, found)
+    if gone:
+        return "start it again, and trace it from its beginning"
+    if report.window.sampling and not report.window.sizes and _is_glibc(report):
+        return f"`gdbleak hunt {pid}` finds the size that grows, and records all of that"
+    return f"`{_longer(report)}`"
+
+
+def _confirm(report: Report, found: list[Site]) -> str | None:
+    """Return what makes a suspicion sure, or tells who keeps blocks that are not freed."""
+    if all(site.verdict and site.verdict.word is Word.SUSPECT for site in found):
+        return f"`{_longer(report)}`, to be sure"
+    first = found[0]
+    if first.is_lost or (first.reach and first.reach.holders):
+        return None
+    pid = report.target.pid
+    if first.blocks:
+        return f"`gdbleak why {pid} {first.blocks[0].address:#x}`: who holds the oldest block"
+    return f"`gdbleak why {pid} ADDRESS`: who holds a block (with -a, a report lists addresses)"
+
+
+def _longer(report: Report) -> str:
+    seconds = max(_LONGER * round(report.window.duration_s), _MINUTE_S)
+    return f"gdbleak trace {report.target.pid} --duration {min(seconds, _LONGEST_S)}"
+
+
+def _is_glibc(report: Report) -> bool:
+    return report.target.allocator.startswith("glibc")
