@@ -1,4 +1,4 @@
-"""What may make a report wrong, or a process unwell: said before anything else, and never hidden."""
+"""What may make a report wrong, or a process unwell: said first, and never hidden."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from gdbleak.renderers.first_screen import closing, lay_out, make_first_screen
 from gdbleak.renderers.frames import NAME_LIMIT, describe_caller
 from gdbleak.renderers.headline import describe_pid
 from gdbleak.renderers.stack_lines import HINT, stack_lines
-from gdbleak.renderers.summary import LABEL_WIDTH, note_lines, summary
+from gdbleak.renderers.summary import LABEL_WIDTH, summary
 from gdbleak.renderers.watched import INLINE_WHY
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, cut, printable
@@ -75,9 +75,8 @@ def below_table(report: Report, layout: Layout) -> Iterator[Line]:
     rest = len(shown) - len(with_stack)
     if rest:
         yield Line("")
-        yield Line(
-            f"--verbose shows the call {plural(rest, 'stack')} of {_the_others(rest, shown)}."
-        )
+        stacks = plural(rest, "stack")
+        yield Line(f"--verbose shows the call {stacks} of {_the_others(rest, shown)}.")
     if layout.verbose:
         yield Line("")
         yield Line(f"{'process:':{LABEL_WIDTH}}{heading(report).text}", LABEL_WIDTH)
@@ -86,7 +85,7 @@ def below_table(report: Report, layout: Layout) -> Iterator[Line]:
         notes = [note for note in report.notes if not note.startswith((*NOTES, INLINE_WHY))]
         if notes:
             yield Line("")
-        yield from note_lines(notes)
+        yield from (Line(f"Note: {printable(note)}", 2) for note in notes)
     yield from closing(make_first_screen(report))
 
 

@@ -23,7 +23,8 @@ LINES = 10
 MOST = 3
 """So many call stacks are in it at most."""
 
-_INDENT = 5
+_INDENT, _HANGING = 5, 2
+"""Where the reason of a suspicion begins, and each further line of a sentence."""
 _WORD, _RATE = max(len(word) for word in Word), len("~1,023 KiB/s")
 
 
@@ -86,7 +87,7 @@ def lay_out(
     room = max(width or 0, NARROWEST)
 
     def folded(text: str, style: str = "plain") -> list[Line]:
-        lines = fold(encode(text), room, _INDENT).split("\n")
+        lines = fold(encode(text), room, _HANGING).split("\n")
         return [Line(line, style=style) for line in lines]  # type: ignore[arg-type]
 
     before = folded(screen.headline, "title")
@@ -107,9 +108,9 @@ def closing(screen: FirstScreen) -> Iterator[Line]:
     """Yield what is said once more at the end of a report that leaves something open."""
     if screen.unseen:
         yield Line("")
-        yield Line(screen.unseen, _INDENT)
+        yield Line(screen.unseen, _HANGING)
         if screen.next:
-            yield Line(f"Next: {screen.next}", _INDENT, "title")
+            yield Line(f"Next: {screen.next}", _HANGING, "title")
 
 
 def _row(suspect: Suspect, width: int, encode: Callable[[str], str]) -> str:

@@ -86,6 +86,8 @@ def nothing_outstanding(report: Report) -> str:
         return "nothing was allocated in the window."
     if window.sampling:
         return "nothing was found in what was recorded, which is not all that happened."
+    if window.inline and window.inline.one_of > 1:
+        return f"no leak was found in what was recorded, 1 block in {window.inline.one_of:,}."
     by = "--older or a size limit"
     if report.suppressed and report.suppressed.sites:
         by = "--suppress, --older or a size limit"

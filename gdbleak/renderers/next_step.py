@@ -44,8 +44,11 @@ def describe_unseen(report: Report) -> str | None:
             what = f"{format_percent(share, 1)} of the calls that allocate"
         else:
             share = 1 - min(sampling.recorded_s / (report.window.duration_s or 1), 1)
-            what = f"what happened in {format_percent(share, 1)} of the time"
-        return f"Not seen: {what}. Among them may be leaks that this report does not name."
+            what = f"the calls in {format_percent(share, 1)} of the time"
+        return f"Not seen: {what}, and any leak among them."
+    inline = report.window.inline
+    if inline and inline.one_of > 1 and not suspected(report):
+        return f"Not seen: {inline.one_of - 1:,} of {inline.one_of:,} blocks, by their addresses."
     few = undecided(report)
     if few and not suspected(report):
         return f"Not seen: what becomes of the blocks of {count_of(len(few), 'call stack')}."
@@ -54,12 +57,14 @@ def describe_unseen(report: Report) -> str | None:
 
 def next_step(report: Report) -> str | None:
     """Return what to do next, with the command to type; None when nothing is left to do."""
+    pid = report.target.pid
+    if report.verification.ok is False and not report.verification.death:
+        return f"`gdbleak rescue {pid}` looks for what was left in it, and takes it out"
     doubt = find_doubt(report)
     if doubt:
         return doubt[1]
     found = suspected(report)
     gone = is_gone(report.window)
-    pid = report.target.pid
     open_questions = describe_unseen(report) is not None
     if not found and not open_questions:
         return f"`gdbleak heap {pid}`: what grows" if unexplained(report) and not gone else None
@@ -68,7 +73,7 @@ def next_step(report: Report) -> str | None:
     if gone:
         return "start it again, and trace it from its beginning"
     if report.window.sampling and not report.window.sizes and _is_glibc(report):
-        return f"`gdbleak hunt {pid}` finds the size that grows, and records all of that"
+        return f"`gdbleak hunt {pid}` finds the size that grows, and records all of it"
     return f"`{_longer(report)}`"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.renderers.alarms import describe_proof
 from gdbleak.renderers.references import describe_search
@@ -33,13 +31,8 @@ def summary(report: Report) -> list[Line]:
         *_outlook(report.outlook),
         *_suppressed(report.suppressed),
         _proof(report),
-        *note_lines(report.notes),
+        *(_fact("note", printable(note)) for note in report.notes),
     ]
-
-
-def note_lines(notes: Iterable[str]) -> list[Line]:
-    """Return a line for each note."""
-    return [_fact("note", printable(note)) for note in notes]
 
 
 def _fact(label: str, value: str, alarm: bool = False) -> Line:

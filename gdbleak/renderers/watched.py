@@ -12,6 +12,9 @@ from gdbleak.text.units import count_of, format_percent, format_seconds
 INLINE_WHY = "recorded inline, because "
 """How the note begins that says why a process was recorded inline; it is said here."""
 
+_REFUSED = "recorded by breakpoints, because inline was refused"
+"""How the note begins that says why it was not: the reason is too long for a sentence here."""
+
 _MUCH = 0.001
 """A smaller share of the time is not worth a number."""
 
@@ -26,20 +29,20 @@ def describe_watch(report: Report) -> str:
 def _how(report: Report) -> str:
     window = report.window
     text = f"Watched {format_seconds(window.duration_s)}"
-    if window.tail_s:
-        text += f" and a tail of {format_seconds(window.tail_s)}"
-    text += f" {describe_recording(window)}"
-    why = next((note for note in report.notes if note.startswith(INLINE_WHY)), "")
-    if why:
-        text += f" ({why.removeprefix(INLINE_WHY)})"
+    text += f" {_describe_recording(window)}"
+    for note in report.notes:
+        if note.startswith(INLINE_WHY):
+            text += f" ({note.removeprefix(INLINE_WHY)})"
+        elif note.startswith(_REFUSED) and window.sampling:
+            text += ", as inline was refused"
     if window.ended_by in (EndedBy.INTERRUPT, EndedBy.TERMINATE, EndedBy.MAX_EVENTS):
         words = {EndedBy.INTERRUPT: "its user", EndedBy.TERMINATE: "SIGTERM"}
         text += f", ended early by {words.get(window.ended_by, 'the event limit')}"
     return text
 
 
-def describe_recording(window: WindowInfo) -> str:
-    """Return how it was recorded, and which share of the calls."""
+def _describe_recording(window: WindowInfo) -> str:
+    """Return how it was recorded, and whether all of it was."""
     of = "every call"
     if window.sizes:
         of = "every call for blocks of {:,} to {:,} bytes".format(*window.sizes)
@@ -49,12 +52,7 @@ def describe_recording(window: WindowInfo) -> str:
     sampling = window.sampling
     if sampling is None:
         return f"by breakpoints, {of}"
-    bursts = count_of(sampling.bursts, "burst")
-    if sampling.calls is None:
-        share = format_percent(sampling.recorded_s, window.duration_s)
-        return f"by breakpoints, {share} of the time, in {bursts}"
-    share = format_percent(sampling.recorded_calls, sampling.calls)
-    return f"by breakpoints, {share} of the calls, in {bursts}"
+    return f"by breakpoints, SAMPLED in {count_of(sampling.bursts, 'burst')}"
 
 
 def _halts(window: WindowInfo) -> Iterator[str]:

@@ -50,8 +50,9 @@ UNSAFE = re.compile(
 )
 
 
-def render(name: str, sample: Report, top: int = 10, width: int = 80, color: bool = False) -> str:
-    return str(make_renderer(name, top=top, width=width, color=color).render(sample))
+def render(name: str, sample: Report, top: int = 10, width: int = 80, **options: bool) -> str:
+    chosen = {"color": False, **options}
+    return str(make_renderer(name, top=top, width=width, **chosen).render(sample))
 
 
 @pytest.fixture(params=READ_AS_TEXT)
@@ -88,11 +89,19 @@ def test_golden_of_recursion(form: str, width: int) -> None:
     compare_with_golden(form, "recursion", width)
 
 
-def compare_with_golden(name: str, shape: str, width: int) -> None:
-    golden = GOLDEN / f"{shape}-{width}.{name}.txt"
+@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("shape", ["sampled", "inline", "incomplete", "reached"])
+def test_golden_of_everything(form: str, shape: str) -> None:
+    compare_with_golden(form, shape, 80, "-verbose", verbose=True)
+
+
+def compare_with_golden(
+    name: str, shape: str, width: int, ending: str = "", **options: bool
+) -> None:
+    golden = GOLDEN / f"{shape}{ending}-{width}.{name}.txt"
     if name not in ("table", "plain"):  # no other format knows a width
-        golden = GOLDEN / f"{shape}.{name}.txt"
-    text = render(name, SAMPLES[shape], top=4, width=width)
+        golden = GOLDEN / f"{shape}{ending}.{name}.txt"
+    text = render(name, SAMPLES[shape], top=4, width=width, **options)
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
     assert text == golden.read_text()
@@ -108,7 +117,9 @@ def test_mapping_is_called_one(form: str) -> None:
 @pytest.mark.parametrize("form", TEXTS)
 def test_both_pids_of_a_process_in_a_container(form: str) -> None:
     sample = report(target=replace(TARGET, namespace_pid=7))
-    assert "fibonacci (pid 4242, 7 in its container), glibc" in render(form, sample)
+    assert "fibonacci (pid 4242, 7 in its container): " in render(form, sample)
+    text = render(form, sample, verbose=True)
+    assert "fibonacci (pid 4242, 7 in its container), glibc" in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -173,7 +184,8 @@ def test_every_ending_has_words(form: str, ended_by: EndedBy) -> None:
     ],
 )
 def test_target_left_as_found(shape: str, verdict: str) -> None:
-    assert f"target left as found: {verdict}\n" in render("table", SAMPLES[shape], width=160)
+    text = render("table", SAMPLES[shape], width=160, verbose=True)
+    assert f"target left as found: {verdict}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ def test_target_left_as_found(shape: str, verdict: str) -> None:
 )
 def test_process_that_dies_after_the_detach(death: str, words: str) -> None:
     proof = Verification(None, "S", None, None, False, ran_on_s=0.312, death=death)
-    text = render("table", report(site(), verification=proof), width=200)
+    text = render("table", report(site(), verification=proof), width=200, verbose=True)
     assert f"target left as found: no: {words}\n" in text
 
 
@@ -247,7 +259,7 @@ def test_markdown_keeps_names_in_code_and_cells() -> None:
     separators = [len(re.findall(r"(?<!\\)\|", line)) for line in cells]
     assert set(separators) == {9}
     assert all(line.count("`") == 2 for line in (lines[0], *cells[1:]))
-    assert [line for line in lines if line.startswith("```")] == ["```text", "```"]
+    assert [line for line in lines if line.startswith("```")] == ["```text", "```"] * 2
 
 
 def test_csv_reads_back() -> None:
@@ -275,12 +287,12 @@ def test_csv_holds_no_formula(start: str) -> None:
 def test_sizes_that_were_recorded(name: str) -> None:
     none = SAMPLES["nothing-outstanding"]
     some = replace(none, window=replace(none.window, sizes=(1000, 2000), allocations=0), sites=())
-    text = " ".join(render(name, some, width=200).split())
+    text = " ".join(render(name, some, width=200, verbose=True).split())
     assert "only blocks of 1,000 to 2,000 bytes were recorded (--size)" in text
-    assert "No block of the sizes that were recorded was allocated in the window." in text
+    assert "no block of the sizes that were recorded was allocated in the window." in text
     sampled = SAMPLES["sampled"]
     window = replace(sampled.window, sizes=(0, 24))
-    text = " ".join(render(name, replace(sampled, window=window), width=200).split())
+    text = " ".join(render(name, replace(sampled, window=window), width=200, verbose=True).split())
     assert "by the share of the time that was recorded; it may be more" in text
     assert "which fits the growth" not in text
 
