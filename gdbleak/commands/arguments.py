@@ -149,6 +149,17 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         f"(json: {LISTED_BLOCKS:,})",
     )
     group.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show the stack of every row, and everything about the window",
+    )
+    group.add_argument(
+        "--internals",
+        action="store_true",
+        help="show frames inside of libstdc++, Boost and the like one by one, in formats for people",
+    )
+    group.add_argument(
         "--format",
         choices=tuple(FORMATS),
         metavar="NAME",

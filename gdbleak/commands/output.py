@@ -156,7 +156,14 @@ class Output:
                 f"{medium.form} is not text, and standard output is a terminal",
                 "add -o FILE, or send the output to a file",
             )
-        return make_renderer(medium.form, top=options.top, width=medium.width, color=medium.color)
+        return make_renderer(
+            medium.form,
+            top=options.top,
+            width=medium.width,
+            color=medium.color,
+            internals=options.internals,
+            verbose=options.verbose,
+        )
 
 
 def write_out(made: str | bytes) -> None:

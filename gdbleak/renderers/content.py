@@ -14,7 +14,7 @@ from gdbleak.renderers.first_screen import closing, lay_out, make_first_screen
 from gdbleak.renderers.frames import NAME_LIMIT, describe_caller
 from gdbleak.renderers.headline import describe_pid
 from gdbleak.renderers.stack_lines import HINT, stack_lines
-from gdbleak.renderers.summary import LABEL_WIDTH, summary
+from gdbleak.renderers.summary import LABEL_WIDTH, describe_suppressed, summary
 from gdbleak.renderers.watched import INLINE_WHY
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, cut, printable
@@ -82,6 +82,10 @@ def below_table(report: Report, layout: Layout) -> Iterator[Line]:
         yield Line(f"{'process:':{LABEL_WIDTH}}{heading(report).text}", LABEL_WIDTH)
         yield from summary(report)
     else:
+        suppressed = describe_suppressed(report.suppressed)
+        if suppressed:
+            yield Line("")
+            yield Line(f"Left out: {suppressed}", 2)
         notes = [note for note in report.notes if not note.startswith((*NOTES, INLINE_WHY))]
         if notes:
             yield Line("")

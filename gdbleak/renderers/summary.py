@@ -175,12 +175,18 @@ def _references(report: Report) -> list[Line]:
 
 
 def _suppressed(suppressed: Suppressed | None) -> list[Line]:
+    text = describe_suppressed(suppressed)
+    return [_fact("suppressed", text)] if text else []
+
+
+def describe_suppressed(suppressed: Suppressed | None) -> str | None:
+    """Return what --suppress left out; None if it was not given."""
     if suppressed is None:
-        return []
+        return None
     stacks = count_of(suppressed.sites, "call stack")
     blocks = count_of(suppressed.outstanding_count, "block")
     held = f"{format_bytes(suppressed.outstanding_bytes)} in {blocks}"
-    return [_fact("suppressed", f"{stacks} with {held}, by --suppress")]
+    return f"{stacks} with {held}, by --suppress"
 
 
 def _outlook(outlook: Outlook | None) -> list[Line]:

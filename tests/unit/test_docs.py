@@ -19,7 +19,6 @@ OTHERS = {"--attach", "--multi", "--readnever", "--cap-add", "--rounds", "--seco
 MEMLEAKS = {
     *("--pid", "--trace", "--command", "--combined-only", "--wa-missing-free", "--sample-rate"),
     *("--obj", "--percpu", "--stack-storage-size", "--perf-max-stack-depth", "--ebpf"),
-    "--verbose",
 }
 """Options of memleak that gdbleak has none of the same name for: docs/from-memleak.md."""
 
