@@ -37,6 +37,7 @@ def _load_commands() -> dict[str, Command]:
         completion,
         diff,
         doctor,
+        explain,
         heap,
         hunt,
         leaks,
@@ -51,6 +52,7 @@ def _load_commands() -> dict[str, Command]:
         "trace": trace.Trace(),
         "report": report.Report(),
         "diff": diff.Diff(),
+        "explain": explain.Explain(),
         "suspects": suspects.Suspects(),
         "why": why.Why(),
         "heap": heap.Heap(),
@@ -80,6 +82,7 @@ examples:
   gdbleak hunt 4711                     which size grows, and who allocates it?
   gdbleak trace redis-server            by its name, if only one process has it
   gdbleak doctor 4711                   what would stop a trace of it
+  gdbleak explain leak?                 what does this word of a report mean?
   gdbleak rescue                        repair what a killed trace left behind
   gdbleak agent --standalone > gdbleak_record.py
 

@@ -21,6 +21,8 @@ COMPLETIONS = [
     (["trace", "--dur"], {"--duration"}),
     (["trace", "--sort", ""], {"verdict", "bytes", "count"}),
     (["completion", "b"], {"bash"}),
+    (["explain", "l"], {"leak", "leak?", "lost"}),
+    (["explain", "SA"], {"SAMPLED"}),
 ]
 
 
