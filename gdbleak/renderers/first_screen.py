@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from posixpath import basename
@@ -25,6 +26,7 @@ MOST = 3
 
 _INDENT, _HANGING = 5, 2
 """Where the reason of a suspicion begins, and each further line of a sentence."""
+_ASIDE = re.compile(r" \([^()]*\)$")
 _WORD, _RATE = max(len(word) for word in Word), len("~1,023 KiB/s")
 
 
@@ -177,3 +179,4 @@ def _reasons(site: Site) -> Iterator[str]:
                 yield f"{first}; {held_by} ({place})"
             yield f"{first}; {held_by}"
     yield evidence
+    yield _ASIDE.sub("", evidence)

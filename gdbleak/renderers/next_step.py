@@ -39,12 +39,12 @@ def describe_unseen(report: Report) -> str | None:
     """Return what the window did not show; None if it showed what there was."""
     sampling = report.window.sampling
     if sampling is not None:
+        share = 1 - 1 / max(sampling.scale, 1)
+        about = "about "
         if sampling.calls:
             share = 1 - min(sampling.recorded_calls / sampling.calls, 1)
-            what = f"{format_percent(share, 1)} of the calls that allocate"
-        else:
-            share = 1 - min(sampling.recorded_s / (report.window.duration_s or 1), 1)
-            what = f"the calls in {format_percent(share, 1)} of the time"
+            about = ""
+        what = f"{about}{format_percent(share, 1)} of the calls that allocate"
         return f"Not seen: {what}, and any leak among them."
     inline = report.window.inline
     if inline and inline.one_of > 1 and not suspected(report):

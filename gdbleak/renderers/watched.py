@@ -12,6 +12,9 @@ from gdbleak.text.units import count_of, format_percent, format_seconds
 INLINE_WHY = "recorded inline, because "
 """How the note begins that says why a process was recorded inline; it is said here."""
 
+_BUDGET, _BUSY = "--budget", "too busy for breakpoints"
+"""What the usual reason names, and the same in fewer words."""
+
 _REFUSED = "recorded by breakpoints, because inline was refused"
 """How the note begins that says why it was not: the reason is too long for a sentence here."""
 
@@ -32,7 +35,8 @@ def _how(report: Report) -> str:
     text += f" {_describe_recording(window)}"
     for note in report.notes:
         if note.startswith(INLINE_WHY):
-            text += f" ({note.removeprefix(INLINE_WHY)})"
+            why = note.removeprefix(INLINE_WHY)
+            text += f" ({_BUSY if _BUDGET in why else why})"
         elif note.startswith(_REFUSED) and window.sampling:
             text += ", as inline was refused"
     if window.ended_by in (EndedBy.INTERRUPT, EndedBy.TERMINATE, EndedBy.MAX_EVENTS):
@@ -72,11 +76,11 @@ def _code(window: WindowInfo) -> Iterator[str]:
     inline = window.inline
     if inline is None:
         return
-    written = f"{inline.code_bytes:,} bytes of code written into it"
+    written = f"{inline.code_bytes:,} bytes of code put in"
     if is_gone(window):
         yield f"{written}, gone with the program"
     else:
-        yield f"{written}, {'NOT all' if inline.left else 'all'} taken out"
+        yield f"{written} and {'NOT all ' if inline.left else ''}taken out"
 
 
 def _left(report: Report) -> str:
