@@ -157,7 +157,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--internals",
         action="store_true",
-        help="show frames inside of libstdc++, Boost and the like one by one, in formats for people",
+        help="show frames inside of libstdc++, Boost and the like one by one",
     )
     group.add_argument(
         "--format",

@@ -166,17 +166,13 @@ def _reasons(site: Site) -> Iterator[str]:
     """Yield the evidence and the holder, the longest text first; doubts are never left out."""
     assert site.verdict is not None
     evidence = site.verdict.evidence
-    holders = site.reach.holders if site.reach and not site.is_lost else ()
-    if holders:
-        held_by = f"held by {show_name(holders[0].root)}"
-        place = show_name(holders[0].place or "")
-        if place:
-            yield f"{evidence}; {held_by} ({place})"
-        yield f"{evidence}; {held_by}"
-        if site.verdict.word is not Word.SUSPECT:
-            first = evidence.partition("; ")[0]
-            if place:
-                yield f"{first}; {held_by} ({place})"
-            yield f"{first}; {held_by}"
+    briefly = evidence.partition("; ")[0] if site.verdict.word is not Word.SUSPECT else evidence
+    for holder in site.reach.holders[:1] if site.reach and not site.is_lost else ():
+        held_by = f"held by {show_name(holder.root)}"
+        place = f" ({show_name(holder.place)})" if holder.place else ""
+        # Where to look is worth more than how fast it grows, which stands above.
+        for holds in dict.fromkeys((held_by + place, held_by)):
+            yield f"{evidence}; {holds}"
+            yield f"{briefly}; {holds}"
     yield evidence
     yield _ASIDE.sub("", evidence)

@@ -55,21 +55,27 @@ def headline(report: Report, found: Sequence[Site]) -> str:
 
 
 def outlook(report: Report, found: Sequence[Site]) -> str | None:
-    """Return when memory runs out, or that it grows for an unknown reason; None for neither."""
+    """Return that memory grows for an unknown reason, or when it runs out; None for neither.
+
+    Args:
+        report: Of a window.
+        found: The call stacks that are suspected.
+
+    """
+    if unexplained(report):
+        growth = (report.memory.rss_after or 0) - (report.memory.rss_before or 0)
+        text = f"The process grew by {format_bytes(growth)}"
+        explained = report.memory.explained_bytes
+        if explained is None:
+            return f"{text}; it is not known how much of that these blocks explain."
+        return f"{text}; outstanding blocks explain {format_percent(explained, growth)} of that."
     ahead = report.outlook
-    if found and ahead and ahead.limit_bytes is not None and ahead.reached_in_s is not None:
-        if ahead.reached_in_s < _SOON_S:
-            limit = f"the {format_bytes(ahead.limit_bytes)} of its {ahead.limit_of}"
-            return f"At this rate it reaches {limit} in about {format_seconds(ahead.reached_in_s)}."
-    rest = unexplained(report)
-    if not rest:
+    if not (found and ahead) or ahead.limit_bytes is None or ahead.reached_in_s is None:
         return None
-    growth = (report.memory.rss_after or 0) - (report.memory.rss_before or 0)
-    text = f"The process grew by {format_bytes(growth)}"
-    explained = report.memory.explained_bytes
-    if explained is None:
-        return f"{text}; it is not known how much of that these blocks explain."
-    return f"{text}; outstanding blocks explain {format_percent(explained, growth)} of that."
+    if ahead.reached_in_s > _SOON_S:
+        return None
+    limit = f"the {format_bytes(ahead.limit_bytes)} of its {ahead.limit_of}"
+    return f"At this rate it reaches {limit} in about {format_seconds(ahead.reached_in_s)}."
 
 
 def nothing_outstanding(report: Report) -> str:

@@ -66,10 +66,12 @@ def next_step(report: Report) -> str | None:
     found = suspected(report)
     gone = is_gone(report.window)
     open_questions = describe_unseen(report) is not None
-    if not found and not open_questions:
-        return f"`gdbleak heap {pid}`: what grows" if unexplained(report) and not gone else None
-    if found and not open_questions:
-        return None if gone else _confirm(report, found)
+    if not open_questions:
+        if gone:
+            return None
+        if unexplained(report):
+            return f"`gdbleak heap {pid}` shows what else grows"
+        return _confirm(report, found) if found else None
     if gone:
         return "start it again, and trace it from its beginning"
     if report.window.sampling and not report.window.sizes and _is_glibc(report):
