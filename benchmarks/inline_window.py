@@ -49,7 +49,7 @@ def window(rate: int, seconds: float, folder: Path) -> tuple[str, ...]:
     place = folder / RECORDING
     place.unlink(missing_ok=True)
     command = [sys.executable, "-m", "gdbleak", "trace", "--probe", "inline", "--save", str(place)]
-    command += ["--duration", str(seconds), "-o", str(folder / "window.txt")]
+    command += ["--duration", str(seconds), "-v", "-o", str(folder / "window.txt")]
     with Target([str(folder / "storm"), str(rate)], folder) as target:
         target.wait_lines(10)
         usual = statistics.median(line.pairs / line.seconds for line in target.lines[1:])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gdbleak.recording.end import EndedBy
 from gdbleak.renderers.alarms import is_gone
+from gdbleak.report.endings import describe
 from gdbleak.report.model import Report, WindowInfo
 from gdbleak.text.units import count_of, format_percent, format_seconds
 
@@ -17,6 +18,9 @@ _BUDGET, _BUSY = "--budget", "too busy for breakpoints"
 
 _REFUSED = "recorded by breakpoints, because inline was refused"
 """How the note begins that says why it was not: the reason is too long for a sentence here."""
+
+_EARLY = (EndedBy.INTERRUPT, EndedBy.TERMINATE, EndedBy.MAX_EVENTS)
+"""As was asked for, but before its time."""
 
 _MUCH = 0.001
 """A smaller share of the time is not worth a number."""
@@ -39,9 +43,8 @@ def _how(report: Report) -> str:
             text += f" ({_BUSY if _BUDGET in why else why})"
         elif note.startswith(_REFUSED) and window.sampling:
             text += ", as inline was refused"
-    if window.ended_by in (EndedBy.INTERRUPT, EndedBy.TERMINATE, EndedBy.MAX_EVENTS):
-        words = {EndedBy.INTERRUPT: "its user", EndedBy.TERMINATE: "SIGTERM"}
-        text += f", ended early by {words.get(window.ended_by, 'the event limit')}"
+    if window.ended_by in _EARLY:
+        text += f", {describe(window.ended_by)}"
     return text
 
 

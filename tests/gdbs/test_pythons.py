@@ -25,7 +25,7 @@ def under(python):
 
 def test_trace(cli, under, build_target, start_target):
     puppet = start_target(build_target("puppet.c"))
-    options = ("--budget", 100, "--older", 0, "--duration", 600, "--interval", 0.2)
+    options = ("--budget", 100, "--older", 0, "--duration", 600, "--interval", 0.2, "--verbose")
     trace = cli.start("trace", puppet.pid, *options, **under)
     trace.wait_for_window()
     assert puppet.ask("leak 50") == "leaked"

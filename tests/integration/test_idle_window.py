@@ -35,5 +35,5 @@ def test_an_empty_table_is_a_sentence(cli, puppet, output):
     result = cli.run(puppet.pid, "--duration", 0.1, "--format", output)
 
     assert result.exit_code == 0
-    assert "Nothing was allocated in the window." in result.stdout
+    assert "nothing was allocated in the window." in result.stdout
     assert "Traceback" not in result.stderr

@@ -193,7 +193,7 @@ def test_the_traps_work(host):
 
 def leak(cli, target, saved, **options):
     """Record how a target leaks; return the result."""
-    arguments = ("--save", saved, "--older", 0, "--duration", 600)
+    arguments = ("--save", saved, "--older", 0, "--duration", 600, "--verbose")
     running = cli.start("trace", target.pid, *arguments, **options)
     running.wait_for_window()
     assert target.ask("leak 5") == "leaked"
@@ -256,7 +256,7 @@ def test_names_do_not_reach_the_terminal(cli, start_evil, tmp_path):
     evil, saved = start_evil(EVIL), tmp_path / f"saved {EVIL}"
     assert_harmless(leak(cli, evil, saved))
     for form in ("table", "markdown"):
-        result = cli.run("report", saved, "--older", 0, "--format", form)
+        result = cli.run("report", saved, "-v", "--older", 0, "--format", form)
         assert_harmless(result)
         assert result.stdout.count("[bold]") > 2
     for command in ("doctor", "rescue"):

@@ -46,7 +46,7 @@ def test_counts_of_every_site_are_exact(cli, serve, build_target, start_target, 
 def test_an_idle_process_is_released_when_the_time_is_up(cli, serve, build_target, start_target):
     puppet = start_target(build_target("puppet.c"))
     address = serve("--attach", "127.0.0.1:0", puppet.pid).address
-    result = cli.run("trace", "--remote", address, "--duration", 0.3)
+    result = cli.run("trace", "--remote", address, "--duration", 0.3, "-v")
 
     assert result.exit_code == 0, result.stderr
     assert "released: nobody traces it" in result.stdout

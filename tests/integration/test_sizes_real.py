@@ -86,7 +86,7 @@ def test_a_leak_beside_a_hundred_thousand_others(cli, program, start_target, tmp
     assert site["outstanding_count"] > 50
     assert (window["sampling"], window["inline"]["lost"]) == (None, 0)
     assert window["events"] < 2000
-    shown = cli.run("report", saved)
+    shown = cli.run("report", saved, "--verbose")
     assert "only blocks of 0 to 24 bytes were recorded (--size)" in " ".join(shown.stdout.split())
     page = cli.run("report", saved, "--format", "html").stdout
     assert "only blocks of 0 to 24 bytes were recorded" in page
