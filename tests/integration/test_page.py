@@ -143,6 +143,31 @@ def test_flame_graph(open_page):
     assert widths["render"] == pytest.approx(3 * widths["parse"], rel=0.05)
 
 
+def test_a_click_shows_library_internals(open_page):
+    names = "std::allocator_traits<A>::allocate()", "std::_Rb_tree<K>::insert()", "fill", "main"
+    stack = tuple(Frame(n, function=name) for n, name in enumerate(names, 1))
+    browser = open_page(report(site(1, stack, caller=stack[2])))
+    assert set(boxes(browser)) == {"all", "main", "fill", "[libstdc++]"}
+    browser.find_element(By.CSS_SELECTOR, ".caller summary").click()
+    run = browser.find_element(By.CSS_SELECTOR, ".run details")
+    assert "insert" not in run.text
+    run.find_element(By.TAG_NAME, "summary").click()
+    assert "insert" in run.text
+    run.find_element(By.TAG_NAME, "summary").click()
+    toggle = browser.find_element(By.ID, "internals")
+    toggle.click()
+    assert set(boxes(browser)) == {"all", *names}
+    assert "insert" in run.text
+    toggle.click()
+    assert set(boxes(browser)) == {"all", "main", "fill", "[libstdc++]"}
+    assert "insert" not in run.text
+
+
+def test_without_internals_there_is_nothing_to_click(open_page):
+    browser = open_page(report(site(1)))
+    assert not browser.find_element(By.ID, "internals").is_displayed()
+
+
 def test_names_stay_names(open_page):
     browser = open_page(SAMPLES["hostile"])
     assert browser.find_elements(By.CSS_SELECTOR, "main script, main img") == []
