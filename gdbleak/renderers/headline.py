@@ -90,7 +90,7 @@ def nothing_outstanding(report: Report) -> str:
         if window.sampling:
             return "nothing was allocated while it was recorded."
         return "nothing was allocated in the window."
-    if window.sampling:
+    if window.sampling or window.lost_events or not window.complete:
         return "nothing was found in what was recorded, which is not all that happened."
     if window.inline and window.inline.one_of > 1:
         return f"no leak was found in what was recorded, 1 block in {window.inline.one_of:,}."

@@ -326,6 +326,16 @@ def test_what_was_not_seen_is_said_at_the_beginning_and_at_the_end(form, made, u
         assert next_step.startswith("Next: `gdbleak ")
 
 
+@pytest.mark.parametrize(
+    "window", [replace(WINDOW, lost_events=3), replace(WINDOW, complete=False)], ids=["lost", "cut"]
+)
+def test_neither_does_a_report_that_is_not_whole(window):
+    said = make_first_screen(judged(window=window)).headline
+    assert said.endswith(
+        ": nothing was found in what was recorded, which is not all that happened."
+    )
+
+
 @pytest.mark.parametrize("verdicts", [[], [CHURN]])
 @pytest.mark.parametrize("form", ["table", "plain", "markdown", "html"])
 def test_a_sample_never_says_that_all_was_freed(form, verdicts):
