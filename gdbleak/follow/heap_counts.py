@@ -28,7 +28,7 @@ from gdbleak.target.examined import ExaminedProcess
 
 INTERVALS = 10
 """So many times is a window divided by censuses."""
-PAUSES = 20
+PAUSES = 5
 """After a census comes a pause of so many times as long, at least."""
 _NICENESS = 5
 """The target comes first."""

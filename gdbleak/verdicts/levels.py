@@ -23,6 +23,8 @@ from gdbleak.report.history import OLD_SHARE
 from gdbleak.report.trend import ENOUGH, find_trend
 from gdbleak.verdicts.turnover import UNKNOWN, Came, usable_size
 
+FEWEST = 3
+"""Of fewer censuses nobody can say anything."""
 LEAST_GROWN = 5
 """By fewer blocks nothing grows that is worth a word."""
 OLD_PROCESS = 10
@@ -159,9 +161,23 @@ class Levels:
         return sorted(found, key=lambda each: -each.per_s * each.size.high)
 
     def _trend(self, size: CountedSize) -> tuple[float, float]:
-        if len(self._times_s) < ENOUGH:  # nobody can say whether it grew throughout
+        points = [*zip(self._times_s, map(float, size.counts))]
+        # Few points rise by chance, but not all by about as much.
+        if len(points) < ENOUGH and not _is_even(points):
             return 0.0, 0.0
-        return find_trend([*zip(self._times_s, map(float, size.counts))])
+        return find_trend(points)
+
+
+def _is_even(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether there are three points or more, from each of which it rises about as fast.
+
+    >>> _is_even([(0, 5), (1, 9), (3, 15)]), _is_even([(0, 5), (1, 9), (3, 11)])
+    (True, False)
+
+    """
+    pairs = zip(points, points[1:])
+    rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs]
+    return len(rates) >= FEWEST - 1 and min(rates) > max(rates) / 2
 
 
 def _add(sums: Counter[int], blocks: Mapping[int, int]) -> None:
