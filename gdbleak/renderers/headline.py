@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from posixpath import basename
 
-from gdbleak.renderers.next_step import undecided, unexplained
+from gdbleak.renderers.next_step import undecided, unexplained, unseen_growth
+from gdbleak.report.heap_findings.model import describe_range
 from gdbleak.report.model import Report, Site, Word
 from gdbleak.text.lines import printable
 from gdbleak.text.units import count_of, format_bytes, format_percent, format_seconds
@@ -62,6 +63,11 @@ def outlook(report: Report, found: Sequence[Site]) -> str | None:
         found: The call stacks that are suspected.
 
     """
+    size = unseen_growth(report)
+    if size:
+        sizes = describe_range(size.low, size.high)
+        grown = f"{size.before:,} -> {size.after:,}"
+        return f"The heap holds ever more blocks of {sizes} bytes, few of them seen: {grown}."
     if unexplained(report):
         growth = (report.memory.rss_after or 0) - (report.memory.rss_before or 0)
         text = f"The process grew by {format_bytes(growth)}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gdbleak.renderers.alarms import is_gone
 from gdbleak.report.endings import find_doubt
-from gdbleak.report.model import Report, Site, Word
+from gdbleak.report.heap_findings.model import describe_range
+from gdbleak.report.model import GrowingSize, Report, Site, Word
 from gdbleak.text.units import count_of, format_percent
 from gdbleak.verdicts.strength import SUSPECTED
 
@@ -12,7 +13,9 @@ _LONGER, _LONGEST_S, _MINUTE_S = 6, 3600, 60
 """A window that was too short is proposed anew, so many times as long, within bounds."""
 
 _NOTABLE = 1 << 20
-"""Growth of fewer bytes is not worth a search."""
+"""Growth by fewer bytes is not worth a search."""
+_MANY = 10
+"""Nor by fewer blocks of a size."""
 
 
 def suspected(report: Report) -> list[Site]:
@@ -33,6 +36,15 @@ def unexplained(report: Report) -> int:
     growth = memory.rss_after - memory.rss_before
     rest = growth - (memory.explained_bytes or 0)
     return rest if growth >= _NOTABLE and rest > growth / 2 else 0
+
+
+def unseen_growth(report: Report) -> GrowingSize | None:
+    """Return the size of which the heap holds more and more blocks, few of them recorded."""
+    for size in report.heap.growing if report.heap else ():
+        grown = size.after - size.before
+        if grown >= _MANY and size.seen < grown / 2:
+            return size
+    return None
 
 
 def describe_unseen(report: Report) -> str | None:
@@ -66,6 +78,10 @@ def next_step(report: Report) -> str | None:
     found = suspected(report)
     gone = is_gone(report.window)
     open_questions = describe_unseen(report) is not None
+    size = unseen_growth(report)
+    if size and not gone:
+        sizes = describe_range(size.low, size.high)
+        return f"`gdbleak trace {pid} --size {sizes}` records only these"
     if not open_questions:
         if gone:
             return None

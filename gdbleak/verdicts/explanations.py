@@ -30,7 +30,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Either nothing in the process refers to the blocks any more (see `gdbleak explain lost`)."
         " Or of the blocks that got old, which is a quarter of the time watched, at most one in ten"
         " was freed, and there are at least five of them, born in three different parts of the"
-        " window. After a thousand blocks that lived for a moment, two old ones are a suspicion.",
+        " window. In a sample, the heap itself has to hold more and more blocks of their size.",
         "Read the stack, and find who should have freed the block. If the report says `held by`,"
         " that variable keeps the blocks: find who should have removed them from it.",
         "When something takes longer than the window: a cache that fills for an hour, a"
@@ -51,7 +51,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "It looks like a leak, but the evidence is weak. The evidence names the doubt.",
         "The rule of `leak` is met by three or four blocks only, or by two among a thousand that"
         " lived for a moment. Or the window was recorded in bursts (see `gdbleak explain SAMPLED`),"
-        " and more blocks get old than is usual at the other call stacks.",
+        " and more blocks get old than is usual at the other call stacks. Or the heap holds"
+        " far fewer blocks of this size than would have piled up since the process began.",
         "Watch longer, for example with `--duration 60`. A leak becomes `leak` then, and what is"
         " not becomes something else. Within the word, the strongest evidence stands first.",
         "In a sample, frees between bursts are not seen, so a block may be gone that seems to stay."

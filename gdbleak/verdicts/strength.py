@@ -38,7 +38,8 @@ def measure_strength(story: Story, word: Word) -> float:
 
     It is 1 for a `leak` whose blocks nothing refers to. Else it is a lower bound, with a confidence
     of 95 %, of the share of blocks that stay: of those that got old, where all was recorded; of
-    all, in a sample, because that misses frees. For a container it is that of steps upward.
+    all, in a sample, because that misses frees. For a container it is that of steps upward. Where
+    the heap holds more and more blocks of its size, it is its share of them, if that is more.
     """
     reach, growth = story.reach, story.growth
     if reach and reach.is_lost and word is Word.LEAK:
@@ -51,6 +52,9 @@ def measure_strength(story: Story, word: Word) -> float:
         found = lower_bound(len(facts.old), len(facts.old) + facts.freed_late)
     if growth is not None and word is Word.GROWING:  # it has never become smaller
         found = max(found, lower_bound(growth.resizes, growth.resizes))
+    level = story.level
+    if level is not None and level.grows and word is Word.LEAK:  # exact, even beside a sample
+        found = max(found, level.share)
     if reach and not reach.freed_after and not story.misses_frees:
         found = max(found, lower_bound(reach.unreached, reach.looked_at))
     return found

@@ -12,6 +12,8 @@ from gdbleak.renderers import make_renderer
 from gdbleak.renderers.first_screen import LINES, lay_out, make_first_screen
 from gdbleak.report.model import (
     Frame,
+    GrowingSize,
+    HeapWindow,
     Holder,
     MemoryInfo,
     Outlook,
@@ -229,6 +231,10 @@ def test_alarms_are_never_hidden(form, changes, said):
             },
             "The process grew by 50.0 MiB; outstanding blocks explain 2.0 % of that.",
         ),
+        (
+            {"heap": HeapWindow(5, 0.1, growing=(GrowingSize(25, 40, 50, 90, 4.0, 3.0),))},
+            "The heap holds ever more blocks of 25-40 bytes, few of them seen: 50 -> 90.",
+        ),
         ({"memory": MemoryInfo(0, 50 << 20, None)}, "it is not known how much of that"),
         ({"memory": MemoryInfo(0, 50 << 10, 0)}, None),
         ({"memory": MemoryInfo(0, 50 << 20, 40 << 20)}, None),
@@ -251,6 +257,14 @@ STEPS = {
         "`gdbleak why 4242 0x55d0`: who holds the oldest block",
     ),
     "a leak that explains little": (judged(LEAK, memory=GREW), "`gdbleak heap 4242` shows"),
+    "a size that grows unseen": (
+        judged(CHURN, heap=HeapWindow(5, 0.1, growing=(GrowingSize(24, 24, 50, 90, 4.0, 3.0),))),
+        "`gdbleak trace 4242 --size 24` records only these",
+    ),
+    "a size that grows, and was seen to": (
+        judged(CHURN, heap=HeapWindow(5, 0.1, growing=(GrowingSize(24, 24, 50, 90, 4.0, 30.0),))),
+        None,
+    ),
     "a suspicion": (judged(SUSPECT), "`gdbleak trace 4242 --duration 60`, to be sure"),
     "too few": (judged(FEW), "`gdbleak trace 4242 --duration 60`"),
     "too few in a minute": (

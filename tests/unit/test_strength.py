@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_sites import SPAN, S
 
@@ -10,8 +12,10 @@ from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.sites import SiteMaker
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
+from gdbleak.recording.censuses import CountedSize
 from gdbleak.report.model import Reach, Verdict, Word
 from gdbleak.unwinding.known_stacks import CallStack
+from gdbleak.verdicts.levels import Level
 from gdbleak.verdicts.strength import lower_bound, measure_strength, priority
 from gdbleak.verdicts.turnover import NO_ROOM
 
@@ -29,9 +33,7 @@ def tally(kept, freed, size=8):
 
 def strength(kept, freed, word=Word.SUSPECT, sampled=False, reach=None):
     story = tally(kept, freed).story(NO_ROOM, sampled)
-    if reach:
-        story = type(story)(**{**vars(story), "reach": reach})
-    return measure_strength(story, word)
+    return measure_strength(replace(story, reach=reach), word)
 
 
 def test_few_that_outlive_thousands_are_weaker_than_all_of_a_few():
@@ -50,6 +52,13 @@ def test_lost_blocks_are_the_strongest_evidence():
     assert strength(6, 0, Word.SUSPECT, reach=lost) < 1.0
     some = strength(2, 50, reach=Reach(40, 38, 0, 2, 0, 3))
     assert some > strength(2, 50) == strength(2, 50, reach=Reach(40, 38, 0, 2, 0, 3, freed_after=1))
+
+
+def test_what_the_heap_holds_is_exact_even_in_a_sample():
+    level = Level(CountedSize(24, 24, 2880, (50, 70, 90)), 2.0, 1.0, 0.7, None, None, 20.0)
+    story = replace(tally(30, 2000).story(NO_ROOM, sampled=True), level=level)
+    assert measure_strength(story, Word.LEAK) == 0.7
+    assert measure_strength(story, Word.SUSPECT) < 0.05
 
 
 def test_nothing_that_got_old_is_no_evidence():
