@@ -85,3 +85,8 @@ def recognise(program: str, mapped: Iterable[str], is_go: bool = False) -> Runti
         if any(re.fullmatch(runtime.library, name) for name in names):
             return runtime
     return None
+
+
+def describe_seen(runtime: Runtime) -> str:
+    """Return a sentence on what gdbleak sees of the memory of a process, without its full stop."""
+    return f"there is {runtime.name} in this process, of which gdbleak sees {runtime.seen}"

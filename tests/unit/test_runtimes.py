@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdbleak.report.runtimes import RUNTIMES, recognise
+from gdbleak.report.runtimes import RUNTIMES, describe_seen, recognise
 
 LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6"
 CASES = [
@@ -35,3 +35,10 @@ def test_go_is_told_by_its_linker():
 
 def test_each_says_what_is_seen():
     assert all(runtime.seen for runtime in RUNTIMES)
+
+
+def test_what_is_seen_is_a_sentence():
+    python = recognise("/usr/bin/python3", [])
+    assert describe_seen(python).startswith(
+        "there is Python in this process, of which gdbleak sees C extensions and large objects; "
+    )
