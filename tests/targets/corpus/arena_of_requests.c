@@ -1,0 +1,34 @@
+/* Each request has an arena, whose chunks are freed together when it has been answered.
+ * rate: 20000
+ * keeps: add_chunk
+ * keeps: begin_request */
+#include "corpus.h"
+
+NOINLINE static void **begin_request(void)
+{
+    return (void **)calloc(12, sizeof(void *));
+}
+
+NOINLINE static void *add_chunk(void)
+{
+    return use(malloc(1024), 1024);
+}
+
+static void start(void) {}
+
+static void tick(long number)
+{
+    (void)number;
+    for (int i = 0; i < 18; i++) {
+        void **arena = begin_request();
+        int chunks = 5 + corpus_random(7);
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            arena[chunk] = add_chunk();
+            work(4);
+        }
+        while (chunks--)
+            free(arena[chunks]);
+        free(arena);
+    }
+    done(18);
+}
