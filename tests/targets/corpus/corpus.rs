@@ -1,0 +1,83 @@
+//! What the programs of the corpus in Rust share: corpus.h says what it does.
+
+#![allow(dead_code)] // no program uses all of it
+
+use std::io::{self, BufRead, Write};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub const HZ: i64 = 100;
+const TICK: Duration = Duration::from_micros(1_000_000 / HZ as u64);
+static OPERATIONS: AtomicI64 = AtomicI64::new(0);
+
+/// So many operations were done.
+pub fn done(operations: i64) {
+    OPERATIONS.fetch_add(operations, Relaxed);
+}
+
+/// Compute for about so many microseconds.
+pub fn work(microseconds: u64) {
+    for step in 0..microseconds * 400 {
+        std::hint::black_box(step);
+    }
+}
+
+/// Numbers that look like chance, always the same ones.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new() -> Self {
+        Chance(88172645463325252)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// Say "ready", then call `tick` 100 times a second, until stdin ends.
+pub fn run(mut tick: impl FnMut(i64)) {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            tell.send(line.unwrap_or_default()).ok();
+        }
+    });
+    println!("ready");
+    io::stdout().flush().ok();
+    let (mut began, mut read) = (Instant::now(), Instant::now());
+    let (mut late, mut number) = (Vec::with_capacity(1 << 16), 0);
+    loop {
+        let due = began + TICK * number as u32;
+        match told.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(line) if line == "m" => {
+                late.sort();
+                let worst = late.last().copied().unwrap_or(0);
+                let p99 = late.get(late.len() * 99 / 100).copied().unwrap_or(0);
+                println!(
+                    "meter {} {} {} {} 0",
+                    OPERATIONS.swap(0, Relaxed),
+                    read.elapsed().as_micros(),
+                    p99,
+                    worst
+                );
+                io::stdout().flush().ok();
+                late.clear();
+                read = Instant::now();
+            }
+            Ok(_) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                tick(number);
+                late.push(due.elapsed().as_micros() as u64);
+                began += due.elapsed().saturating_sub(Duration::from_secs(1));
+                number += 1;
+            }
+        }
+    }
+}
