@@ -3,7 +3,7 @@
 #![allow(dead_code)] // no program uses all of it
 
 use std::io::{self, BufRead, Write};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,11 +17,28 @@ pub fn done(operations: i64) {
     OPERATIONS.fetch_add(operations, Relaxed);
 }
 
-/// Compute for about so many microseconds.
-pub fn work(microseconds: u64) {
-    for step in 0..microseconds * 400 {
+static PACE: AtomicU64 = AtomicU64::new(0);
+
+#[inline(never)]
+fn spin(steps: u64) {
+    for step in 0..steps {
         std::hint::black_box(step);
     }
+}
+
+/// Compute for so many microseconds, as this processor does when it has nothing else to do.
+pub fn work(microseconds: u64) {
+    if PACE.load(Relaxed) == 0 {
+        PACE.store((0..50).map(|_| measure()).max().unwrap_or(1), Relaxed);
+    }
+    spin(microseconds * PACE.load(Relaxed) >> 10);
+}
+
+/// Steps in 1,024 microseconds.
+fn measure() -> u64 {
+    let began = Instant::now();
+    spin(20_000);
+    20_000 * 1_000 * 1_024 / began.elapsed().as_nanos().max(1) as u64
 }
 
 /// Numbers that look like chance, always the same ones.

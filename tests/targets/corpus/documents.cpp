@@ -1,4 +1,4 @@
-/* Documents are parsed into trees of 300 nodes, looked at, and freed; 100,000 nodes a second.
+/* A thousand documents a second are parsed into trees of 43 nodes, looked at, and freed.
  * rate: 100000
  * keeps: parse_node
  * keeps: parse_text */

@@ -23,13 +23,13 @@ NOINLINE static std::string make_answer(long id)
 
 static void start()
 {
-    for (long id = -20 * 500; id < 0; id++)
+    for (long id = 0; id < 20 * 500; id++)
         remember(id);
 }
 
 static void tick(long)
 {
-    static long id;
+    static long id = 20 * 500;
     for (int i = 0; i < 5; i++, id++) {
         for (int j = 0; j < 4; j++)
             make_answer(id + j);
