@@ -9,7 +9,6 @@ from support.ldconfig import LIBRARIES, search_library
 __all__ = ["LIBRARIES", "find_library"]
 
 
-
 def find_library(name: str) -> str:
     """Return the path of a shared library; skip without it."""
     path = search_library(name)
