@@ -24,15 +24,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-OWN = Path(__file__).parents[1]
-sys.path.insert(0, str(OWN))
-sys.path.insert(0, str(OWN / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.builds import UnbuildableError, build
 from support.corpus import FOLDER, Finding, Program, read_programs
 from support.scores import LEAKS, SUSPICIONS, Seen, score, wilson
 from trials import TraceError, Trial, Way, Window
 
+OWN = Path(__file__).parents[1]
 PROBES = ("breakpoint", "inline")
 HEADS = (
     *("Program", "Traced by", "Allocations/s", "Recorded", "Kept", "p99 before, during, worst"),
@@ -65,9 +65,9 @@ def rows(trial: Trial, window: Window) -> list[tuple[str, ...]]:
     for (function, _, word), some in alike.items():
         verdict = (f"`{word}`", evidence(some), right(some[0], function in named))
         found.append((*of_all, label_of(program, function), *verdict))
-    for one in sorted(missing):
-        verdict = ("", "not in the report", unseen(program.labels[one]))
-        found.append((*of_all, label_of(program, one), *verdict))
+    for function in sorted(missing):
+        verdict = ("", "not in the report", unseen(program.labels[function]))
+        found.append((*of_all, label_of(program, function), *verdict))
     return found
 
 

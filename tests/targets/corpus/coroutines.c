@@ -1,12 +1,11 @@
-/* A hundred coroutines with stacks of their own from the heap. Each lives for about a second; only its own
+/* Twenty-five coroutines with stacks of their own from the heap. Each lives for about a second; only its own
  * stack refers to what it has allocated.
- * rate: 300
  * keeps: make_stack
  * keeps: parse_request */
 #include "corpus.h"
 #include <ucontext.h>
 
-#define AT_ONCE 100
+#define AT_ONCE 25
 #define STACK 16384
 
 static ucontext_t scheduler, *coroutines[AT_ONCE];
@@ -33,7 +32,9 @@ static void start(void) {}
 
 static void tick(long number)
 {
-    int which = number % AT_ONCE;
+    if (number % 5)
+        return;
+    int which = number / 5 % AT_ONCE;
     if (coroutines[which]) {
         swapcontext(&scheduler, coroutines[which]);
         free(coroutines[which]);
@@ -45,5 +46,4 @@ static void tick(long number)
     made->uc_link = &scheduler;
     makecontext(made, (void (*)(void))serve, 1, which);
     swapcontext(&scheduler, made);
-    done(1);
 }

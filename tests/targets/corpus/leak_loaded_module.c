@@ -1,6 +1,5 @@
-/* A stripped module, loaded by dlopen, forgets one block in twenty. Only its entry has a name: what calls it
+/* A stripped module, loaded by dlopen, forgets one block in five. Only its entry has a name: what calls it
  * is what a person can look at.
- * rate: 300
  * module: loaded
  * leak: call_module
  * lost: call_module
@@ -17,7 +16,7 @@ __attribute__((visibility("default"))) void module_run(void)
 {
     static void *volatile last;
     void *program = compile();
-    if (corpus_random(20))
+    if (corpus_random(5))
         free(program);
     else
         last = program;
@@ -56,12 +55,10 @@ static void start(void)
 
 static void tick(long number)
 {
-    (void)number;
-    for (int i = 0; i < 2; i++) {
-        void *request = read_request();
-        call_module();
-        free(request);
-    }
-    done(2);
+    if (number % 4)
+        return;
+    void *request = read_request();
+    call_module();
+    free(request);
 }
 #endif

@@ -1,4 +1,5 @@
 /* Segments are mapped four times a second, and unmapped after five seconds; large blocks come and go too.
+ * window: 30
  * keeps: map_segment
  * keeps: load_page */
 #include "corpus.h"
