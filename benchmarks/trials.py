@@ -50,12 +50,19 @@ class Reading:
     p99_ms: float
     """How late ticks were done; one in a hundred was later."""
     worst_ms: float
+    cpu_us: float
+    """For how long processors worked for each operation."""
 
     @classmethod
     def parse(cls, line: str) -> Reading:
         """Read what a program says when it is asked."""
-        operations, took_us, p99_us, worst_us, _ = map(int, line.split()[1:])
-        return cls(operations * 1e6 / max(1, took_us), p99_us / 1000, worst_us / 1000)
+        operations, took_us, p99_us, worst_us, cpu_us = map(int, line.split()[1:])
+        return cls(
+            operations * 1e6 / max(1, took_us),
+            p99_us / 1000,
+            worst_us / 1000,
+            cpu_us / max(1, operations),
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,13 @@ class Window:
         if not self.before or not self.during or not self.before.per_s:
             return None
         return self.during.per_s / self.before.per_s
+
+    @property
+    def dearer(self) -> float | None:
+        """By how much each operation cost more processor time in the window than before."""
+        if not self.before or not self.during or not self.before.cpu_us:
+            return None
+        return self.during.cpu_us / self.before.cpu_us - 1
 
 
 class TraceError(Exception):

@@ -57,6 +57,18 @@ impl Chance {
     }
 }
 
+extern "C" {
+    fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+}
+
+/// Microseconds that processors have worked for this process.
+fn worked() -> i64 {
+    const PROCESS: i32 = 2;
+    let mut time = [0, 0];
+    unsafe { clock_gettime(PROCESS, &mut time) };
+    time[0] * 1_000_000 + time[1] / 1_000
+}
+
 /// Say "ready", then call `tick` 100 times a second, until stdin ends.
 pub fn run(mut tick: impl FnMut(i64)) {
     let (tell, told) = mpsc::channel();
@@ -68,7 +80,7 @@ pub fn run(mut tick: impl FnMut(i64)) {
     println!("ready");
     io::stdout().flush().ok();
     let (mut began, mut read) = (Instant::now(), Instant::now());
-    let (mut late, mut number) = (Vec::with_capacity(1 << 16), 0);
+    let (mut late, mut number, mut worked_before) = (Vec::with_capacity(1 << 16), 0, worked());
     loop {
         let due = began + TICK * number as u32;
         match told.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -77,14 +89,16 @@ pub fn run(mut tick: impl FnMut(i64)) {
                 let worst = late.last().copied().unwrap_or(0);
                 let p99 = late.get(late.len() * 99 / 100).copied().unwrap_or(0);
                 println!(
-                    "meter {} {} {} {} 0",
+                    "meter {} {} {} {} {}",
                     OPERATIONS.swap(0, Relaxed),
                     read.elapsed().as_micros(),
                     p99,
-                    worst
+                    worst,
+                    worked() - worked_before
                 );
                 io::stdout().flush().ok();
                 late.clear();
+                worked_before = worked();
                 read = Instant::now();
             }
             Ok(_) => {}

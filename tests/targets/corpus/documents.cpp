@@ -1,4 +1,5 @@
-/* A thousand documents a second are parsed into trees of 43 nodes, looked at, and freed.
+/* Documents are parsed into trees of 43 nodes, looked at, and freed, as fast as it can be done in 60 % of the
+ * time.
  * rate: 100000
  * keeps: parse_node
  * keeps: parse_text */
@@ -32,9 +33,10 @@ static void start() {}
 
 static void tick(long number)
 {
-    for (int i = 0; i < 10; i++) {
+    long began = corpus_now();
+    while (within(began, 60)) {
         parse_node(2, number);
-        work(50);
+        work(600);
+        done(1);
     }
-    done(10);
 }
