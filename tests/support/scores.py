@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
+from math import sqrt
 
 from support.corpus import Finding
 
@@ -20,6 +21,8 @@ class Seen:
     """What each of its functions is to be called."""
     findings: Sequence[Finding]
     """Of each call stack, in the order of the report."""
+    lost: Set[str] = frozenset()
+    """The functions to whose blocks nothing refers any more."""
 
     @property
     def leaking(self) -> Collection[str]:
@@ -56,6 +59,10 @@ class Scores:
     """Of the call stacks that are called so or suspected, those that are leaks."""
     sound_suspected: tuple[int, int]
     """Programs without a leak of which something is called so or suspected."""
+    lost: tuple[int, int]
+    """Leaks whose blocks are lost that are said to be."""
+    right_lost: tuple[int, int]
+    """Of the call stacks that are said to be lost, those that are."""
 
 
 def score(seen: Collection[Seen]) -> Scores:
@@ -63,6 +70,8 @@ def score(seen: Collection[Seen]) -> Scores:
     leaks = [(program, function) for program in seen for function in program.leaking]
     findings = [finding for program in seen for finding in program.findings]
     sound = [program for program in seen if not program.leaking]
+    called_lost = [(one, found) for one in seen for found in one.findings if found.lost]
+    said = [{found.function for found in one.findings if found.lost} for one in seen]
 
     def right(words: set[str]) -> tuple[int, int]:
         labels = [finding.label for finding in findings if finding.word in words]
@@ -81,4 +90,17 @@ def score(seen: Collection[Seen]) -> Scores:
             sum(any(found.word in SUSPICIONS for found in one.findings) for one in sound),
             len(sound),
         ),
+        (
+            sum(len(one.lost & of_it) for one, of_it in zip(seen, said)),
+            sum(len(one.lost) for one in seen),
+        ),
+        (sum(found.function in one.lost for one, found in called_lost), len(called_lost)),
     )
+
+
+def wilson(some: int, all_: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Return the interval in which a share of `some` in `all_`, at least one, is by 95 %."""
+    share, spread = some / all_, deviations**2 / all_
+    middle = (share + spread / 2) / (1 + spread)
+    half = deviations * sqrt(share * (1 - share) / all_ + spread / (4 * all_)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -92,25 +92,3 @@ def test_a_latency_is_compared_to_that_without_a_tool(bench):
     )
     assert figures.row("slow", slow, None, plain)[-2:] == ("0.5", "2.5")
     assert figures.row("slow", slow, None)[-1] == ""
-
-
-ALL = {"duration_s": 20.0, "ended_by": "duration", "sampling": None, "allocations": 400}
-SAMPLE = {"recorded_s": 5.0, "calls": 4000}
-
-
-@pytest.mark.parametrize(
-    ("window", "per_s", "much"),
-    [
-        ({"inline": None}, "20", "all"),
-        ({"inline": {"one_of": 1, "lost": 0}}, "20", "all"),
-        ({"inline": {"one_of": 8, "lost": 2}}, "160", "1 block in 8, 2 calls lost"),
-        ({"inline": None, "sampling": SAMPLE}, "200", "25.0% of the time"),
-        ({"inline": None, "sampling": {**SAMPLE, "calls": None}}, "", "25.0% of the time"),
-        ({"inline": None, "ended_by": "max-pause"}, "20", "all, until max-pause after 20.0 s"),
-    ],
-)
-def test_what_was_recorded_of_a_program_of_the_corpus(monkeypatch, window, per_s, much):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import corpus
-
-    assert (corpus.rate({**ALL, **window}), corpus.recorded({**ALL, **window})) == (per_s, much)

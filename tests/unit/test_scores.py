@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from support.corpus import Finding
-from support.scores import Seen, score
+from support.scores import Seen, score, wilson
 
 LEAKING = {"leaks": "leak", "grows": "growing", "works": "keeps"}
 SOUND = {"works": "keeps"}
@@ -46,3 +47,20 @@ def test_a_sound_program_of_which_something_else_is_suspected():
 def test_the_best_of_several_call_stacks_counts():
     found = seen(LEAKING, ("leaks", "leak"), ("grows", "leak"), ("leaks", "churn"))
     assert score([found]).certain == (2, 2)
+
+
+def test_what_is_lost():
+    findings = [
+        Finding("leaks", "leak", 1, "leak", "lost: all", lost=True),
+        Finding("works", "keeps", 2, "leak", "lost: all", lost=True),
+    ]
+    scores = score([Seen(LEAKING, findings, {"leaks"}), Seen(LEAKING, [], {"grows"})])
+    assert (scores.lost, scores.right_lost) == ((1, 2), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("some", "all_", "low", "high"),
+    [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1), (97, 100, 0.9155, 0.9897)],
+)
+def test_intervals(some, all_, low, high):
+    assert wilson(some, all_) == pytest.approx((low, high), abs=0.0002)

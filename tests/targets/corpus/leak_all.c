@@ -1,5 +1,6 @@
 /* Every block is forgotten.
- * leak: keep_for_ever */
+ * leak: keep_for_ever
+ * lost: keep_for_ever */
 #include "corpus.h"
 
 NOINLINE static void *keep_for_ever(void)

@@ -1,6 +1,7 @@
 /* A function whose blocks live for three seconds, and one in ten for ever; another has blocks that live for
  * 30 seconds.
  * leak: make_node
+ * lost: make_node
  * keeps: make_entry */
 #include "corpus.h"
 

@@ -1,5 +1,6 @@
 /* Fifty blocks at once, every four seconds.
- * leak: reload_rules */
+ * leak: reload_rules
+ * lost: reload_rules */
 #include "corpus.h"
 
 NOINLINE static void *reload_rules(void)

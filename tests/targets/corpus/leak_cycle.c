@@ -1,6 +1,8 @@
 /* Two objects that hold each other: what counts references never frees them.
  * leak: make_parent
- * leak: make_child */
+ * lost: make_parent
+ * leak: make_child
+ * lost: make_child */
 #include "corpus.h"
 
 struct object {

@@ -1,5 +1,6 @@
 /* A large block every three seconds.
- * leak: load_image */
+ * leak: load_image
+ * lost: load_image */
 #include "corpus.h"
 
 NOINLINE static void *load_image(void)

@@ -1,5 +1,6 @@
 /* It begins to leak in the window.
- * leak: log_error */
+ * leak: log_error
+ * lost: log_error */
 #include "corpus.h"
 
 NOINLINE static void *log_error(void)

@@ -1,5 +1,6 @@
 /* Each request loses a block; after two thirds of the window there are no more requests.
  * leak: remember_client
+ * lost: remember_client
  * keeps: answer */
 #include "corpus.h"
 

@@ -1,5 +1,7 @@
 /* One block in 10,000 is forgotten, under as much churn as is recorded whole.
- * leak: parse_field */
+ * rate: 6000
+ * leak: parse_field
+ * lost: parse_field */
 #include "corpus.h"
 
 NOINLINE static void *parse_field(void)
