@@ -86,6 +86,7 @@ def _trace_options(options: argparse.Namespace, found: GrowingSize) -> argparse.
     parser = argparse.ArgumentParser()
     Trace().add_arguments(parser)
     told = {**vars(parser.parse_args([])), **vars(options)}
+    told["process"] = [options.process]
     told.update(size=parse_sizes(found.option), interval=None, count=None)  # the censuses' own
     return argparse.Namespace(**told)
 

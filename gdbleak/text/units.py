@@ -28,7 +28,7 @@ def count_of(count: int, noun: str) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Return a noun as it is written after a number."""
-    return noun if count == 1 else f"{noun}s"
+    return noun if count == 1 else noun + ("es" if noun.endswith("s") else "s")
 
 
 def format_bytes(count: float) -> str:
