@@ -90,7 +90,7 @@ def trace_each(trace: Tracer, options: argparse.Namespace, pids: Sequence[int]) 
         try:
             if started is None or start_of_living(pid) != started:  # another may have its PID
                 raise NoSuchProcessError(f"process {pid} has ended", "trace those that live now")
-            outcome = trace(own, output, pid, f", {number} of {len(turns)}")
+            outcome = trace(own, output, pid, f" [{number} of {len(turns)}]")
         except KeyboardInterrupt:
             if not done:
                 raise

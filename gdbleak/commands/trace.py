@@ -18,6 +18,7 @@ from gdbleak.commands.process_argument import describe_target
 from gdbleak.commands.processes_argument import add_processes_arguments, choose_processes
 from gdbleak.commands.progress import ProgressLine
 from gdbleak.commands.several import Outcome, conclude, trace_each
+from gdbleak.commands.started import add_command_argument, trace_started
 from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.commands.window_arguments import add_window_arguments
 from gdbleak.errors import TraceFailedError, UndecidedError, UsageError, WriteError
@@ -64,6 +65,7 @@ class Trace:
   gdbleak trace 4711                    watch process 4711 for ten seconds
   gdbleak trace httpd --all             its processes, one after the other
   gdbleak trace redis-server --duration 60 --save leak.gdbleak
+  gdbleak -c './server --port 80'       start it, and trace it from then on
   gdbleak trace 4711 --fail-on leak -o leak.json
   gdbleak trace 4711 --remote 127.0.0.1:2345
 """
@@ -71,6 +73,7 @@ class Trace:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
         add_processes_arguments(parser, "trace")
+        add_command_argument(parser)
         parser.add_argument(
             "--remote",
             metavar="HOST:PORT",
@@ -84,6 +87,8 @@ class Trace:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
+        if options.words is not None:
+            return trace_started(self.trace_one, options)
         if options.remote:
             return conclude(self.trace_one(options, Output(options), None))
         pids = choose_processes(options, "trace")
