@@ -83,7 +83,9 @@ examples:
   gdbleak heap 4711                     what is in its heap?
   gdbleak leaks 4711                    what of it does nothing refer to?
   gdbleak hunt 4711                     which size grows, and who allocates it?
-  gdbleak trace redis-server            by its name, if only one process has it
+  gdbleak redis-server                  by its name, if only one process has it
+  gdbleak httpd --all                   its processes, one after the other
+  gdbleak -c './server 8080'            start it, and trace it from then on
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak rescue                        repair what a killed trace left behind
   gdbleak agent --standalone > gdbleak_record.py

@@ -91,5 +91,5 @@ def _split(options: argparse.Namespace) -> list[str]:
     except ValueError as error:
         raise UsageError(f"-c {words[0]}: {error}", "close the quotes") from error
     if not words:
-        raise UsageError("-c needs a command", "for example `gdbleak -c './server --port 80'`")
+        raise UsageError("-c needs a command", "for example `gdbleak -c './server 8080'`")
     return words
