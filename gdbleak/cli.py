@@ -63,11 +63,6 @@ def _load_commands() -> dict[str, Command]:
     }
 
 
-COMMANDS = (
-    *("trace", "report", "diff", "suspects", "why", "heap", "leaks", "hunt", "doctor"),
-    *("rescue", "agent", "completion"),
-)
-"""Their names, without what takes long to import; a test compares them."""
 _WITH_GDB = ("trace", "report", "doctor", "why", "hunt")
 _HELP = {"-h", "--help"}
 
@@ -162,7 +157,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     try:
         with standard_output():
-            arguments = find_command(arguments, COMMANDS)
+            if arguments[:1] and arguments[0] not in _WITH_GDB:  # the others take long to import
+                arguments = find_command(arguments, _load_commands)
             if arguments[:1] and arguments[0] in _WITH_GDB and not _HELP.intersection(arguments):
                 check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command

@@ -116,6 +116,15 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="--skip each line of FILE; those that begin with # are comments",
     )
     group.add_argument(
+        "--skip-module",
+        type=_glob,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="name no caller in this program or library, by file name or path, such as "
+        "'libfoo*'; may be repeated",
+    )
+    group.add_argument(
         "--by",
         choices=BY,
         default=ReportOptions.by,
@@ -201,7 +210,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _glob(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("the name of a function is missing")
+        raise argparse.ArgumentTypeError("the name is empty")
     return text.strip()
 
 
@@ -241,5 +250,6 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         listed_blocks=LISTED_BLOCKS if options.show_allocs else 0,
         by=options.by,
         suppressions=tuple(s for path in options.suppress for s in _read_suppressions(path)),
+        skip_modules=tuple(options.skip_module),
         skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )

@@ -103,6 +103,11 @@ def test_functions_to_skip_come_from_options_and_files(load, tmp_path):
     assert load.call_args.kwargs == {"options": ReportOptions(skip=skip), "sysroot": None}
 
 
+def test_modules_to_skip(load):
+    assert cli.main(["report", "leak.gdbleak", "--skip-module", "libfoo*"]) == 0
+    assert load.call_args.kwargs["options"] == ReportOptions(skip_modules=("libfoo*",))
+
+
 def test_options_of_report(load, capsys):
     assert cli.main(["report", "leak.gdbleak", "--format", "csv", "--older", "0"]) == 0
     assert load.call_args.args == ("leak.gdbleak",)
