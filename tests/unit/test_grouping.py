@@ -172,9 +172,10 @@ def test_no_rank_is_missing_among_the_rows_that_are_shown(tmp_path):
         recordings.head(),
         recordings.opened(5 * S),
         *(malloc(6 * S + n, 0xA000 + 16 * n, 100, 0x50001) for n in range(30)),
-        *(free(6 * S + 100 + n, 0xA000 + 16 * n) for n in range(29)),
-        *(malloc(14 * S + n, 0xB000 + 16 * n, 9000, 0x50002) for n in range(2)),
-        recordings.end(end_ns=14 * S + 1000),
+        *(free(7 * S + n, 0xA000 + 16 * n) for n in range(30)),
+        malloc(14 * S, 0xC000, 100, 0x50001),
+        *(malloc(15 * S + n, 0xB000 + 16 * n, 9000, 0x50002) for n in range(2)),
+        recordings.end(end_ns=15 * S + 1000),
     )
     report = analyse(
         Recording(path),
