@@ -196,11 +196,16 @@ def find_caller(frames: Iterable[Frame], wrappers: Wrappers) -> Frame | None:
     others = [frame for frame in frames if not wrappers.hold(frame)]
     nameless: set[str | None] = set()
     for frame in others:
-        if frame.function is None and _SYSTEM.fullmatch(frame.module or ""):
+        if is_nameless(frame):
             nameless.add(frame.module)
         elif not nameless or (frame.module and frame.module not in nameless):
             return frame
     return (*others, *frames, None)[0]
+
+
+def is_nameless(frame: Frame) -> bool:
+    """Tell whether a frame lies in a library of the system that has no symbol for it."""
+    return frame.function is None and bool(_SYSTEM.fullmatch(frame.module or ""))
 
 
 class _Globs:
