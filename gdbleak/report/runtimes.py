@@ -19,6 +19,10 @@ class Runtime(NamedTuple):
     library: str
     """Names of a library that every program of it has mapped."""
 
+    def describe(self) -> str:
+        """Return in words what gdbleak sees of such a process."""
+        return f"{self.name}: gdbleak sees {self.seen}"
+
 
 RUNTIMES = (
     Runtime(
@@ -56,6 +60,20 @@ RUNTIMES = (
         "C extensions and what objects hold outside of their slots; use ObjectSpace for the rest",
         r"ruby[\d.]*",
         r"libruby.*\.so.*",
+    ),
+    Runtime(
+        "Perl",
+        "strings, arrays and C extensions; the heads and bodies of values come from arenas, so"
+        " look at Devel::Size too",
+        r"perl[\d.]*",
+        r"libperl\.so.*",
+    ),
+    Runtime(
+        "PHP",
+        "C extensions and caches; values come from PHP's own allocator, unless it runs with"
+        " USE_ZEND_ALLOC=0",
+        r"php(-cgi|-fpm)?[\d.]*",
+        r"libphp[\d.]*\.so.*",
     ),
 )
 
