@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from gdbleak.bounds import Bounds
-from gdbleak.commands.arguments import within
 from gdbleak.commands.process_argument import choose_process, pid_or_name
 from gdbleak.errors import UsageError
 from gdbleak.target.processes import find_processes
@@ -34,7 +32,7 @@ def add_processes_arguments(parser: argparse.ArgumentParser, what: str) -> None:
         "--pid",
         dest="pids",
         metavar="PID",
-        type=within(Bounds(1), int),
+        type=pid_or_name,
         action="append",
         default=[],
         help="the same as PID alone; may be repeated",
