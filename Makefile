@@ -74,6 +74,15 @@ payload: ## Assemble what the inline probe writes into a target
 	nm -n $(OUT)/recorder.o | awk '$$2 == "t" {print $$3, substr($$1, 13)}' >$(OUT)/recorder.labels
 	rm $(OUT)/recorder.o
 
+define MANUAL
+from gdbleak import __version__, cli
+from gdbleak.renderers.manual import make_manual
+print(make_manual(cli.make_parser(), __version__), end="")
+endef
+export MANUAL
+man: .venv/for-demo ## Make the manual page from the parser of the command line
+	$(BIN)/python -c "$$MANUAL" >docs/gdbleak.1
+
 wheel: .venv/for-demo ## Build dist/gdbleak-*.whl
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -81,4 +90,4 @@ clean: ## Remove everything the other targets made
 	rm -rf .venv .gdbs .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture torture-inline bench check payload wheel clean
+.PHONY: help venv demo test test-all test-real gdbs test-gdbs torture torture-inline bench check payload man wheel clean

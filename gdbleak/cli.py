@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import errno
-import sys
 from collections.abc import Sequence
 from typing import Protocol
 
 from gdbleak import __version__
+from gdbleak.commands.first_word import find_command
+from gdbleak.commands.refusal import refuse
 from gdbleak.errors import MORE_FILES, FileError, GdbleakError, ResourceLimitError, UsageError
 from gdbleak.host.process_limits import check_limits
 from gdbleak.host.streams import NO_MORE_FILES, standard_output
-from gdbleak.text.lines import printable
 
 
 class Command(Protocol):
@@ -80,7 +80,9 @@ examples:
   gdbleak heap 4711                     what is in its heap?
   gdbleak leaks 4711                    what of it does nothing refer to?
   gdbleak hunt 4711                     which size grows, and who allocates it?
-  gdbleak trace redis-server            by its name, if only one process has it
+  gdbleak redis-server                  by its name, if only one process has it
+  gdbleak httpd --all                   its processes, one after the other
+  gdbleak -c './server 8080'            start it, and trace it from then on
   gdbleak doctor 4711                   what would stop a trace of it
   gdbleak explain leak?                 what does this word of a report mean?
   gdbleak rescue                        repair what a killed trace left behind
@@ -130,7 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="gdbleak",
         description="Find the call stacks that leak memory in a running native Linux process.\n"
         "Needs gdb, and the right to trace the process.\n"
-        "`gdbleak PID` means `gdbleak trace PID`.",
+        "`gdbleak PID` and `gdbleak NAME` mean `gdbleak trace`.",
         epilog=_EXAMPLES + _EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_make_version_parser()],
@@ -156,19 +158,19 @@ def main(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C came before there was anything to report.
 
     """
-    if arguments and arguments[0].isdecimal():
-        arguments = ["trace", *arguments]
     try:
         with standard_output():
+            if arguments[:1] and arguments[0] not in _WITH_GDB:  # the others take long to import
+                arguments = find_command(arguments, _load_commands)
             if arguments[:1] and arguments[0] in _WITH_GDB and not _HELP.intersection(arguments):
                 check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             options = make_parser().parse_args(arguments)
             return int(options.run(options))
     except GdbleakError as error:
-        return _refuse(error)
+        return refuse(error)
     except MemoryError:
-        return _refuse(
+        return refuse(
             ResourceLimitError(
                 "gdbleak may not use more memory than it does now",
                 "raise its limits with `ulimit -v unlimited; ulimit -d unlimited`, or free some",
@@ -178,11 +180,6 @@ def main(arguments: Sequence[str]) -> int:
         if error.errno not in NO_MORE_FILES:
             raise
         limit = "this process" if error.errno == errno.EMFILE else "this host"
-        return _refuse(
+        return refuse(
             FileError(f"{limit} has as many files open as it may: {error.strerror}", MORE_FILES)
         )
-
-
-def _refuse(error: GdbleakError) -> int:
-    sys.stderr.write(f"gdbleak: {printable(str(error))}\n  try: {printable(error.help_text)}\n")
-    return error.exit_code

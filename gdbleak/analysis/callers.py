@@ -1,7 +1,9 @@
 """Which frame of a call stack a person would name: the first that allocates for itself. Pure.
 
 Wrappers allocate for whoever calls them, and are told by their names. The tables here list them,
-and the user can add to them. They never take a frame out of a call stack.
+and the user can add to them. Of a library of the system without symbols nothing could be named but
+offsets, and so it is passed over too, if somebody has called it. They never take a frame out of a
+call stack.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _FUNCTIONS = {
         ckrealloc*, zmalloc*, zcalloc*, zrealloc*, ztry*alloc*, zstrdup
     """,
     "GLib": """
+        g_vasprintf, g_strsplit*, g_build_path*, g_build_filename*, g_build_pathv, g_bytes_new*,
         g_malloc*, g_try_malloc*, g_realloc*, g_try_realloc*, g_aligned_alloc*, g_slice_alloc*,
         g_slice_copy, g_memdup*, g_strdup*, g_strndup, g_strconcat, g_strjoin*, g_string_*,
         g_array_*, g_byte_array_*, g_ptr_array_*, g_hash_table_*, g_list_*, g_slist_*, g_queue_*,
@@ -51,6 +54,25 @@ _FUNCTIONS = {
         _PyObject_New*, _PyObject_GC_*, gc_alloc, PyType_GenericAlloc, _PyType_AllocNoTrack,
         PyUnicode_New, PyBytes_From*, _PyBytes_Resize
     """,
+    "Perl": """
+        Perl_safesys*, Perl_savepv*, Perl_savesvpv, Perl_savesharedpv*, Perl_sv_grow*, Perl_newSV*,
+        Perl_more_bodies, Perl_more_sv, S_more_sv, Perl_av_extend*, Perl_sv_setpv*, Perl_sv_setsv*,
+        Perl_newAV*, Perl_newHV*, Perl_hv_common*, Perl_malloc, Perl_realloc, Perl_calloc
+    """,
+    "Ruby": """
+        ruby_xmalloc*, ruby_xcalloc*, ruby_xrealloc*, ruby_strdup, rb_xmalloc*, rb_xcalloc*,
+        rb_xrealloc*, rb_gc_impl_malloc*, rb_gc_impl_calloc*, rb_gc_impl_realloc*,
+        objspace_xmalloc*, objspace_xcalloc*, objspace_xrealloc*, rb_alloc_tmp_buffer*,
+        st_init_table*
+    """,
+    "Node.js, libuv": """
+        node::Malloc, node::Calloc, node::Realloc, node::UncheckedMalloc, node::UncheckedCalloc,
+        node::UncheckedRealloc, v8::internal::Malloced::*, v8::internal::AllocWithRetry,
+        v8::base::Malloc, v8::base::Calloc, uv__malloc, uv__calloc, uv__realloc*, uv__strdup,
+        uv__strndup
+    """,
+    "Java": "os::malloc, os::realloc, os::strdup*, AllocateHeap, ReallocateHeap",
+    "Lua, Tcl": "l_alloc, luaM_*, Tcl_Alloc, Tcl_Realloc, Tcl_Attempt*lloc, TclpAlloc, TclpRealloc",
     "Qt": """
         qMalloc, qRealloc, qMallocAligned, qReallocAligned, QArrayData::*, QTypedArrayData::*,
         QArrayDataPointer::*, QListData::*, QHashData::*, QHashPrivate::*, QMapDataBase::*,
@@ -90,6 +112,10 @@ _FUNCTIONS = {
         apr_allocator_alloc, allocator_alloc, apr_pool_create*
     """,
     "nginx": "ngx_alloc, ngx_calloc, ngx_memalign, ngx_p*alloc*, ngx_create_pool, ngx_pstrdup",
+    "MySQL": "my_malloc, my_realloc, my_multi_malloc, my_strdup, my_strndup, alloc_root",
+    "talloc, libevent, jansson": """
+        talloc_*, _talloc_*, __talloc*, event_mm_*, jsonp_malloc, jsonp_strdup, jsonp_strndup
+    """,
     "PHP": """
         _emalloc*, _ecalloc*, _erealloc*, _estrdup, _estrndup, _safe_*alloc, __zend_*alloc,
         zend_mm_*
@@ -115,21 +141,28 @@ _LIBRARIES = """
 """Globs of file names: whatever lies in them is passed over, with or without a name."""
 
 
+_SYSTEM = re.compile(r"/(usr/(local/)?)?lib[^/]*/([^/]*-linux-[^/]*/)?lib[^/]*\.so[^/]*")
+"""Paths of libraries that the system has installed for everybody; a program's own lie elsewhere."""
+
+
 class Wrappers:
     """The frames that are not named as callers: those of the tables, and those that globs match.
 
-    A glob of `more` may match the bare name, or the whole one as it stands in the JSON report.
+    A glob of `more` may match the bare name, or the whole one as it stands in the JSON report; one
+    of `modules` the file name of a program or library, or its path.
     """
 
-    def __init__(self, more: Iterable[str] = ()) -> None:
+    def __init__(self, more: Iterable[str] = (), modules: Iterable[str] = ()) -> None:
         self._more = _Globs(more)
+        self._modules = _Globs(modules)
         self._functions = _Globs(_split(",".join(_FUNCTIONS.values())))
         self._libraries = _Globs(_split(_LIBRARIES))
         self._known: dict[str, bool] = {}
+        self._known_modules: dict[str, bool] = {}
 
     def hold(self, frame: Frame) -> bool:
         """Tell whether a frame is passed over."""
-        if self._libraries.match(basename(frame.module or "")):
+        if frame.module and self._hold_module(frame.module):
             return True
         name = frame.function
         if name is None:
@@ -141,14 +174,38 @@ class Wrappers:
             )
         return self._known[name]
 
+    def _hold_module(self, path: str) -> bool:
+        if path not in self._known_modules:
+            name = basename(path)
+            self._known_modules[path] = (
+                self._libraries.match(name)
+                or self._modules.match(name)
+                or self._modules.match(path)
+            )
+        return self._known_modules[path]
+
 
 def find_caller(frames: Iterable[Frame], wrappers: Wrappers) -> Frame | None:
-    """Return the innermost frame that is not a wrapper; the innermost if all are wrappers.
+    """Return the innermost frame that is not a wrapper, and that a person can look up.
 
-    Without frames, that is None.
+    A library of the system without a symbol for a frame is passed over, with all of its frames, if
+    other code has called it. Where everything would be, that is the innermost frame that is not a
+    wrapper; the innermost if all are wrappers. Without frames, it is None.
     """
     frames = list(frames)
-    return next((frame for frame in frames if not wrappers.hold(frame)), (*frames, None)[0])
+    others = [frame for frame in frames if not wrappers.hold(frame)]
+    nameless: set[str | None] = set()
+    for frame in others:
+        if is_nameless(frame):
+            nameless.add(frame.module)
+        elif not nameless or (frame.module and frame.module not in nameless):
+            return frame
+    return (*others, *frames, None)[0]
+
+
+def is_nameless(frame: Frame) -> bool:
+    """Tell whether a frame lies in a library of the system that has no symbol for it."""
+    return frame.function is None and bool(_SYSTEM.fullmatch(frame.module or ""))
 
 
 class _Globs:

@@ -88,10 +88,14 @@ def regroup(
 
 
 def _name(caller: Frame | None, by: str) -> str:
+    """Return what the blocks of a caller are added up by; without a symbol, where it is."""
     if caller is None:
         return UNKNOWN
-    if by == "function":
-        return caller.function or UNKNOWN
+    module = basename(caller.module or "")
     if by == "module":
-        return basename(caller.module or "") or UNKNOWN
-    return f"{caller.file}:{caller.line}" if caller.file and caller.line else UNKNOWN
+        return module or UNKNOWN
+    if by == "file" and caller.file and caller.line:
+        return f"{caller.file}:{caller.line}"
+    if caller.function:
+        return caller.function
+    return f"{module}+{caller.offset:#x}" if module and caller.offset is not None else UNKNOWN

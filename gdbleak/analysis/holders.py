@@ -101,7 +101,7 @@ def name_root(root: Root, modules: ModuleMap) -> str:
     module = modules.find(address)
     if module is None:
         return f"{address:#x}"
-    return f"{module.path.rpartition('/')[2]}+{address - module.bias:#x}"
+    return f"{module.shown_name}+{address - module.bias:#x}"
 
 
 def _find_variable(root: Root, name: Name, modules: ModuleMap) -> Name:

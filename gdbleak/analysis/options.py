@@ -29,6 +29,8 @@ class ReportOptions:
     """A call stack is cut after so many return addresses."""
     skip: tuple[str, ...] = ()
     """More functions that are not named as callers; `*` stands for anything."""
+    skip_modules: tuple[str, ...] = ()
+    """Programs and libraries whose functions are not, by file name or path; `*` as above."""
     by: str = "stack"
     """What makes a site, one of `gdbleak.analysis.grouping.BY`."""
     suppressions: tuple[Suppression, ...] = ()

@@ -48,7 +48,7 @@ def analyse(
     with reading(recording.path):
         collected = collect(recording, modules, options, images or ImageCache())
         frames_of = resolve({at for key in collected.tallies for at in key.stack.addresses})
-        wrappers = Wrappers(options.skip)
+        wrappers = Wrappers(options.skip, options.skip_modules)
         tallies, labels = regroup(collected.tallies, options.by, frames_of, wrappers)
         estimates = estimate_sites(recording, collected, tallies)
         levels = find_levels(recording, collected, tallies, estimates)

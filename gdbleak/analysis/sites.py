@@ -83,7 +83,9 @@ class SiteMaker:
             first, second = sizes[::-1] if self.sort == "count" else sizes
             urgent = priority(verdicts[key]) if self.sort == "verdict" else (0, 0)
             allocated = tallies[key].allocated_bytes
-            return *urgent, -first, -second, -allocated, *key.stack.addresses
+            # What is not shown, because nothing of it stays, has the last ranks: none is missing.
+            is_over = not values.outstanding_count
+            return is_over, *urgent, -first, -second, -allocated, *key.stack.addresses
 
         ranks = {key: rank for rank, key in enumerate(sorted(tallies, key=order), start=1)}
         return tuple(

@@ -15,7 +15,7 @@ from gdbleak.errors import FileError
 from gdbleak.renderers import FORMATS
 from gdbleak.report.suppressions import Suppression
 from gdbleak.report.suppressions import parse as parse_suppressions
-from gdbleak.text.units import parse_bytes
+from gdbleak.text.quantities import UNIT_OF, QuantityError, parse_bytes, parse_milliseconds
 
 LISTED_BLOCKS = 1000
 """How many blocks of each call stack a report holds with --show-allocs."""
@@ -35,22 +35,20 @@ def file_name(text: str) -> str:
     return text
 
 
-def parse_size(text: str) -> int:
-    """Return a number of bytes; see `parse_bytes`."""
-    return parse_bytes(text)
-
-
 def within(bounds: Bounds, parse: Callable[[str], Number]) -> Callable[[str], Number]:
     """Return an argument type: a number within bounds."""
 
     def check(text: str) -> Number:
         try:
             value = parse(text)
+        except QuantityError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
         except ValueError:
             kind = "a whole number" if parse is int else "a number"
             raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
         if value not in bounds:
-            raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}")
+            unit = f", {UNIT_OF[parse]}" if parse in UNIT_OF else ""
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}{unit}")
         return value
 
     return check
@@ -75,22 +73,22 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--older",
-        type=within(bounds_of(ReportOptions, "older_ms"), float),
+        type=within(bounds_of(ReportOptions, "older_ms"), parse_milliseconds),
         default=ReportOptions.older_ms,
         metavar="MS",
-        help="only blocks at least MS milliseconds old at the end are outstanding "
-        "(default: %(default)g)",
+        help="only blocks at least MS milliseconds old at the end are outstanding; 2s and 1m are "
+        "understood (default: %(default)g)",
     )
     group.add_argument(
         "--min-size",
-        type=within(bounds_of(ReportOptions, "min_size"), parse_size),
+        type=within(bounds_of(ReportOptions, "min_size"), parse_bytes),
         default=ReportOptions.min_size,
         metavar="BYTES",
-        help="leave out smaller blocks; 4k and 2M are understood",
+        help="leave out smaller blocks; 4k, 1KiB and 2M are understood",
     )
     group.add_argument(
         "--max-size",
-        type=within(bounds_of(ReportOptions, "max_size"), parse_size),
+        type=within(bounds_of(ReportOptions, "max_size"), parse_bytes),
         metavar="BYTES",
         help="leave out larger blocks",
     )
@@ -116,6 +114,15 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="--skip each line of FILE; those that begin with # are comments",
+    )
+    group.add_argument(
+        "--skip-module",
+        type=_glob,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="name no caller in this program or library, by file name or path, such as "
+        "'libfoo*'; may be repeated",
     )
     group.add_argument(
         "--by",
@@ -214,7 +221,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _glob(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("the name of a function is missing")
+        raise argparse.ArgumentTypeError("the name is empty")
     return text.strip()
 
 
@@ -254,5 +261,6 @@ def report_options(options: argparse.Namespace) -> ReportOptions:
         listed_blocks=LISTED_BLOCKS if options.show_allocs else 0,
         by=options.by,
         suppressions=tuple(s for path in options.suppress for s in _read_suppressions(path)),
+        skip_modules=tuple(options.skip_module),
         skip=(*options.skip, *(glob for path in options.skip_file for glob in _read_globs(path))),
     )

@@ -29,7 +29,12 @@ class Completion:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="the shell")
+        parser.add_argument(
+            "shell",
+            metavar="SHELL",
+            choices=shtab.SUPPORTED_SHELLS,
+            help="the shell: bash, zsh, tcsh or fish",
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""

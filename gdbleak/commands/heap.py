@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gdbleak.bounds import Bounds, bounds_of
 from gdbleak.census.wish import HeapWish, LostWish
-from gdbleak.commands.arguments import file_name, parse_size, within
+from gdbleak.commands.arguments import file_name, within
 from gdbleak.commands.core_arguments import add_core_arguments, describe_examined, open_examined
 from gdbleak.commands.output import check_writable, choose_output, is_same_file, write_out
 from gdbleak.commands.terminal_line import TerminalLine
@@ -18,6 +18,7 @@ from gdbleak.errors import UsageError, WriteError
 from gdbleak.renderers.heap import HEAP_FORMATS, heap_format_for
 from gdbleak.report.heap import HeapReport
 from gdbleak.report.heap_reader import is_heap_report, read_heap_report
+from gdbleak.text.quantities import parse_bytes, parse_milliseconds, parse_seconds
 
 
 class Heap:
@@ -59,7 +60,7 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--interval",
-        type=within(bounds_of(HeapWish, "interval_s"), float),
+        type=within(bounds_of(HeapWish, "interval_s"), parse_seconds),
         metavar="S",
         help=f"take them S seconds apart (default: {HeapWish.interval_s:g})",
     )
@@ -71,7 +72,7 @@ def add_heap_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-pause",
-        type=within(bounds_of(HeapWish, "max_pause_ms"), float),
+        type=within(bounds_of(HeapWish, "max_pause_ms"), parse_milliseconds),
         metavar="MS",
         help="with --stop, let the process run on after MS milliseconds, whatever has been counted "
         f"(default: {HeapWish.max_pause_ms:g})",
@@ -122,7 +123,7 @@ def add_lost_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--scan-rate",
-        type=within(bounds_of(LostWish, "scan_rate"), parse_size),
+        type=within(bounds_of(LostWish, "scan_rate"), parse_bytes),
         default=LostWish.scan_rate,
         metavar="BYTES",
         help="for --lost, read at most so many bytes of a process a second (default: "
@@ -130,14 +131,14 @@ def add_lost_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--max-memory",
-        type=within(bounds_of(LostWish, "max_memory"), parse_size),
+        type=within(bounds_of(LostWish, "max_memory"), parse_bytes),
         metavar="BYTES",
         help="for --lost, leave it out where it may take more memory, at 150 bytes a block "
         "(default: half of what is left on this machine)",
     )
     group.add_argument(
         "--scan-time",
-        type=within(bounds_of(LostWish, "time_s"), float),
+        type=within(bounds_of(LostWish, "time_s"), parse_seconds),
         default=LostWish.time_s,
         metavar="S",
         help="for --lost, give up where it would take more than S seconds (default: "

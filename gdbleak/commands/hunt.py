@@ -18,6 +18,7 @@ from gdbleak.report.growing_size import GrowingSize, choose_size
 from gdbleak.report.heap import HeapReport
 from gdbleak.report.heap_findings.blocks import find_growth
 from gdbleak.report.trend import ENOUGH
+from gdbleak.text.quantities import parse_seconds
 
 _TEXT_FORMATS = ("table", "plain")
 _LONGER = 6
@@ -46,7 +47,7 @@ class Hunt:
         group = parser.add_argument_group("the censuses")
         group.add_argument(
             "--interval",
-            type=within(bounds_of(HeapWish, "interval_s"), float),
+            type=within(bounds_of(HeapWish, "interval_s"), parse_seconds),
             default=HeapWish.interval_s,
             metavar="S",
             help="count blocks every S seconds (default: %(default)g)",
@@ -85,6 +86,7 @@ def _trace_options(options: argparse.Namespace, found: GrowingSize) -> argparse.
     parser = argparse.ArgumentParser()
     Trace().add_arguments(parser)
     told = {**vars(parser.parse_args([])), **vars(options)}
+    told["process"] = [options.process]
     told.update(size=parse_sizes(found.option), interval=None, count=None)  # the censuses' own
     return argparse.Namespace(**told)
 

@@ -178,6 +178,20 @@ def write_out(made: str | bytes) -> None:
         discard_output()
 
 
+def number_path(path: str, pid: int) -> str:
+    """Return the path for one of several processes: with its PID before the suffix.
+
+    >>> number_path("leak.json", 4711), number_path("a/b.speedscope.json", 4711)
+    ('leak.4711.json', 'a/b.4711.speedscope.json')
+
+    """
+    name = Path(path).name
+    suffixes = (suffix for form in FORMATS.values() for suffix in form.suffixes)
+    fitting = [suffix for suffix in suffixes if name.lower().endswith(suffix)]
+    length = max(map(len, [*fitting, Path(name).suffix]))
+    return f"{path[: len(path) - length]}.{pid}{path[len(path) - length :]}"
+
+
 def is_same_file(one: str, other: str) -> bool:
     """Whether two paths lead to one file, by links too; it need not exist yet."""
     try:

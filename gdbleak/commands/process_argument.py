@@ -36,19 +36,20 @@ def add_process_argument(
     parser.add_argument(
         "process",
         metavar=metavar,
-        type=_pid_or_name,
+        type=pid_or_name,
         help=f"PID of the process to {what}, or its name if only one process has it{more}",
         **options,  # type: ignore[arg-type]
     )
 
 
-def choose_process(process: int | str, command: str, more: str = "") -> int:
+def choose_process(process: int | str, command: str, more: str = "", or_else: str = "") -> int:
     """Return the PID of the process that was meant; if that is not sure, list what may be meant.
 
     Args:
         process: Its PID or name.
         command: The command to type for one of several.
         more: What to type behind the PID.
+        or_else: What else to do where several have the name, as the end of a sentence.
 
     Raises:
         NoSuchProcessError: not exactly one process has the name.
@@ -69,7 +70,7 @@ def choose_process(process: int | str, command: str, more: str = "") -> int:
     if found.exactly:
         raise NoSuchProcessError(
             f"{len(candidates):,} processes are called {process}",
-            f"give the PID of one of them, such as {example}",
+            f"give the PID of one of them, such as {example}" + or_else,
         )
     # Halting a process takes more than a part of its name, which others may have too.
     names = "the name of one contains" if len(candidates) == 1 else "longer names contain"
@@ -87,7 +88,8 @@ def describe_target(pid: int) -> str:
     return f"process {pid} ({printable(cut(candidate.command, _COMMAND_WIDTH))})"
 
 
-def _pid_or_name(text: str) -> int | str:
+def pid_or_name(text: str) -> int | str:
+    """Return the PID or the name that a text is."""
     if text.lstrip("-").isdecimal():
         return within(Bounds(1), int)(text)
     if not text.strip():

@@ -11,6 +11,7 @@ from gdbleak.commands.output import choose_output
 from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.renderers.lineup import as_json, as_text
 from gdbleak.survey.search import Search, find_suspects
+from gdbleak.text.quantities import parse_seconds
 from gdbleak.text.units import format_seconds
 
 
@@ -33,14 +34,14 @@ class Suspects:
         """Declare the arguments."""
         parser.add_argument(
             "--duration",
-            type=within(bounds_of(Search, "duration_s"), float),
+            type=within(bounds_of(Search, "duration_s"), parse_seconds),
             default=Search.duration_s,
             metavar="S",
             help="look for S seconds (default: %(default)g)",
         )
         parser.add_argument(
             "--interval",
-            type=within(bounds_of(Search, "interval_s"), float),
+            type=within(bounds_of(Search, "interval_s"), parse_seconds),
             default=Search.interval_s,
             metavar="S",
             help="look every S seconds (default: %(default)g)",

@@ -14,11 +14,14 @@ from gdbleak.commands.arguments import (
     report_options,
 )
 from gdbleak.commands.output import Output, check_writable, is_same_file
-from gdbleak.commands.process_argument import add_process_argument, choose_process, describe_target
+from gdbleak.commands.process_argument import describe_target
+from gdbleak.commands.processes_argument import add_processes_arguments, choose_processes
 from gdbleak.commands.progress import ProgressLine
+from gdbleak.commands.several import Outcome, conclude, trace_each
+from gdbleak.commands.started import add_command_argument, trace_started
 from gdbleak.commands.view_arguments import add_watching_arguments, duration_s, view
 from gdbleak.commands.window_arguments import add_window_arguments
-from gdbleak.errors import TraceFailedError, UsageError, WriteError
+from gdbleak.errors import TraceFailedError, UndecidedError, UsageError, WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.remote.trace import trace_remote
 from gdbleak.report.endings import find_doubt
@@ -61,14 +64,17 @@ class Trace:
 
     examples = """\
   gdbleak trace 4711                    watch process 4711 for ten seconds
+  gdbleak trace httpd --all             its processes, one after the other
   gdbleak trace redis-server --duration 60 --save leak.gdbleak
+  gdbleak -c './server 8080'       start it, and trace it from then on
   gdbleak trace 4711 --fail-on leak -o leak.json
   gdbleak trace 4711 --remote 127.0.0.1:2345
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments."""
-        add_process_argument(parser, "trace", nargs="?")
+        add_processes_arguments(parser, "trace")
+        add_command_argument(parser)
         parser.add_argument(
             "--remote",
             metavar="HOST:PORT",
@@ -82,24 +88,40 @@ class Trace:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        output = Output(options)
-        if options.save:
-            check_writable(options.save)
-            if options.output and is_same_file(options.save, options.output):
-                raise UsageError("-o and --save name the same file", "choose two")
-        if options.no_references and options.holders:
-            raise UsageError("--holders needs references", "leave out --no-references")
-        if options.no_references and "lost" in options.fail_on:
-            raise UsageError("--fail-on lost needs references", "leave out --no-references")
-        report = self._trace_remote(options) if options.remote else self._trace(options)
+        if options.words is not None:
+            return trace_started(self.trace_one, options)
+        if options.remote:
+            return conclude(self.trace_one(options, Output(options), None))
+        pids = choose_processes(options, "trace")
+        if len(pids) > 1:
+            return trace_each(self.trace_one, options, pids)
+        return conclude(self.trace_one(options, Output(options), pids[0]))
+
+    def trace_one(
+        self, options: argparse.Namespace, output: Output, pid: int | None, place: str = ""
+    ) -> Outcome:
+        """Trace one process, and show its report.
+
+        Args:
+            options: Those of the command.
+            output: Where the report goes.
+            pid: The process; None for one that is remote.
+            place: Which of several it is, in words.
+
+        """
+        _check(options)
+        report = self._trace_remote(options) if pid is None else self._trace(options, pid, place)
         output.show(report)
         if report.window.ended_by is EndedBy.WRITE_FAILED:
-            raise _explain_full()
-        status = output.status(report)
+            return Outcome(report, error=_explain_full())
+        try:
+            status = output.status(report)
+        except UndecidedError as error:
+            return Outcome(report, error=error)
         doubt = find_doubt(report)
         if doubt and (report.window.ended_by in _FAILURES or report.verification.ok is False):
-            raise TraceFailedError(*doubt)
-        return status
+            return Outcome(report, error=TraceFailedError(*doubt))
+        return Outcome(report, status)
 
     def _trace_remote(self, options: argparse.Namespace) -> Report:
         for name, default in _LOCAL_ONLY.items():
@@ -113,11 +135,13 @@ class Trace:
             raise UsageError(
                 f"--remote needs HOST:PORT: {options.remote}", "for example 127.0.0.1:2345"
             )
-        pid = options.process
-        if isinstance(pid, str):
+        named = [*options.process, *options.pids]
+        if len(named) > 1:
+            raise UsageError("--remote takes one process", "leave out the other PIDs")
+        pid = named[0] if named else None
+        if isinstance(pid, str) or options.all:
             raise UsageError(
-                f"--remote needs a PID, not a name: {pid}",
-                "find the PID there, for example with `pgrep NAME`",
+                "--remote needs a PID, not a name", "find it there, for example with `pgrep NAME`"
             )
         limits = Limits(
             duration_s(options),
@@ -131,9 +155,7 @@ class Trace:
                 options.remote, pid, limits, selected, about, options.save, line.show
             )
 
-    def _trace(self, options: argparse.Namespace) -> Report:
-        if options.process is None:
-            raise UsageError("no process was named", "give its PID, or --remote HOST:PORT")
+    def _trace(self, options: argparse.Namespace, pid: int, place: str) -> Report:
         probe = options.probe
         if options.events:
             if probe is ProbeKind.INLINE:
@@ -143,7 +165,6 @@ class Trace:
                 )
             probe = ProbeKind.BREAKPOINT
         selected = selection(options)
-        pid = choose_process(options.process, "trace")
         shown = view(options, pid)
         limits = Limits(
             duration_s(options),
@@ -159,7 +180,7 @@ class Trace:
             scan_rate=options.scan_rate,
             scan_s=options.scan_time,
         )
-        with ProgressLine(describe_target(pid), alone=shown is None) as line:
+        with ProgressLine(describe_target(pid) + place, alone=shown is None) as line:
             watcher = Watcher(
                 on_way=lambda rate, way: line.announce(
                     rate, selected.halts_once, options.budget, way.kind, way.reason
@@ -176,6 +197,18 @@ class Trace:
                 options.save,
                 watcher,
             )
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check what contradicts itself in the options, before anything is attached to."""
+    if options.save:
+        check_writable(options.save)
+        if options.output and is_same_file(options.save, options.output):
+            raise UsageError("-o and --save name the same file", "choose two")
+    if options.no_references and options.holders:
+        raise UsageError("--holders needs references", "leave out --no-references")
+    if options.no_references and "lost" in options.fail_on:
+        raise UsageError("--fail-on lost needs references", "leave out --no-references")
 
 
 def _describe_remote(pid: int | None, address: str) -> str:

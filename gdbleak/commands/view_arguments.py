@@ -18,6 +18,7 @@ from gdbleak.follow.terminal import PATH, Terminal
 from gdbleak.follow.view import View
 from gdbleak.renderers.interim import InterimRenderer
 from gdbleak.renderers.json import JsonRenderer
+from gdbleak.text.quantities import parse_seconds
 
 LASTING_S = 600.0
 """How long a window lasts by default when it is watched: its user sees enough before its end."""
@@ -30,7 +31,7 @@ def add_watching_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("while the window is open")
     group.add_argument(
         "--interval",
-        type=within(INTERVAL, float),
+        type=within(INTERVAL, parse_seconds),
         metavar="S",
         help="write a table of what is outstanding so far every S seconds; the window then lasts "
         "600 s unless --duration or --count say otherwise",

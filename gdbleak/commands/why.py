@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gdbleak.bounds import bounds_of
-from gdbleak.commands.arguments import add_format_argument, parse_size, within
+from gdbleak.commands.arguments import add_format_argument, within
 from gdbleak.commands.core_arguments import add_core_arguments, describe_examined, open_examined
 from gdbleak.commands.output import choose_output
 from gdbleak.debugger.program import GdbProgram, find_gdb
@@ -17,6 +17,7 @@ from gdbleak.renderers.ways import as_json, as_text
 from gdbleak.report.ways import Answer
 from gdbleak.survey.wish import Wish
 from gdbleak.text.lines import printable
+from gdbleak.text.quantities import parse_bytes, parse_seconds
 from gdbleak.text.units import format_seconds
 
 if TYPE_CHECKING:
@@ -53,20 +54,20 @@ class Why:
         )
         parser.add_argument(
             "--size",
-            type=within(bounds_of(Wish, "size"), parse_size),
+            type=within(bounds_of(Wish, "size"), parse_bytes),
             metavar="BYTES",
             help="take what begins at ADDRESS for a block of this size, whatever it is",
         )
         parser.add_argument(
             "--time",
-            type=within(bounds_of(Wish, "time_s"), float),
+            type=within(bounds_of(Wish, "time_s"), parse_seconds),
             default=Wish.time_s,
             metavar="S",
             help="end the search after S seconds, with what was found (default: %(default)g)",
         )
         parser.add_argument(
             "--max-memory",
-            type=within(bounds_of(Wish, "max_memory"), parse_size),
+            type=within(bounds_of(Wish, "max_memory"), parse_bytes),
             default=Wish.max_memory,
             metavar="BYTES",
             help="how much memory an index of all references may take, at 8 bytes each; without "

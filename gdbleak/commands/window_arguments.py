@@ -7,7 +7,8 @@ import argparse
 from gdbleak.bounds import bounds_of
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.probe import ProbeKind
-from gdbleak.commands.arguments import file_name, parse_size, within
+from gdbleak.commands.arguments import file_name, within
+from gdbleak.text.quantities import parse_bytes, parse_milliseconds, parse_percent, parse_seconds
 
 
 def add_window_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +16,10 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the window")
     group.add_argument(
         "--duration",
-        type=within(bounds_of(Limits, "duration_s"), float),
+        type=within(bounds_of(Limits, "duration_s"), parse_seconds),
         metavar="S",
-        help=f"length of the window in seconds (default: {Limits.duration_s:g})",
+        help="length of the window in seconds, or as in 90s, 5m or 1h30m (default: "
+        f"{Limits.duration_s:g})",
     )
     group.add_argument(
         "--probe",
@@ -31,7 +33,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--budget",
-        type=within(bounds_of(Limits, "budget_percent"), float),
+        type=within(bounds_of(Limits, "budget_percent"), parse_percent),
         default=Limits.budget_percent,
         metavar="PERCENT",
         help="slow the process for at most this share of the time (default: "
@@ -40,7 +42,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--tail",
-        type=within(bounds_of(Limits, "tail_s"), float),
+        type=within(bounds_of(Limits, "tail_s"), parse_seconds),
         default=Limits.tail_s,
         metavar="S",
         help="after the window, watch for S more seconds which of its blocks are freed",
@@ -53,7 +55,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-pause",
-        type=within(bounds_of(Limits, "max_pause_ms"), float),
+        type=within(bounds_of(Limits, "max_pause_ms"), parse_milliseconds),
         default=Limits.max_pause_ms,
         metavar="MS",
         help="give up the attach, or end the window, when the process stands still for more "
@@ -62,7 +64,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-memory",
-        type=within(bounds_of(Limits, "max_memory"), parse_size),
+        type=within(bounds_of(Limits, "max_memory"), parse_bytes),
         default=Limits.max_memory,
         metavar="BYTES",
         help="end the window when gdbleak or its gdb hold more memory (default: "
@@ -70,7 +72,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--stack-bytes",
-        type=within(bounds_of(Limits, "stack_bytes"), parse_size),
+        type=within(bounds_of(Limits, "stack_bytes"), parse_bytes),
         default=Limits.stack_bytes,
         metavar="N",
         help="keep N bytes of raw stack of each allocation; deeper stacks need more "
@@ -90,14 +92,14 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--scan-rate",
-        type=within(bounds_of(Limits, "scan_rate"), parse_size),
+        type=within(bounds_of(Limits, "scan_rate"), parse_bytes),
         default=Limits.scan_rate,
         metavar="BYTES",
         help=f"read at most so much memory a second for that (default: {Limits.scan_rate >> 30}G)",
     )
     group.add_argument(
         "--scan-time",
-        type=within(bounds_of(Limits, "scan_s"), float),
+        type=within(bounds_of(Limits, "scan_s"), parse_seconds),
         default=Limits.scan_s,
         metavar="S",
         help="leave it out where it would take longer than S seconds; it reads all memory that "

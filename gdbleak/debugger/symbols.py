@@ -43,7 +43,7 @@ _Answer = dict[str, Any]
 def locate(address: int, modules: ModuleMap) -> Frame:
     """Return the frame at a return address, without a name."""
     module = modules.find(address - 1)
-    return Frame(address, module.path, address - module.bias) if module else Frame(address)
+    return Frame(address, module.shown_path, address - module.bias) if module else Frame(address)
 
 
 class Symbolizer:

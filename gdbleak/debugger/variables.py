@@ -67,7 +67,7 @@ def name_variables(
             )
             file = (answer and answer.file) or (known.file if known else None)
             line = answer.line if answer and answer.file else None
-            found[address] = Variable(module.name, name, offset, file, line)
+            found[address] = Variable(module.shown_name, name, offset, file, line)
     return found
 
 
@@ -83,7 +83,7 @@ def name_thread_variables(
     answers = declared.get(program) or [None] * len(known)
     return {
         offset: Variable(
-            program.name,
+            program.shown_name,
             answer.name if answer else symbol.name,
             offset - symbol.address,
             (answer and answer.file) or symbol.file,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from gdbleak.debugger.symbols import locate
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.events import Event, Folded, Freed, Hit
@@ -15,7 +16,6 @@ from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.probes import Probe
 from gdbleak.renderers.frames import describe
-from gdbleak.report.model import Frame
 from gdbleak.text.units import count_of, format_seconds
 
 HEADER = f"{'time':15} {'thread':>7} {'function':14} {'bytes':>9} {'address':>14}  caller, or age"
@@ -126,6 +126,4 @@ class EventLines:
         return f"{time} {thread:>7} {name:14} {size:>9} {at:>14}  {rest}"
 
     def _locate(self, address: int) -> str:
-        module = self._modules.find(address - 1)
-        frame = Frame(address, module.path, address - module.bias) if module else Frame(address)
-        return describe(frame)
+        return describe(locate(address, self._modules))

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from gdbleak.follow.event_callers import EventCallers
 from gdbleak.follow.event_lines import HEADER, EventLines
 from gdbleak.follow.lifeline import Lifeline
 from gdbleak.follow.view import Subject
@@ -34,20 +35,23 @@ class Events:
         epoch_ns = time.time_ns() - lifeline.latest.now_ns
         lines = EventLines(head.probes, head.functions, ModuleMap(subject.modules), epoch_ns)
         with GrowingRecording(subject.path, head.probes, len(MAGIC)) as growing:
+            callers = EventCallers(subject.modules, subject.options, growing)
             sys.stdout.write(f"{HEADER}\n")
             while not lifeline.ended:
                 # What follows may be more than --max-events admits.
-                _write(lines, growing, lifeline.latest.recorded_bytes)
+                _write(lines, callers, growing, lifeline.latest.recorded_bytes)
                 lifeline.wait(POLL_S)
-            _write(lines, growing, None)
+            _write(lines, callers, growing, None)
             sys.stdout.write("\n")
 
     def clean_up(self) -> None:
         """Nothing is left."""
 
 
-def _write(lines: EventLines, growing: GrowingRecording, end: int | None) -> None:
+def _write(
+    lines: EventLines, callers: EventCallers, growing: GrowingRecording, end: int | None
+) -> None:
     for appended in growing.read_all(end):
-        for line in lines.feed(appended.event, growing.find_caller(appended)):
+        for line in lines.feed(appended.event, callers.find(appended)):
             sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -142,7 +142,8 @@ class _Search:
     def examine(self, module: Module) -> None:
         """Look for allocators in a module."""
         if self._objects:
-            named = {module.path, module.name}.intersection(self._objects)
+            names = {module.path, module.name, module.shown_path, module.shown_name}
+            named = names.intersection(self._objects)
             self._missing_objects -= named
             if not named:
                 return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gdbleak.errors import UsageError
 from gdbleak.heap.chunk import LARGEST_CHUNK, SMALLEST_CHUNK, chunk_size
-from gdbleak.text.units import parse_bytes
+from gdbleak.text.quantities import SIZE_UNITS, parse_bytes
 
 _CLASS_BYTES = 16
 """From one size of glibc's chunks to the next."""
@@ -65,7 +65,8 @@ def parse_sizes(text: str) -> Sizes:
         least = parse_bytes(low) if dash else _first_of_class(most)
     except ValueError:
         raise UsageError(
-            f"{text!r} is no size", "write --size 24, or a range such as --size 1k-4k"
+            f"{text!r} is no size: give bytes, or a number with {SIZE_UNITS}",
+            "write --size 24, or a range such as --size 1k-4k",
         ) from None
     if least > most:
         raise UsageError(f"{text!r} ends before it begins", f"write --size {high}-{low}")

@@ -23,9 +23,9 @@ from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.report.runtimes import describe_seen, recognise
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
+from gdbleak.survey.runtime import find_runtime
 from gdbleak.target.life import start_of_living
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.process import YAMA, Target, has_cap_sys_ptrace, inspect
@@ -171,9 +171,9 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
-    runtime = recognise(target.exe or "", (module.path for module in modules))
+    runtime = find_runtime(pid)
     if runtime:
-        findings.append(Finding(describe_seen(runtime)))
+        findings.append(Finding(f"this is {runtime.describe()}"))
     findings.append(Finding(describe(rate, selection.halts_once)))
     findings.append(Finding(inline))
     if why_inline(rate, selection.halts_once, Limits.budget_percent):

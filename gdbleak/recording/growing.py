@@ -99,3 +99,15 @@ class GrowingRecording:
         if self._is_whole:
             self._callers[event.position] = caller
         return int(caller)
+
+    def read_stack(self, appended: Appended) -> tuple[memoryview, dict[str, int]] | None:
+        """Return the raw stack of an event, and its registers by name; None if it has none."""
+        event, data, payload = appended
+        if not isinstance(event, Hit) or self._probes[event.probe].role not in _RETURNED:
+            return None
+        kind, _, _, length = FRAME.unpack_from(data, payload - FRAME.size)
+        if kind == SAME:
+            return None
+        at = self._decoder.stack_offset(event.probe)
+        registers = dict(zip(self._probes[event.probe].registers, event.registers))
+        return memoryview(data)[payload + at : payload + length], registers

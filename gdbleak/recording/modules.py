@@ -29,11 +29,23 @@ class Module:
     """Path at which this host can read the very file that was mapped, or None."""
     unreadable: str | None = None
     """Why `file` is None, as the end of a sentence."""
+    known_as: str | None = None
+    """Path by which the process was started, if that is a link to `path`, which is its program."""
 
     @property
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def shown_path(self) -> str:
+        """The path that people know it by."""
+        return self.known_as or self.path
+
+    @property
+    def shown_name(self) -> str:
+        """The last part of that."""
+        return self.shown_path.rsplit("/", 1)[-1]
 
     def to_json(self) -> dict[str, Any]:
         """Return the module as JSON values."""

@@ -19,6 +19,10 @@ class Runtime(NamedTuple):
     library: str
     """Names of a library that every program of it has mapped."""
 
+    def describe(self) -> str:
+        """Return in words what gdbleak sees of such a process."""
+        return f"{self.name}: gdbleak sees {self.seen}"
+
 
 RUNTIMES = (
     Runtime(
@@ -57,6 +61,20 @@ RUNTIMES = (
         r"ruby[\d.]*",
         r"libruby.*\.so.*",
     ),
+    Runtime(
+        "Perl",
+        "strings, arrays and C extensions; the heads and bodies of values come from arenas, so"
+        " look at Devel::Size too",
+        r"perl[\d.]*",
+        r"libperl\.so.*",
+    ),
+    Runtime(
+        "PHP",
+        "C extensions and caches; values come from PHP's own allocator, unless it runs with"
+        " USE_ZEND_ALLOC=0",
+        r"php(-cgi|-fpm)?[\d.]*",
+        r"libphp[\d.]*\.so.*",
+    ),
 )
 
 _GO = next(runtime for runtime in RUNTIMES if runtime.name == "Go")
@@ -85,8 +103,3 @@ def recognise(program: str, mapped: Iterable[str], is_go: bool = False) -> Runti
         if any(re.fullmatch(runtime.library, name) for name in names):
             return runtime
     return None
-
-
-def describe_seen(runtime: Runtime) -> str:
-    """Return a sentence on what gdbleak sees of the memory of a process, without its full stop."""
-    return f"there is {runtime.name} in this process, of which gdbleak sees {runtime.seen}"

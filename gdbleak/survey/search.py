@@ -11,18 +11,13 @@ from pathlib import Path
 import psutil
 
 from gdbleak.bounds import bounded, check_bounds
-from gdbleak.elf.image import ElfImage
-from gdbleak.errors import ElfError
 from gdbleak.report.lineup import STEADY, Lineup, Suspect
-from gdbleak.report.runtimes import Runtime, recognise
 from gdbleak.report.trend import Trend, find_trend
 from gdbleak.survey.containers import find_container
+from gdbleak.survey.runtime import find_runtime
 from gdbleak.target.memory_limit import find_limit
-from gdbleak.target.mounts import find_stallers
-from gdbleak.target.proc import memory_status, read_mappings, read_start
+from gdbleak.target.proc import memory_status, read_start
 from gdbleak.target.processes import describe_process
-
-_GO_SECTION = ".note.go.buildid"
 
 _KERNEL = {
     "SUnreclaim": "slab, unreclaimable: see `slabtop -o -s c`",
@@ -151,7 +146,7 @@ def _describe(pid: int, track: _Track, trend: Trend) -> Suspect | None:
         int(track.points[-1][1]),
         trend,
         tuple(int(size) for _, size in track.points),
-        _recognise(pid),
+        find_runtime(pid),
         find_limit(pid),
         _container_of(pid),
     )
@@ -162,22 +157,6 @@ def _container_of(pid: int) -> str | None:
         return find_container(Path(f"/proc/{pid}/cgroup").read_text(errors="surrogateescape"))
     except OSError:  # it has ended, or the kernel has no control groups
         return None
-
-
-def _recognise(pid: int) -> Runtime | None:
-    try:
-        program = psutil.Process(pid).exe()
-        mappings = read_mappings(pid)
-    except (psutil.Error, PermissionError):
-        return None
-    mapped = {mapping.path for mapping in mappings if mapping.path}
-    if not find_stallers(pid).keys().isdisjoint(mapping.device for mapping in mappings):
-        return recognise(program, mapped)
-    try:
-        is_go = ElfImage(f"/proc/{pid}/exe").has_section(_GO_SECTION)
-    except ElfError:
-        is_go = False
-    return recognise(program, mapped, is_go)
 
 
 def _read_kernel() -> dict[str, int]:

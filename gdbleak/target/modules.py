@@ -19,6 +19,7 @@ from gdbleak.host.folders import find_temporary_folder
 from gdbleak.readable import Readable
 from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.mounts import find_stallers
+from gdbleak.target.own_name import find_own_name
 from gdbleak.target.proc import Mapping, Memory, possible_names, read_mappings, read_status
 
 VDSO = "[vdso]"
@@ -74,6 +75,8 @@ class ModuleReader:
         self._known: dict[tuple[str, int, int, str, int], Module] = {}
         self._open_files: list[int] = []
         self._images = images or ImageCache()
+        self._program: tuple[str, str | None] | None = None
+        """Path of its program, and the name that it was started by."""
 
     def read(self, mappings: list[Mapping], effort: Effort | None = None) -> ModuleMap:
         """Return the modules among `mappings`; those that were read before are not read again.
@@ -93,7 +96,7 @@ class ModuleReader:
                 modules.append(self._find(lines, effort, stallers))
         vdso = [mapping for mapping in mappings if mapping.path == VDSO]
         modules += [make_vdso(each, self._memory, self._images, self._keep_copy) for each in vdso]
-        return ModuleMap(modules)
+        return ModuleMap(map(self._name, modules))
 
     def read_again(self) -> ModuleMap:
         """Return the modules that are mapped now; none where the kernel hides them by now.
@@ -111,6 +114,21 @@ class ModuleReader:
         for file in self._open_files:
             os.close(file)
         self._open_files.clear()
+
+    def _name(self, module: Module) -> Module:
+        """Return the module with the name that the process knows it by, if it is the program."""
+        if self._program is None:
+            try:
+                exe = str(Path(f"/proc/{self._pid}/exe").readlink()).removesuffix(" (deleted)")
+            except OSError:  # it has ended
+                return module
+            trusted = not self._wary
+            name = None
+            if trusted or self._same_mounts:
+                name = find_own_name(self._pid, self._memory, exe, trusted, self._lasting_path)
+            self._program = exe, name
+        path, known_as = self._program
+        return replace(module, known_as=known_as) if module.path == path else module
 
     def _find(self, lines: list[Mapping], effort: Effort, stallers: dict[str, int]) -> Module:
         first, end = lines[0], lines[-1].end

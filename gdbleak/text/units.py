@@ -28,21 +28,7 @@ def count_of(count: int, noun: str) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Return a noun as it is written after a number."""
-    return noun if count == 1 else f"{noun}s"
-
-
-def parse_bytes(text: str) -> int:
-    """Return a number of bytes; `k`, `M` and `G` multiply by powers of 1024.
-
-    Raises:
-        ValueError: it is no such number.
-
-    >>> parse_bytes("24"), parse_bytes("2k")
-    (24, 2048)
-
-    """
-    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:].lower(), 1)
-    return int(text if factor == 1 else text[:-1]) * factor
+    return noun if count == 1 else noun + ("es" if noun.endswith("s") else "s")
 
 
 def format_bytes(count: float) -> str:

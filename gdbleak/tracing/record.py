@@ -55,6 +55,7 @@ from gdbleak.recording.reader import Recording
 from gdbleak.recording.writer import begin_recording
 from gdbleak.report.model import Report
 from gdbleak.safety.journals import check_journal
+from gdbleak.survey.runtime import find_runtime
 from gdbleak.target.live import LiveProcess
 from gdbleak.target.memory_limit import find_limit
 from gdbleak.target.owners import Owner, owner_of_process
@@ -201,12 +202,18 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         stack_bytes=limits.stack_bytes,
         duration_s=limits.duration_s,
         tail_s=limits.tail_s,
-        notes=(*way.notes, way.reason) if way.reason else way.notes,
+        notes=(*filter(None, (*way.notes, way.reason, _describe_runtime(pid))),),
         rss_before=resident_set(pid),
         memory=memory_status(pid),
         limit=find_limit(pid),
         sizes=prepared.sizes,
     )
+
+
+def _describe_runtime(pid: int) -> str:
+    """Return what is not seen of a process of its language; nothing for C, C++ and Rust."""
+    runtime = find_runtime(pid)
+    return f"this is {runtime.describe()}" if runtime else ""
 
 
 def _watch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -127,3 +128,23 @@ def test_rust_callers(cli, build_rust, tmp_path, options):
         *("by_vec", "by_box", "by_format", "by_map", "by_trait"),
     }
     assert not re.search(r"\[[0-9a-f]{8,}\]|::h[0-9a-f]{16}", report)
+
+
+def test_events_name_the_program_and_not_the_library_of_cxx(build_target):
+    program = build_target("wrappers.cpp")
+    with running(program) as target:
+        command = [sys.executable, "-m", "gdbleak", "trace", target.pid, "--events"]
+        with subprocess.Popen(
+            [*map(str, command), "--duration", "8"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as gdbleak:
+            header = gdbleak.stdout.readline()
+            assert target.ask("go") == "done"
+            out, _ = gdbleak.communicate(timeout=60)
+    assert header.endswith("caller, or age\n")
+    # of a free stands the age there
+    callers = re.findall(r"^[\d:.]+ +\d+ (?!free)\S+ +\d+ 0x\w+  (\S+)$", out, re.MULTILINE)
+    assert len(callers) > 10
+    assert {caller.partition("+")[0] for caller in callers} == {program.name}

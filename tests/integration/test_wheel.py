@@ -49,6 +49,10 @@ def test_demo_shows_the_leak_and_then_none(programs, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_manual_page_is_where_man_looks_for_it(programs):
+    assert (programs.parent / "share/man/man1/gdbleak.1").read_text().count(".SH NAME") == 1
+
+
 def test_twins_differ_in_one_line():
     leaking, fixed = (
         (ROOT / "examples" / name).read_text().partition("*/")[2].splitlines()

@@ -204,12 +204,6 @@ def test_module_that_cannot_be_read_is_noted_once(make_report):
     assert sites(report, "truncated") == [(True,), (True,)]
 
 
-def test_runtime_whose_objects_are_not_seen_is_noted(make_report):
-    library = {**PROGRAM.to_json(), "path": "/usr/lib/libpython3.11.so.1.0"}
-    report = make_report(head=recordings.head(modules=[library]))
-    assert "there is Python in this process, of which gdbleak sees C ext" in " ".join(report.notes)
-
-
 def test_module_whose_file_is_damaged_is_noted(make_report, tmp_path):
     (tmp_path / "damaged").write_text("no ELF file")
     values = {**PROGRAM.to_json(), "file": str(tmp_path / "damaged")}

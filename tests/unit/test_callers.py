@@ -45,6 +45,8 @@ WRAPPERS = [
     *("g_strdup", "g_malloc", "g_malloc0", "g_malloc0_n", "g_realloc_n", "g_try_malloc"),
     *("g_slice_alloc0", "g_list_append", "g_hash_table_insert", "g_string_append"),
     *("PyMem_RawMalloc", "PyObject_Malloc", "_PyObject_Malloc", "_PyMem_DebugRawAlloc"),
+    *("g_vasprintf", "g_build_filename", "Perl_safesysmalloc", "Perl_sv_grow", "ruby_xmalloc2"),
+    *("uv__malloc", "os::malloc(unsigned long, MEMFLAGS)", "_talloc_array", "my_malloc"),
     *("PyType_GenericAlloc", "_PyObject_GC_NewVar"),
     *("CRYPTO_malloc", "CRYPTO_zalloc", "CRYPTO_strdup", "av_malloc", "av_mallocz", "av_realloc_f"),
     *("sqlite3MemMalloc", "sqlite3Malloc", "sqlite3DbMallocRawNN", "sqlite3_malloc64"),
@@ -187,3 +189,64 @@ def test_globs_match_bare_and_whole_names(skip):
     frames = Frame(1, function="Pool<int>::get(int)"), Frame(2, function="main")
     assert caller_of(*frames, skip=[skip]).address == 2
     assert caller_of(*frames).address == 1
+
+
+SQLITE = "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0.8.6"
+OTHER = "/usr/lib64/libxslt.so.1"
+OWN = "/srv/app"
+
+
+def stack_of(*frames):
+    return [
+        Frame(n, module=module, offset=n, function=function)
+        for n, (module, function) in enumerate(frames, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("frames", "address"),
+    [
+        # nobody can look up an offset in a stripped library
+        ([(SQLITE, None), (SQLITE, None), (OWN, "query"), (OWN, "main")], 3),
+        ([(SQLITE, None), (OWN, None), (OWN, "main")], 2),
+        ([(SQLITE, None), (SQLITE, "sqlite3_step"), (OWN, "query")], 3),
+        ([(SQLITE, None), (OTHER, None), (OWN, "query")], 3),
+        ([(SQLITE, None), (OTHER, "xsltParse"), (OWN, "query")], 2),
+        ([("/lib64/libc.so.6", "strdup"), (SQLITE, None), (OWN, "main")], 3),
+        # what has a symbol can be
+        ([(SQLITE, "sqlite3_step"), (SQLITE, None), (OWN, "query")], 1),
+        # a library of the program itself, and a plugin, are what the user wants to see
+        ([("/srv/lib/libown.so", None), (OWN, "main")], 1),
+        ([("/usr/lib/apache2/modules/mod_own.so", None), (OWN, "main")], 1),
+        ([("/usr/lib/app/libown.so", None), (OWN, "main")], 1),
+        ([(SQLITE, None), ("/usr/lib/python3/_sqlite3.cpython-311.so", None), (OWN, "eval")], 2),
+        # code that was made at run time says even less
+        ([(SQLITE, None), (None, None), (OWN, "main")], 3),
+        # nobody else is there
+        ([(SQLITE, None), (SQLITE, "worker"), ("/lib64/libc.so.6", "start_thread")], 1),
+        ([("/lib64/libc.so.6", "strdup"), (SQLITE, None)], 2),
+    ],
+)
+def test_library_without_symbols(frames, address):
+    assert caller_of(*stack_of(*frames)).address == address
+
+
+@pytest.mark.parametrize(
+    ("glob", "address"),
+    [
+        ("libown*", 2),
+        ("libown.so", 2),
+        ("/srv/lib/*", 2),
+        ("libown", 1),
+        ("own*", 1),
+        ("LIBOWN*", 1),
+    ],
+)
+def test_modules_to_skip(glob, address):
+    frames = stack_of(("/srv/lib/libown.so", "get"), (OWN, "main"))
+    assert find_caller(frames, Wrappers((), [glob])).address == address
+
+
+def test_everything_is_skipped():
+    frames = stack_of(("/srv/lib/libown.so", "get"), (OWN, "main"))
+    assert find_caller(frames, Wrappers((), ["*"])).address == 1

@@ -18,12 +18,12 @@ from gdbleak import __version__, cli
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.limits import Limits
 from gdbleak.capture.probe import ProbeKind
-from gdbleak.commands.arguments import parse_size
 from gdbleak.commands.output import check_writable
 from gdbleak.commands.trace import _explain_full
 from gdbleak.errors import AttachError, RecordingError, WriteError
 from gdbleak.plan.selection import Selection
 from gdbleak.recording.end import EndedBy
+from gdbleak.text.quantities import parse_bytes
 
 REPORT = SAMPLES["one-site"]
 GDBLEAK = [sys.executable, "-m", "gdbleak"]
@@ -103,6 +103,11 @@ def test_functions_to_skip_come_from_options_and_files(load, tmp_path):
     assert load.call_args.kwargs == {"options": ReportOptions(skip=skip), "sysroot": None}
 
 
+def test_modules_to_skip(load):
+    assert cli.main(["report", "leak.gdbleak", "--skip-module", "libfoo*"]) == 0
+    assert load.call_args.kwargs["options"] == ReportOptions(skip_modules=("libfoo*",))
+
+
 def test_options_of_report(load, capsys):
     assert cli.main(["report", "leak.gdbleak", "--format", "csv", "--older", "0"]) == 0
     assert load.call_args.args == ("leak.gdbleak",)
@@ -131,7 +136,7 @@ def test_format_beats_the_suffix(tmp_path):
     [("0", 0), ("17", 17), ("4k", 4096), ("4K", 4096), ("2M", 2 << 20), ("1g", 1 << 30)],
 )
 def test_size(text, size):
-    assert parse_size(text) == size
+    assert parse_bytes(text) == size
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,8 @@ def test_size(text, size):
         "trace 0",
         "trace -1",
         "trace 123 --nonsense",
-        "trace 123 456",
+        "trace 123 456 --live",
+        "trace 123 --all",
         "report",
         "123 --duration 0",
         "123 --duration -1",
@@ -161,7 +167,7 @@ def test_size(text, size):
         "123 --stack-bytes 8T",
         "123 --min-size -1",
         "123 --min-size k",
-        "123 --min-size 1.5k",
+        "123 --min-size 1.5",
         "123 --max-size nan",
         "123 --min-size 10 --max-size 9",
         "123 --sort size",

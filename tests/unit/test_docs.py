@@ -17,7 +17,7 @@ TEXT = "\n".join(path.read_text() for path in FILES)
 # Of other programs that the documentation tells to run.
 OTHERS = {"--attach", "--multi", "--readnever", "--cap-add", "--rounds", "--seconds", "--only"}
 MEMLEAKS = {
-    *("--pid", "--trace", "--command", "--combined-only", "--wa-missing-free", "--sample-rate"),
+    *("--trace", "--combined-only", "--wa-missing-free", "--sample-rate"),
     *("--obj", "--percpu", "--stack-storage-size", "--perf-max-stack-depth", "--ebpf"),
 }
 """Options of memleak that gdbleak has none of the same name for: docs/from-memleak.md."""

@@ -42,7 +42,7 @@ def run(monkeypatch, capsys):
 def test_what_grows_is_traced(run):
     status, [traced], said = run(GROWS, "--duration", "5", "--fail-on", "leak")
     assert status == 6
-    assert (traced.size.chunks, traced.duration, traced.process) == ((32, 32), 5.0, int(PID))
+    assert (traced.size.chunks, traced.duration, traced.process) == ((32, 32), 5.0, [int(PID)])
     assert (traced.interval, traced.count, traced.fail_on) == (None, None, ("leak",))
     assert said.out.startswith("Growing: blocks of 24 bytes by ")
     assert said.out.endswith("Now: gdbleak trace 4711 --size 24\n\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from gdbleak.report.runtimes import RUNTIMES, describe_seen, recognise
+from gdbleak.report.runtimes import RUNTIMES, recognise
+from gdbleak.survey.runtime import find_runtime
 
 LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6"
 CASES = [
@@ -17,6 +20,11 @@ CASES = [
     ("/usr/bin/dotnet", [], ".NET"),
     ("/srv/app", ["/srv/libcoreclr.so"], ".NET"),
     ("/usr/bin/ruby3.1", [], "Ruby"),
+    ("/usr/bin/perl", [LIBC], "Perl"),
+    ("/usr/bin/perl5.36.0", [LIBC], "Perl"),
+    ("/usr/sbin/nginx", ["/usr/lib/libperl.so.5.36"], "Perl"),
+    ("/usr/sbin/php-fpm8.2", [LIBC], "PHP"),
+    ("/usr/sbin/apache2", ["/usr/lib/apache2/modules/libphp8.2.so"], "PHP"),
     ("/usr/sbin/nginx", [LIBC], None),
     ("/srv/pythonic", [LIBC], None),
     ("", [], None),
@@ -37,8 +45,10 @@ def test_each_says_what_is_seen():
     assert all(runtime.seen for runtime in RUNTIMES)
 
 
-def test_what_is_seen_is_a_sentence():
-    python = recognise("/usr/bin/python3", [])
-    assert describe_seen(python).startswith(
-        "there is Python in this process, of which gdbleak sees C extensions and large objects; "
-    )
+def test_process_of_python():
+    """As this one is."""
+    assert "Python: gdbleak sees C ext" in find_runtime(os.getpid()).describe()
+
+
+def test_process_that_has_ended():
+    assert find_runtime((1 << 22) + 1) is None
