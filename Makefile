@@ -4,7 +4,7 @@ PYTEST = $(BIN)/pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 # Tests start gdbleak a thousand times: Python may keep what it compiles.
 unexport PYTHONDONTWRITEBYTECODE
 TORTURES := children signals threads cycles death_of_the_tool any_ending freezes hostile_targets ctrl_c \
-	glibc_heap_real exactness
+	glibc_heap_real exactness corpus_busy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -7,7 +7,7 @@
 
 NOINLINE static void **begin_request(void)
 {
-    return (void **)calloc(12, sizeof(void *));
+    return (void **)use(malloc(12 * sizeof(void *)), 12);
 }
 
 NOINLINE static void *add_chunk(void)

@@ -12,7 +12,7 @@ static ucontext_t scheduler, *coroutines[AT_ONCE];
 
 NOINLINE static ucontext_t *make_stack(void)
 {
-    return (ucontext_t *)malloc(STACK);
+    return (ucontext_t *)use(malloc(STACK), 64);
 }
 
 NOINLINE static void *parse_request(void)

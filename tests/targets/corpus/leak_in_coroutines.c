@@ -14,7 +14,7 @@ static void *stacks[AT_ONCE];
 
 NOINLINE static void *make_stack(void)
 {
-    return malloc(STACK);
+    return use(malloc(STACK), 64);
 }
 
 NOINLINE static void *parse_request(void)
