@@ -66,7 +66,7 @@ class InlineObserver:
         """Return None."""
         return None
 
-    def slowed_s(self) -> float:
+    def slowed_s(self, _elapsed_s: float) -> float:
         """Return 0: nobody traces it."""
         return 0.0
 

@@ -110,9 +110,9 @@ class LocalObserver:
             if share_memory(self._pid, child) or has_trapped(child):
                 self._sharer = child
 
-    def slowed_s(self) -> float:
-        """Return for how long GDB was at work in the window, or waited for a processor."""
-        return self._standstill.read_busy()
+    def slowed_s(self, elapsed_s: float) -> float:
+        """Return for how many of the seconds gone by breakpoints kept it waiting, at least."""
+        return self._standstill.estimate(elapsed_s)
 
     def stopped_s(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still, by its threads."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gdbleak.capture.account import Account
-from gdbleak.capture.budget import Calls, Slowness
+from gdbleak.capture.slowness import Calls, Slowness
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.events import Hit, Turn

@@ -40,7 +40,7 @@ class RemoteObserver:
         """Return None."""
         return None
 
-    def slowed_s(self) -> float:
+    def slowed_s(self, _elapsed_s: float) -> float:
         """Return 0: GDB is not looked at."""
         return 0.0
 
