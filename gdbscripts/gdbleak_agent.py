@@ -151,10 +151,10 @@ class Recorder(object):
             return
         if not after >= before:
             self.mark(phase if after <= before else NONE)
+        self.code.put(after)
         if after != before:
-            self.code.put(after)
             self.entered.clear()
-        if not after < before:
+        if phase != self.phase and not after < before:
             self.mark(phase)
         self.phase = phase
 

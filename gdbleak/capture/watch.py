@@ -166,7 +166,7 @@ class Watch:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
         armed = self._phase is not Phase.NONE
         slowed_s = max(self._account.slowed_s + self._skipped_s, self._observer.slowed_s(elapsed_s))
-        wanted = self._schedule.choose(elapsed_s, slowed_s, armed)
+        wanted = self._schedule.choose(elapsed_s, slowed_s, armed, self._account.round_s)
         if wanted is not self._phase:
             self._recorder.ask_turn(wanted)
         status = self._recorder.poll_status()
