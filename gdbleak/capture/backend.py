@@ -64,6 +64,8 @@ class Observer(Protocol):
 
     is_frozen: bool
     """Whether a thread is halted, and the end of that must not be missed."""
+    is_armed: bool
+    """To be set: whether breakpoints are in."""
 
     @property
     def disarmed_ns(self) -> int | None:

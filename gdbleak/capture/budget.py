@@ -115,9 +115,9 @@ class Schedule:
         self._credit_s = min(self._credit_s + passed_s * self._share - paid_s, most_s)
 
     def _pause(self, round_s: float) -> None:
-        """End a burst, and plan the next; on average, the pause is as long as this was to be earned.
+        """End a burst, and plan the next.
 
-        It is random, between about none and twice that.
+        On average the pause is as long as it takes to earn it; it is between none and twice that.
         """
         self._is_burst = False
         self._enough_s = self._random.uniform(0, self._counted_s * (1 - self._share))

@@ -15,6 +15,7 @@ class InlineObserver:
     """Looks at a target that nobody traces."""
 
     is_frozen = False
+    is_armed = True
     disarmed_ns: int | None = None
 
     def __init__(

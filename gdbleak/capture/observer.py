@@ -53,6 +53,7 @@ class LocalObserver:
         self._standstill = Standstill(pid, recorder.pid, pauses.halts)
         self._sharer: int | None = None
         self.is_frozen = False
+        self.is_armed = True
 
     @property
     def disarmed_ns(self) -> int | None:
@@ -72,7 +73,7 @@ class LocalObserver:
         """
         self._resident_set.look(elapsed_s, now_ns)
         self._guard.beat()
-        self._standstill.sample()
+        self._standstill.sample(self.is_armed)
 
     def find_end(self) -> EndedBy | None:
         """Return why the window has to end, if it has to, by what was seen."""

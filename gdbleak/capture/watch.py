@@ -102,6 +102,7 @@ class Watch:
             while True:
                 try:
                     self._wait(selector)
+                    self._observer.is_armed = self._phase is not Phase.NONE
                     self._observer.look(self.elapsed_s, self._now_ns)
                 except WriteError:
                     return EndedBy.WRITE_FAILED
@@ -164,7 +165,8 @@ class Watch:
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
-        armed = self._phase is not Phase.NONE
+        # Threads that had come to a breakpoint wait for GDB though it is out by now.
+        armed = self._phase is not Phase.NONE or self._observer.is_frozen
         slowed_s = max(self._account.slowed_s + self._skipped_s, self._observer.slowed_s(elapsed_s))
         wanted = self._schedule.choose(elapsed_s, slowed_s, armed, self._account.round_s)
         if wanted is not self._phase:

@@ -27,6 +27,7 @@ class RemoteObserver:
     """An observer that sees nothing: only the agent tells what happens to the process."""
 
     is_frozen = False
+    is_armed = True
     disarmed_ns: int | None = None
 
     def look(self, elapsed_s: float, now_ns: int) -> None:
