@@ -16,7 +16,6 @@ from gdbleak.report.model import (
     History,
     MemoryInfo,
     Report,
-    Sampling,
     Site,
     TargetInfo,
     WindowInfo,
@@ -32,11 +31,11 @@ def assemble(
     allocator = ", ".join(recording.find_allocators(collected.called))
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
-        window=_describe_window(recording, collected, estimates.sampling),
+        window=_describe_window(recording, collected, estimates),
         memory=_explain_memory(recording, collected.ledger, sites, bool(estimates.of_sites)),
         verification=end.verification,
         sites=sites,
-        notes=tuple(iter_notes(recording, collected)),
+        notes=tuple(iter_notes(recording, collected, estimates.speed)),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
         outlook=look_ahead(sites, head.limit, estimates.one_of > 1),
@@ -44,7 +43,7 @@ def assemble(
 
 
 def _describe_window(
-    recording: Recording, collected: Collected, sampling: Sampling | None
+    recording: Recording, collected: Collected, estimates: Estimates
 ) -> WindowInfo:
     end, span, ledger = recording.end or UNFINISHED, collected.span, collected.ledger
     return WindowInfo(
@@ -65,7 +64,8 @@ def _describe_window(
         longest_pause_is_least=end.longest_pause_is_least,
         tail_s=max((end.searched_ns or span.end_ns) - span.closed_ns, 0) / 1e9,
         found_free=ledger.found_free,
-        sampling=sampling,
+        sampling=estimates.sampling,
+        speed=estimates.speed,
         inline=end.inline,
         references=end.references,
         sizes=recording.head.sizes,

@@ -12,6 +12,7 @@ from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.references import UNREACHED
 from gdbleak.text.units import count_of
+from gdbleak.verdicts.slowdown import describe_speed, is_slow
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """After a window that ended like this, nobody expects a list of the modules."""
@@ -27,7 +28,9 @@ _MUCH_SLOWED = 0.4
 """From this share of the time on, a process does clearly less than on its own."""
 
 
-def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
+def iter_notes(
+    recording: Recording, collected: Collected, speed: float | None = None
+) -> Iterator[str]:
     """Yield sentences about what could not be known, and what became of the process."""
     yield from recording.head.notes
     yield from collected.notes
@@ -55,7 +58,12 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     closed_ns = collected.span.closed_ns
     is_sampled = any(turn.phase is Phase.NONE for turn in collected.turns)
     share = (end.stopped_s or 0) / max(collected.span.window_ns / 1e9, 1e-9)
-    if not is_sampled and share >= _MUCH_SLOWED:
+    if speed is not None and is_slow(speed):
+        yield (
+            f"{describe_speed(speed, recording.head.rate.at_least)}: on its own it does more, so"
+            " the rates and the outlook are too low, and blocks got older than they do else"
+        )
+    elif not is_sampled and share >= _MUCH_SLOWED:
         yield (
             f"the process stood still for {100 * min(share, 1):.0f} % of the window: on its own it"
             " does more, so the rates and the outlook are too low"

@@ -23,7 +23,9 @@ from gdbleak.report.model import (
     Site,
     Verdict,
 )
+from gdbleak.verdicts.facts import Story
 from gdbleak.verdicts.rules import judge, urgency
+from gdbleak.verdicts.slowdown import lower
 from gdbleak.verdicts.turnover import Turnover
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
@@ -58,6 +60,8 @@ class SiteMaker:
     """The search of memory for references to blocks."""
     doubtful_kinds: Collection[str] = ()
     """Kinds of blocks of which some may have been freed unseen, and nothing tells which."""
+    speed: float | None = None
+    """At which share of its usual speed the process ran; None where nothing slowed it."""
     holders: Mapping[Key, Sequence[Chain]] = field(default_factory=dict)
     """Who holds blocks of which site."""
 
@@ -98,7 +102,7 @@ class SiteMaker:
             births.merge(tally.births)
         totals = births.totals()
         return {
-            key: judge(
+            key: _judge_story(
                 tally.story(
                     turnover.room(tally.came),
                     is_sampled,
@@ -107,6 +111,7 @@ class SiteMaker:
                     self.one_of,
                     self.references,
                     key.kind in self.doubtful_kinds,
+                    self.speed,
                 )
             )
             for key, tally in tallies.items()
@@ -167,3 +172,8 @@ class SiteMaker:
             blocks=self._list(tally.outstanding),
             reach=self._reach(ranks, key, tally),
         )
+
+
+def _judge_story(story: Story) -> Verdict:
+    is_lost = bool(story.reach and story.reach.is_lost and not story.misses_frees)
+    return lower(judge(story), story.speed, is_lost)

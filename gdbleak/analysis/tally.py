@@ -210,6 +210,7 @@ class Tally:
         stands_for: int = 1,
         references: References | None = None,
         misses_frees: bool = False,
+        speed: float | None = None,
     ) -> Story:
         """Return what is needed to judge.
 
@@ -221,6 +222,7 @@ class Tally:
             stands_for: How many blocks each one stands for, where others were left out.
             references: The search for references to the blocks.
             misses_frees: Whether it cannot tell a lost block from one that was freed unseen.
+            speed: See `Story`.
 
         """
         came, went = self.births.totals(), self.deaths.totals()
@@ -241,6 +243,7 @@ class Tally:
             reach=self.reach(references),
             references=references,
             misses_frees=misses_frees,
+            speed=speed,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
         )

@@ -258,6 +258,9 @@ class WindowInfo:
     """None when everything was recorded."""
     longest_pause_is_least: bool = False
     """Whether the longest pause may have been much longer than what was seen of it."""
+    speed: float | None = None
+    """Which share of its usual work the process did in the window, by its calls of the allocator
+    before it and in it; None where that is not known, or nothing slowed it."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
     references: References | None = None

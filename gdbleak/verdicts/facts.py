@@ -80,6 +80,8 @@ class Story:
     """A block that nothing refers to may have been freed unseen, and nothing tells whether."""
     usual_share: float = 0.0
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
+    speed: float | None = None
+    """At which share of its usual speed the process ran, where it was slowed; see `slowdown`."""
 
 
 class Facts:
