@@ -66,6 +66,8 @@ def _describe_window(
         found_free=ledger.found_free,
         sampling=estimates.sampling,
         speed=estimates.speed,
+        probe=recording.head.chosen,
+        max_pause_ms=end.max_pause_ms,
         inline=end.inline,
         references=end.references,
         sizes=recording.head.sizes,

@@ -33,6 +33,7 @@ def iter_notes(
 ) -> Iterator[str]:
     """Yield sentences about what could not be known, and what became of the process."""
     yield from recording.head.notes
+    yield from _explain_way(recording)
     yield from collected.notes
     ledger, end = collected.ledger, recording.end or UNFINISHED
     if recording.zeros:
@@ -58,6 +59,12 @@ def iter_notes(
     closed_ns = collected.span.closed_ns
     is_sampled = any(turn.phase is Phase.NONE for turn in collected.turns)
     share = (end.stopped_s or 0) / max(collected.span.window_ns / 1e9, 1e-9)
+    if end.max_pause_ms is not None and (end.longest_pause_ms or 0) > end.max_pause_ms:
+        yield (
+            f"a thread stood still for {end.longest_pause_ms:.0f} ms at once, longer than the"
+            f" {end.max_pause_ms:.0f} ms that --max-pause allows: that was seen only when it was"
+            " over, or it was the attach or the detach that took so long"
+        )
     if speed is not None and is_slow(speed):
         yield (
             f"{describe_speed(speed, recording.head.rate.at_least)}: on its own it does more, so"
@@ -73,6 +80,13 @@ def iter_notes(
             "in the tail, frees were recorded in bursts only, to keep to --budget; with a larger"
             " one, more of them are seen"
         )
+
+
+def _explain_way(recording: Recording) -> Iterator[str]:
+    """Yield how the process was recorded, and why, unless all was recorded by breakpoints."""
+    chosen = recording.head.chosen
+    if chosen and chosen.kind != "breakpoints":
+        yield f"recorded by {chosen}" if chosen.kind == "bursts" else f"recorded {chosen}"
 
 
 def _name_hiding_libraries(recording: Recording) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _examine_permission() -> Finding:
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
     from gdbleak.preflight.inline import describe_plan  # loads capstone
-    from gdbleak.preflight.way import why_inline
+    from gdbleak.preflight.way import explain, is_too_fast
 
     try:
         target = inspect(pid)
@@ -171,9 +171,11 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
         )
     findings += [Finding(note) for note in plan.notes]
     findings.append(Finding(describe(rate, selection.halts_once)))
-    findings.append(Finding(inline))
-    if why_inline(rate, selection.halts_once, Limits.budget_percent):
-        findings.append(Finding("a trace records it inline if it can be, or in bursts"))
+    findings.append(Finding(inline.text))
+    measured = rate, selection.halts_once, Limits.budget_percent
+    refusal = inline.refusal if is_too_fast(*measured) else ""
+    chosen = explain(*measured, is_inline=is_too_fast(*measured) and not refusal, refusal=refusal)
+    findings.append(Finding(f"a trace would take {chosen}"))
     for module in modules:
         if module.file is None:
             findings.append(

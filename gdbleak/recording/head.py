@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.frames import HEAD, encode_json
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.memory_limit import MemoryLimit
@@ -66,6 +67,8 @@ class Head:
     limit: MemoryLimit | None = None
     sizes: tuple[int, ...] = ()
     """The smallest and the largest request whose blocks are recorded; empty for all."""
+    chosen: Chosen | None = None
+    """How it was recorded, and why so; None where there is no choice, or nobody has said."""
     version: int = VERSION
     """Of the format."""
 
@@ -90,6 +93,7 @@ class Head:
             "modules": [Module.from_json(each) for each in values["modules"]],
             "rate": fill(Rate, values["rate"]),
             "limit": fill(MemoryLimit, limit) if limit else None,
+            "chosen": fill(Chosen, values["chosen"]) if values.get("chosen") else None,
         }
         head = fill(cls, {**values, **parts})
         if len(head.sizes) not in (0, 2):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.text.choices import Choice
 
@@ -265,6 +266,10 @@ class WindowInfo:
     """None when breakpoints recorded."""
     references: References | None = None
     """None where nobody has thought of searching the memory."""
+    probe: Chosen | None = None
+    """How it was recorded, and why so; None where nobody has said."""
+    max_pause_ms: float | None = None
+    """For how long a thread was allowed to stand still at once; None where nobody has said."""
 
     sizes: tuple[int, ...] = ()
     """The smallest and the largest request whose blocks were recorded; empty for all."""
