@@ -259,17 +259,17 @@ class WindowInfo:
     """None when everything was recorded."""
     longest_pause_is_least: bool = False
     """Whether the longest pause may have been much longer than what was seen of it."""
+    max_pause_ms: float | None = None
+    """For how long a thread was allowed to stand still at once; None where nobody has said."""
     speed: float | None = None
     """Which share of its usual work the process did in the window, by its calls of the allocator
     before it and in it; None where that is not known, or nothing slowed it."""
+    probe: Chosen | None = None
+    """How it was recorded, and why so; None where nobody has said."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
     references: References | None = None
     """None where nobody has thought of searching the memory."""
-    probe: Chosen | None = None
-    """How it was recorded, and why so; None where nobody has said."""
-    max_pause_ms: float | None = None
-    """For how long a thread was allowed to stand still at once; None where nobody has said."""
 
     sizes: tuple[int, ...] = ()
     """The smallest and the largest request whose blocks were recorded; empty for all."""
