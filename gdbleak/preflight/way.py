@@ -8,7 +8,7 @@ from dataclasses import replace
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.ways import Way
 from gdbleak.errors import DebuggerError, ElfError, GdbleakError, TargetError
-from gdbleak.preflight.cost import STOP_S, load_of, round_number
+from gdbleak.preflight.cost import load_of, round_number
 from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.rate import Rate
 
@@ -63,10 +63,7 @@ def explain(
 
     """
     why = _weigh(rate, usable_sizes, budget_percent)
-    # With --probe breakpoint, what is usual decides: what is not is found out in the window.
-    usual = 100 * load_of(rate, usable_sizes, STOP_S)
-    bursts = usual > budget_percent if kind is ProbeKind.BREAKPOINT else bool(refusal)
-    way = BURSTS if bursts and budget_percent < _ALL_PERCENT else BREAKPOINTS
+    way = BURSTS if is_too_fast(rate, usable_sizes, budget_percent) else BREAKPOINTS
     way = INLINE if is_inline else way
     if refusal:
         why += f"; no inline: {refusal}"
@@ -86,10 +83,11 @@ def _weigh(rate: Rate, usable_sizes: bool, budget_percent: float) -> str:
         return "it did not allocate while that was measured"
     about = "more than " if rate.at_least else ""
     said = f"{about}{round_number(calls)} calls/s"
+    percent = 100 * load_of(rate, usable_sizes)
     if is_too_fast(rate, usable_sizes, budget_percent):
-        return f"{said} are too many for breakpoints within {budget_percent:g} %"
-    percent = round_number(100 * load_of(rate, usable_sizes))
-    return f"{said} stop it for about {percent} % of the time, within {budget_percent:g} %"
+        are = "are" if percent > budget_percent else "may be"
+        return f"{said} {are} too many for breakpoints within {budget_percent:g} %"
+    return f"{said} stop it for about {round_number(percent)} % of the time, within {budget_percent:g} %"
 
 
 def choose_way(

@@ -10,7 +10,8 @@ class Chosen:
     """What was chosen to record a process."""
 
     kind: str
-    """`breakpoints`, which record everything; `bursts` of them, within the budget; or `inline`."""
+    """`breakpoints`, which record everything; `bursts` of them, where the budget
+    needs that; or `inline`."""
     reason: str
     """Why, as a clause with the numbers that were measured."""
 

@@ -48,7 +48,7 @@ SLOW = "200 calls/s stop it for about 4.5 % of the time, within 30 %"
     [
         (QUIET, f"breakpoints: --probe breakpoint asks for that; {SLOW}"),
         (BUSY, f"bursts: --probe breakpoint asks for that; {TOO_FAST}"),
-        (UNKNOWN, f"breakpoints: --probe breakpoint asks for that; {NOT_MEASURED}"),
+        (UNKNOWN, f"bursts: --probe breakpoint asks for that; {NOT_MEASURED}"),
     ],
 )
 def test_breakpoints_as_asked_for(rate, why, refusal):
@@ -92,6 +92,10 @@ def test_breakpoints_where_they_may_take_all_of_the_time(rate, kind):
 @pytest.mark.parametrize(("rate", "why"), [(BUSY, TOO_FAST), (UNKNOWN, NOT_MEASURED)])
 def test_bursts_where_inline_is_refused(rate, why, refusal):
     assert choose(AUTO, rate, refusal) == ("breakpoint", f"bursts: {why}; no inline: {refusal}")
+
+
+def test_what_is_too_many_on_a_busy_host_only_may_be():
+    assert choose(AUTO, Rate(200, 200))[1].startswith("inline: 400 calls/s may be too many for")
 
 
 def test_a_lower_bound_is_called_that():
