@@ -87,7 +87,8 @@ def _weigh(rate: Rate, usable_sizes: bool, budget_percent: float) -> str:
     if is_too_fast(rate, usable_sizes, budget_percent):
         are = "are" if percent > budget_percent else "may be"
         return f"{said} {are} too many for breakpoints within {budget_percent:g} %"
-    return f"{said} stop it for about {round_number(percent)} % of the time, within {budget_percent:g} %"
+    stops = f"stop it for about {round_number(percent)} % of the time"
+    return f"{said} {stops}, within {budget_percent:g} %"
 
 
 def choose_way(

@@ -44,7 +44,7 @@ def test_each_line_of_a_request_is_recorded_as_often(build_target, start_target,
     report = gdbleak.trace(
         server.pid, 20, probe="breakpoint", save=path, max_memory=1 << 40, max_pause_ms=10_000
     )
-    served, _ = server.ask("").split()
+    served = server.ask("").split()[0]
     assert report.window.sampling
     assert int(served) > RATE
     counts = count_blocks(path)

@@ -95,7 +95,7 @@ def test_bursts_where_inline_is_refused(rate, why, refusal):
 
 
 def test_what_is_too_many_on_a_busy_host_only_may_be():
-    assert choose(AUTO, Rate(200, 200))[1].startswith("inline: 400 calls/s may be too many for")
+    assert choose(AUTO, Rate(400, 400))[1].startswith("inline: 800 calls/s may be too many for")
 
 
 def test_a_lower_bound_is_called_that():
