@@ -22,6 +22,7 @@ from gdbleak.plan.allocators import count_escapes, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
+from gdbleak.preflight.latency import forecast_latency
 from gdbleak.preflight.pilot import measure_rate
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
@@ -176,6 +177,13 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
     refusal = inline.refusal if is_too_fast(*measured) else ""
     chosen = explain(*measured, is_inline=is_too_fast(*measured) and not refusal, refusal=refusal)
     findings.append(Finding(f"a trace would take {chosen}"))
+    findings.append(
+        Finding(
+            forecast_latency(
+                chosen, rate, Limits.budget_percent, target.threads, selection.halts_once
+            )
+        )
+    )
     for module in modules:
         if module.file is None:
             findings.append(
