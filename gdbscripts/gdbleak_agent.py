@@ -152,8 +152,9 @@ class Recorder(object):
         if not after >= before:
             self.mark(phase if after <= before else NONE)
         self.code.put(after)
-        self.entered.clear()
-        if not after <= before:
+        if after != before:
+            self.entered.clear()
+        if phase != self.phase and not after < before:
             self.mark(phase)
         self.phase = phase
 

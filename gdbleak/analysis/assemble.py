@@ -17,7 +17,6 @@ from gdbleak.report.model import (
     History,
     MemoryInfo,
     Report,
-    Sampling,
     Site,
     TargetInfo,
     WindowInfo,
@@ -38,12 +37,15 @@ def assemble(
     allocator = ", ".join(recording.find_allocators(collected.called))
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
-        window=_describe_window(recording, collected, estimates.sampling),
+        window=_describe_window(recording, collected, estimates),
         memory=_explain_memory(recording, collected.ledger, sites, bool(estimates.of_sites)),
         verification=end.verification,
         sites=sites,
-        notes=(*iter_notes(recording, collected), *note_unseen(head.target.pid, levels)),
         heap=describe_heap(end.heap, levels),
+        notes=(
+            *iter_notes(recording, collected, estimates.speed),
+            *note_unseen(head.target.pid, levels),
+        ),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
         outlook=look_ahead(sites, head.limit, estimates.one_of > 1),
@@ -51,7 +53,7 @@ def assemble(
 
 
 def _describe_window(
-    recording: Recording, collected: Collected, sampling: Sampling | None
+    recording: Recording, collected: Collected, estimates: Estimates
 ) -> WindowInfo:
     end, span, ledger = recording.end or UNFINISHED, collected.span, collected.ledger
     return WindowInfo(
@@ -72,7 +74,10 @@ def _describe_window(
         longest_pause_is_least=end.longest_pause_is_least,
         tail_s=max((end.searched_ns or span.end_ns) - span.closed_ns, 0) / 1e9,
         found_free=ledger.found_free,
-        sampling=sampling,
+        sampling=estimates.sampling,
+        speed=estimates.speed,
+        probe=recording.head.chosen,
+        max_pause_ms=end.max_pause_ms,
         inline=end.inline,
         references=end.references,
         sizes=recording.head.sizes,

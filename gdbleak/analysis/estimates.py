@@ -13,6 +13,7 @@ from gdbleak.recording.rate import unknown
 from gdbleak.recording.reader import Recording
 from gdbleak.report.model import Estimate, Sampling
 from gdbleak.verdicts.sampling import choose_scale, estimate, measure_sampling, multiply
+from gdbleak.verdicts.slowdown import measure_speed
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Estimates:
     """Empty when everything was recorded."""
     one_of: int = 1
     """Of so many blocks one was kept, by its address, and of that everything was recorded."""
+    speed: float | None = None
+    """At which share of its usual speed the process ran; None where nothing slowed it."""
 
 
 def estimate_sites(
@@ -52,9 +55,13 @@ def estimate_sites(
     if recording.head.sizes:  # it is that of all sizes, as is the growth of the resident set
         rate = unknown("only blocks of some sizes are recorded")
     calls = ledger.allocations + ledger.resizes
+    stopped_s = (recording.end or UNFINISHED).stopped_s
+    speed = None
+    if not recording.is_inline:
+        speed = measure_speed(collected.turns, span.closed_ns, calls, rate, stopped_s)
     sampling = measure_sampling(collected.turns, span.closed_ns, calls, rate)
     if sampling is None:
-        return Estimates()
+        return Estimates(speed=speed)
     age_ns = span.observed_ns / 4
     samples = {key: tally.sample() for key, tally in tallies.items()}
     before, after = resident_sizes(recording)
@@ -64,6 +71,7 @@ def estimate_sites(
     return Estimates(
         sampling,
         {key: estimate(sample, sampling, age_ns, duration_s) for key, sample in samples.items()},
+        speed=speed,
     )
 
 

@@ -12,6 +12,7 @@ from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.references import UNREACHED
 from gdbleak.text.units import count_of
+from gdbleak.verdicts.slowdown import describe_speed, is_slow
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
 """After a window that ended like this, nobody expects a list of the modules."""
@@ -27,9 +28,12 @@ _MUCH_SLOWED = 0.4
 """From this share of the time on, a process does clearly less than on its own."""
 
 
-def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
+def iter_notes(
+    recording: Recording, collected: Collected, speed: float | None = None
+) -> Iterator[str]:
     """Yield sentences about what could not be known, and what became of the process."""
     yield from recording.head.notes
+    yield from _explain_way(recording)
     yield from collected.notes
     ledger, end = collected.ledger, recording.end or UNFINISHED
     if recording.zeros:
@@ -55,7 +59,18 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
     closed_ns = collected.span.closed_ns
     is_sampled = any(turn.phase is Phase.NONE for turn in collected.turns)
     share = (end.stopped_s or 0) / max(collected.span.window_ns / 1e9, 1e-9)
-    if not is_sampled and share >= _MUCH_SLOWED:
+    if end.max_pause_ms is not None and (end.longest_pause_ms or 0) > end.max_pause_ms:
+        yield (
+            f"a thread stood still for {end.longest_pause_ms:.0f} ms at once, longer than the"
+            f" {end.max_pause_ms:.0f} ms that --max-pause allows: that was seen only when it was"
+            " over, or it was the attach or the detach that took so long"
+        )
+    if speed is not None and is_slow(speed):
+        yield (
+            f"{describe_speed(speed, recording.head.rate.at_least)}: on its own it does more, so"
+            " the rates and the outlook are too low, and blocks got older than they do else"
+        )
+    elif not is_sampled and share >= _MUCH_SLOWED:
         yield (
             f"the process stood still for {100 * min(share, 1):.0f} % of the window: on its own it"
             " does more, so the rates and the outlook are too low"
@@ -65,6 +80,13 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
             "in the tail, frees were recorded in bursts only, to keep to --budget; with a larger"
             " one, more of them are seen"
         )
+
+
+def _explain_way(recording: Recording) -> Iterator[str]:
+    """Yield how the process was recorded, and why, unless all was recorded by breakpoints."""
+    chosen = recording.head.chosen
+    if chosen and chosen.kind != "breakpoints":
+        yield f"recorded by {chosen}" if chosen.kind == "bursts" else f"recorded {chosen}"
 
 
 def _name_hiding_libraries(recording: Recording) -> Iterator[str]:

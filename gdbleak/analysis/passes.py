@@ -64,6 +64,7 @@ def analyse(
             one_of=estimates.one_of,
             references=(recording.end or UNFINISHED).references,
             doubtful_kinds=_find_doubtful_kinds(recording, collected),
+            speed=estimates.speed,
             holders=find_holders(tallies, collected.held, modules, name_roots),
             levels=levels,
         )

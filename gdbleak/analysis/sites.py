@@ -59,6 +59,8 @@ class SiteMaker:
     """The search of memory for references to blocks."""
     doubtful_kinds: Collection[str] = ()
     """Kinds of blocks of which some may have been freed unseen, and nothing tells which."""
+    speed: float | None = None
+    """At which share of its usual speed the process ran; None where nothing slowed it."""
     holders: Mapping[Key, Sequence[Chain]] = field(default_factory=dict)
     """Who holds blocks of which site."""
     levels: Levels | None = None
@@ -113,6 +115,7 @@ class SiteMaker:
                     self.references,
                     key.kind in self.doubtful_kinds,
                     self.levels.of(tally.came) if self.levels and key.kind == HEAP else None,
+                    self.speed,
                 )
             )
             for key, tally in tallies.items()

@@ -212,6 +212,7 @@ class Tally:
         references: References | None = None,
         misses_frees: bool = False,
         level: Level | None = None,
+        speed: float | None = None,
     ) -> Story:
         """Return what is needed to judge.
 
@@ -224,6 +225,7 @@ class Tally:
             references: The search for references to the blocks.
             misses_frees: Whether it cannot tell a lost block from one that was freed unseen.
             level: What the heap holds of the size of most of the blocks.
+            speed: See `Story`.
 
         """
         came, went = self.births.totals(), self.deaths.totals()
@@ -244,6 +246,7 @@ class Tally:
             reach=self.reach(references),
             references=references,
             misses_frees=misses_frees,
+            speed=speed,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
             level=level,

@@ -41,6 +41,10 @@ class Account(Protocol):
     def slowed_s(self) -> float:
         """For how long the target was slowed, by the times of its stops."""
 
+    @property
+    def round_s(self) -> float:
+        """While breakpoints are in, after how many seconds each busy thread stops once more."""
+
     def read(self) -> None:
         """Take in what has been appended since, or a part of it that takes no long time."""
 

@@ -64,6 +64,8 @@ class Observer(Protocol):
 
     is_frozen: bool
     """Whether a thread is halted, and the end of that must not be missed."""
+    is_armed: bool
+    """To be set: whether breakpoints are in."""
 
     @property
     def disarmed_ns(self) -> int | None:
@@ -87,8 +89,8 @@ class Observer(Protocol):
     def find_late_end(self) -> EndedBy | None:
         """Return what is seen only after the target was let go, if it is why the window ended."""
 
-    def slowed_s(self) -> float:
-        """Return for how long GDB kept the target waiting in the window, at least."""
+    def slowed_s(self, elapsed_s: float) -> float:
+        """Return for how many of the seconds gone by breakpoints kept it waiting, at least."""
 
     def stopped_s(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still, by its threads."""

@@ -15,6 +15,7 @@ class InlineObserver:
     """Looks at a target that nobody traces."""
 
     is_frozen = False
+    is_armed = True
     disarmed_ns: int | None = None
 
     def __init__(
@@ -66,7 +67,7 @@ class InlineObserver:
         """Return None."""
         return None
 
-    def slowed_s(self) -> float:
+    def slowed_s(self, _elapsed_s: float) -> float:
         """Return 0: nobody traces it."""
         return 0.0
 

@@ -36,6 +36,7 @@ class InlineRecorder(Recorder, Account, Recorded):
 
     stop_signal = None
     slowed_s = 0.0
+    round_s = 0.0
 
     def __init__(
         self,

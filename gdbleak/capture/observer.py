@@ -50,9 +50,12 @@ class LocalObserver:
         self._limits = limits
         self._resident_set = ResidentSet(pid, limits, notebook.note)
         self._pauses = pauses
+        self._taken_s = pauses.halts.longest_s
+        """The longest halt of the attach, which is over: to end the window would mend nothing."""
         self._standstill = Standstill(pid, recorder.pid, pauses.halts)
         self._sharer: int | None = None
         self.is_frozen = False
+        self.is_armed = True
 
     @property
     def disarmed_ns(self) -> int | None:
@@ -72,7 +75,7 @@ class LocalObserver:
         """
         self._resident_set.look(elapsed_s, now_ns)
         self._guard.beat()
-        self._standstill.sample()
+        self._standstill.sample(self.is_armed)
 
     def find_end(self) -> EndedBy | None:
         """Return why the window has to end, if it has to, by what was seen."""
@@ -85,7 +88,11 @@ class LocalObserver:
             return EndedBy.DISARMED
         frozen_s = self._standstill.frozen_s()
         self.is_frozen = frozen_s > 0
-        return EndedBy.MAX_PAUSE if frozen_s * 1e3 > self._limits.max_pause_ms else None
+        # One that is over by now counts too: who sees it late has not had a processor.
+        longest_s = max(frozen_s, self._tail.longest_call_s[0])
+        if self._pauses.halts.longest_s > self._taken_s:
+            longest_s = max(longest_s, self._pauses.halts.longest_s)
+        return EndedBy.MAX_PAUSE if longest_s * 1e3 > self._limits.max_pause_ms else None
 
     def find_late_end(self) -> EndedBy | None:
         """Return what is seen only after the target was let go, if it is why the window ended."""
@@ -110,9 +117,9 @@ class LocalObserver:
             if share_memory(self._pid, child) or has_trapped(child):
                 self._sharer = child
 
-    def slowed_s(self) -> float:
-        """Return for how long GDB was at work in the window, or waited for a processor."""
-        return self._standstill.read_busy()
+    def slowed_s(self, elapsed_s: float) -> float:
+        """Return for how many of the seconds gone by breakpoints kept it waiting, at least."""
+        return self._standstill.estimate(elapsed_s)
 
     def stopped_s(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still, by its threads."""

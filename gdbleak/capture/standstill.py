@@ -20,7 +20,8 @@ class Standstill:
 
     Threads are sampled for a tracing stop; where GDB shares a processor with the target, the
     samples miss most of them. While GDB is at work, or waits for a processor, the target waits for
-    it; that leaves out how long the target itself waits for a processor, to be halted or to step.
+    it, unless no breakpoint is in; that leaves out how long the target itself waits for a
+    processor, to be halted or to step.
     """
 
     def __init__(self, pid: int, debugger_pid: int, halts: Halts) -> None:
@@ -30,19 +31,25 @@ class Standstill:
         self._stops_of_debugger = Halts()
         self._busy_s = 0.0
         self._busy_before_s = self._read_busy()
+        self._is_armed = True
         self._threads: list[int] = []
         self._witnesses: list[int] = []
         self._batch = 1
-        self._sampled_s = 0.0
-        self._samples = 0
-        self._stopped = 0
+        self._sampled_s = time.monotonic()
+        self._stopped_s = 0.0
 
-    def sample(self) -> None:
+    def sample(self, is_armed: bool = True) -> None:
         """Look at the next tenth of the threads, and at those that tell when all are halted.
 
         When it is called again at once it looks only at the latter; otherwise the times when GDB is
         busy would count for more.
+
+        Args:
+            is_armed: Whether breakpoints are in from now on.
+
         """
+        self.read_busy()
+        self._is_armed = is_armed
         if not self._threads:
             self._threads = list_threads(self._pid)
             self._batch = len(self._threads) // ROUND + 1
@@ -50,12 +57,12 @@ class Standstill:
             self._halts.keep(self._threads)
         now_s = time.monotonic()
         batch = [] if now_s - self._sampled_s < SAMPLE_S else self._threads[-self._batch :]
-        for thread in batch:
+        states = [look_at(self._pid, thread, self._halts) for thread in batch]
+        if batch:
+            # A sample stands for the time since the last: there are more of them while GDB speaks.
+            share = states.count("t") / max(len(states) - states.count(None), 1)
+            self._stopped_s += share * (now_s - self._sampled_s)
             self._sampled_s = now_s
-            state = look_at(self._pid, thread, self._halts)
-            if state is not None:
-                self._samples += 1
-                self._stopped += state == "t"
         self._look_at_debugger()
         for thread in self._witnesses:
             if thread not in batch:
@@ -85,12 +92,17 @@ class Standstill:
 
     def estimate(self, elapsed_s: float) -> float:
         """Return for how many of the seconds gone by the target stood still."""
-        share = self._stopped / self._samples if self._samples else 0.0
-        return min(max(share * elapsed_s, self.read_busy()), elapsed_s)
+        return min(max(self._stopped_s, self.read_busy()), elapsed_s)
 
     def read_busy(self) -> float:
-        """Return for how many seconds GDB was at work, or waited for a processor."""
-        self._busy_s = max(self._busy_s, self._read_busy() - self._busy_before_s)
+        """Return for how many seconds GDB was at work, or waited for a processor.
+
+        What it does while no breakpoint is in keeps nobody waiting.
+        """
+        now_s = max(self._read_busy(), self._busy_before_s)
+        if self._is_armed:
+            self._busy_s += now_s - self._busy_before_s
+        self._busy_before_s = now_s
         return self._busy_s
 
     def _read_busy(self) -> float:

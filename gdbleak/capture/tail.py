@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gdbleak.capture.account import Account
-from gdbleak.capture.budget import Calls, Slowness
+from gdbleak.capture.slowness import Calls, Slowness
 from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.events import Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.growing import Appended, GrowingRecording
+from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
 
 
@@ -31,6 +32,10 @@ class Tail(Account):
         self._replay = Replay(probes, functions, lambda _: None)
         self._slowness = Slowness()
         self._calls = Calls()
+        self._threads: set[int] = set()
+        """Those that were halted since breakpoints came in last."""
+        self._busy = 0
+        """How many these were the time before."""
         allocating = {function.name for function in functions if function.allocates}
         # A free has no return that is seen.
         self._roles = [
@@ -75,6 +80,11 @@ class Tail(Account):
         return self._slowness.total_ns / 1e9
 
     @property
+    def round_s(self) -> float:
+        """While breakpoints are in, after how many seconds each busy thread stops once more."""
+        return max(len(self._threads), self._busy) * self._slowness.stop_ns / 1e9
+
+    @property
     def longest_call_s(self) -> tuple[float, float]:
         """For how long the slowest call stood still, and may have, by the times of all stops."""
         return self._calls.longest_ns / 1e9, self._calls.possible_ns / 1e9
@@ -95,10 +105,14 @@ class Tail(Account):
             if isinstance(event, Hit):
                 slowness, role = self._slowness, self._roles[event.probe]
                 slowness.add(event.time_ns, event.thread, role)
+                self._threads.add(event.thread)
                 self._calls.add(event.thread, role, slowness.total_ns, slowness.stop_ns)
             elif isinstance(event, Turn):
                 self._slowness.forget()
                 self._calls.forget()
+                if event.phase is Phase.NONE:
+                    self._busy = len(self._threads)
+                    self._threads.clear()
                 if self.opened_ns is None:
                     self.opened_ns = event.time_ns
             if self.full:

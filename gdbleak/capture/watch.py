@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from gdbleak.capture.account import Account
 from gdbleak.capture.backend import Observer
-from gdbleak.capture.budget import STOP_NS, Schedule
+from gdbleak.capture.budget import Schedule
 from gdbleak.capture.heap_counts import HeapCounts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
 from gdbleak.capture.probe import Recorder, Status
 from gdbleak.capture.search import Search, why_given_up
+from gdbleak.capture.slowness import STOP_NS
 from gdbleak.errors import WriteError
 from gdbleak.recording.end import EndedBy
 from gdbleak.recording.phases import Phase
@@ -105,6 +106,7 @@ class Watch:
             while True:
                 try:
                     self._wait(selector)
+                    self._observer.is_armed = self._phase is not Phase.NONE
                     self._observer.look(self.elapsed_s, self._now_ns)
                 except WriteError:
                     return EndedBy.WRITE_FAILED
@@ -169,9 +171,10 @@ class Watch:
 
     def _steer(self, elapsed_s: float) -> EndedBy | None:
         """Have the breakpoints in that the budget allows; return why that cannot go on."""
-        armed = self._phase is not Phase.NONE
-        slowed_s = max(self._account.slowed_s + self._skipped_s, self._observer.slowed_s())
-        wanted = self._schedule.choose(elapsed_s, slowed_s, armed)
+        # Threads that had come to a breakpoint wait for GDB though it is out by now.
+        armed = self._phase is not Phase.NONE or self._observer.is_frozen
+        slowed_s = max(self._account.slowed_s + self._skipped_s, self._observer.slowed_s(elapsed_s))
+        wanted = self._schedule.choose(elapsed_s, slowed_s, armed, self._account.round_s)
         if wanted is not self._phase:
             self._recorder.ask_turn(wanted)
         status = self._recorder.poll_status()

@@ -14,6 +14,7 @@ from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.session import Session
 from gdbleak.heap.freed import Heap
 from gdbleak.plan.allocators import Plan
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Probe
 
@@ -35,8 +36,8 @@ class Way:
     """Returns what a window needs, given a recording with its head and what adds to that."""
     own_memory: tuple[tuple[int, int], ...] = ()
     """From where to where memory of the target lies that is ours."""
-    reason: str = ""
-    """Why it is this way, if the user has left that open and there was a choice."""
+    chosen: Chosen | None = None
+    """That it is this way, and why."""
 
 
 def by_breakpoints(session: Session, plan: Plan) -> Way:

@@ -48,6 +48,7 @@ class _Outcome:
     stopped_s: float | None = None
     longest_pause_ms: float | None = None
     longest_pause_is_least: bool = False
+    max_pause_ms: float | None = None
     references: References | None = None
     heap: HeapCount | None = None
 
@@ -94,7 +95,7 @@ class Window:
         self._backend = backend
         self._looks = looks
         self._on_progress = on_progress
-        self._outcome = _Outcome()
+        self._outcome = _Outcome(max_pause_ms=limits.max_pause_ms)
         self._end: End | None = None
         self._end_bytes = self._found_bytes = 0
         self._verification: Verification | None = None

@@ -10,6 +10,7 @@ from gdbleak.capture.limits import Progress
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.preflight.cost import describe, forecast_inline, load_of
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
 
@@ -44,20 +45,26 @@ class ProgressLine:
         usable_sizes: bool,
         budget_percent: float,
         kind: ProbeKind = ProbeKind.BREAKPOINT,
-        reason: str = "",
+        chosen: Chosen | None = None,
     ) -> None:
-        """Say what the window will cost: where nothing is drawn, only when the budget matters."""
+        """Say how the process is recorded, why, and what that costs.
+
+        Where nothing is drawn, the cost is said only when the budget matters.
+        """
         if kind is ProbeKind.INLINE:
             self._forecast = forecast_inline(rate)
         else:
             self._forecast = describe(rate, usable_sizes, budget_percent)
         with suppress(OSError):
             if self._line.draws:
+                if chosen:
+                    self._line.say(f"gdbleak: {chosen}")
                 self._draw(f"attaching to {self._target}")
-            elif _takes_text() and (reason or load_of(rate, usable_sizes) * 100 > budget_percent):
-                if reason:
-                    sys.stderr.write(f"gdbleak: {reason}\n")
-                sys.stderr.write(f"gdbleak: {self._forecast}\n")
+            elif _takes_text():
+                if chosen:
+                    sys.stderr.write(f"gdbleak: {chosen}\n")
+                if load_of(rate, usable_sizes) * 100 > budget_percent or kind is ProbeKind.INLINE:
+                    sys.stderr.write(f"gdbleak: {self._forecast}\n")
                 sys.stderr.flush()
 
     def show(self, progress: Progress) -> None:

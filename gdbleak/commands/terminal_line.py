@@ -38,6 +38,12 @@ class TerminalLine:
         with suppress(OSError):
             self._live.stop()
 
+    def say(self, line: str) -> None:
+        """Write a line that stays, above the one that is drawn."""
+        if self.draws:
+            with suppress(OSError):
+                self._live.console.print(Text(line), soft_wrap=True)
+
     def draw(self, line: str, below: str = "") -> None:
         """Draw one line, cut to the width of the terminal, and maybe a text below it."""
         if not self.draws or self._shown == (line, below):

@@ -183,7 +183,7 @@ class Trace:
         with ProgressLine(describe_target(pid) + place, alone=shown is None) as line:
             watcher = Watcher(
                 on_way=lambda rate, way: line.announce(
-                    rate, selected.halts_once, options.budget, way.kind, way.reason
+                    rate, selected.halts_once, options.budget, way.kind, way.chosen
                 ),
                 on_progress=line.show,
                 view=shown,

@@ -196,7 +196,7 @@ class Ledger(Counts):
             if call is not None:
                 self._abandon(thread, call, tail_call=False)
             self._calls[thread] = Call(stack_pointer, function, 0, size, 0, 0, None, 0)
-            self.usable_sizes += bool(result) and not is_left_out
+            self.usable_sizes += bool(result) and not is_left_out and self._takes_new(time_ns)
         self._freeing.pop(thread, None)
         self.leave(time_ns, thread, stack_pointer, result, 0, stack, mark, is_left_out)
 
@@ -285,6 +285,7 @@ class Ledger(Counts):
                 self.frees += 1
                 self.frees_of_older_blocks += 1
             if not self._takes_new(time_ns):
+                self._displace(address, time_ns)
                 return
             first = call.before if is_older else call.size
             added = max(call.size - first, 0) if is_older else call.size
@@ -300,12 +301,15 @@ class Ledger(Counts):
 
     def _put_in(self, block: Block, address: int, time_ns: int) -> None:
         """Enter a block at its address; what the books held there was freed unseen."""
-        unseen = self._alive.get(address)
+        self._displace(address, time_ns)
+        self._alive[address] = block
+
+    def _displace(self, address: int, time_ns: int) -> None:
+        """Take note that an address is handed out: what the books held there was freed unseen."""
+        unseen = self._alive.pop(address, None)
         if unseen:
             self._bury(unseen, time_ns)
             self.missed_frees += 1
-            del self._alive[address]
-        self._alive[address] = block
 
     def _set_size(self, block: Block, size: int, time_ns: int) -> None:
         before = block.net_bytes

@@ -54,9 +54,9 @@ def describe(
     load = load_of(rate, usable_sizes, stop_s)
     about = "more than" if rate.at_least else "about"
     if load >= 1:
-        cost = f"slow it {about} {_round(1 + load)} times"
+        cost = f"slow it {about} {round_number(1 + load)} times"
     else:
-        cost = f"halt it for {about} {_round(100 * load)} % of the time"
+        cost = f"halt it for {about} {round_number(100 * load)} % of the time"
     text = f"{_say(rate)}: recording all would {cost}"
     if 100 * load > budget_percent < 100:
         text += f"; sampling within {budget_percent:g} %"
@@ -76,7 +76,7 @@ def forecast_inline(rate: Rate) -> str:
 
 def _say(rate: Rate) -> str:
     about = "more than " if rate.at_least else ""
-    return f"{about}{_round(rate.allocations_per_s)} allocations/s"
+    return f"{about}{round_number(rate.allocations_per_s)} allocations/s"
 
 
 def describe_inline(rate: Rate) -> str:
@@ -87,13 +87,13 @@ def describe_inline(rate: Rate) -> str:
     """
     percent = (rate.allocations_per_s + rate.frees_per_s) * INLINE_S * 100
     if rate.at_least:
-        return f"at least {_round(percent)} % of one processor"
+        return f"at least {round_number(percent)} % of one processor"
     if percent < 0.1:
         return "less than 0.1 % of one processor"
-    return f"about {_round(percent)} % of one processor"
+    return f"about {round_number(percent)} % of one processor"
 
 
-def _round(number: float) -> str:
-    """Return two digits, and zeros: more were not measured."""
+def round_number(number: float) -> str:
+    """Return a number with two digits, and zeros: more were not measured."""
     rounded = float(f"{number:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

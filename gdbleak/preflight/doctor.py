@@ -22,6 +22,7 @@ from gdbleak.plan.allocators import count_escapes, find_allocators, plan_probes
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
+from gdbleak.preflight.latency import forecast_latency
 from gdbleak.preflight.pilot import measure_rate
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
@@ -143,7 +144,7 @@ def _examine_permission() -> Finding:
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
     from gdbleak.preflight.inline import describe_plan  # loads capstone
-    from gdbleak.preflight.way import why_inline
+    from gdbleak.preflight.way import explain, is_too_fast
 
     try:
         target = inspect(pid)
@@ -175,9 +176,18 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
     if runtime:
         findings.append(Finding(f"this is {runtime.describe()}"))
     findings.append(Finding(describe(rate, selection.halts_once)))
-    findings.append(Finding(inline))
-    if why_inline(rate, selection.halts_once, Limits.budget_percent):
-        findings.append(Finding("a trace records it inline if it can be, or in bursts"))
+    findings.append(Finding(inline.text))
+    measured = rate, selection.halts_once, Limits.budget_percent
+    refusal = inline.refusal if is_too_fast(*measured) else ""
+    chosen = explain(*measured, is_inline=is_too_fast(*measured) and not refusal, refusal=refusal)
+    findings.append(Finding(f"a trace would take {chosen}"))
+    findings.append(
+        Finding(
+            forecast_latency(
+                chosen, rate, Limits.budget_percent, target.threads, selection.halts_once
+            )
+        )
+    )
     for module in modules:
         if module.file is None:
             findings.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
@@ -18,6 +19,14 @@ from gdbleak.target.memory_limit import find_limit
 from gdbleak.text.units import format_bytes
 
 
+class Forecast(NamedTuple):
+    """What the inline probe would do."""
+
+    text: str
+    refusal: str = ""
+    """Why it cannot be used; "" where it can."""
+
+
 def describe_plan(
     allocators: Sequence[Allocator],
     process: LiveProcess,
@@ -25,14 +34,14 @@ def describe_plan(
     rate: Rate,
     images: ImageCache,
     selection: Selection = Selection(),  # noqa: B008 - frozen
-) -> str:
+) -> Forecast:
     """Say whether the process could record its calls itself, and where the recorder would go."""
     try:
         bits = choose_unit_bits(find_limit(process.pid))
         plan, implant = plan_implant(process, allocators, modules, images, bits, selection)
         is_filtered = needs_look(process.pid)
     except GdbleakError as error:
-        return f"inline it cannot be recorded: {error}"
+        return Forecast(f"inline it cannot be recorded: {error}", str(error))
     names = ", ".join(dict.fromkeys(hook.function.name for hook in plan.hooks))
     cost = "" if rate.reason else f"; that would take {describe_inline(rate)}"
     condition = ""
@@ -41,7 +50,7 @@ def describe_plan(
     returning = ""
     if plan.pad:
         returning = f", some of which return by way of {plan.pad.address:#x} in {plan.pad.path}"
-    return (
+    return Forecast(
         f"inline it can be recorded{condition} (--probe inline):"
         f" {len(implant.image.code):,} bytes of code"
         f" would go to {implant.image.address:#x} in {implant.cave.path},"

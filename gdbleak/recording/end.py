@@ -137,6 +137,8 @@ class End:
     longest_pause_ms: float | None = None
     longest_pause_is_least: bool = False
     """Whether the longest pause may have been much longer than what was seen of it."""
+    max_pause_ms: float | None = None
+    """How long that may have been; None in recordings of earlier versions."""
     rss_after: int | None = None
     """Resident set in bytes."""
     memory: dict[str, int] = field(default_factory=dict)

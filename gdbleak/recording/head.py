@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.frames import HEAD, encode_json
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.memory_limit import MemoryLimit
@@ -19,7 +20,8 @@ READABLE = (4, 5, 6, 7, 8, 9)
 """Which versions are read: since 5 a probe may record more than one word from `size_offset` on;
 since 6 there are calls that were seen whole, and frames for them that save space; since 7 there may
 be frames that tell which blocks are lost, and who holds others; since 8 only blocks of some sizes
-may be recorded; since 9 there may be a frame that says how many blocks the heap held."""
+may be recorded; since 9 there may be a frame that says how many blocks the heap held, and a burst
+may begin with a time in which new blocks do not count."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Head:
     limit: MemoryLimit | None = None
     sizes: tuple[int, ...] = ()
     """The smallest and the largest request whose blocks are recorded; empty for all."""
+    chosen: Chosen | None = None
+    """How it was recorded, and why so; None where there is no choice, or nobody has said."""
     version: int = VERSION
     """Of the format."""
 
@@ -90,6 +94,7 @@ class Head:
             "modules": [Module.from_json(each) for each in values["modules"]],
             "rate": fill(Rate, values["rate"]),
             "limit": fill(MemoryLimit, limit) if limit else None,
+            "chosen": fill(Chosen, values["chosen"]) if values.get("chosen") else None,
         }
         head = fill(cls, {**values, **parts})
         if len(head.sizes) not in (0, 2):

@@ -18,6 +18,8 @@ class Phase(IntEnum):
     """Those that tell of the end of a block, or that it is elsewhere now."""
     NONE = 3
     """None: the target runs at full speed."""
+    SETTLING = 4
+    """Those of FEWER, but no new block counts: a burst has just begun."""
 
     @property
     def admits(self) -> bool:
@@ -26,7 +28,9 @@ class Phase(IntEnum):
 
     def sees(self, function: AllocatorFunction) -> bool:
         """Whether a call of a function that is under way is seen to return."""
-        return self.admits or (self is Phase.FREES and _ends_blocks(function))
+        if self is Phase.FREES:
+            return _ends_blocks(function)
+        return self is not Phase.NONE
 
 
 def phases_of(function: AllocatorFunction, is_size_only: bool) -> tuple[Phase, ...]:
@@ -40,8 +44,8 @@ def phases_of(function: AllocatorFunction, is_size_only: bool) -> tuple[Phase, .
     if is_size_only:
         return (Phase.ALL,)
     if _ends_blocks(function):
-        return (Phase.ALL, Phase.FEWER, Phase.FREES)
-    return (Phase.ALL, Phase.FEWER)
+        return (Phase.ALL, Phase.FEWER, Phase.FREES, Phase.SETTLING)
+    return (Phase.ALL, Phase.FEWER, Phase.SETTLING)
 
 
 def _ends_blocks(function: AllocatorFunction) -> bool:

@@ -27,6 +27,7 @@ class RemoteObserver:
     """An observer that sees nothing: only the agent tells what happens to the process."""
 
     is_frozen = False
+    is_armed = True
     disarmed_ns: int | None = None
 
     def look(self, elapsed_s: float, now_ns: int) -> None:
@@ -40,7 +41,7 @@ class RemoteObserver:
         """Return None."""
         return None
 
-    def slowed_s(self) -> float:
+    def slowed_s(self, _elapsed_s: float) -> float:
         """Return 0: GDB is not looked at."""
         return 0.0
 

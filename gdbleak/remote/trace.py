@@ -35,6 +35,7 @@ from gdbleak.report.model import Report
 from gdbleak.target.process import isoformat
 from gdbleak.tracing.reporting import make_report
 
+_ANY_PAUSE_MS = 86_400_000
 _NOTE = (
     "traced through a gdbserver: whether its code is as it was could not be read after the detach,"
     " only --duration and --max-events limit how long it is slowed, and libraries that it loaded in"
@@ -104,7 +105,10 @@ def trace_remote(
                 account = Tail(recording, plan.probes, plan.functions, limits.max_events)
                 backend = RemoteBackend(gdb, process, agent, target.state, task, account)
                 # What steers the breakpoints would have to write into the memory.
-                limits = replace(limits, budget_percent=100.0, tail_s=0.0)
+                # Nobody looks at its threads, so no pause is too long.
+                limits = replace(
+                    limits, budget_percent=100.0, tail_s=0.0, max_pause_ms=_ANY_PAUSE_MS
+                )
                 window = Window(target.pid, recording, limits, backend, None, on_progress)
                 with window:
                     window.run(interruption)

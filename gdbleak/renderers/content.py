@@ -15,7 +15,6 @@ from gdbleak.renderers.frames import NAME_LIMIT, describe_caller
 from gdbleak.renderers.headline import describe_pid
 from gdbleak.renderers.stack_lines import HINT, stack_lines
 from gdbleak.renderers.summary import LABEL_WIDTH, describe_suppressed, summary
-from gdbleak.renderers.watched import INLINE_WHY
 from gdbleak.report.model import Report, Site
 from gdbleak.text.lines import Line, cut, printable
 from gdbleak.text.units import count_of, format_bytes, format_count, format_seconds, plural
@@ -29,6 +28,9 @@ COLUMNS = (
 
 Encode = Callable[[str], str]
 """Makes a text what an output can show."""
+
+_SAID_ABOVE = "recorded inline: "
+"""How a note begins that the first screen has in its sentence on the watch."""
 
 
 class Layout(NamedTuple):
@@ -86,7 +88,7 @@ def below_table(report: Report, layout: Layout) -> Iterator[Line]:
         if suppressed:
             yield Line("")
             yield Line(f"Left out: {suppressed}", 2)
-        notes = [note for note in report.notes if not note.startswith((*NOTES, INLINE_WHY))]
+        notes = [note for note in report.notes if not note.startswith((*NOTES, _SAID_ABOVE))]
         if notes:
             yield Line("")
         yield from (Line(f"Note: {printable(note)}", 2) for note in notes)

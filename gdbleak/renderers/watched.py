@@ -10,14 +10,8 @@ from gdbleak.report.endings import describe
 from gdbleak.report.model import Report, WindowInfo
 from gdbleak.text.units import count_of, format_percent, format_seconds
 
-INLINE_WHY = "recorded inline, because "
-"""How the note begins that says why a process was recorded inline; it is said here."""
-
-_BUDGET, _BUSY = "--budget", "too busy for breakpoints"
-"""What the usual reason names, and the same in fewer words."""
-
-_REFUSED = "recorded by breakpoints, because inline was refused"
-"""How the note begins that says why it was not: the reason is too long for a sentence here."""
+_REFUSED = "no inline: "
+"""What stands in the reason for bursts before the one against inline: too long for a sentence."""
 
 _EARLY = (EndedBy.INTERRUPT, EndedBy.TERMINATE, EndedBy.MAX_EVENTS)
 """As was asked for, but before its time."""
@@ -37,12 +31,10 @@ def _how(report: Report) -> str:
     window = report.window
     text = f"Watched {format_seconds(window.duration_s)}"
     text += f" {_describe_recording(window)}"
-    for note in report.notes:
-        if note.startswith(INLINE_WHY):
-            why = note.removeprefix(INLINE_WHY)
-            text += f" ({_BUSY if _BUDGET in why else why})"
-        elif note.startswith(_REFUSED) and window.sampling:
-            text += ", as inline was refused"
+    if window.probe and window.inline:
+        text += f" ({window.probe.reason})"
+    elif window.probe and window.sampling and _REFUSED in window.probe.reason:
+        text += ", as inline was refused"
     if window.ended_by in _EARLY:
         text += f", {describe(window.ended_by)}"
     return text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.text.choices import Choice
 
@@ -260,6 +261,13 @@ class WindowInfo:
     """None when everything was recorded."""
     longest_pause_is_least: bool = False
     """Whether the longest pause may have been much longer than what was seen of it."""
+    max_pause_ms: float | None = None
+    """For how long a thread was allowed to stand still at once; None where nobody has said."""
+    speed: float | None = None
+    """Which share of its usual work the process did in the window, by its calls of the allocator
+    before it and in it; None where that is not known, or nothing slowed it."""
+    probe: Chosen | None = None
+    """How it was recorded, and why so; None where nobody has said."""
     inline: Inline | None = None
     """None when breakpoints recorded."""
     references: References | None = None

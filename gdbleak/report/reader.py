@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from gdbleak.errors import RecordingError
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.recording.outside_values import UnfitError, check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
@@ -72,6 +73,7 @@ def _read(values: dict[str, Any]) -> Report:
     window = dict(values["window"])
     window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
+    window["probe"] = _make(Chosen, window.get("probe"))
     window["inline"] = _make(Inline, window.get("inline"))
     window["references"] = _make(References, window.get("references"))
     memory = {**values["memory"], "rest": tuple(values["memory"].get("rest", ()))}

@@ -1,7 +1,7 @@
 """A process that is held for a moment: no thread of it runs meanwhile.
 
 A process of its own halts the threads and holds them. When it ends, for whatever reason, the kernel
-lets them run on; and it ends when its time is up, or when we end.
+lets them run on; and it ends when its time is up, or when we end. Ctrl-Z does not stop it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import select
 import signal
 import time
 from contextlib import suppress
-from typing import TextIO
 
 from gdbleak.errors import AlreadyTracedError, NoSuchProcessError, TargetError
+from gdbleak.target.apart import fork_apart, send, undisturbed
 from gdbleak.target.proc import list_threads, read_status
-from gdbleak.target.ptrace import Halt, die_with_parent, halt, let_go, look, read_words, reap
+from gdbleak.target.ptrace import Halt, halt, let_go, look, read_words, reap
 
 _POLL_S = 0.0001
 _PATIENCE_S = 2.0
 """To let thousands of threads go takes less."""
 _REAP_S = 0.02
+_SAY_S = 0.1
+"""How long it may take to say for how long it was held: that fits into any pipe."""
 _ADVICE = "leave out --stop: it is counted while it runs then"
 
 
@@ -48,6 +50,7 @@ class HeldProcess:
         self.was_let_go = False
         """Whether it has run on before it was to."""
         self._began_s = 0.0
+        self._holder = 0
 
     def __enter__(self) -> HeldProcess:
         """Hold it.
@@ -60,20 +63,22 @@ class HeldProcess:
         told, tell = os.pipe2(os.O_CLOEXEC)
         end, go = os.pipe2(os.O_CLOEXEC)
         self._began_s = time.monotonic()
-        self._holder = os.fork()
-        if not self._holder:
-            try:
-                os.close(go)
-                _hold(self._pid, self._limit_s, self._wants_registers, tell, end)
-            finally:
-                os._exit(0)
-        os.close(tell)
-        os.close(end)
         self._go: int | None = go
         self._told = os.fdopen(told)
+
+        def hold() -> None:
+            os.close(go)
+            _hold(self._pid, self._limit_s, self._wants_registers, tell, end)
+
         try:
+            with undisturbed():
+                self._holder = fork_apart(hold, self._limit_s)
+                os.close(tell)
+                os.close(end)
             begun = self._told.readline()
         except BaseException:
+            if self._holder:
+                os.kill(self._holder, signal.SIGKILL)  # the kernel lets all threads run on
             self._end()
             raise
         answer = json.loads(begun) if begun.endswith("\n") else {}
@@ -107,7 +112,8 @@ class HeldProcess:
             os.close(self._go)
             self._go = None
         self._told.close()
-        os.waitpid(self._holder, 0)
+        if self._holder:
+            os.waitpid(self._holder, 0)
 
 
 def _find_obstacle(pid: int, limit_s: float) -> TargetError:
@@ -131,20 +137,22 @@ def _find_obstacle(pid: int, limit_s: float) -> TargetError:
 
 def _hold(pid: int, limit_s: float, wants_registers: bool, tell: int, end: int) -> None:
     """Halt all threads, say so, and let them go when the pipe is closed, or the time is up."""
-    die_with_parent()
     began_s = time.monotonic()
+    deadline_s = began_s + limit_s
     halted: dict[int, Halt] = {}
-    with os.fdopen(tell, "w") as file:
-        try:
-            is_held = _halt_all(pid, began_s + limit_s, halted)
-            told = halted if is_held and wants_registers else ()
-            registers = [(thread, read_words(thread)) for thread in told]
-            _say(file, {"held": is_held, "registers": registers})
-            is_asked = is_held and _wait_for(end, began_s + limit_s)
-        finally:
-            for thread, how in halted.items():
-                let_go(thread, how)
-        _say(file, [(time.monotonic() - began_s) * 1e3, not is_asked])
+    try:
+        is_held = _halt_all(pid, deadline_s, halted)
+        told = halted if is_held and wants_registers else ()
+        registers = [(thread, read_words(thread)) for thread in told]
+        # Whoever was stopped does not read: the time is up all the same.
+        is_read = send(tell, {"held": is_held, "registers": registers}, deadline_s)
+        is_asked = is_held and is_read and _wait_for(end, deadline_s)
+    finally:
+        for thread, how in halted.items():
+            let_go(thread, how)
+    if is_read:
+        pause_ms = (time.monotonic() - began_s) * 1e3
+        send(tell, [pause_ms, not is_asked], time.monotonic() + _SAY_S)
 
 
 def _wait_for(end: int, deadline_s: float) -> bool:
@@ -158,11 +166,6 @@ def _wait_for(end: int, deadline_s: float) -> bool:
         if not reap():
             break
     return False
-
-
-def _say(file: TextIO, value: object) -> None:
-    file.write(json.dumps(value) + "\n")
-    file.flush()
 
 
 def _halt_all(pid: int, deadline_s: float, halted: dict[int, Halt]) -> bool:

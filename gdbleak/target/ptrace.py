@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import struct
 from typing import NamedTuple
 
 _GET_REGISTERS, _DETACH, _SEIZE, _INTERRUPT = 12, 17, 0x4206, 0x4207
 _EVENT_STOP = 128
 _WALL = 0x40000000
-_PR_SET_PDEATHSIG = 1
 _GENERAL = struct.Struct("<15Q32xQ")
 """Those of general purpose, from r15 to rdi, and rsp."""
 _AREA_BYTES = 512
@@ -36,11 +34,6 @@ class Halt(NamedTuple):
     """Else it has ended."""
     signal: int
     """A signal that came first, which it gets when it is let go; 0 for none."""
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that made it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def halt(thread: int) -> bool:

@@ -6,12 +6,15 @@ import json
 import os
 import time
 
+from gdbleak.target.apart import fork_apart, send, undisturbed
 from gdbleak.target.proc import list_threads
-from gdbleak.target.ptrace import die_with_parent, halt, let_go, look, read_words
+from gdbleak.target.ptrace import halt, let_go, look, read_words
 
 _NEXT_S = 0.005
 """When the next thread is halted too, if one does not halt: it waits for a processor or a disk."""
 _POLL_S = 0.0001
+_READ_S = 1.0
+"""How long we may take to read what was found."""
 
 
 def read_registers(pid: int, limit_s: float = 2.0) -> dict[int, list[int]]:
@@ -26,19 +29,19 @@ def read_registers(pid: int, limit_s: float = 2.0) -> dict[int, list[int]]:
 
     """
     told, tell = os.pipe2(os.O_CLOEXEC)
-    reader = os.fork()
-    if not reader:
-        try:
-            die_with_parent()
-            with os.fdopen(tell, "w") as file:
-                json.dump([*_read_all(pid, limit_s).items()], file)
-        finally:
-            os._exit(0)
-    os.close(tell)
+
+    def read() -> None:
+        found = [*_read_all(pid, limit_s).items()]
+        # Not for longer, though nobody reads it: a thread may still be about to halt.
+        send(tell, found, time.monotonic() + _READ_S)
+
     with os.fdopen(told) as file:
+        with undisturbed():
+            reader = fork_apart(read, limit_s + _READ_S)
+            os.close(tell)
         text = file.read()
     os.waitpid(reader, 0)
-    return dict(json.loads(text)) if text else {}
+    return dict(json.loads(text)) if text.endswith("\n") else {}
 
 
 def _read_all(pid: int, limit_s: float) -> dict[int, list[int]]:

@@ -125,7 +125,13 @@ def record(
             if kind is not ProbeKind.AUTO or prepared.way.kind is not ProbeKind.INLINE:
                 raise
             _check_is_unharmed(pid, error)
-            way = refuse(error, by_breakpoints(session, prepared.plan))
+            way = refuse(
+                error,
+                by_breakpoints(session, prepared.plan),
+                prepared.rate,
+                selection.halts_once,
+                limits.budget_percent,
+            )
             prepared = replace(prepared, way=way)
             return _watch(session, prepared, recording, options, images, watcher)
 
@@ -202,11 +208,12 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         stack_bytes=limits.stack_bytes,
         duration_s=limits.duration_s,
         tail_s=limits.tail_s,
-        notes=(*filter(None, (*way.notes, way.reason, _describe_runtime(pid))),),
+        notes=(*filter(None, (*way.notes, _describe_runtime(pid))),),
         rss_before=resident_set(pid),
         memory=memory_status(pid),
         limit=find_limit(pid),
         sizes=prepared.sizes,
+        chosen=way.chosen,
     )
 
 

@@ -83,6 +83,8 @@ class Story:
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
     level: Level | None = None
     """How many blocks of the same size the heap holds; None where nobody knows."""
+    speed: float | None = None
+    """At which share of its usual speed the process ran, where it was slowed; see `slowdown`."""
 
 
 class Facts:

@@ -15,6 +15,7 @@ from math import sqrt
 from gdbleak.report.model import Verdict, Word
 from gdbleak.verdicts.facts import Facts, Story
 from gdbleak.verdicts.rules import judge, urgency
+from gdbleak.verdicts.slowdown import lower
 
 _Z = 1.96
 """Of a normal distribution, 95 % lie closer to the mean than so many standard deviations."""
@@ -29,7 +30,8 @@ than a step is put in order by bytes."""
 
 def judge_with_strength(story: Story) -> Verdict:
     """Return the verdict on a site, with the strength of its evidence."""
-    verdict = judge(story)
+    is_lost = bool(story.reach and story.reach.is_lost and not story.misses_frees)
+    verdict = lower(judge(story), story.speed, is_lost)
     return replace(verdict, strength=measure_strength(story, verdict.word))
 
 

@@ -183,8 +183,8 @@ CODE = bytes(range(0x40, 0x50))
 
 IN_PHASES = {
     0: (Phase.ALL,),
-    3: (Phase.ALL, Phase.FEWER),
-    8: (Phase.ALL, Phase.FEWER, Phase.FREES),
+    3: (Phase.ALL, Phase.FEWER, Phase.SETTLING),
+    8: (Phase.ALL, Phase.FEWER, Phase.FREES, Phase.SETTLING),
 }
 """Offsets of breakpoints in it, and when they are in."""
 

@@ -11,7 +11,6 @@ import gdbleak
 from gdbleak.errors import InjectionError, UnprovedError
 from gdbleak.injection.injection import Injection
 from gdbleak.injection.rescue import rescue
-from gdbleak.preflight.way import BEYOND_BUDGET, REFUSED
 
 pytestmark = pytest.mark.usefixtures("needs_ptrace", "state")
 
@@ -22,6 +21,16 @@ def trace(target, **options):
     Nor must the memory that earlier tests of this process have used end the window.
     """
     return gdbleak.trace(target.pid, 1, max_pause_ms=10_000, max_memory=1 << 40, **options)
+
+
+TOO_FAST = " calls/s are too many for breakpoints within 30 %"
+
+
+def assert_refused(report, why):
+    """Assert that it was recorded in bursts, and is said to have been, because of a refusal."""
+    assert report.window.probe.kind == "bursts"
+    assert f"{TOO_FAST}; no inline: {why}" in report.window.probe.reason
+    assert f"recorded by {report.window.probe}" in report.notes
 
 
 def is_inline(report):
@@ -39,13 +48,17 @@ def test_breakpoints_where_they_can_record_everything(paced):
     report = trace(target)
     assert (is_inline(report), report.window.sampling) == (False, None)
     assert not any("inline" in note for note in report.notes)
+    assert report.window.probe.kind == "breakpoints"
+    assert "calls/s stop it for about" in report.window.probe.reason
 
 
 def test_inline_where_they_cannot(paced):
     target = paced(5000)
     report = trace(target)
     assert is_inline(report)
-    assert BEYOND_BUDGET in report.notes
+    assert report.window.probe.kind == "inline"
+    assert report.window.probe.reason.endswith(TOO_FAST)
+    assert f"recorded {report.window.probe}" in report.notes
     assert report.window.events > 1000
     assert_released(target)
 
@@ -54,15 +67,22 @@ def test_the_command_chooses_too(cli, paced):
     done = cli.run("trace", paced(5000).pid, "--duration", 1, "--max-pause", 10_000)
     assert done.exit_code == 0
     assert "allocations/s: recorded inline, for " in done.stderr
-    assert f"gdbleak: {BEYOND_BUDGET}\n" in done.stderr
-    assert " inline, every call (too busy for breakpoints); " in " ".join(done.stdout.split())
+    [line] = [line for line in done.stderr.splitlines() if TOO_FAST in line]
+    assert line.startswith("gdbleak: inline: ")
+    assert TOO_FAST in " ".join(done.stdout.split())
+
+
+def test_the_doctor_says_what_a_trace_would_choose(cli, paced):
+    for rate, kind in (20, "breakpoints"), (5000, "inline"):
+        done = cli.run("doctor", paced(rate).pid)
+        assert f"a trace would take {kind}: " in done.stdout
 
 
 def test_bursts_where_inline_is_refused(paced):
     target = paced(5000)
     report = trace(target, mappings=True)
     assert (is_inline(report), report.window.sampling is None) == (False, False)
-    assert any(note.startswith(REFUSED) for note in report.notes)
+    assert_refused(report, "")
 
 
 @pytest.fixture
@@ -91,7 +111,7 @@ def test_bursts_where_the_attempt_fails(paced, failing, tmp_path, step):
     failing(step, target, takes_back=True)
     report = trace(target, save=path)
     assert (is_inline(report), report.window.sampling is None) == (False, False)
-    assert f"{REFUSED}it did not work" in report.notes
+    assert_refused(report, "it did not work")
     assert_released(target)
     assert gdbleak.load(path).window == report.window
 
@@ -115,4 +135,4 @@ def test_bursts_where_gdb_fails_to_prove_it(paced, monkeypatch):
     monkeypatch.setattr("gdbleak.capture.inline_backend.proved_visitor", fail)
     report = trace(paced(5000))
     assert not is_inline(report)
-    assert f"{REFUSED}gdb cannot do that" in report.notes
+    assert_refused(report, "gdb cannot do that")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 
 import pytest
 from support.cli import lasting_notes
@@ -68,6 +70,28 @@ def test_budget_is_kept_however_many_threads_are_busy(
     window = trace.finish().report["window"]
     assert window["sampling"]["bursts"] > 10
     assert window["stopped_s"] < 0.6 * window["duration_s"]
+
+
+@pytest.fixture
+def busy_host(build_target):
+    """Have four threads for each processor run all the time."""
+    command = [build_target("busy.c", "-pthread"), str(4 * (os.cpu_count() or 1)), "0", "1000"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        yield
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("busy_host")
+def test_budget_is_kept_on_a_busy_host(cli, start_target, build_target):
+    """At 300 allocations/s it could be recorded whole, if GDB did not wait for a processor."""
+    target = start_target(build_target("paced.c"), "300")
+    options = ("--probe", "breakpoint", "--duration", 10, "--max-pause", 10_000, "--no-references")
+    window = (
+        cli.start("trace", target.pid, *options, "--format", "json").finish(300).report["window"]
+    )
+    assert window["stopped_s"] < 0.4 * window["duration_s"]
+    assert window["sampling"] or window["stopped_s"] < 0.3 * window["duration_s"]
 
 
 def test_whole_budget_records_everything(cli, start_target, twenty_sites):

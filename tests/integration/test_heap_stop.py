@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -117,6 +117,68 @@ def test_gdbleak_that_freezes_does_not_hold_it(busy):
         holder.process.stdin = None
         pause_ms, was_let_go = holder.lines.next().split()
         assert (float(pause_ms) >= 500, was_let_go) == (True, "True")
+
+
+def test_whatever_stops_all_programs_of_the_terminal_does_not_stop_the_holder(busy):
+    with holding(busy.pid, 0.5) as holder:
+        os.killpg(holder.pid, signal.SIGSTOP)
+        assert_runs(busy)
+        os.killpg(holder.pid, signal.SIGCONT)
+
+
+_FREEZE = """
+import os, signal, sys
+def freeze():
+    print("forked", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+os.register_at_fork(after_in_parent=freeze)
+"""
+_HOLD_FOR_A_MOMENT = """
+from gdbleak.target.held import HeldProcess
+HeldProcess(int(sys.argv[1]), 2).__enter__()
+"""
+_READ = """
+from gdbleak.target.registers import read_registers
+read_registers(int(sys.argv[1]))
+"""
+
+
+@contextmanager
+def frozen(code, pid):
+    """Run code that forks, and freeze it at once: it reads nothing of what it is told."""
+    command = [sys.executable, "-c", _FREEZE + code, str(pid)]
+    frozen = Target([*command])
+    try:
+        assert frozen.lines.next() == "forked"
+        wait_until(lambda: state_of(frozen.pid) == "T", "it was frozen")
+        yield frozen
+    finally:
+        frozen.process.kill()
+        frozen.end()
+
+
+@pytest.mark.parametrize("end", [None, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize("code", [_HOLD_FOR_A_MOMENT, _READ], ids=["hold", "registers"])
+def test_who_does_not_read_does_not_hold_it(start, code, end):
+    """The registers of 500 threads do not fit into a pipe."""
+    target = start("census", "quiet", 500)
+    with frozen(code, target.pid) as reader:
+        if end:
+            os.kill(reader.pid, end)
+        else:
+            [holder] = psutil.Process(reader.pid).children()
+            assert os.getsid(holder.pid) == holder.pid
+            wait_until(lambda: holder.status() == psutil.STATUS_ZOMBIE, "the holder had ended")
+        wait_until(lambda: not {"t", "T"} & {*states_of(target.pid)}, "every thread ran on")
+        target.assert_as_found()
+
+
+def test_nobody_is_left_of_a_gdbleak_that_was_killed(busy):
+    with holding(busy.pid) as holder:
+        [child] = psutil.Process(holder.pid).children()
+        os.kill(holder.pid, signal.SIGKILL)
+        child.wait(20)
+        assert_runs(busy)
 
 
 def test_it_is_killed_while_it_is_held(busy):
@@ -265,6 +327,24 @@ def test_the_command_ends_by_ctrl_c_while_it_holds(cli, start):
     running.press_ctrl_c()
     result = running.finish()
     assert result.exit_code == 130
+    assert "Traceback" not in result.stderr
+    wait_until(lambda: "t" not in states_of(target.pid), "it ran on")
+    target.assert_as_found()
+
+
+def test_ctrl_c_is_pressed_until_it_has_ended(cli, start):
+    target = start("census", "scale", 3_000_000, 24)
+    running = cli.start("heap", target.pid, "--stop", "--max-pause", 60_000)
+    wait_until(lambda: is_held(target.pid), "it was held", 60)
+
+    def press():
+        with suppress(ProcessLookupError):
+            running.press_ctrl_c()
+        return running.has_ended
+
+    wait_until(press, "it had ended")
+    result = running.finish()
+    assert result.exit_code in (130, -signal.SIGINT)
     assert "Traceback" not in result.stderr
     wait_until(lambda: "t" not in states_of(target.pid), "it ran on")
     target.assert_as_found()

@@ -96,9 +96,12 @@ class Running:
         self._stdout.close()
 
 
+_OF_A_BUSY_HOST = "the process stood still", "the process ran at"
+
+
 def lasting_notes(report: dict[str, Any]) -> list[str]:
     """Return the notes of a report, but for the one that a busy host may add to any."""
-    return [note for note in report["notes"] if not note.startswith("the process stood still")]
+    return [note for note in report["notes"] if not note.startswith(_OF_A_BUSY_HOST)]
 
 
 class Cli:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from reports import HOSTILE, INLINE, LEFT_AS_FOUND, MEMORY, SAMPLES, TARGET, WINDOW, report, site
 
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import make_renderer
 from gdbleak.renderers.first_screen import LINES, lay_out, make_first_screen
@@ -151,12 +152,11 @@ INLINE_WINDOW = replace(WINDOW, stops=4, stopped_s=0.004, longest_pause_ms=3.1, 
         ),
         (
             {
-                "window": INLINE_WINDOW,
-                "notes": (
-                    "recorded inline, because breakpoints might slow the process beyond --budget",
+                "window": replace(
+                    INLINE_WINDOW, probe=Chosen("inline", "66,000 calls/s are too many")
                 ),
             },
-            "Watched 10.0 s inline, every call (too busy for breakpoints); halted",
+            "Watched 10.0 s inline, every call (66,000 calls/s are too many); halted",
         ),
         (
             {"window": replace(INLINE_WINDOW, inline=replace(INLINE, one_of=4))},
@@ -164,8 +164,11 @@ INLINE_WINDOW = replace(WINDOW, stops=4, stopped_s=0.004, longest_pause_ms=3.1, 
         ),
         (
             {
-                "window": replace(WINDOW, sampling=SAMPLING),
-                "notes": ("recorded by breakpoints, because inline was refused: no room",),
+                "window": replace(
+                    WINDOW,
+                    sampling=SAMPLING,
+                    probe=Chosen("bursts", "66,000 calls/s are too many; no inline: no room"),
+                ),
             },
             "Watched 10.0 s by breakpoints, SAMPLED in 60 bursts, as inline was refused; halted"
             " 4,123 times (5.0 % of the time), longest 8.6 ms; left as found.",

@@ -30,6 +30,7 @@ from reports import (
 )
 
 from gdbleak.errors import UsageError
+from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
 from gdbleak.report.model import (
@@ -42,6 +43,7 @@ from gdbleak.report.model import (
     Word,
 )
 
+CHOSEN = Chosen("inline", "66,000 calls/s are too many for breakpoints within 30 %")
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "report.schema.json").read_text())
@@ -334,7 +336,9 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
     sampled = SAMPLES["sampled"]
     both = replace(
         sampled,
-        window=replace(sampled.window, inline=INLINE, references=REFERENCES, sizes=(0, 24)),
+        window=replace(
+            sampled.window, inline=INLINE, references=REFERENCES, sizes=(0, 24), probe=CHOSEN
+        ),
         sites=tuple(replace(each, reach=REACH) for each in sampled.sites),
         heap=HeapWindow(11, 0.02, None, (GrowingSize(24, 24, 100, 200, 10.0, 95.0),)),
     )

@@ -13,7 +13,7 @@ from gdbleak.recording.phases import Phase
 from gdbleak.recording.probes import Probe, Role
 from gdbleak.recording.references import HELD, LOST, Held, Holding, Reached
 
-A, B, SP = 0xA0, 0xB0, 0x7000
+A, B, C, SP = 0xA0, 0xB0, 0xC0, 0x7000
 
 
 def forget(_: object) -> None:
@@ -131,13 +131,23 @@ def test_size_of_an_older_block():
     assert sizes == [104, 0, 0]
 
 
+SEEN = Phase.ALL, Phase.FEWER, Phase.FREES, Phase.SETTLING
+NEW = Phase.ALL, Phase.FEWER, Phase.SETTLING
 SIZED = (
     Probe(0, 0x1000, "malloc", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=(Phase.ALL,)),
-    Probe(1, 0x1010, "malloc", Role.RETURN, ("rsp", "rax", "rbp"), None, "c3", size_offset=-8),
-    Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=tuple(Phase)[:3]),
     Probe(
-        3, 0x3000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55", phases=tuple(Phase)[:3]
+        1,
+        0x1010,
+        "malloc",
+        Role.RETURN,
+        ("rsp", "rax", "rbp"),
+        None,
+        "c3",
+        size_offset=-8,
+        phases=NEW,
     ),
+    Probe(2, 0x2000, "free", Role.ENTRY, ("rsp", "rdi"), None, "55", phases=SEEN),
+    Probe(3, 0x3000, "realloc", Role.ENTRY, ("rsp", "rdi", "rsi"), None, "55", phases=SEEN),
     Probe(
         4,
         0x3010,
@@ -146,7 +156,7 @@ SIZED = (
         ("rsp", "rax", "rbp"),
         None,
         "c3",
-        phases=tuple(Phase)[:3],
+        phases=SEEN,
     ),
 )
 WORD = 0x71
@@ -237,6 +247,22 @@ def test_address_that_comes_again_was_freed_between_bursts():
         [(A, 104)],
         {"allocations": 2, "usable_sizes": 1, "missed_frees": 1},
     )
+
+
+def test_blocks_do_not_count_that_come_while_a_burst_settles():
+    story = Story().turn(Phase.NONE).turn(Phase.SETTLING).back(A).turn(Phase.FEWER).back(B)
+    assert story.books() == ([(B, 104)], {"allocations": 1, "usable_sizes": 1})
+
+
+def test_what_becomes_of_earlier_blocks_is_seen_while_a_burst_settles():
+    story = Story().call(10).back(A).call(20).back(B).call(30).back(C)
+    story.turn(Phase.NONE).turn(Phase.SETTLING).free(B).back(A).hit(3, C, 50).hit(4, C, 0)
+    assert story.books() == ([(C, 50)], {"allocations": 3, "frees": 1, "missed_frees": 1})
+
+
+def test_a_call_counts_that_returns_when_a_burst_has_settled():
+    story = Story().turn(Phase.NONE).turn(Phase.SETTLING).hit(3, 0, 50).turn(Phase.FEWER)
+    assert story.hit(4, A, 0).books() == ([(A, 50)], {"allocations": 1})
 
 
 def test_block_that_was_found_free():

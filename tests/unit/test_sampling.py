@@ -15,7 +15,7 @@ from gdbleak.verdicts.sampling import Sample, choose_scale, estimate, measure_sa
 from gdbleak.verdicts.survival import ascending, survival
 
 S = 1_000_000_000
-ALL, FEWER, FREES, NONE = Phase
+ALL, FEWER, FREES, NONE, SETTLING = Phase
 
 
 def turns(*changes):

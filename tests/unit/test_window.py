@@ -103,7 +103,7 @@ class Observer:
     def find_late_end(self):
         return self.late_end
 
-    def slowed_s(self):
+    def slowed_s(self, _elapsed_s):
         return 0.0
 
     def stopped_s(self, _elapsed_s):
