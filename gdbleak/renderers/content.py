@@ -66,6 +66,13 @@ def first_screen(report: Report, width: int | None, encode: Encode = str) -> Ite
 
 def below_table(report: Report, layout: Layout) -> Iterator[Line]:
     """Yield everything below the table: what it leaves out, stacks, notes, what is left to do."""
+    between = [*_details(report, layout)]
+    yield from between
+    if report.leaking or between:  # else the first screen stands right above
+        yield from closing(make_first_screen(report))
+
+
+def _details(report: Report, layout: Layout) -> Iterator[Line]:
     shown = report.leaking[: layout.top]
     if report.leaking[layout.top :]:
         yield Line(f"{not_shown(report, layout.top)}: see --top {len(report.leaking)}")
@@ -92,7 +99,6 @@ def below_table(report: Report, layout: Layout) -> Iterator[Line]:
         if notes:
             yield Line("")
         yield from (Line(f"Note: {printable(note)}", 2) for note in notes)
-    yield from closing(make_first_screen(report))
 
 
 def _deserves_stack(site: Site) -> bool:
