@@ -134,7 +134,8 @@ def _examine_permission() -> Finding:
     if scope in ("1", "2"):
         return Finding(
             f"not root, and kernel.yama.ptrace_scope is {scope}: only root may trace",
-            "run gdbleak with sudo",
+            "run gdbleak with sudo"
+            + (", or start the program with `gdbleak -c COMMAND`" if scope == "1" else ""),
             stops=not has_cap_sys_ptrace(),
         )
     return Finding("not root: your own processes can be traced, others not")
