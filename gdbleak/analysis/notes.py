@@ -11,6 +11,7 @@ from gdbleak.recording.end import TARGET_ENDED, UNFINISHED, EndedBy
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.references import UNREACHED
+from gdbleak.report.runtimes import describe_seen, recognise
 from gdbleak.text.units import count_of
 
 _WITHOUT_MODULES = (*TARGET_ENDED, EndedBy.TARGET_EXEC, EndedBy.RUNNING)
@@ -40,6 +41,11 @@ def iter_notes(recording: Recording, collected: Collected) -> Iterator[str]:
         )
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)
+    runtime = recognise(
+        recording.head.target.exe or "", (module.path for module in recording.head.modules)
+    )
+    if runtime:
+        yield describe_seen(runtime)
     if any(tally.reached[state] for tally in collected.tallies.values() for state in UNREACHED):
         yield from _name_hiding_libraries(recording)
     if recording.end and not end.modules and end.ended_by not in _WITHOUT_MODULES:

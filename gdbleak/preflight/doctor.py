@@ -23,6 +23,7 @@ from gdbleak.plan.selection import Selection
 from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.pilot import measure_rate
+from gdbleak.report.runtimes import describe_seen, recognise
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
 from gdbleak.survey.runtime import find_runtime
@@ -172,9 +173,9 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
             )
         )
     findings += [Finding(note) for note in plan.notes]
-    runtime = find_runtime(pid)
+    runtime = recognise(target.exe or "", (module.path for module in modules)) or find_runtime(pid)
     if runtime:
-        findings.append(Finding(f"this is {runtime.describe()}"))
+        findings.append(Finding(describe_seen(runtime)))
     findings.append(Finding(describe(rate, selection.halts_once)))
     findings.append(Finding(inline))
     if why_inline(rate, selection.halts_once, Limits.budget_percent):

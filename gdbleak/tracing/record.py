@@ -52,6 +52,7 @@ from gdbleak.recording.rate import Rate
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.writer import begin_recording
 from gdbleak.report.model import Report
+from gdbleak.report.runtimes import GO, describe_seen
 from gdbleak.safety.journals import check_journal
 from gdbleak.survey.runtime import find_runtime
 from gdbleak.target.live import LiveProcess
@@ -197,7 +198,7 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         stack_bytes=limits.stack_bytes,
         duration_s=limits.duration_s,
         tail_s=limits.tail_s,
-        notes=(*filter(None, (*way.notes, way.reason, _describe_runtime(pid))),),
+        notes=(*filter(None, (*way.notes, way.reason, *_describe_go(pid))),),
         rss_before=resident_set(pid),
         memory=memory_status(pid),
         limit=find_limit(pid),
@@ -205,10 +206,10 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
     )
 
 
-def _describe_runtime(pid: int) -> str:
-    """Return what is not seen of a process of its language; nothing for C, C++ and Rust."""
+def _describe_go(pid: int) -> tuple[str, ...]:
+    """Return what is not seen of a Go program: no report can tell that by what is mapped."""
     runtime = find_runtime(pid)
-    return f"this is {runtime.describe()}" if runtime else ""
+    return (describe_seen(runtime),) if runtime and runtime.name == GO else ()
 
 
 def _watch(

@@ -18,6 +18,7 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import DebuggerMissingError, UnprovedError
 from gdbleak.preflight import doctor
 from gdbleak.preflight.doctor import Finding, examine_host, examine_process
+from gdbleak.report.runtimes import RUNTIMES, describe_seen
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,19 @@ def test_process_that_can_be_traced(child, capsys):
     assert "probes" in text
     assert cli.main(["doctor", str(child.pid)]) == 0
     assert capsys.readouterr().out.count("\n") >= len(findings)
+
+
+def test_runtime_whose_objects_are_not_seen(child, host):
+    asked = []
+    host.setattr(
+        "gdbleak.preflight.doctor.recognise",
+        lambda program, mapped: asked.append((program, [*mapped])) or RUNTIMES[0],
+    )
+    texts = {finding.text for finding in examine_process(child.pid)}
+    assert describe_seen(RUNTIMES[0]) in texts
+    ((program, mapped),) = asked
+    assert program == str(child.program)
+    assert program in mapped
 
 
 def test_process_that_is_gone(capsys):
