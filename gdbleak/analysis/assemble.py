@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gdbleak.analysis.collect import Collected
 from gdbleak.analysis.estimates import Estimates, resident_sizes
+from gdbleak.analysis.heap_levels import describe_heap, note_unseen
 from gdbleak.analysis.notes import iter_notes
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.end import UNFINISHED
@@ -21,11 +22,16 @@ from gdbleak.report.model import (
     TargetInfo,
     WindowInfo,
 )
+from gdbleak.verdicts.levels import Levels
 from gdbleak.verdicts.outlook import explain_rest, look_ahead
 
 
 def assemble(
-    recording: Recording, collected: Collected, estimates: Estimates, sites: tuple[Site, ...]
+    recording: Recording,
+    collected: Collected,
+    estimates: Estimates,
+    sites: tuple[Site, ...],
+    levels: Levels,
 ) -> Report:
     """Return the report of a recording, with nothing suppressed."""
     head, end = recording.head, recording.end or UNFINISHED
@@ -36,7 +42,8 @@ def assemble(
         memory=_explain_memory(recording, collected.ledger, sites, bool(estimates.of_sites)),
         verification=end.verification,
         sites=sites,
-        notes=tuple(iter_notes(recording, collected)),
+        notes=(*iter_notes(recording, collected), *note_unseen(head.target.pid, levels)),
+        heap=describe_heap(end.heap, levels),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
         outlook=look_ahead(sites, head.limit, estimates.one_of > 1),

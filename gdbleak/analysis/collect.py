@@ -17,6 +17,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.censuses import Censuses
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.events import Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
@@ -59,6 +60,8 @@ class Collected:
     """When memory was last searched for references to blocks; 0 if it was not."""
     held: tuple[Held, ...]
     """A sample of the blocks that are held, and who holds them."""
+    censuses: Censuses | None = None
+    """What the heap held of each size, if it was counted."""
 
     @property
     def misses_frees(self) -> bool:
@@ -94,6 +97,7 @@ def collect(
     turns = []
     resident = []
     held: list[Held] = []
+    censuses = None
     reached_ns = 0
     for event in recording.iter_events():
         if isinstance(event, Hit):
@@ -110,6 +114,8 @@ def collect(
             adder.note_reached(event)
         elif isinstance(event, Holding):
             held += event.blocks
+        elif isinstance(event, Censuses):
+            censuses = event
         elif isinstance(event, Folded) and replay.takes(event):
             called.add(event.probe)
             adder.add_folded(event)
@@ -129,6 +135,7 @@ def collect(
         notes=tuple(images.notes),
         reached_ns=reached_ns,
         held=tuple(held),
+        censuses=censuses,
     )
 
 

@@ -7,6 +7,7 @@ from gdbleak.analysis.callers import Wrappers
 from gdbleak.analysis.collect import Collected, collect
 from gdbleak.analysis.estimates import estimate_sites
 from gdbleak.analysis.grouping import regroup
+from gdbleak.analysis.heap_levels import find_levels
 from gdbleak.analysis.holders import RootNamer, find_holders
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.sites import Resolver, SiteMaker
@@ -50,6 +51,7 @@ def analyse(
         wrappers = Wrappers(options.skip, options.skip_modules)
         tallies, labels = regroup(collected.tallies, options.by, frames_of, wrappers)
         estimates = estimate_sites(recording, collected, tallies)
+        levels = find_levels(recording, collected, tallies, estimates)
         maker = SiteMaker(
             options.sort,
             wrappers,
@@ -63,9 +65,10 @@ def analyse(
             references=(recording.end or UNFINISHED).references,
             doubtful_kinds=_find_doubtful_kinds(recording, collected),
             holders=find_holders(tallies, collected.held, modules, name_roots),
+            levels=levels,
         )
         sites = maker.make(tallies, estimates.of_sites)
-        report = assemble(recording, collected, estimates, sites)
+        report = assemble(recording, collected, estimates, sites, levels)
         return suppress(report, options.suppressions)
 
 

@@ -11,7 +11,7 @@ from gdbleak.analysis.callers import Wrappers, find_caller
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.holders import Chain
 from gdbleak.analysis.tally import Tally
-from gdbleak.ledger.blocks import Block
+from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.recording.end import References
 from gdbleak.report.history import Series
 from gdbleak.report.model import (
@@ -23,6 +23,7 @@ from gdbleak.report.model import (
     Site,
     Verdict,
 )
+from gdbleak.verdicts.levels import Levels
 from gdbleak.verdicts.rules import judge, urgency
 from gdbleak.verdicts.turnover import Turnover
 
@@ -60,6 +61,8 @@ class SiteMaker:
     """Kinds of blocks of which some may have been freed unseen, and nothing tells which."""
     holders: Mapping[Key, Sequence[Chain]] = field(default_factory=dict)
     """Who holds blocks of which site."""
+    levels: Levels | None = None
+    """What the heap holds."""
 
     def make(
         self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
@@ -109,6 +112,7 @@ class SiteMaker:
                     self.one_of,
                     self.references,
                     key.kind in self.doubtful_kinds,
+                    self.levels.of(tally.came) if self.levels and key.kind == HEAP else None,
                 )
             )
             for key, tally in tallies.items()

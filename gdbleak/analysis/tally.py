@@ -15,6 +15,7 @@ from gdbleak.recording.references import HELD, LOST, LOST_WITH, UNKNOWN, UNREACH
 from gdbleak.report.history import OLD_SHARE, PARTS, Series, Span
 from gdbleak.report.model import Reach
 from gdbleak.verdicts.facts import Growth, Story
+from gdbleak.verdicts.levels import Level
 from gdbleak.verdicts.sampling import Sample
 from gdbleak.verdicts.survival import Ages
 from gdbleak.verdicts.turnover import NO_ROOM, Came, Room
@@ -210,6 +211,7 @@ class Tally:
         stands_for: int = 1,
         references: References | None = None,
         misses_frees: bool = False,
+        level: Level | None = None,
     ) -> Story:
         """Return what is needed to judge.
 
@@ -221,6 +223,7 @@ class Tally:
             stands_for: How many blocks each one stands for, where others were left out.
             references: The search for references to the blocks.
             misses_frees: Whether it cannot tell a lost block from one that was freed unseen.
+            level: What the heap holds of the size of most of the blocks.
 
         """
         came, went = self.births.totals(), self.deaths.totals()
@@ -243,4 +246,5 @@ class Tally:
             misses_frees=misses_frees,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
+            level=level,
         )

@@ -30,6 +30,8 @@ class Limits:
     """How many bytes of memory are read a second for that."""
     scan_s: float = bounded(60.0, 0.1, 86400)
     """How long that may take; where it would take longer, it is left out."""
+    heap: bool = True
+    """Whether the blocks of the heap are counted by size while the window is open."""
 
     def __post_init__(self) -> None:
         """Check them.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from gdbleak.capture.account import Account
 from gdbleak.capture.backend import Observer
 from gdbleak.capture.budget import STOP_NS, Schedule
+from gdbleak.capture.heap_counts import HeapCounts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import GLANCE_S, Looks
@@ -40,6 +41,7 @@ class Watch:
         looks: Looks | None,
         limits: Limits,
         search: Search | None = None,
+        heap: HeapCounts | None = None,
     ) -> None:
         """Begin to watch; the window has just been opened.
 
@@ -50,9 +52,11 @@ class Watch:
             looks: Finds what was freed between bursts; None where that cannot be told from memory.
             limits: What ends the window.
             search: Follows the window, if that ends as it should.
+            heap: Counts the blocks of the heap until the window is over.
 
         """
         self._search = search
+        self._heap = heap
         self.searched_ns: int | None = None
         """When the window was over and the search began, on the clock of the recording."""
         self._recorder = recorder
@@ -108,6 +112,8 @@ class Watch:
                 self._account.read()
                 elapsed_s = self.elapsed_s
                 ended_by = interruption.reason or self._find_end(elapsed_s)
+                if ended_by and self._heap:
+                    self._heap.close(self._now_ns)
                 if ended_by is EndedBy.DURATION and self._is_searched():
                     ended_by = None
                 ended_by = ended_by or self._steer(elapsed_s)

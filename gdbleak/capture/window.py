@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from gdbleak.capture.agent import ANSWER_TIMEOUT_S
 from gdbleak.capture.backend import Backend, Hold, Observer
+from gdbleak.capture.heap_counts import HeapCounts
 from gdbleak.capture.hold import AFTER_A_PAUSE_S
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
@@ -23,7 +25,7 @@ from gdbleak.capture.search import Search, why_given_up
 from gdbleak.capture.watch import Watch
 from gdbleak.debugger.interface import DebuggerDiedError
 from gdbleak.errors import DebuggerFailedError, WriteError
-from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, References, Verification
+from gdbleak.recording.end import TARGET_ENDED, End, EndedBy, HeapCount, References, Verification
 from gdbleak.recording.frames import FRAME
 
 RESERVE_BYTES = 1 << 18
@@ -47,6 +49,11 @@ class _Outcome:
     longest_pause_ms: float | None = None
     longest_pause_is_least: bool = False
     references: References | None = None
+    heap: HeapCount | None = None
+
+
+HURRY_S = 1.0
+"""How long the last census of the heap may take when the window ended early."""
 
 
 class Window:
@@ -64,6 +71,7 @@ class Window:
         looks: Looks | None,
         on_progress: Callable[[Progress], None],
         search: Search | None = None,
+        heap: HeapCounts | None = None,
     ) -> None:
         """Prepare a window.
 
@@ -75,9 +83,11 @@ class Window:
             looks: See `Watch`.
             on_progress: Called about ten times a second; must be quick.
             search: See `Watch`.
+            heap: See `Watch`.
 
         """
         self._search = search
+        self._heap = heap
         self._pid = pid
         self._recording = recording
         self._limits = limits
@@ -187,7 +197,15 @@ class Window:
         hold = self._backend.hold()
         hold.take()
         observer = self._backend.observe()
-        watch = Watch(recorder, observer, self._account, self._looks, self._limits, self._search)
+        watch = Watch(
+            recorder,
+            observer,
+            self._account,
+            self._looks,
+            self._limits,
+            self._search,
+            self._heap,
+        )
         outcome = self._outcome
         try:
             outcome.ended_by = watch.run(interruption, self._on_progress)
@@ -215,24 +233,40 @@ class Window:
         outcome.stop_signal = recorder.stop_signal
         outcome.ended_by = observer.find_late_end() or outcome.ended_by
         self._keep(watch, observer)
+        if self._heap:
+            self._keep_counts(self._heap, interruption)
         if self._search:
             self._keep_findings(self._search, hold, interruption)
 
+    def _keep_counts(self, heap: HeapCounts, interruption: Interruption) -> None:
+        """Keep how many blocks the heap held."""
+        is_whole = self._outcome.ended_by is EndedBy.DURATION
+        deadline_s = time.monotonic() + HURRY_S
+        counted = heap.conclude(
+            lambda: interruption.reason is not None if is_whole else time.monotonic() > deadline_s
+        )
+        reason = self._append(counted.frames)
+        self._outcome.heap = replace(counted.heap, reason=reason) if reason else counted.heap
+
     def _keep_findings(self, search: Search, hold: Hold, interruption: Interruption) -> None:
-        """Keep what was found of the blocks, behind all that was recorded."""
+        """Keep what was found of the blocks."""
         if self._outcome.ended_by is not EndedBy.DURATION:
             search.give_up(why_given_up(self._outcome.ended_by))
         findings = search.conclude(hold.registers, lambda: interruption.reason is not None)
-        self._outcome.references = findings.references
+        reason = self._append(findings.frames)
+        found = findings.references
+        self._outcome.references = replace(found, reason=reason) if reason else found
+
+    def _append(self, frames: bytes) -> str | None:
+        """Write frames behind all that was recorded; return why that failed, if it did."""
         try:
-            os.truncate(self._recording, self._account.position)
+            os.truncate(self._recording, self._account.position + self._found_bytes)
             with self._recording.open("ab") as file:
-                file.write(findings.frames)
+                file.write(frames)
         except OSError as error:
-            reason = f"cannot write them: {error.strerror}"
-            self._outcome.references = replace(findings.references, reason=reason)
-        else:
-            self._found_bytes = len(findings.frames)
+            return f"cannot write them: {error.strerror}"
+        self._found_bytes += len(frames)
+        return None
 
     def _keep(self, watch: Watch, observer: Observer) -> None:
         """Keep the recorder's last counts, and for how long the target stood still."""

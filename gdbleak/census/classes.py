@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from gdbleak.heap.size_classes import key_of
 from gdbleak.report.heap import Amount, SizeClass
-
-_EXACT = 1032
-"""The largest block that has a class of its own size: larger ones are as different as they come.
-
-Source: the largest size that a thread caches, MAX_TCACHE_SIZE in glibc's malloc/malloc.c.
-"""
-_BITS = 4
-"""Of larger ones, so many leading bits make a class: eight from each power of two to the next."""
 
 
 class Blocks(NamedTuple):
@@ -24,19 +17,6 @@ class Blocks(NamedTuple):
     taken: int
     """What each of them takes."""
     number: int
-
-
-def key_of(size: int) -> int:
-    """Return what stands for the class of a size.
-
-    >>> key_of(24), key_of(1032), key_of(1_050_000), key_of(1_060_000)
-    (24, 1032, 1048576, 1048576)
-
-    """
-    if size <= _EXACT:
-        return size
-    shift = size.bit_length() - _BITS
-    return max(size >> shift << shift, _EXACT + 1)
 
 
 def of_chunks(counts: Mapping[int, int]) -> list[Blocks]:

@@ -16,7 +16,7 @@ _MUCH_BYTES = 128 << 10
 
 
 def describe_sizes(count: Count) -> dict[int, SizeClass]:
-    """Return the size classes of a census, by their keys: see `classes.key_of`."""
+    """Return the size classes of a census, by their keys: see `heap.size_classes`."""
     used = [each for arena in count.arenas for each in of_chunks(arena.used.counts())]
     used += (Blocks(each.size, each.end - each.start, 1) for each in count.large)
     free = [

@@ -10,17 +10,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-import numpy as np
-
 from gdbleak.census.describe import describe_arenas, describe_sizes, sum_in_use, sum_large
-from gdbleak.census.glibc import Census, Count
+from gdbleak.census.glibc import Count
 from gdbleak.census.kept import gather_blocks
 from gdbleak.census.lost.find import find_lost
 from gdbleak.census.others.find import OtherAllocators, find_allocators
 from gdbleak.census.others.hooks import find_hooks
 from gdbleak.census.series import Series
 from gdbleak.census.space.find import growth, name_mappings
-from gdbleak.census.threads import read_thread_words
+from gdbleak.census.take import NO_WORDS, take_census
 from gdbleak.census.wish import HeapWish, LostWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
@@ -37,7 +35,6 @@ from gdbleak.report.heap import (
 )
 from gdbleak.target.examined import Examined, ExaminedProcess
 from gdbleak.target.memory_limit import find_limit
-from gdbleak.target.proc import Mapping
 from gdbleak.text.units import format_bytes
 
 _UNFOLLOWED = (
@@ -52,7 +49,6 @@ _INTERRUPTED = "It was interrupted before the last census."
 _ENDED = "The process ended before the last census."
 _FEW_MISSING = 2
 """So many may be freed while they are looked for."""
-_NO_WORDS = np.zeros(0, np.uint64)
 
 
 class _TimeUpError(Exception):
@@ -168,8 +164,12 @@ class Examination:
     def _count(self, number: int, is_still: bool = False) -> _Taken:
         is_last = number + 1 == self._wish.count
         wish = self._wish.lost if is_last else None
-        words, heap = self._take_census(
-            wish is not None, is_still, lambda share: self._say_how_far(number, share)
+        words, heap = take_census(
+            self._process,
+            self._images,
+            lambda share: self._say_how_far(number, share),
+            wish is not None,
+            is_still,
         )
         lost = None
         try:
@@ -177,28 +177,6 @@ class Examination:
         except KeyboardInterrupt:
             self._note(_NOT_TO_THE_END)
         return _Taken(heap, words, lost=lost)
-
-    def _take_census(
-        self, keeps: bool, is_still: bool, tell: Callable[[float], None]
-    ) -> tuple[Dict[int, Words], Count | None]:
-        mappings = self._read_mappings()
-        words = read_thread_words(self._process, mappings, self._images)
-        known = frozenset(np.concatenate([*words.values(), _NO_WORDS]).tolist())
-        count = Census(self._process, mappings, known, keeps, is_still, tell).take()
-        self._read_mappings()  # of a process that has ended meanwhile, not all was counted
-        return words, count
-
-    def _read_mappings(self) -> list[Mapping]:
-        """Return what is mapped.
-
-        Raises:
-            NoSuchProcessError: the process has ended.
-
-        """
-        mappings = self._process.read_mappings()
-        if not mappings:
-            raise NoSuchProcessError(f"process {self._process.pid} has ended meanwhile")
-        return mappings
 
     def _find_lost(self, wish: LostWish, heap: Count | None, is_still: bool) -> Lost | None:
         if heap is None:
@@ -209,9 +187,9 @@ class Examination:
             return None
 
         def count_again() -> tuple[Words, Words]:
-            again = self._take_census(True, False, lambda _share: None)[1]
+            again = take_census(self._process, self._images, lambda _share: None, keeps=True)[1]
             if again is None:
-                return _NO_WORDS, _NO_WORDS
+                return NO_WORDS, NO_WORDS
             return gather_blocks(again)[:2]
 
         blocks = gather_blocks(heap)

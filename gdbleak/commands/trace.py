@@ -40,6 +40,7 @@ _LOCAL_ONLY = {
     "live": False,
     "events": False,
     "no_references": False,
+    "no_heap": False,
     "holders": False,
     "scan_rate": Limits.scan_rate,
     "scan_time": Limits.scan_s,
@@ -175,6 +176,7 @@ class Trace:
             tail_s=options.tail,
             references=not options.no_references,
             holders=options.holders,
+            heap=not options.no_heap,
             scan_rate=options.scan_rate,
             scan_s=options.scan_time,
         )

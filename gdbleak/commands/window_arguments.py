@@ -105,4 +105,10 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave it out where it would take longer than S seconds; it reads all memory that "
         f"the process has touched three times (default: {Limits.scan_s:g})",
     )
+    group.add_argument(
+        "--no-heap",
+        action="store_true",
+        help="do not count, while the window is open, how many blocks of each size the heap of "
+        "glibc's malloc holds: see docs/verdicts.md",
+    )
     group.add_argument("--save", type=file_name, metavar="FILE", help="keep the recording in FILE")

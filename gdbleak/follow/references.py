@@ -13,23 +13,19 @@ Its standard input ends when the window does not want to know any more.
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import selectors
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gdbleak.errors import TargetError
 from gdbleak.follow.books import Books, Known
 from gdbleak.follow.known_heap import KnownHeap
+from gdbleak.follow.line import Line, quietly, write
 from gdbleak.ledger.blocks import Block
 from gdbleak.memory.holding import Way, find_ways
 from gdbleak.memory.judgement import Judgement, judge
@@ -65,10 +61,6 @@ _POLL_S = 0.2
 _TELL_S = 0.05
 
 
-class CancelledError(Exception):
-    """Nobody wants to know any more."""
-
-
 @dataclass(frozen=True)
 class Task:
     """What to look for, and how."""
@@ -96,9 +88,9 @@ class Task:
 
 def main(path: str) -> None:
     """Do what a pickled task says."""
-    with suppress(FileNotFoundError, CancelledError, BrokenPipeError):
+    with quietly:
         task = Task(**pickle.loads(Path(path).read_bytes()))
-        line = _Line()
+        line = _SearchLine()
         try:
             _search(task, line)
         except PermissionError:
@@ -107,33 +99,10 @@ def main(path: str) -> None:
             line.give_up("it takes more memory than there is")
 
 
-class _Line:
-    """What is heard from the window, and told to it."""
+class _SearchLine(Line):
+    """The line to the window, over which a search tells how far it is."""
 
-    def __init__(self) -> None:
-        self._rest = b""
-        self._lines: list[dict[str, Any]] = []
-        self._told_s = 0.0
-
-    def hear(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next line, if it comes in time.
-
-        Raises:
-            CancelledError: there will be no more.
-
-        """
-        with selectors.DefaultSelector() as selector:
-            selector.register(sys.stdin, selectors.EVENT_READ)
-            if not self._lines and selector.select(timeout_s):
-                data = os.read(sys.stdin.fileno(), 1 << 20)
-                if not data:
-                    raise CancelledError
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                self._lines += map(json.loads, lines)
-        return self._lines.pop(0) if self._lines else None
-
-    def tell(self, **values: Any) -> None:
-        os.write(sys.stdout.fileno(), json.dumps(values).encode() + b"\n")
+    _told_s = 0.0
 
     def tell_share(self, share: float, books: Books) -> None:
         """Tell how much is done, now and then, and find out whether anybody wants to know.
@@ -152,7 +121,7 @@ class _Line:
         self.tell(references=asdict(References(0, 0.0, 0, reason)))
 
 
-def _search(task: Task, line: _Line) -> None:
+def _search(task: Task, line: _SearchLine) -> None:
     with (
         GrowingRecording(task.path, task.probes, task.position) as recording,
         SearchedProcess(task.pid) as process,
@@ -194,7 +163,7 @@ def _search(task: Task, line: _Line) -> None:
             roots = _climb(task, process, {way.root for way in ways if way.root})
             frames = encode_reached(looked_ns, _tell_states(blocks, judgement))
             frames += encode_holding(looked_ns, [*_tell_ways(blocks, ways, roots, owners)])
-            reason = _write(task.result, frames)
+            reason = write(task.result, frames)
     scanned = sum(each.scanned_bytes for each in looks)
     found = References(len(looks), looked_s - began_s if looks else 0.0, scanned, reason)
     line.tell(references=asdict(found))
@@ -258,12 +227,3 @@ def _tell_ways(
         block = blocks[number]
         root, thread = roots.get(root, (root, 0)) if root else (0, int(owners[first]))
         yield Held(block.address, block.born_ns, holder, root, thread, hops)
-
-
-def _write(path: str, frames: bytes) -> str | None:
-    """Write frames into a file; return why that failed, if it did."""
-    try:
-        Path(path).write_bytes(frames)
-    except OSError as error:
-        return f"cannot write what was found: {error.strerror}"
-    return None

@@ -104,6 +104,17 @@ class References:
 
 
 @dataclass(frozen=True)
+class HeapCount:
+    """The censuses of the heap that were taken in the window."""
+
+    censuses: int
+    took_s: float
+    """How long the longest of them took."""
+    reason: str | None = None
+    """Why there is none, as a part of a sentence; None when there are some."""
+
+
+@dataclass(frozen=True)
 class End:
     """What an END frame holds."""
 
@@ -137,6 +148,8 @@ class End:
     still recorded what was freed; None without one."""
     references: References | None = None
     """None where nobody has thought of it: in recordings of earlier versions, say."""
+    heap: HeapCount | None = None
+    """As above."""
 
     def encode(self, payload_bytes: int = 0) -> bytes:
         """Return the frame, whose payload is at least so long."""
@@ -152,10 +165,12 @@ class End:
 
         """
         inline, references = values.get("inline"), values.get("references")
+        heap = values.get("heap")
         parts = {
             "ended_by": EndedBy(values["ended_by"]),
             "inline": fill(Inline, inline) if inline else None,
             "references": fill(References, references) if references else None,
+            "heap": fill(HeapCount, heap) if heap else None,
             "verification": fill(Verification, values["verification"]),
             "modules": [Module.from_json(each) for each in values["modules"]],
         }

@@ -18,7 +18,7 @@
   ends in so many zeros, or, of the last class, in more.
 - LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
   hash does not end in so many zeros among them.
-- REACH and HOLD: see `gdbleak.recording.references`.
+- REACH and HOLD: see `gdbleak.recording.references`; CENSUS: see `gdbleak.recording.censuses`.
 
 Times are nanoseconds of one monotonic clock.
 """
@@ -30,8 +30,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Union, cast
 
+from gdbleak.recording.censuses import Censuses, decode_censuses
 from gdbleak.recording.choice import HASH_BITS
 from gdbleak.recording.frames import (
+    CENSUS,
     END,
     FOLDED,
     FRAME,
@@ -131,7 +133,7 @@ class Level(NamedTuple):
     """How many events were left out."""
 
 
-Event = Union[Hit, Turn, Freed, Resident, Folded, Level, Reached, Holding]
+Event = Union[Hit, Turn, Freed, Resident, Folded, Level, Reached, Holding, Censuses]
 
 _new_hit = cast("Callable[[tuple[Any, ...]], Hit]", partial(tuple.__new__, Hit))
 """Makes a hit of its seven fields in half the time: there is one in nearly every frame."""
@@ -181,6 +183,8 @@ class Decoder:
             return decode_reached(data, payload, length)
         if kind == HOLD:
             return decode_holding(data, payload, length)
+        if kind == CENSUS:
+            return decode_censuses(data, payload, length)
         return None
 
     def decode_hit(self, data: Any, position: int, probe: int, payload: int) -> Hit:
@@ -298,7 +302,7 @@ def iter_frames(data: Any, position: int, end: int) -> Iterator[tuple[int, int, 
     while payload <= end:
         kind, _, probe, length = unpack(data, position)
         behind = payload + length
-        if not HEAD <= kind <= HOLD or behind > end:
+        if not HEAD <= kind <= CENSUS or behind > end:
             return
         yield position, kind, probe, payload, length
         if kind == END:

@@ -13,8 +13,8 @@ from typing import Any
 
 MAGIC = b"gdbleak1"
 
-HEAD, PHASE, HIT, END, FREED, MEMORY, SAME, FOLDED, LEVEL, REACH, HOLD = range(1, 12)
-"""Kinds of frames; HOLD is the last."""
+HEAD, PHASE, HIT, END, FREED, MEMORY, SAME, FOLDED, LEVEL, REACH, HOLD, CENSUS = range(1, 13)
+"""Kinds of frames; CENSUS is the last."""
 
 FRAME = struct.Struct("<BBHI")
 """What stands before a payload."""

@@ -25,6 +25,7 @@ class JsonRenderer:
             "history": asdict(report.history),
             "suppressed": report.suppressed and asdict(report.suppressed),
             "outlook": report.outlook and asdict(report.outlook),
+            "heap": report.heap and asdict(report.heap),
         }
         return json.dumps(record, indent=2, allow_nan=False) + "\n"
 

@@ -320,6 +320,37 @@ class Suppressed:
 
 
 @dataclass(frozen=True)
+class GrowingSize:
+    """A size of which the heap held more and more blocks, throughout the window."""
+
+    low: int
+    """Size of the smallest of them, in bytes that the program may use."""
+    high: int
+    """Size of the largest."""
+    before: int
+    """How many blocks the heap held when the window began."""
+    after: int
+    """And when it was over."""
+    blocks_per_s: float
+    """By how many it grew a second: the median over all pairs of censuses."""
+    seen: float
+    """By how many it grew as recorded, with what each recorded block stands for."""
+
+
+@dataclass(frozen=True)
+class HeapWindow:
+    """What censuses of the heap in the window have found."""
+
+    censuses: int
+    took_s: float
+    """How long the longest of them took."""
+    reason: str | None = None
+    """Why there is none, as a part of a sentence; None when there are some."""
+    growing: tuple[GrowingSize, ...] = ()
+    """Sizes that grow throughout, those of most bytes a second first."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything gdbleak has to say about one window."""
 
@@ -336,6 +367,8 @@ class Report:
     """None when nothing leaks, or nobody can say."""
     suppressed: Suppressed | None = None
     """None when nothing was to be left out."""
+    heap: HeapWindow | None = None
+    """None in recordings of earlier versions."""
 
     @property
     def leaking(self) -> tuple[Site, ...]:

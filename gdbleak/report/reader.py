@@ -15,6 +15,8 @@ from gdbleak.report.model import (
     SCHEMA,
     Estimate,
     Frame,
+    GrowingSize,
+    HeapWindow,
     History,
     Holder,
     MemoryInfo,
@@ -84,7 +86,15 @@ def _read(values: dict[str, Any]) -> Report:
         history=fill(History, history),
         outlook=_make(Outlook, values.get("outlook")),
         suppressed=_make(Suppressed, values.get("suppressed")),
+        heap=_read_heap(values.get("heap")),
     )
+
+
+def _read_heap(values: dict[str, Any] | None) -> HeapWindow | None:
+    if values is None:
+        return None
+    growing = tuple(fill(GrowingSize, each) for each in values["growing"])
+    return fill(HeapWindow, {**values, "growing": growing})
 
 
 def _read_notes(values: Any) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gdbleak.analysis.options import ReportOptions
+from gdbleak.capture.heap_counts import NoHeapCounts
 from gdbleak.capture.interruption import Interruption
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_glibc
@@ -31,6 +32,7 @@ from gdbleak.errors import (
     UnprovedError,
 )
 from gdbleak.follow.follower import Follower
+from gdbleak.follow.heap_counter import HeapCounter
 from gdbleak.follow.searcher import Searcher
 from gdbleak.follow.view import Subject, View
 from gdbleak.host.folders import private_folder
@@ -64,6 +66,9 @@ from gdbleak.tracing.reporting import INTERRUPTED, report_on_window
 
 _CLIMB_S, _CLIMB_BYTES = 3.0, 64 << 20
 """What it may take to find out who holds blocks, unless the user wants to know at any price."""
+_CENSUS_S = 5.0
+"""How long it may take to count the blocks of the heap once."""
+_NO_NUMPY = "the Python package numpy is missing"
 _NOT_BEGUN = AttachError, InjectionError, UnprovedError
 
 
@@ -234,10 +239,11 @@ def _watch(
                 follower.tell(progress)
 
         backend = way.make_backend(recording, notebook)
-        search = _make_search(session, prepared, recording)
+        search, heap = _make_search(session, prepared, recording), _make_counts(session, prepared)
         with (
             search,
-            Window(pid, recording, session.limits, backend, looks, tell, search) as window,
+            heap,
+            Window(pid, recording, session.limits, backend, looks, tell, search, heap) as window,
         ):
             with closing(notebook), follower or nullcontext(), Interruption() as interruption:
                 window.run(interruption)
@@ -255,7 +261,7 @@ def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Sear
     if not limits.references:
         return NoSearch("--no-references")
     if find_spec("numpy") is None:
-        return NoSearch("the Python package numpy is missing")
+        return NoSearch(_NO_NUMPY)
     task = {
         "pid": session.target.pid,
         "path": str(recording.absolute()),
@@ -270,6 +276,24 @@ def _make_search(session: Session, prepared: _Prepared, recording: Path) -> Sear
         "libc": find_glibc(prepared.plan),
     }
     return Searcher(task, session.folder)
+
+
+def _make_counts(session: Session, prepared: _Prepared) -> HeapCounter | NoHeapCounts:
+    """Have a process count the blocks of the heap by size until the window is over."""
+    limits = session.limits
+    if not limits.heap:
+        return NoHeapCounts("--no-heap")
+    if find_spec("numpy") is None:
+        return NoHeapCounts(_NO_NUMPY)
+    if find_glibc(prepared.plan) is None:
+        return NoHeapCounts("only the heap of glibc's malloc can be counted")
+    task = {
+        "pid": session.target.pid,
+        "duration_s": limits.duration_s + limits.tail_s,
+        "left_out": prepared.way.own_memory,
+        "limit_s": _CENSUS_S,
+    }
+    return HeapCounter(task, session.folder)
 
 
 def _make_follower(

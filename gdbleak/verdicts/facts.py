@@ -12,6 +12,7 @@ from gdbleak.recording.end import References
 from gdbleak.report.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.report.model import Reach
 from gdbleak.text.units import format_seconds
+from gdbleak.verdicts.levels import Level
 from gdbleak.verdicts.survival import Ages, Share, estimate_survival
 from gdbleak.verdicts.turnover import Room
 
@@ -80,6 +81,8 @@ class Story:
     """A block that nothing refers to may have been freed unseen, and nothing tells whether."""
     usual_share: float = 0.0
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
+    level: Level | None = None
+    """How many blocks of the same size the heap holds; None where nobody knows."""
 
 
 class Facts:

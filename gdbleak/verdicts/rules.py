@@ -12,6 +12,7 @@ from gdbleak.report.history import PARTS, QUARTER
 from gdbleak.report.model import Reach, Verdict, Word
 from gdbleak.text.units import count_of, format_bytes, format_count, format_factor, format_seconds
 from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
+from gdbleak.verdicts.heap_rules import judge_sample, weigh
 
 REPLACED = 0.6, 0.2
 """From the first share on, new blocks replace older ones; below the second, they pile up."""
@@ -40,6 +41,8 @@ def judge(story: Story) -> Verdict:
     """Return the verdict on a site."""
     facts = Facts(story)
     word, evidence = next(_find(facts))
+    if not (story.reach and story.reach.is_lost):
+        word, evidence = weigh(word, evidence, story.level)
     share, age_ns = facts.lasting
     net_share = 1 - story.room.share
     if share is None:
@@ -59,6 +62,8 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     if reach and facts.stands_out:
         counts = reach.lost, reach.lost_with, reach.looked_at
         yield Word.SUSPECT, f"{describe_unreached(*counts, 'recorded block')}; of a sample"
+    if story.sampled:
+        yield from judge_sample(facts)
     if len(facts.old) >= FEW:
         yield from _judge_old(facts)
     if len(facts.parts) >= 2 and facts.outlives and not story.sampled:

@@ -19,6 +19,7 @@ UNKNOWN = 0
 
 _LARGE = 1 << 16
 _PAGE_BYTES = 4096
+_CHUNK_HEADER = 8
 
 
 def size_class(size: int) -> int:
@@ -36,6 +37,18 @@ def size_class(size: int) -> int:
     if size < _LARGE:
         return max((size + 23) // 16 * 16, SMALLEST_CHUNK)
     return _LARGE + (size + 8 + _PAGE_BYTES - 1) // _PAGE_BYTES
+
+
+def usable_size(kind: int) -> int:
+    """Return how many bytes of a block the program may use, by the class of its size.
+
+    >>> usable_size(size_class(24)), usable_size(size_class(25)), usable_size(size_class(1 << 20))
+    (24, 40, 1052656)
+
+    """
+    if kind < _LARGE:
+        return kind - _CHUNK_HEADER
+    return (kind - _LARGE) * _PAGE_BYTES - 2 * _CHUNK_HEADER
 
 
 @dataclass

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from gdbleak.census.classes import key_of
 from gdbleak.census.examine import Examination
 from gdbleak.census.wish import HeapWish
 from gdbleak.elf.cache import ImageCache
 from gdbleak.heap.layouts import CACHES
+from gdbleak.heap.size_classes import key_of
 from gdbleak.report.heap import HeapReport, MappingKind, SizeClass
 from gdbleak.target.examined import ExaminedProcess
 from support.processes import Target

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdbleak.census.classes import Blocks, key_of, make_classes, of_chunks
+from gdbleak.census.classes import Blocks, make_classes, of_chunks
 from gdbleak.census.series import Series
+from gdbleak.heap.size_classes import key_of
 from gdbleak.report.heap import Amount, SizeClass
 
 

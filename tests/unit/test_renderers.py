@@ -32,7 +32,15 @@ from reports import (
 from gdbleak.errors import UsageError
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict, Word
+from gdbleak.report.model import (
+    Frame,
+    GrowingSize,
+    HeapWindow,
+    OutstandingBlock,
+    Report,
+    Verdict,
+    Word,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -316,6 +324,7 @@ def test_page_schema_and_output_name_the_same_fields() -> None:
         sampled,
         window=replace(sampled.window, inline=INLINE, references=REFERENCES, sizes=(0, 24)),
         sites=tuple(replace(each, reach=REACH) for each in sampled.sites),
+        heap=HeapWindow(11, 0.02, None, (GrowingSize(24, 24, 100, 200, 10.0, 95.0),)),
     )
     made = json.loads(render("json", both))
     assert documented == dict(_fields_of_schema(SCHEMA))
