@@ -56,6 +56,7 @@ def test_process_that_has_ended():
 
 def test_what_is_seen_is_a_sentence():
     python = recognise("/usr/bin/python3", [])
+    assert python
     assert describe_seen(python).startswith(
         "there is Python in this process, of which gdbleak sees C extensions and large objects; "
     )
