@@ -28,6 +28,17 @@ class Key(NamedTuple):
     """Which blocks of the call stack, where a row is made of a thread's, or of those of a size."""
 
 
+class Rows(NamedTuple):
+    """What rows are made of."""
+
+    tallies: dict[Key, Tally]
+    """Of each row, by the key of one of its call stacks."""
+    labels: dict[Key, str]
+    """What each is called; empty where a row is a call stack."""
+    members: dict[Key, list[Key]]
+    """The call stacks of each."""
+
+
 def part_of(block: Block, by: str) -> str:
     """Return what a block is told apart by from others of its call stack.
 
@@ -55,7 +66,7 @@ def regroup(
     by: str,
     frames_of: Mapping[int, tuple[Frame, ...]],
     wrappers: Wrappers,
-) -> tuple[dict[Key, Tally], dict[Key, str]]:
+) -> Rows:
     """Add up call stacks that share something.
 
     Args:
@@ -65,18 +76,20 @@ def regroup(
         wrappers: Which frames are not named as callers.
 
     Returns:
-        The tally of each group by the key of the one that holds the most, and what each is called;
-        without groups, the same tallies and nothing.
+        The tally of each group by the key of the one that holds the most; without groups, the same
+        tallies.
 
     """
     if by == "stack":
-        return {**tallies}, {}
+        return Rows({**tallies}, {}, {key: [key] for key in tallies})
     groups: dict[tuple[str, str], list[Key]] = {}
     for key in tallies:
         frames = tuple(frame for address in key.stack.addresses for frame in frames_of[address])
         label = key.part or _name(find_caller(frames, wrappers), by)
         groups.setdefault((label, key.kind), []).append(key)
-    merged, labels = {}, {}
+    merged: dict[Key, Tally] = {}
+    labels: dict[Key, str] = {}
+    members: dict[Key, list[Key]] = {}
     for (label, _), keys in groups.items():
         largest = max(keys, key=lambda key: tallies[key].outstanding_bytes)
         merged[largest] = tallies[largest]
@@ -84,7 +97,8 @@ def regroup(
             if key != largest:
                 merged[largest].merge(tallies[key])
         labels[largest] = label
-    return merged, labels
+        members[largest] = keys
+    return Rows(merged, labels, members)
 
 
 def _name(caller: Frame | None, by: str) -> str:

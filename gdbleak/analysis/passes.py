@@ -11,6 +11,7 @@ from gdbleak.analysis.heap_levels import find_levels
 from gdbleak.analysis.holders import RootNamer, find_holders
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.analysis.sites import Resolver, SiteMaker
+from gdbleak.analysis.sums import add_up
 from gdbleak.elf.cache import ImageCache
 from gdbleak.ledger.blocks import FILE_MAPPING, HEAP, MAPPING
 from gdbleak.recording.end import UNFINISHED
@@ -49,8 +50,11 @@ def analyse(
         collected = collect(recording, modules, options, images or ImageCache())
         frames_of = resolve({at for key in collected.tallies for at in key.stack.addresses})
         wrappers = Wrappers(options.skip, options.skip_modules)
-        tallies, labels = regroup(collected.tallies, options.by, frames_of, wrappers)
-        estimates = estimate_sites(recording, collected, tallies)
+        estimates = estimate_sites(recording, collected, collected.tallies)
+        tallies, labels, members = regroup(collected.tallies, options.by, frames_of, wrappers)
+        if labels:
+            of_rows = estimate_sites(recording, collected, tallies)
+            estimates = add_up(of_rows, estimates, members)
         levels = find_levels(recording, collected, tallies, estimates)
         maker = SiteMaker(
             options.sort,

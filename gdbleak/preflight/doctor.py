@@ -24,6 +24,7 @@ from gdbleak.preflight.cost import describe
 from gdbleak.preflight.halting import check_halt, describe_halt
 from gdbleak.preflight.latency import forecast_latency
 from gdbleak.preflight.pilot import measure_rate
+from gdbleak.report.runtimes import describe_seen
 from gdbleak.safety.journal import Journal
 from gdbleak.safety.journals import check_journal, controller_lives, iter_journals
 from gdbleak.survey.runtime import find_runtime
@@ -135,7 +136,8 @@ def _examine_permission() -> Finding:
     if scope in ("1", "2"):
         return Finding(
             f"not root, and kernel.yama.ptrace_scope is {scope}: only root may trace",
-            "run gdbleak with sudo",
+            "run gdbleak with sudo"
+            + (", or start the program with `gdbleak -c COMMAND`" if scope == "1" else ""),
             stops=not has_cap_sys_ptrace(),
         )
     return Finding("not root: your own processes can be traced, others not")
@@ -174,7 +176,7 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
     findings += [Finding(note) for note in plan.notes]
     runtime = find_runtime(pid)
     if runtime:
-        findings.append(Finding(f"this is {runtime.describe()}"))
+        findings.append(Finding(describe_seen(runtime)))
     findings.append(Finding(describe(rate, selection.halts_once)))
     findings.append(Finding(inline.text))
     measured = rate, selection.halts_once, Limits.budget_percent

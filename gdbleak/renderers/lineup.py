@@ -114,4 +114,4 @@ def _describe(rank: int, suspect: Suspect) -> Iterator[str]:
     if suspect.container:
         yield f"#{rank} runs in the container {printable(suspect.container)}"
     if suspect.runtime:
-        yield f"#{rank} is {suspect.runtime.describe()}"
+        yield f"#{rank} is {suspect.runtime.name}: gdbleak sees {suspect.runtime.seen}"

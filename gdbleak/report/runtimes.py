@@ -19,10 +19,8 @@ class Runtime(NamedTuple):
     library: str
     """Names of a library that every program of it has mapped."""
 
-    def describe(self) -> str:
-        """Return in words what gdbleak sees of such a process."""
-        return f"{self.name}: gdbleak sees {self.seen}"
 
+_GO_NAME = "Go"
 
 RUNTIMES = (
     Runtime(
@@ -32,7 +30,7 @@ RUNTIMES = (
         r"libjvm\.so",
     ),
     Runtime(
-        "Go",
+        _GO_NAME,
         "memory of C code only (cgo); Go's own allocator does not use malloc: take pprof",
         r"(?!)",
         r"(?!)",
@@ -77,7 +75,7 @@ RUNTIMES = (
     ),
 )
 
-_GO = next(runtime for runtime in RUNTIMES if runtime.name == "Go")
+_GO = next(runtime for runtime in RUNTIMES if runtime.name == _GO_NAME)
 
 
 def recognise(program: str, mapped: Iterable[str], is_go: bool = False) -> Runtime | None:
@@ -103,3 +101,8 @@ def recognise(program: str, mapped: Iterable[str], is_go: bool = False) -> Runti
         if any(re.fullmatch(runtime.library, name) for name in names):
             return runtime
     return None
+
+
+def describe_seen(runtime: Runtime) -> str:
+    """Return a sentence on what gdbleak sees of the memory of a process, without its full stop."""
+    return f"there is {runtime.name} in this process, of which gdbleak sees {runtime.seen}"

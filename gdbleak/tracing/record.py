@@ -54,6 +54,7 @@ from gdbleak.recording.rate import Rate
 from gdbleak.recording.reader import Recording
 from gdbleak.recording.writer import begin_recording
 from gdbleak.report.model import Report
+from gdbleak.report.runtimes import describe_seen
 from gdbleak.safety.journals import check_journal
 from gdbleak.survey.runtime import find_runtime
 from gdbleak.target.live import LiveProcess
@@ -220,7 +221,7 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
 def _describe_runtime(pid: int) -> str:
     """Return what is not seen of a process of its language; nothing for C, C++ and Rust."""
     runtime = find_runtime(pid)
-    return f"this is {runtime.describe()}" if runtime else ""
+    return describe_seen(runtime) if runtime else ""
 
 
 def _watch(

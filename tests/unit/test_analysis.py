@@ -239,7 +239,7 @@ def test_tail_in_bursts_is_noted(make_report):
     assert note.startswith("in the tail, frees were recorded in bursts only, to keep to --budget; ")
 
 
-def sampled(make_report, growth, **values):
+def sampled(make_report, growth, options=None, **values):
     """Make the report of a queue, which is found to be freed in time, and a leak, in bursts."""
     frames = []
     for second in range(5, 15):
@@ -252,7 +252,20 @@ def sampled(make_report, growth, **values):
         frames.append(recordings.turn(start + S // 5, Phase.NONE))
     rate = {"allocations_per_s": 900.0, "frees_per_s": 0.0, "at_least": False, "reason": None}
     head = recordings.head(rate=rate, rss_before=1_000_000, **values)
-    return make_report(*frames, head=head, rss_after=1_000_000 + growth)
+    return make_report(*frames, head=head, options=options, rss_after=1_000_000 + growth)
+
+
+@pytest.mark.parametrize("growth", [0, 6000, 10**9])
+def test_estimates_come_to_the_same_whatever_rows_are_made_by(make_report, growth):
+    """How long blocks live is not the same in all call stacks of a row."""
+    one = sampled(make_report, growth)
+    by_module = sampled(make_report, growth, ReportOptions(older_ms=0, by="module"))
+    (row,) = by_module.sites
+    for name in ("outstanding_bytes", "outstanding_count"):
+        assert getattr(row.amounts, name) == sum(getattr(s.amounts, name) for s in one.sites)
+    assert row.estimate.outstanding_bytes_low <= row.amounts.outstanding_bytes
+    assert row.amounts.outstanding_bytes <= row.estimate.outstanding_bytes_high
+    assert by_module.window.sampling == one.window.sampling
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from gdbleak.debugger.program import GdbProgram
 from gdbleak.errors import DebuggerMissingError, UnprovedError
 from gdbleak.preflight import doctor
 from gdbleak.preflight.doctor import Finding, examine_host, examine_process
-from gdbleak.report.runtimes import RUNTIMES
+from gdbleak.report.runtimes import RUNTIMES, describe_seen
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +154,7 @@ def test_process_that_can_be_traced(child, capsys):
 def test_runtime_whose_objects_are_not_seen(child, host):
     host.setattr("gdbleak.preflight.doctor.find_runtime", lambda _pid: RUNTIMES[0])
     texts = {finding.text for finding in examine_process(child.pid)}
-    assert f"this is {RUNTIMES[0].describe()}" in texts
+    assert describe_seen(RUNTIMES[0]) in texts
 
 
 def test_process_that_is_gone(capsys):

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gdbleak.report.runtimes import RUNTIMES, recognise
+from gdbleak.report.runtimes import RUNTIMES, describe_seen, recognise
 from gdbleak.survey.runtime import find_runtime
 
 LIBC = "/usr/lib/x86_64-linux-gnu/libc.so.6"
@@ -47,8 +47,16 @@ def test_each_says_what_is_seen():
 
 def test_process_of_python():
     """As this one is."""
-    assert "Python: gdbleak sees C ext" in find_runtime(os.getpid()).describe()
+    assert find_runtime(os.getpid()).name == "Python"
 
 
 def test_process_that_has_ended():
     assert find_runtime((1 << 22) + 1) is None
+
+
+def test_what_is_seen_is_a_sentence():
+    python = recognise("/usr/bin/python3", [])
+    assert python
+    assert describe_seen(python).startswith(
+        "there is Python in this process, of which gdbleak sees C extensions and large objects; "
+    )
