@@ -9,7 +9,7 @@ another matter: one that meets breakpoints takes several times as long.
 >>> forecast_latency(Chosen("bursts", ""), Rate(33_000, 33_000), 30, 4)
 'latency: p50 about as before; p99 up to 300 ms longer, for about 27 % of the time is in bursts'
 >>> forecast_latency(Chosen("inline", ""), Rate(33_000, 33_000), 30, 4)
-'latency: a request of 100 allocations takes about 5 µs longer; GDB halts it twice, for about 3.0 ms'
+'latency: 100 allocations take about 5 µs longer; GDB halts it twice, for about 3.0 ms'
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def forecast_latency(
         longer_us = 2 * REQUEST * INLINE_S * 1e6
         halt = format_seconds(float(f"{_VISIT_S + estimate_halt_s(threads):.1g}"))
         return (
-            f"latency: a request of {REQUEST} allocations takes about {longer_us:.0f} µs longer;"
+            f"latency: {REQUEST} allocations take about {longer_us:.0f} µs longer;"
             f" GDB halts it twice, for about {halt}"
         )
     if chosen.kind == "breakpoints":
