@@ -52,6 +52,8 @@ class Collected:
     called: frozenset[int]
     """The probes that were hit, by number."""
     turns: tuple[Turn, ...]
+    calls: tuple[int, ...]
+    """How many calls that allocate had been recorded by each of these."""
     resident: tuple[Resident, ...]
     notes: tuple[str, ...]
     """Sentences about modules that could not be unwound through."""
@@ -92,6 +94,7 @@ def collect(
     )
     called: set[int] = set()
     turns = []
+    calls = []
     resident = []
     held: list[Held] = []
     reached_ns = 0
@@ -103,6 +106,7 @@ def collect(
         replay.feed(event)
         if isinstance(event, Turn):
             turns.append(event)
+            calls.append(replay.ledger.allocations + replay.ledger.resizes)
         elif isinstance(event, Resident):
             resident.append(event)
         elif isinstance(event, Reached):
@@ -125,6 +129,7 @@ def collect(
         older_frees=adder.older_frees,
         called=frozenset(called),
         turns=tuple(turns),
+        calls=tuple(calls),
         resident=tuple(resident),
         notes=tuple(images.notes),
         reached_ns=reached_ns,

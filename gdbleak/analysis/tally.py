@@ -35,8 +35,6 @@ class Tally:
     freed_count: int = 0
     outstanding: list[Block] = field(default_factory=list)
     oldest_ns: int | None = None
-    older_bytes: int = 0
-    older_count: int = 0
     size: int = 0
     """Bytes of all blocks of the window together."""
     freed_ages: Ages = field(default_factory=Ages)
@@ -77,9 +75,6 @@ class Tally:
             else:
                 self.freed_ages.add(age_ns)
             self.size += block.size or block.allocated_bytes
-        elif block.is_older and alive:
-            self.older_count += 1
-            self.older_bytes += block.net_bytes
         if not alive:
             self.freed_count += 1
             if block.reach in UNREACHED:
@@ -150,8 +145,6 @@ class Tally:
         self.outstanding += other.outstanding
         births = [ns for ns in (self.oldest_ns, other.oldest_ns) if ns is not None]
         self.oldest_ns = min(births, default=None)
-        self.older_bytes += other.older_bytes
-        self.older_count += other.older_count
         self.size += other.size
         self.freed_ages.merge(other.freed_ages)
         self.alive_ages += other.alive_ages
@@ -185,12 +178,17 @@ class Tally:
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)
+        older = [block.net_bytes for block in self.outstanding if block.is_older]
         return Sample(
-            self.freed_ages,
-            self.alive_ages,
+            [
+                (block.born_ns, block.net_bytes)
+                for block in self.outstanding
+                if not (block.is_older or block.is_last)
+            ],
+            count,
             self.size / max(count, 1),
-            self.older_count,
-            self.older_bytes,
+            len(older),
+            sum(older),
         )
 
     @property

@@ -89,15 +89,14 @@ def _show(name: str) -> str:
 
 
 def _numbers(site: Site) -> list[str]:
-    values = site.amounts
-    mark = "~" if site.estimate else ""
+    mark = "~" if site.recorded else ""
     return [
         str(site.rank),
-        mark + format_bytes(values.outstanding_bytes),
-        mark + format_count(values.outstanding_count),
-        format_count(site.allocated_count),
-        format_count(site.freed_count),
-        mark + format_bytes(values.bytes_per_s),
+        mark + format_bytes(site.outstanding_bytes),
+        mark + format_count(site.outstanding_count),
+        mark + format_count(site.allocated_count),
+        mark + format_count(site.freed_count),
+        mark + format_bytes(site.bytes_per_s),
         site.verdict.word if site.verdict else "-",
     ]
 
@@ -141,8 +140,8 @@ def nothing_outstanding(report: Report) -> str:
 def not_shown(report: Report, top: int) -> str:
     """Return how many call stacks come after the first ones, and what they hold."""
     rest = report.leaking[top:]
-    size = format_bytes(sum(site.amounts.outstanding_bytes for site in rest))
-    if any(site.estimate for site in rest):
+    size = format_bytes(sum(site.outstanding_bytes for site in rest))
+    if any(site.recorded for site in rest):
         size = f"about {size}"
     stacks = count_of(len(rest), "more call stack")
     return f"{stacks} with {size} outstanding"
@@ -185,7 +184,7 @@ def _blocks(site: Site) -> Iterator[Line]:
     yield Line("  outstanding blocks, the oldest first:")
     for block, size in zip(shown, sizes):
         yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
-    more = site.outstanding_count - len(shown)
+    more = site.counted.outstanding_count - len(shown)
     if more:
         listed = len(site.blocks)
         hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
@@ -194,10 +193,12 @@ def _blocks(site: Site) -> Iterator[Line]:
 
 def _describe_size(site: Site) -> str:
     noun = "block" if site.kind == "heap" else site.kind
-    recorded = f"{format_bytes(site.outstanding_bytes)} in {count_of(site.outstanding_count, noun)}"
-    if site.estimate is None:
+    counted = site.counted
+    count = count_of(counted.outstanding_count, noun)
+    recorded = f"{format_bytes(counted.outstanding_bytes)} in {count}"
+    low, high = site.outstanding_bytes_low, site.outstanding_bytes_high
+    if low is None or high is None:
         return recorded
-    low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
     return f"between {format_bytes(low)} and {format_bytes(high)}; recorded {recorded}"
 
 
