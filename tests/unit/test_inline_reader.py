@@ -257,7 +257,7 @@ def test_blocks_that_are_chosen_are_complete(folder, seed):
     found = {block.address for site in report.sites for block in site.blocks}
     mask = (1 << counts.level) - 1
     assert found == {a for a in program.alive if not hash_address(a) & mask}
-    estimated = sum(site.amounts.outstanding_count for site in report.sites)
+    estimated = sum(site.outstanding_count for site in report.sites)
     assert estimated == len(found) << counts.level
     assert any(
         f"so 1 block in {1 << counts.level} is recorded, chosen by address" in note

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gdbleak.analysis.callers import Wrappers
+from gdbleak.analysis.estimates import Amounts
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.sites import SiteMaker
 from gdbleak.analysis.tally import Tally
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import Span
-from gdbleak.report.model import Estimate
 from gdbleak.unwinding.known_stacks import CallStack
 
 S = 10**9
@@ -30,7 +30,7 @@ def tally(kept):
 def judge(*kept):
     """Return the words for sites of a sample that keep so many of 100 blocks each."""
     tallies = {Key(CallStack((n,), False), HEAP): tally(count) for n, count in enumerate(kept)}
-    estimates = dict.fromkeys(tallies, Estimate(1, 1, 1, 1, 1.0))
+    estimates = dict.fromkeys(tallies, Amounts(1, 1, 1, 1, 1.0))
     maker = SiteMaker("bytes", Wrappers(()), dict.fromkeys(range(len(kept)), ()), {}, 20.0, 0, {})
     sites = maker.make(tallies, estimates)
     return sorted((site.allocated_count - site.freed_count, site.verdict.word) for site in sites)
