@@ -178,6 +178,7 @@ class Tally:
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)
+        span = self.span
         older = [block.net_bytes for block in self.outstanding if block.is_older]
         return Sample(
             [
@@ -185,8 +186,11 @@ class Tally:
                 for block in self.outstanding
                 if not (block.is_older or block.is_last)
             ],
-            count,
+            self.freed_ages,
+            self.alive_ages,
             self.size / max(count, 1),
+            span.end_ns,
+            span.observed_ns * OLD_SHARE,
             len(older),
             sum(older),
         )

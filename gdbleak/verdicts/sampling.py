@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from gdbleak.report.model import Sampling
 from gdbleak.verdicts.bursts import Bursts, favours_clock
-from gdbleak.verdicts.intervals import Interval, add_up, bound_total
+from gdbleak.verdicts.intervals import Interval, Seen, add_up, bound_total
+from gdbleak.verdicts.survival import AnyAges, chances
 
 _TELLING = 3.0
 """Where one of two causes is so much more likely than the other, by logarithm, it is believed."""
@@ -35,11 +36,16 @@ class Sample:
     alive: Sequence[tuple[int, int]]
     """When each block was born that is outstanding, and its size; not those that were born at the
     end of a burst."""
-    count: int
-    """How many blocks were recorded, but for those that were born at the end of a burst and are not
-    seen to be freed."""
+    freed_ages: AnyAges
+    """Ages in nanoseconds at which blocks were freed, or found to be."""
+    alive_ages: Sequence[int]
+    """Ages in nanoseconds of all others, but for those born at the end of a burst."""
     block_bytes: float
     """Of a block, on average."""
+    end_ns: int
+    """When these ages were reached."""
+    old_ns: float
+    """A block of this age stays."""
     older_count: int = 0
     older_bytes: int = 0
     """Blocks that existed before they were recorded: these stand for no others."""
@@ -48,39 +54,48 @@ class Sample:
 def estimate(sample: Sample, sampling: Sampling, bursts: Bursts) -> Estimate:
     """Return what is outstanding of a site, by what was recorded of it.
 
-    Its bounds hold each doubt: what a recorded block stands for, what chance does to what falls
-    into bursts, and how many of the blocks were freed without being seen to be.
+    A young block counts by its chance to get old: it may have been freed, and nobody has seen that
+    yet. The bounds hold each doubt: what a recorded block stands for, what chance does to what
+    falls into bursts, whether young blocks are still there, and how many old ones are not although
+    nobody has seen them freed.
     """
     alive = sorted(sample.alive)
-    seen = add_up(size for _, size in alive)
-    # Blocks that come in clumps are recorded together, or not at all.
-    seen = seen._replace(squares=max(seen.squares, _spread(alive, bursts)))
+    young_first = [sample.end_ns - born_ns for born_ns, _ in reversed(alive)]
+    chance = chances(sample.freed_ages, sample.alive_ages, sample.old_ns, young_first)[::-1]
+    stays = [(born_ns, share * size) for (born_ns, size), share in zip(alive, chance)]
+    count = sum(chance)
     # Of each recorded call, so many times fewer of those that are left count.
     counted = bursts.counted_ns / max(bursts.recorded_ns, 1)
     low, high = (
-        bound_total(seen, counted / max(scale, 1.0), sample.block_bytes)
-        for scale in (sampling.scale_low, sampling.scale_high)
+        bound_total(_sum_up(blocks, bursts), counted / max(scale, 1.0), sample.block_bytes)
+        for blocks, scale in ((stays, sampling.scale_low), (alive, sampling.scale_high))
     )
     scale = sampling.scale
     if sampling.dilation > 1 and favours_clock([born for born, _ in alive], bursts) > _TELLING:
         scale = sampling.scale_low
     each = max(scale / counted, 1.0)
-    unseen = min(sampling.never_freed * sample.count, len(alive))
-    left = 1 - unseen / len(alive) if alive else 0.0
-    least = max(1 - 2 * unseen / len(alive), 0.0) if alive else 0.0
-    size = seen.total * each * left
+    observed = len(sample.freed_ages) + len(sample.alive_ages)
+    unseen = sampling.never_freed * observed / count if count else 0.0
+    left = max(1 - unseen, 0.0)
+    size = sum(size for _, size in stays) * each * left
     return Estimate(
         sample.older_bytes + size,
         Interval(
-            sample.older_bytes + min(low.low * least, size),
+            sample.older_bytes + min(low.low * max(1 - 2 * unseen, 0.0), size),
             sample.older_bytes + max(high.high, size),
         ),
-        sample.older_count + len(alive) * each * left,
+        sample.older_count + count * each * left,
         scale,
     )
 
 
-def _spread(alive: Sequence[tuple[int, int]], bursts: Bursts) -> float:
+def _sum_up(blocks: Sequence[tuple[int, float]], bursts: Bursts) -> Seen:
+    """Return the sums of sizes of blocks; those that come in clumps are recorded together."""
+    seen = add_up(size for _, size in blocks)
+    return seen._replace(squares=max(seen.squares, _spread(blocks, bursts)))
+
+
+def _spread(alive: Sequence[tuple[int, float]], bursts: Bursts) -> float:
     """Return the variance of the bytes of a burst from what its length lets expect, in all."""
     total = float(sum(size for _, size in alive))
     number = len(bursts.all)
@@ -88,7 +103,7 @@ def _spread(alive: Sequence[tuple[int, int]], bursts: Bursts) -> float:
         return 0.0
     spread, position = 0.0, 0
     for burst in bursts.all:
-        size = 0
+        size = 0.0
         while position < len(alive) and alive[position][0] < burst.end_ns:
             size += alive[position][1]
             position += 1

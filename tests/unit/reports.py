@@ -262,7 +262,7 @@ def _sampled() -> Report:
         recorded_s=5.98,
         recorded_calls=12_345,
         calls=5_940_000,
-        scale=40.25,
+        scale=481.2,
         scale_low=5.01,
         scale_high=481.2,
         never_freed=0.004,
@@ -277,8 +277,8 @@ def _sampled() -> Report:
             recorded=recorded,
             outstanding_bytes_low=round(site.outstanding_bytes * 4.1),
             outstanding_bytes_high=round(site.outstanding_bytes * 599.7),
-            bytes_per_s=site.bytes_per_s * 40.25,
-            **{name: round(getattr(site, name) * 40.25) for name in names},
+            bytes_per_s=site.bytes_per_s * sampling.scale,
+            **{name: round(getattr(site, name) * sampling.scale) for name in names},
         )
 
     return replace(
