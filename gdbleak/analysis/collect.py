@@ -17,6 +17,7 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
+from gdbleak.recording.choice import lot_of
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.events import Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
@@ -91,6 +92,7 @@ def collect(
         adder.free_older,
         ignore if adder.leaves_out else adder.admit,
         recording.zeros,
+        lot_of(recording.head.version),
     )
     called: set[int] = set()
     turns = []

@@ -14,8 +14,8 @@ from gdbleak.recording.rate import unknown
 from gdbleak.recording.reader import Recording
 from gdbleak.report.model import Sampling
 from gdbleak.verdicts.bursts import Bursts, find_bursts, measure_sampling
+from gdbleak.verdicts.intervals import add_up, bound_total
 from gdbleak.verdicts.sampling import estimate
-from gdbleak.verdicts.thinning import bound_thinned
 
 _AT_ONCE_NS = 1_000_000
 """A call stack frees at once when nine in ten of its blocks that are freed live shorter."""
@@ -90,11 +90,16 @@ def measure_never_freed(tallies: Iterable[Tally]) -> float:
 
 
 def _multiply(tally: Tally, zeros: int) -> Amounts:
-    """Return what a site has done of whose blocks those were kept whose hash ends so."""
+    """Return what a site has done of whose blocks those were kept whose lot ends so.
+
+    An allocator hands out the same addresses again and again, so calls are not kept independently
+    of each other. But the blocks that are there at one time have different addresses.
+    """
     scale = 1 << zeros
     typical = tally.allocated_bytes / max(tally.allocated_count, 1)
-    blocks = [(block.address, block.net_bytes) for block in tally.outstanding]
-    low, high = bound_thinned(blocks, zeros, typical)
+    low, high = bound_total(
+        add_up(block.net_bytes for block in tally.outstanding), 1 / scale, typical
+    )
     return Amounts(
         tally.outstanding_bytes * scale,
         round(low),

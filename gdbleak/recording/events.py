@@ -113,10 +113,10 @@ class Folded(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
     """How many blocks have the same highest bit of their sizes, and their bytes in all."""
     zeros: tuple[tuple[int, int, int], ...]
-    """In how many zeros hashes of addresses end, how many blocks that is, and their bytes."""
+    """In how many zeros lots of addresses end, how many blocks that is, and their bytes."""
 
     def kept(self, zeros: int) -> tuple[int, int]:
-        """Return how many blocks have hashes that end in so many zeros, and their bytes."""
+        """Return how many blocks have lots that end in so many zeros, and their bytes."""
         kept = [(blocks, size) for ends, blocks, size in self.zeros if ends >= zeros]
         return sum(blocks for blocks, _ in kept), sum(size for _, size in kept)
 
@@ -126,7 +126,7 @@ class Level(NamedTuple):
 
     time_ns: int
     zeros: int
-    """Of blocks whose hash ends in so many zeros, nothing was left out."""
+    """Of blocks whose lot ends in so many zeros, nothing was left out."""
     dropped: int
     """How many events were left out."""
 

@@ -14,12 +14,12 @@ from gdbleak.recording.outside_values import UnfitError, fill
 from gdbleak.recording.probes import Probe
 from gdbleak.recording.rate import Rate
 
-VERSION = 8
-READABLE = (4, 5, 6, 7, 8)
+VERSION = 9
+READABLE = (4, 5, 6, 7, 8, 9)
 """Which versions are read: since 5 a probe may record more than one word from `size_offset` on;
 since 6 there are calls that were seen whole, and frames for them that save space; since 7 there may
 be frames that tell which blocks are lost, and who holds others; since 8 only blocks of some sizes
-may be recorded."""
+may be recorded; since 9 blocks are left out by another function of their addresses."""
 
 
 @dataclass(frozen=True)

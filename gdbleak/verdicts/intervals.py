@@ -67,7 +67,7 @@ def bound_total(seen: Seen, share: float, typical: float) -> Interval:
     >>> [round(end) for end in bound_total(Seen(), 1 / 100, 1.0)]
     [0, 367]
     >>> [round(end) for end in bound_total(Seen(100, 100.0, 100.0, 1.0), 1 / 10, 1.0)]
-    [828, 1202]
+    [827, 1200]
     >>> bound_total(Seen(5, 50.0, 500.0, 10.0), 1.0, 10.0)
     Interval(low=50.0, high=50.0)
 

@@ -26,7 +26,9 @@ def test_what_leaks_and_grows_counts():
 
 
 def test_limit():
-    assert look_ahead(growth_of_leaks([judged("leak", 6.0)]), LIMIT) == Outlook(6.0, 1000, "machine", 100.0)
+    assert look_ahead(growth_of_leaks([judged("leak", 6.0)]), LIMIT) == Outlook(
+        6.0, 1000, "machine", 100.0
+    )
 
 
 def test_older_blocks_made_room():
