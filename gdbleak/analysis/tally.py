@@ -178,7 +178,6 @@ class Tally:
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)
-        span = self.span
         older = [block.net_bytes for block in self.outstanding if block.is_older]
         return Sample(
             [
@@ -189,8 +188,7 @@ class Tally:
             self.freed_ages,
             self.alive_ages,
             self.size / max(count, 1),
-            span.end_ns,
-            span.observed_ns * OLD_SHARE,
+            self.span.end_ns,
             len(older),
             sum(older),
         )
