@@ -99,9 +99,7 @@ def draw_bursts(chance: random.Random, number: int, share: float) -> Bursts:
     return Bursts(tuple(bursts), WINDOW_NS, misses=True)
 
 
-def in_bursts(
-    blocks: Sequence[Block], number: int, share: float, wrong_by: float = 1.0
-) -> Record:
+def in_bursts(blocks: Sequence[Block], number: int, share: float, wrong_by: float = 1.0) -> Record:
     """Record what comes in bursts. A free between them is noticed when the next one begins.
 
     Args:
