@@ -111,7 +111,7 @@ def measure_sampling(
     by_calls = rate.allocations_per_s * bursts.window_ns / 1e9 / max(calls, 1)
     scale = max(by_time, by_calls)
     most = scale
-    if stopped_s is not None and (rate.at_least or rate.reason):
+    if stopped_s is not None and (rate.at_least or rate.reason is not None):
         # Nobody knows how much it does on its own: at most what it does while it does not stand.
         most = max(most, by_time / (1 - min(stopped_s * 1e9 / recorded_ns, _SLOWEST)))
     return Sampling(

@@ -60,7 +60,7 @@ def test_of_bursts_a_suspicion_counts():
 def test_outlook_of_what_explains_little(leaked, growth, from_bursts, said):
     doubt = doubt_outlook(leaked, growth, from_bursts)
     assert (doubt is None) == (said is None)
-    assert said is None or said in doubt
+    assert doubt is None or said in doubt
 
 
 def test_nothing_leaks():
