@@ -53,6 +53,8 @@ class SiteMaker:
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
     """How many outstanding blocks of each site are listed."""
+    never_freed: float = 0.0
+    """Which share of blocks seems never freed although it was: see `Sampling`."""
     one_of: int = 1
     """Of so many blocks one was kept, by its address: no reason to doubt what is said of those."""
     references: References | None = None
@@ -104,6 +106,7 @@ class SiteMaker:
                     turnover.room(tally.came),
                     is_sampled,
                     usual,
+                    self.never_freed,
                     totals,
                     self.one_of,
                     self.references,

@@ -206,6 +206,7 @@ class Tally:
         room: Room,
         sampled: bool,
         usual_share: float = 0.0,
+        never_freed: float = 0.0,
         births: Sequence[int] = (),
         stands_for: int = 1,
         references: References | None = None,
@@ -217,6 +218,7 @@ class Tally:
             room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
             usual_share: Which share of the blocks of other sites gets old.
+            never_freed: Which share of blocks seems never freed although it was.
             births: How many blocks all sites together had allocated by the end of each part.
             stands_for: How many blocks each one stands for, where others were left out.
             references: The search for references to the blocks.
@@ -241,6 +243,7 @@ class Tally:
             reach=self.reach(references),
             references=references,
             misses_frees=misses_frees,
+            never_freed=never_freed,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
         )

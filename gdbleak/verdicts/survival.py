@@ -34,6 +34,25 @@ class Share(NamedTuple):
     high: float
 
 
+def take_away(share: Share, unseen: float) -> Share:
+    """Return which share of blocks is not freed, where some are freed without being seen to be.
+
+    Args:
+        share: Which are not seen to be freed.
+        unseen: Which of those that are freed are not.
+
+    >>> take_away(Share(0.5, 0.25, 1.0), 0.0)
+    Share(value=0.5, low=0.25, high=1.0)
+    >>> take_away(Share(0.6, 0.1, 1.0), 0.2)
+    Share(value=0.5, low=0.0, high=1.0)
+
+    """
+    seen = 1 - unseen
+    if seen <= 0:
+        return Share(0.0, 0.0, share.high)
+    return Share(*(max((each - unseen) / seen, 0.0) for each in share))
+
+
 def ascending(ages: Sequence[int]) -> Iterator[int]:
     """Yield ages in ascending order; of millions, few at a time are in memory as numbers.
 
