@@ -14,7 +14,7 @@
   the frame of the HIT that has the stack, u64 time from which, u64 time up to which, four u16 that
   say how long the lists are that follow. Each of the blocks is in each list: pairs of u64 age and
   u64 count; pairs of u64 thread and u64 count; pairs of u64 count and u64 bytes of all those that
-  are about equally large; triples of u64 zeros, u64 count and u64 bytes, of those whose hash
+  are about equally large; triples of u64 zeros, u64 count and u64 bytes, of those whose lot
   ends in so many zeros, or, of the last class, in more.
 - LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
   hash does not end in so many zeros among them.
@@ -213,7 +213,7 @@ def decode_level(data: Any, payload: int) -> Level:
     """
     level = Level(*_LEVEL.unpack_from(data, payload))
     if level.zeros > HASH_BITS:
-        raise UnfitError(f"no hash ends in {level.zeros} zeros")
+        raise UnfitError(f"no lot ends in {level.zeros} zeros")
     return level
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def test_of_bursts_the_estimates_are_the_answer():
     bounds = estimate["outstanding_bytes_low"], estimate["outstanding_bytes_high"]
     assert (site.outstanding_bytes_low, site.outstanding_bytes_high) == bounds
     assert site.bytes_per_s == estimate["bytes_per_s"]
-    names = "outstanding_bytes", "outstanding_count", "allocated_bytes", "allocated_count"
-    assert site.recorded == Recorded(*(before[name] for name in names), before["freed_count"])
+    names = [each.name for each in fields(Recorded)]
+    assert site.recorded == Recorded(**{name: before[name] for name in names})
     scale = values["window"]["sampling"]["scale"]
     assert site.allocated_count == round(before["allocated_count"] * scale)
     assert site.history[-1] == round(before["history"][-1] * scale)
@@ -58,7 +59,7 @@ def test_what_was_recorded_whole_is_what_it_was():
 def test_earlier_and_later_reports_are_compared():
     later = read_report(SAMPLED, "x.json")
     again = read_report(
-        make_renderer("json", top=1, width=None, color=False).render(later), "y.json"
+        str(make_renderer("json", top=1, width=None, color=False).render(later)), "y.json"
     )
     assert again == later
     changes = {each.change for each in compare(later, again).differences}
