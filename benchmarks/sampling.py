@@ -76,15 +76,14 @@ def run(program: Path, seconds: float, budget: float) -> tuple[tuple[object, ...
         target.kill()
     first, second = report.sites[:2]
     assert first.caller
-    assert first.estimate
     sampling = report.window.sampling
     assert sampling
     cells = (
         first.caller.function,
-        f"{first.estimate.outstanding_bytes:,}",
-        f"{second.estimate.outstanding_bytes:,}" if second.estimate else "",
+        f"{first.outstanding_bytes:,}",
+        f"{second.outstanding_bytes:,}",
         f"{sampling.recorded_calls:,}",
-        f"{first.estimate.outstanding_count:,}",
+        f"{first.outstanding_count:,}",
         f"{sampling.scale_low:,.0f} to {sampling.scale_high:,.0f}: {sampling.scale:,.0f}",
         marks[-1].forgotten - marks[0].forgotten,
     )

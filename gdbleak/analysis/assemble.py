@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gdbleak.analysis.collect import Collected
-from gdbleak.analysis.estimates import Estimates, resident_sizes
+from gdbleak.analysis.estimates import Estimates, resident_growth, resident_sizes
 from gdbleak.analysis.heap_levels import describe_heap, note_unseen
 from gdbleak.analysis.notes import iter_notes
+from gdbleak.ledger.blocks import HEAP
 from gdbleak.ledger.heap import Ledger
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.events import Resident
@@ -22,7 +23,7 @@ from gdbleak.report.model import (
     WindowInfo,
 )
 from gdbleak.verdicts.levels import Levels
-from gdbleak.verdicts.outlook import explain_rest, look_ahead
+from gdbleak.verdicts.outlook import doubt_outlook, explain_rest, growth_of_leaks, look_ahead
 
 
 def assemble(
@@ -34,21 +35,25 @@ def assemble(
 ) -> Report:
     """Return the report of a recording, with nothing suppressed."""
     head, end = recording.head, recording.end or UNFINISHED
+    rate = growth_of_leaks(sites, estimates.one_of > 1)
+    leaked = rate * collected.span.window_ns / 1e9
+    doubt = doubt_outlook(leaked, resident_growth(recording), estimates.sampling is not None)
     allocator = ", ".join(recording.find_allocators(collected.called))
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
         window=_describe_window(recording, collected, estimates),
-        memory=_explain_memory(recording, collected.ledger, sites, bool(estimates.of_sites)),
+        memory=_explain_memory(recording, collected.ledger, sites, estimates),
         verification=end.verification,
         sites=sites,
         heap=describe_heap(end.heap, levels),
         notes=(
             *iter_notes(recording, collected, estimates.speed),
             *note_unseen(head.target.pid, levels),
+            *filter(None, [doubt]),
         ),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
-        outlook=look_ahead(sites, head.limit, estimates.one_of > 1),
+        outlook=None if doubt else look_ahead(rate, head.limit),
     )
 
 
@@ -93,12 +98,12 @@ def _bound(seconds: float | None, whole_s: float) -> float | None:
 
 
 def _explain_memory(
-    recording: Recording, ledger: Ledger, sites: Iterable[Site], estimated: bool
+    recording: Recording, ledger: Ledger, sites: Iterable[Site], estimates: Estimates
 ) -> MemoryInfo:
     """Return by how much the resident set grew, and what explains that."""
     before, after = resident_sizes(recording)
     if before is None or after is None:
-        return MemoryInfo(before, after, None)
+        return MemoryInfo(before, after, None, outstanding_bytes=_sum_up(ledger, sites))
     growth, outstanding = after - before, _sum_up(ledger, sites)
     after_window = (recording.end or UNFINISHED).memory
     rest = explain_rest(
@@ -106,15 +111,17 @@ def _explain_memory(
         after_window,
         growth,
         outstanding,
-        estimated,
+        bool(estimates.of_sites),
         some_sizes=bool(recording.head.sizes),
+        with_mappings=any(f.mapping is not None for f in recording.head.functions),
     )
-    return MemoryInfo(before, after, max(min(growth, outstanding), 0), rest)
+    explained = None if estimates.sampling else max(min(growth, outstanding), 0)
+    return MemoryInfo(before, after, explained, rest, outstanding)
 
 
 def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:
     """Return how many bytes of the heap stay: as estimated, where it was sampled."""
-    estimates = [site.estimate.outstanding_bytes for site in sites if site.estimate]
+    estimates = [site.outstanding_bytes for site in sites if site.recorded and site.kind == HEAP]
     return sum(estimates or (block.net_bytes for block in ledger.outstanding.values()))
 
 

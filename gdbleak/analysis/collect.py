@@ -18,6 +18,7 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.replay import Replay
 from gdbleak.recording.censuses import Censuses
+from gdbleak.recording.choice import lot_of
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.events import Folded, Hit, Resident, Turn
 from gdbleak.recording.modules import ModuleMap
@@ -53,6 +54,8 @@ class Collected:
     called: frozenset[int]
     """The probes that were hit, by number."""
     turns: tuple[Turn, ...]
+    calls: tuple[int, ...]
+    """How many calls that allocate had been recorded by each of these."""
     resident: tuple[Resident, ...]
     notes: tuple[str, ...]
     """Sentences about modules that could not be unwound through."""
@@ -92,9 +95,11 @@ def collect(
         adder.free_older,
         ignore if adder.leaves_out else adder.admit,
         recording.zeros,
+        lot_of(recording.head.version),
     )
     called: set[int] = set()
     turns = []
+    calls = []
     resident = []
     held: list[Held] = []
     censuses = None
@@ -107,6 +112,7 @@ def collect(
         replay.feed(event)
         if isinstance(event, Turn):
             turns.append(event)
+            calls.append(replay.ledger.allocations + replay.ledger.resizes)
         elif isinstance(event, Resident):
             resident.append(event)
         elif isinstance(event, Reached):
@@ -131,6 +137,7 @@ def collect(
         older_frees=adder.older_frees,
         called=frozenset(called),
         turns=tuple(turns),
+        calls=tuple(calls),
         resident=tuple(resident),
         notes=tuple(images.notes),
         reached_ns=reached_ns,

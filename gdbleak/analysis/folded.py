@@ -31,7 +31,7 @@ def divide(
         folded: The blocks.
         by: What rows are made by, see `gdbleak.analysis.grouping`. By `thread` and by `size`, there
             is a part for each; else the thread is 0.
-        zeros: Only blocks count whose hash ends in so many zeros.
+        zeros: Only blocks count whose lot ends in so many zeros.
         counts: Whether blocks of a size count; None if all do.
 
     """

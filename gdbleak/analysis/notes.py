@@ -40,7 +40,7 @@ def iter_notes(
         yield (
             f"{count_of(recording.dropped, 'event')} came too fast to be kept, so 1 block in"
             f" {1 << recording.zeros} is recorded, chosen by address, with all of its calls:"
-            " numbers with ~ are estimates of the whole, the others are what was recorded"
+            " the numbers with ~ are estimates of the whole"
         )
     if ledger.usable_sizes:
         yield _explain_sizes(ledger)

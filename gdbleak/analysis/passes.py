@@ -65,6 +65,7 @@ def analyse(
             collected.span.end_ns,
             collected.older_frees,
             options.listed_blocks,
+            never_freed=estimates.sampling.never_freed if estimates.sampling else 0.0,
             one_of=estimates.one_of,
             references=(recording.end or UNFINISHED).references,
             doubtful_kinds=_find_doubtful_kinds(recording, collected),

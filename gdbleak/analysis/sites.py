@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from heapq import nsmallest
 from statistics import median_low
 
 from gdbleak.analysis.callers import Wrappers, find_caller
+from gdbleak.analysis.estimates import Amounts
 from gdbleak.analysis.grouping import Key
 from gdbleak.analysis.holders import Chain
 from gdbleak.analysis.tally import Tally
@@ -15,11 +16,11 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.recording.end import References
 from gdbleak.report.history import Series
 from gdbleak.report.model import (
-    Estimate,
     Frame,
     Holder,
     OutstandingBlock,
     Reach,
+    Recorded,
     Site,
     Verdict,
 )
@@ -53,6 +54,8 @@ class SiteMaker:
     """Older blocks that were freed in each quarter of the window, by the class of their size."""
     listed_blocks: int = 0
     """How many outstanding blocks of each site are listed."""
+    never_freed: float = 0.0
+    """Which share of blocks seems never freed although it was: see `Sampling`."""
     one_of: int = 1
     """Of so many blocks one was kept, by its address: no reason to doubt what is said of those."""
     references: References | None = None
@@ -67,7 +70,7 @@ class SiteMaker:
     """What the heap holds."""
 
     def make(
-        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Estimate]
+        self, tallies: Mapping[Key, Tally], estimates: Mapping[Key, Amounts]
     ) -> tuple[Site, ...]:
         """Return a site for each call stack, ranked from 1.
 
@@ -110,6 +113,7 @@ class SiteMaker:
                     turnover.room(tally.came),
                     is_sampled,
                     usual,
+                    self.never_freed,
                     totals,
                     self.one_of,
                     self.references,
@@ -149,30 +153,50 @@ class SiteMaker:
         ranks: Mapping[Key, int],
         key: Key,
         tally: Tally,
-        estimate: Estimate | None,
+        estimate: Amounts | None,
         verdict: Verdict,
     ) -> Site:
         stack = key.stack
         frames = tuple(frame for address in stack.addresses for frame in self.frames_of[address])
         oldest_ns = tally.oldest_ns
-        size = tally.outstanding_bytes
+        recorded = Recorded(**{each.name: getattr(tally, each.name) for each in fields(Recorded)})
+        history = tally.bytes.totals()
+        amounts: dict[str, int] = vars(recorded)
+        if estimate:
+            amounts = _scale(recorded, estimate)
+            history = tuple(round(estimate.scale * size) for size in history)
+        size = amounts["outstanding_bytes"]
         return Site(
             rank=ranks[key],
-            outstanding_bytes=size,
-            outstanding_count=tally.outstanding_count,
-            allocated_bytes=tally.allocated_bytes,
-            allocated_count=tally.allocated_count,
-            freed_count=tally.freed_count,
+            **amounts,
             bytes_per_s=size / self.duration_s if self.duration_s else 0.0,
             oldest_s=None if oldest_ns is None else (self.end_ns - oldest_ns) / 1e9,
             caller=find_caller(frames, self.wrappers),
             truncated=stack.truncated,
             frames=frames,
             kind=key.kind,
-            estimate=estimate,
+            recorded=recorded if estimate else None,
             verdict=verdict,
             group=self.labels.get(key),
-            history=tally.bytes.totals(),
+            history=history,
             blocks=self._list(tally.outstanding),
             reach=self._reach(ranks, key, tally),
         )
+
+
+def _scale(recorded: Recorded, estimate: Amounts) -> dict[str, int]:
+    """Return what a site has done in all, by the names of its fields."""
+    return {
+        "outstanding_bytes": estimate.outstanding_bytes,
+        "outstanding_bytes_low": estimate.outstanding_bytes_low,
+        "outstanding_bytes_high": estimate.outstanding_bytes_high,
+        "outstanding_count": estimate.outstanding_count,
+        # A count that is small by chance is no less than what is left of it.
+        "allocated_bytes": max(
+            round(recorded.allocated_bytes * estimate.scale), estimate.outstanding_bytes
+        ),
+        "allocated_count": max(
+            round(recorded.allocated_count * estimate.scale), estimate.outstanding_count
+        ),
+        "freed_count": round(recorded.freed_count * estimate.scale),
+    }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from gdbleak.analysis.estimates import Estimates
+from gdbleak.analysis.estimates import Amounts, Estimates
 from gdbleak.analysis.grouping import Key
-from gdbleak.report.model import Estimate
 
 
 def add_up(
@@ -32,7 +31,7 @@ def add_up(
     return replace(of_stacks, of_sites=made)
 
 
-def _sum(row: Estimate, parts: Iterable[Estimate]) -> Estimate:
+def _sum(row: Amounts, parts: Iterable[Amounts]) -> Amounts:
     parts = [*parts]
     size = sum(part.outstanding_bytes for part in parts)
     return replace(
@@ -41,5 +40,4 @@ def _sum(row: Estimate, parts: Iterable[Estimate]) -> Estimate:
         outstanding_bytes_low=min(row.outstanding_bytes_low, size),
         outstanding_bytes_high=max(row.outstanding_bytes_high, size),
         outstanding_count=sum(part.outstanding_count for part in parts),
-        bytes_per_s=sum(part.bytes_per_s for part in parts),
     )

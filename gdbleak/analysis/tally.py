@@ -36,8 +36,6 @@ class Tally:
     freed_count: int = 0
     outstanding: list[Block] = field(default_factory=list)
     oldest_ns: int | None = None
-    older_bytes: int = 0
-    older_count: int = 0
     size: int = 0
     """Bytes of all blocks of the window together."""
     freed_ages: Ages = field(default_factory=Ages)
@@ -78,9 +76,6 @@ class Tally:
             else:
                 self.freed_ages.add(age_ns)
             self.size += block.size or block.allocated_bytes
-        elif block.is_older and alive:
-            self.older_count += 1
-            self.older_bytes += block.net_bytes
         if not alive:
             self.freed_count += 1
             if block.reach in UNREACHED:
@@ -151,8 +146,6 @@ class Tally:
         self.outstanding += other.outstanding
         births = [ns for ns in (self.oldest_ns, other.oldest_ns) if ns is not None]
         self.oldest_ns = min(births, default=None)
-        self.older_bytes += other.older_bytes
-        self.older_count += other.older_count
         self.size += other.size
         self.freed_ages.merge(other.freed_ages)
         self.alive_ages += other.alive_ages
@@ -186,12 +179,19 @@ class Tally:
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)
+        older = [block.net_bytes for block in self.outstanding if block.is_older]
         return Sample(
+            [
+                (block.born_ns, block.net_bytes)
+                for block in self.outstanding
+                if not (block.is_older or block.is_last)
+            ],
             self.freed_ages,
             self.alive_ages,
             self.size / max(count, 1),
-            self.older_count,
-            self.older_bytes,
+            self.span.end_ns,
+            len(older),
+            sum(older),
         )
 
     @property
@@ -207,6 +207,7 @@ class Tally:
         room: Room,
         sampled: bool,
         usual_share: float = 0.0,
+        never_freed: float = 0.0,
         births: Sequence[int] = (),
         stands_for: int = 1,
         references: References | None = None,
@@ -220,6 +221,7 @@ class Tally:
             room: How much of `came` older blocks have made room for.
             sampled: Whether the window was recorded in bursts.
             usual_share: Which share of the blocks of other sites gets old.
+            never_freed: Which share of blocks seems never freed although it was.
             births: How many blocks all sites together had allocated by the end of each part.
             stands_for: How many blocks each one stands for, where others were left out.
             references: The search for references to the blocks.
@@ -247,6 +249,7 @@ class Tally:
             references=references,
             misses_frees=misses_frees,
             speed=speed,
+            never_freed=never_freed,
             usual_share=usual_share,
             others=tuple(every - own for every, own in zip(births, came)),
             level=level,

@@ -49,8 +49,6 @@ def growth_per_s(report: Report, site: Site) -> float:
         return 0.0
     quarter = parts // 4
     grown = site.history[-1] - site.history[-1 - quarter]
-    if site.estimate and site.outstanding_bytes:
-        grown = round(grown * site.estimate.outstanding_bytes / site.outstanding_bytes)
     return grown / (report.window.duration_s * quarter / parts)
 
 
@@ -194,10 +192,10 @@ class Screen:
         return titles, rows
 
     def _cells(self, report: Report, site: Site) -> dict[str, str]:
-        values, mark = site.amounts, "~" if site.estimate else ""
+        mark = "~" if site.recorded else ""
         numbers = (
-            mark + format_bytes(values.outstanding_bytes),
-            mark + format_count(values.outstanding_count),
+            mark + format_bytes(site.outstanding_bytes),
+            mark + format_count(site.outstanding_count),
             mark + format_bytes(growth_per_s(report, site)),
             "-" if site.oldest_s is None else format_seconds(site.oldest_s),
             site.verdict.word if site.verdict else "-",
@@ -209,11 +207,10 @@ class Screen:
         """Return the first sites, sorted; the report itself is sorted by verdict."""
 
         def value(site: Site) -> float:
-            values = site.amounts
             if self.sort == "bytes":
-                return values.outstanding_bytes
+                return site.outstanding_bytes
             if self.sort == "blocks":
-                return values.outstanding_count
+                return site.outstanding_count
             return growth_per_s(report, site) if self.sort == "growth" else site.oldest_s or 0.0
 
         sites = report.leaking

@@ -86,7 +86,7 @@ class RingCounts:
 
     @property
     def level(self) -> int:
-        """Of blocks whose hash ends in so many zeros, nothing was left out for fullness."""
+        """Of blocks whose lot ends in so many zeros, nothing was left out for fullness."""
         return max((n for n in range(1, LEVELS + 1) if self.dropped[n]), default=0)
 
     @property

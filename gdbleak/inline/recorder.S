@@ -332,8 +332,9 @@ leave:
         POP_ALL
         ret
 
-/* Half of the units are taken or more: at level L in ecx the hash has to end in L zeros. rcx was at
- * least the number of units, so it has a highest bit. A hash of 0 ends in zeros alone. */
+/* Half of the units are taken or more: at level L in ecx the lot has to end in L zeros. rcx was at
+ * least the number of units, so it has a highest bit. A lot of 0 ends in zeros alone. Multiplied
+ * only once, addresses that are equally far from each other would be kept in runs. */
 crowded:
         bsr     %rcx, %rcx
         sub     last_bit(%rip), %ecx
@@ -342,6 +343,10 @@ crowded:
         ja      full
         mov     %rsi, %r9
         shr     $HASH_SHIFT, %r9
+        imul    factor(%rip), %r9
+        mov     %r9, %rax
+        shr     $32, %rax
+        xor     %rax, %r9
         imul    factor(%rip), %r9
         shr     $32, %r9
         bsf     %r9, %r9

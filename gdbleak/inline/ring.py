@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gdbleak.recording.choice import HASH_FACTOR as HASH_FACTOR
 from gdbleak.recording.choice import HASH_SHIFT as HASH_SHIFT
+from gdbleak.recording.choice import draw_lot as draw_lot
 from gdbleak.recording.choice import hash_address as hash_address
 
 PAGE_BYTES = 4096
@@ -51,7 +52,7 @@ DROPPED = 0x108
 last level: for want of room. Those that are used share the cache line of `UNREAD`."""
 
 LEVELS = 5
-"""The last level. At level L only the events of blocks are kept whose hash ends in L zeros. At half
+"""The last level. At level L only the events of blocks are kept whose lot ends in L zeros. At half
 of the units unread it is 1, at three quarters 2, and so on; beyond the last one nothing is kept."""
 
 # The words of an event's first unit, behind the one that says which unit it is.

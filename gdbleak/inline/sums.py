@@ -55,8 +55,10 @@ class Sums:
     def add(self, blocks: Blocks) -> None:
         """Add blocks; those of more threads than there is room for are added to the last one."""
         stacks, sizes = blocks.stacks, blocks.sizes.astype(np.int64)
-        hashes = (blocks.addresses >> np.uint64(HASH_SHIFT)) * np.uint64(HASH_FACTOR)
-        ends = (hashes >> np.uint64(32) & np.uint64((1 << LEVELS) - 1)).astype(np.int64)
+        factor = np.uint64(HASH_FACTOR)
+        products = (blocks.addresses >> np.uint64(HASH_SHIFT)) * factor
+        lots = (products ^ products >> np.uint64(32)) * factor
+        ends = (lots >> np.uint64(32) & np.uint64((1 << LEVELS) - 1)).astype(np.int64)
         _add(self.zeros, stacks, _ENDS[ends], sizes)
         _add(self.sizes, stacks, np.minimum(_bit_lengths(sizes), _SIZES - 1), sizes)
         ages = np.clip(_bit_lengths(blocks.ages) - _FIRST_AGE, 0, _AGES - 1)
@@ -92,7 +94,7 @@ class Sums:
         return tuple(zip(blocks[bins].tolist(), size[bins].tolist()))
 
     def zeros_of(self, stack: int) -> tuple[tuple[int, int, int], ...]:
-        """Return zeros, each with how many blocks have hashes that end in them, and their bytes."""
+        """Return zeros, each with how many blocks have lots that end in them, and their bytes."""
         blocks, size = self.zeros[:, stack]
         bins = np.flatnonzero(blocks)
         return tuple(zip(bins.tolist(), blocks[bins].tolist(), size[bins].tolist()))

@@ -13,6 +13,7 @@ from gdbleak.ledger.blocks import Block
 from gdbleak.ledger.heap import Ledger, ignore
 from gdbleak.ledger.whole import WholeLedger
 from gdbleak.ledger.whole_calls import WholeCalls
+from gdbleak.recording.choice import Hash, draw_lot
 from gdbleak.recording.events import Event, Folded, Freed, Hit, Turn
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.outside_values import UnfitError
@@ -60,6 +61,7 @@ class Replay:
         free_older: Callable[[int, int], None] = ignore,
         admit: Callable[[Block], None] = ignore,
         zeros: int = 0,
+        lot: Hash = draw_lot,
     ) -> None:
         """Begin.
 
@@ -70,7 +72,8 @@ class Replay:
             resize: Given every block that was resized.
             free_older: Given the size of every older block that was freed.
             admit: Given every block that was handed out.
-            zeros: Of calls that were seen whole, only blocks count whose hash ends in so many.
+            zeros: Of calls that were seen whole, only blocks count whose lot ends in so many.
+            lot: Returns the lot of an address.
 
         """
         probes = [*probes]
@@ -79,7 +82,7 @@ class Replay:
         self.ledger: Ledger
         if any(probe.role is Role.CALL for probe in probes):
             self.ledger = books = WholeLedger(retire, resize, free_older, admit)
-            self._whole = WholeCalls([(p, by_name[p.function]) for p in probes], books, zeros)
+            self._whole = WholeCalls([(p, by_name[p.function]) for p in probes], books, zeros, lot)
         else:
             self.ledger = Ledger(retire, resize, free_older, admit)
         self.events = 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from gdbleak.heap.chunk import is_size, usable_size
 from gdbleak.ledger.whole import WholeLedger
-from gdbleak.recording.choice import hash_address
+from gdbleak.recording.choice import Hash, draw_lot
 from gdbleak.recording.events import Folded, Hit
 from gdbleak.recording.functions import AllocatorFunction
 from gdbleak.recording.probes import Probe, Role
@@ -23,18 +23,21 @@ class WholeCalls:
         probes: Iterable[tuple[Probe, AllocatorFunction]],
         ledger: WholeLedger,
         zeros: int,
+        lot: Hash = draw_lot,
     ) -> None:
         """Begin.
 
         Args:
             probes: Those of the recording, by number.
             ledger: Is fed.
-            zeros: Only blocks count whose hash ends in so many.
+            zeros: Only blocks count whose lot ends in so many.
+            lot: Returns the lot of an address.
 
         """
         probes = [*probes]
         self._ledger = ledger
         self._zeros, self._left_out = zeros, (1 << zeros) - 1
+        self._lot = lot
         self._functions = [function for _, function in probes]
         self._pointers = [
             1 + f.arguments.index(f.pointer) if f.pointer is not None else 0 for _, f in probes
@@ -70,7 +73,7 @@ class WholeCalls:
     def _allocate(self, hit: Hit) -> int:
         position, number, time_ns, thread, registers, _, _ = hit
         address = registers[1]
-        if self._left_out and hash_address(address) & self._left_out:
+        if self._left_out and self._lot(address) & self._left_out:
             return 0
         self._ledger.allocate(time_ns, thread, address, self._size(number, registers), position)
         return 1
@@ -78,7 +81,7 @@ class WholeCalls:
     def _free(self, hit: Hit) -> int:
         _, number, time_ns, thread, registers, stored, _ = hit
         address = registers[self._pointers[number]]
-        if self._left_out and hash_address(address) & self._left_out:
+        if self._left_out and self._lot(address) & self._left_out:
             return 0
         self._ledger.release(time_ns, thread, address, _usable(stored))
         return 1
@@ -86,7 +89,7 @@ class WholeCalls:
     def _begin_resize(self, hit: Hit) -> int:
         _, number, time_ns, thread, registers, stored, _ = hit
         address = registers[self._pointers[number]]
-        if self._left_out and hash_address(address) & self._left_out:
+        if self._left_out and self._lot(address) & self._left_out:
             self._ledger.lose_resize(thread, time_ns)
             return 0
         function = self._functions[number]
@@ -96,7 +99,7 @@ class WholeCalls:
     def _end_resize(self, hit: Hit) -> int:
         position, number, time_ns, thread, registers, _, _ = hit
         address = registers[1]
-        if address and self._left_out and hash_address(address) & self._left_out:
+        if address and self._left_out and self._lot(address) & self._left_out:
             self._ledger.lose_resize(thread, time_ns)
             return 0
         size = self._size(number, registers)

@@ -14,7 +14,7 @@
   the frame of the HIT that has the stack, u64 time from which, u64 time up to which, four u16 that
   say how long the lists are that follow. Each of the blocks is in each list: pairs of u64 age and
   u64 count; pairs of u64 thread and u64 count; pairs of u64 count and u64 bytes of all those that
-  are about equally large; triples of u64 zeros, u64 count and u64 bytes, of those whose hash
+  are about equally large; triples of u64 zeros, u64 count and u64 bytes, of those whose lot
   ends in so many zeros, or, of the last class, in more.
 - LEVEL: u64 time, u64 zeros, u64 count: so many events were left out so far, those of blocks whose
   hash does not end in so many zeros among them.
@@ -115,10 +115,10 @@ class Folded(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
     """How many blocks have the same highest bit of their sizes, and their bytes in all."""
     zeros: tuple[tuple[int, int, int], ...]
-    """In how many zeros hashes of addresses end, how many blocks that is, and their bytes."""
+    """In how many zeros lots of addresses end, how many blocks that is, and their bytes."""
 
     def kept(self, zeros: int) -> tuple[int, int]:
-        """Return how many blocks have hashes that end in so many zeros, and their bytes."""
+        """Return how many blocks have lots that end in so many zeros, and their bytes."""
         kept = [(blocks, size) for ends, blocks, size in self.zeros if ends >= zeros]
         return sum(blocks for blocks, _ in kept), sum(size for _, size in kept)
 
@@ -128,7 +128,7 @@ class Level(NamedTuple):
 
     time_ns: int
     zeros: int
-    """Of blocks whose hash ends in so many zeros, nothing was left out."""
+    """Of blocks whose lot ends in so many zeros, nothing was left out."""
     dropped: int
     """How many events were left out."""
 
@@ -217,7 +217,7 @@ def decode_level(data: Any, payload: int) -> Level:
     """
     level = Level(*_LEVEL.unpack_from(data, payload))
     if level.zeros > HASH_BITS:
-        raise UnfitError(f"no hash ends in {level.zeros} zeros")
+        raise UnfitError(f"no lot ends in {level.zeros} zeros")
     return level
 
 

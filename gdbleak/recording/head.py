@@ -21,7 +21,8 @@ READABLE = (4, 5, 6, 7, 8, 9)
 since 6 there are calls that were seen whole, and frames for them that save space; since 7 there may
 be frames that tell which blocks are lost, and who holds others; since 8 only blocks of some sizes
 may be recorded; since 9 there may be a frame that says how many blocks the heap held, and a burst
-may begin with a time in which new blocks do not count."""
+may begin with a time in which new blocks do not count; and blocks are left out by another function
+of their addresses."""
 
 
 @dataclass(frozen=True)

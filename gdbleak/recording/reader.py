@@ -109,7 +109,7 @@ class Recording:
         self.last_ns = 0
         """When the last event was."""
         self.zeros = 0
-        """Only of blocks whose hash ends in so many zeros all events are there."""
+        """Only of blocks whose lot ends in so many zeros all events are there."""
         self.dropped = 0
         """How many events of others were left out."""
         for data, _, frames in self._iter_chunks(self._first):

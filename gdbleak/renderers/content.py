@@ -111,15 +111,14 @@ def _the_others(rest: int, shown: Sequence[Site]) -> str:
 
 
 def _numbers(site: Site) -> list[str]:
-    values = site.amounts
-    mark = "~" if site.estimate else ""
+    mark = "~" if site.recorded else ""
     return [
         str(site.rank),
-        mark + format_bytes(values.outstanding_bytes),
-        mark + format_count(values.outstanding_count),
-        format_count(site.allocated_count),
-        format_count(site.freed_count),
-        mark + format_bytes(values.bytes_per_s),
+        mark + format_bytes(site.outstanding_bytes),
+        mark + format_count(site.outstanding_count),
+        mark + format_count(site.allocated_count),
+        mark + format_count(site.freed_count),
+        mark + format_bytes(site.bytes_per_s),
         site.verdict.word if site.verdict else "-",
     ]
 
@@ -127,8 +126,8 @@ def _numbers(site: Site) -> list[str]:
 def not_shown(report: Report, top: int) -> str:
     """Return how many call stacks come after the first ones, and what they hold."""
     rest = report.leaking[top:]
-    size = format_bytes(sum(site.amounts.outstanding_bytes for site in rest))
-    if any(site.estimate for site in rest):
+    size = format_bytes(sum(site.outstanding_bytes for site in rest))
+    if any(site.recorded for site in rest):
         size = f"about {size}"
     stacks = count_of(len(rest), "more call stack")
     return f"{stacks} with {size} outstanding"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from io import StringIO
 
 from gdbleak.renderers.frames import describe
-from gdbleak.report.model import Frame, Report, Site
+from gdbleak.report.model import Frame, Recorded, Report, Site
 from gdbleak.text.lines import printable
+
+RECORDED = {f"recorded_{field.name}": field.name for field in fields(Recorded)}
+"""The columns of what estimates are made from, each with its field."""
 
 COLUMNS = (
     "rank",
@@ -20,12 +23,12 @@ COLUMNS = (
     "allocated_count",
     "freed_count",
     "bytes_per_s",
+    "outstanding_bytes_low",
+    "outstanding_bytes_high",
     "oldest_s",
     "verdict",
     "evidence",
-    "estimated_bytes",
-    "estimated_bytes_low",
-    "estimated_bytes_high",
+    *RECORDED,
     "function",
     "file",
     "line",
@@ -65,9 +68,11 @@ def _row(site: Site) -> list[object]:
         site.allocated_count,
         site.freed_count,
         site.bytes_per_s,
+        site.outstanding_bytes_low,
+        site.outstanding_bytes_high,
         site.oldest_s,
         *((site.verdict.word, site.verdict.evidence) if site.verdict else (None, None)),
-        *_estimate(site),
+        *(site.recorded and getattr(site.recorded, name) for name in RECORDED.values()),
         safe_cell(caller.function),
         safe_cell(caller.file),
         caller.line,
@@ -84,14 +89,6 @@ def _reach(site: Site) -> tuple[int | str | None, ...]:
         return (None,) * 5
     held_by = safe_cell(reach.holders[0].root) if reach.holders else None
     return (reach.looked_at, reach.lost, reach.lost_with, reach.held, held_by)
-
-
-def _estimate(site: Site) -> tuple[int | None, ...]:
-    estimate = site.estimate
-    if estimate is None:
-        return (None,) * 3
-    low, high = estimate.outstanding_bytes_low, estimate.outstanding_bytes_high
-    return (estimate.outstanding_bytes, low, high)
 
 
 def safe_cell(text: str | None) -> str:

@@ -62,7 +62,7 @@ def make_first_screen(report: Report) -> FirstScreen:
     """Return what a person must know of a report."""
     found = suspected(report)
     # The report may be sorted by bytes.
-    found.sort(key=lambda site: (priority(site.verdict), -site.amounts.outstanding_bytes))
+    found.sort(key=lambda site: (priority(site.verdict), -site.outstanding_bytes))
     step = next_step(report)
     return FirstScreen(
         headline(report, found),
@@ -133,7 +133,7 @@ def _reason(suspect: Suspect, width: int, encode: Callable[[str], str]) -> str:
 
 def _describe(site: Site) -> Suspect:
     assert site.verdict is not None  # or it is not suspected
-    mark = "~" if site.estimate else ""
+    mark = "~" if site.recorded else ""
     function, place = _name(site)
     return Suspect(
         site.rank,

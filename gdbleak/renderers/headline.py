@@ -19,7 +19,7 @@ _SOON_S = 90 * 86400
 
 def rate_of(site: Site) -> float:
     """Return by how many bytes a second a call stack grows, what it replaces left out."""
-    return site.amounts.bytes_per_s * (site.verdict.net_share if site.verdict else 1.0)
+    return site.bytes_per_s * (site.verdict.net_share if site.verdict else 1.0)
 
 
 def headline(report: Report, found: Sequence[Site]) -> str:
@@ -107,7 +107,7 @@ def nothing_outstanding(report: Report) -> str:
 
 
 def _sum(sites: Sequence[Site]) -> str:
-    about = "about " if any(site.estimate for site in sites) else ""
+    about = "about " if any(site.recorded for site in sites) else ""
     return f"{about}{format_bytes(sum(map(rate_of, sites)))}/s"
 
 

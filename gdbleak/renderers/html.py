@@ -81,7 +81,7 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
             yield f"{count:,}", f"{plural(count, 'call stack')} called {word}"
         if word is Word.LEAK and lost:
             yield f"{lost:,}", "of them lost: nothing refers to their blocks"
-    size = sum(site.amounts.outstanding_bytes for site in report.leaking)
+    size = sum(site.outstanding_bytes for site in report.leaking)
     mark = "~" if report.window.sampling else ""
     yield mark + format_bytes(size), "outstanding at the end"
     if report.outlook:
@@ -94,8 +94,9 @@ def _sum_up(report: Report) -> Iterable[tuple[str, str]]:
 
 
 def _describe_held(report: Report) -> str:
-    """Return what the chart shows: in a sampled window only what was recorded is known."""
-    return "outstanding, as recorded in bursts" if report.window.sampling else "outstanding"
+    """Return what the chart shows: where not all was recorded it is an estimate."""
+    is_estimated = any(site.recorded for site in report.sites)
+    return "outstanding, estimated" if is_estimated else "outstanding"
 
 
 def _headers() -> str:
@@ -108,14 +109,13 @@ def _headers() -> str:
 
 
 def _row(site: Site, cells: list[str], others: Mapping[int, Site], internals: bool) -> str:
-    values = site.amounts
     numbers = (
         site.rank,
-        values.outstanding_bytes,
-        values.outstanding_count,
+        site.outstanding_bytes,
+        site.outstanding_count,
         site.allocated_count,
         site.freed_count,
-        values.bytes_per_s,
+        site.bytes_per_s,
     )
     parts = [
         f'<td data-value="{number}">{escape(cell)}</td>' for number, cell in zip(numbers, cells)

@@ -20,7 +20,7 @@ class InterimRenderer:
     def render(self, report: Report) -> str:
         """Return the report as text."""
         window, leaking = report.window, report.leaking
-        size = sum(site.amounts.outstanding_bytes for site in leaking)
+        size = sum(site.outstanding_bytes for site in leaking)
         mark = "about " if window.sampling else ""
         lines = [
             f"{format_seconds(window.duration_s)}: {mark}{format_bytes(size)} in"

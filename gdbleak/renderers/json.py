@@ -1,4 +1,4 @@
-"""The whole report for other programs: schema `gdbleak.report/1`, see docs/json-report.md."""
+"""The whole report for other programs: schema `gdbleak.report/2`, see docs/json-report.md."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def _site(site: Site) -> dict[str, object]:
         "allocated_count": site.allocated_count,
         "freed_count": site.freed_count,
         "bytes_per_s": site.bytes_per_s,
+        "outstanding_bytes_low": site.outstanding_bytes_low,
+        "outstanding_bytes_high": site.outstanding_bytes_high,
+        "recorded": site.recorded and asdict(site.recorded),
         "oldest_s": site.oldest_s,
-        "estimate": site.estimate and asdict(site.estimate),
         "group": site.group,
         "verdict": site.verdict and asdict(site.verdict),
         "history": list(site.history),

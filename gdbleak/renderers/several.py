@@ -47,7 +47,7 @@ def _row(process: Traced) -> list[str]:
     leaks = process.leaks
     if process.report is None:
         return [str(process.pid), *[_NOTHING] * 3, printable(process.problem)]
-    fastest = max(leaks, key=lambda site: site.amounts.bytes_per_s, default=None)
+    fastest = max(leaks, key=lambda site: site.bytes_per_s, default=None)
     told = describe_caller(fastest) if fastest else _NOTHING
     return [
         str(process.pid),

@@ -105,7 +105,7 @@ def _blocks(site: Site) -> Iterator[Line]:
     yield Line("  outstanding blocks, the oldest first:")
     for block, size in zip(shown, sizes):
         yield Line(f"    {block.address:#x}  {size:>{width}}  {format_seconds(block.age_s)} old")
-    more = site.outstanding_count - len(shown)
+    more = site.counted.outstanding_count - len(shown)
     if more:
         listed = len(site.blocks)
         hint = f" (JSON lists the oldest {listed:,})" if listed > len(shown) else ""
@@ -114,10 +114,12 @@ def _blocks(site: Site) -> Iterator[Line]:
 
 def _describe_size(site: Site) -> str:
     noun = "block" if site.kind == "heap" else site.kind
-    recorded = f"{format_bytes(site.outstanding_bytes)} in {count_of(site.outstanding_count, noun)}"
-    if site.estimate is None:
+    counted = site.counted
+    count = count_of(counted.outstanding_count, noun)
+    recorded = f"{format_bytes(counted.outstanding_bytes)} in {count}"
+    low, high = site.outstanding_bytes_low, site.outstanding_bytes_high
+    if low is None or high is None:
         return recorded
-    low, high = site.estimate.outstanding_bytes_low, site.estimate.outstanding_bytes_high
     return f"between {format_bytes(low)} and {format_bytes(high)}; recorded {recorded}"
 
 

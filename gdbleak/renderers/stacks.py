@@ -20,11 +20,10 @@ class Weights(NamedTuple):
 
 
 def weigh(site: Site) -> Weights:
-    """Return what a site weighs; outstanding amounts are estimates if the window was sampled."""
-    values = site.amounts
+    """Return what a site weighs; estimates, if the window was recorded in part."""
     return Weights(
-        values.outstanding_bytes,
-        values.outstanding_count,
+        site.outstanding_bytes,
+        site.outstanding_count,
         site.allocated_bytes,
         site.allocated_count,
     )

@@ -19,6 +19,8 @@ from gdbleak.text.units import (
 
 LABEL_WIDTH = len("target left as found: ")
 """In which column values begin."""
+_SAME = 1.05
+"""Numbers that are no more than so many times each other are called the same."""
 
 
 def summary(report: Report) -> list[Line]:
@@ -26,7 +28,7 @@ def summary(report: Report) -> list[Line]:
     return [
         *_recording(report.window),
         *_cost(report.window),
-        *_memory(report.memory),
+        *_memory(report.memory, report.window.sampling),
         *_references(report),
         *_outlook(report.outlook),
         *_suppressed(report.suppressed),
@@ -91,13 +93,17 @@ def _sampling(sampling: Sampling | None, some_sizes: bool) -> list[Line]:
         of = f" of about {format_count(sampling.calls)}"
         share = f" ({format_percent(sampling.recorded_calls, sampling.calls)})"
     stands_for = f"each recorded block counts as {format_factor(sampling.scale)}"
-    basis = (
-        "which fits the growth of the resident set (possible:"
-        f" {format_factor(sampling.scale_low)} to {format_factor(sampling.scale_high)};"
-        " docs/budget.md)"
-    )
-    if some_sizes:  # the resident set grows by blocks of other sizes too
-        basis = "by the share of the time that was recorded; it may be more (docs/budget.md)"
+    basis = "by the share of the calls that was recorded"
+    if sampling.calls is None:
+        basis = "by the share of the time that was recorded"
+    if sampling.dilation > _SAME:
+        slower = f"in bursts the process ran up to {format_factor(sampling.dilation)} times slower"
+        other = f"what a clock triggers, as {format_factor(sampling.scale_low)}"
+        if sampling.scale < sampling.scale_high:
+            other = f"where it is busy, as up to {format_factor(sampling.scale_high)}"
+        basis += f"; {other}, for {slower}"
+    elif some_sizes:
+        basis += "; it may be more"
     bursts = count_of(sampling.bursts, "burst")
     return [
         _fact(
@@ -107,7 +113,7 @@ def _sampling(sampling: Sampling | None, some_sizes: bool) -> list[Line]:
         ),
         _fact(
             "estimates",
-            f"numbers with ~; {stands_for}, {basis}",
+            f"numbers with ~; {stands_for}, {basis} (docs/budget.md)",
         ),
     ]
 
@@ -152,7 +158,7 @@ def _cost(window: WindowInfo) -> list[Line]:
     return [_fact("stops", stops), _fact("longest pause", longest)]
 
 
-def _memory(memory: MemoryInfo) -> list[Line]:
+def _memory(memory: MemoryInfo, sampling: Sampling | None) -> list[Line]:
     before, after = memory.rss_before, memory.rss_after
     if before is None or after is None:
         return [_fact("resident set", "unknown")]
@@ -160,7 +166,10 @@ def _memory(memory: MemoryInfo) -> list[Line]:
     change = "grew by" if growth >= 0 else "shrank by"
     sizes = f"{format_bytes(before)} -> {format_bytes(after)}, {change} {format_bytes(abs(growth))}"
     facts = [_fact("resident set", sizes)]
-    if growth > 0 and memory.explained_bytes is not None:
+    if sampling and memory.outstanding_bytes is not None:
+        estimated = f"{format_bytes(memory.outstanding_bytes)} outstanding in all"
+        facts.append(_fact("to compare", f"{estimated}, by the estimates, not by that growth"))
+    elif growth > 0 and memory.explained_bytes is not None:
         share = format_percent(memory.explained_bytes, growth)
         explained = (
             f"{format_bytes(memory.explained_bytes)} of that growth ({share}) by outstanding blocks"

@@ -80,7 +80,7 @@ def compare(before: Report, after: Report) -> Comparison:
     for key in {**sides[0], **sides[1]}:
         old, new = (side.get(key, []) for side in sides)
         first, second = _add_up(old, before), _add_up(new, after)
-        site = max(new or old, key=lambda site: site.amounts.outstanding_bytes)
+        site = max(new or old, key=lambda site: site.outstanding_bytes)
         differences.append(Difference(_judge(first, second), first, second, site))
     order = [*Change]
     differences.sort(key=lambda d: (order.index(d.change), -d.bytes_per_s))
@@ -108,18 +108,17 @@ def _add_up(sites: list[Site], report: Report) -> Side:
     seconds = report.window.duration_s or 1.0
     size = count = low = high = 0.0
     for site in sites:
-        values = site.amounts
-        size += values.outstanding_bytes
-        count += values.outstanding_count
-        if site.estimate:
-            low += site.estimate.outstanding_bytes_low
-            high += site.estimate.outstanding_bytes_high
+        size += site.outstanding_bytes
+        count += site.outstanding_count
+        if site.outstanding_bytes_low is not None and site.outstanding_bytes_high is not None:
+            low += site.outstanding_bytes_low
+            high += site.outstanding_bytes_high
         elif site.outstanding_count:
             # So many blocks came; of the next window, so many more or fewer are to be expected.
             spread = _Z * sqrt(site.outstanding_count) / site.outstanding_count
             low += site.outstanding_bytes * max(1 - spread, 0.0)
             high += site.outstanding_bytes * (1 + spread)
-    largest = max(sites, key=lambda s: s.amounts.outstanding_bytes, default=None)
+    largest = max(sites, key=lambda s: s.outstanding_bytes, default=None)
     word = largest.verdict.word if largest and largest.verdict else None
     unreached = sum(site.reach.unreached for site in sites if site.reach)
     return Side(size, count, size / seconds, low / seconds, high / seconds, word, unreached)

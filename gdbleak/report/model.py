@@ -12,7 +12,7 @@ from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.text.choices import Choice
 
-SCHEMA = "gdbleak.report/1"
+SCHEMA = "gdbleak.report/2"
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,14 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a site has done in the whole of a window that was recorded in bursts."""
+class Recorded:
+    """What was recorded of a site in a window that was recorded in part."""
 
     outstanding_bytes: int
-    """As much of what stays as the growth of the resident set allows, between these two:"""
-    outstanding_bytes_low: int
-    outstanding_bytes_high: int
     outstanding_count: int
-    bytes_per_s: float
+    allocated_bytes: int
+    allocated_count: int
+    freed_count: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,7 @@ class Site:
     rank: int
     """From 1, in the order the report is sorted by."""
     outstanding_bytes: int
+    """These are of the whole window: counted, or estimated where `recorded` is not None."""
     outstanding_count: int
     allocated_bytes: int
     allocated_count: int
@@ -170,8 +170,12 @@ class Site:
     """Innermost first; the allocator's own functions are not among them."""
     kind: str = "heap"
     """`heap`, `mapping` for anonymous memory of the kernel, or `file mapping`."""
-    estimate: Estimate | None = None
-    """None when everything was recorded; the numbers above are what was recorded."""
+    outstanding_bytes_low: int | None = None
+    outstanding_bytes_high: int | None = None
+    """With a confidence of 95 %, `outstanding_bytes` lies between these two; None when it was
+    counted."""
+    recorded: Recorded | None = None
+    """What the estimates above are made from; None when everything was recorded."""
     verdict: Verdict | None = None
     group: str | None = None
     """What several call stacks have in common that are one site; its frames are those of the one
@@ -190,9 +194,9 @@ class Site:
         return is_leak and self.reach is not None and self.reach.is_lost
 
     @property
-    def amounts(self) -> Estimate | Site:
-        """What the site has done: its estimate, or itself where everything was recorded."""
-        return self.estimate or self
+    def counted(self) -> Recorded | Site:
+        """What was recorded of it: all that it did, or a part from which that is estimated."""
+        return self.recorded or self
 
 
 @dataclass(frozen=True)
@@ -221,11 +225,20 @@ class Sampling:
     calls: int | None
     """How many there were, by the rate that was measured before the window; None without one."""
     scale: float
-    """What a recorded block is taken to stand for, between these two:"""
+    """What a recorded block is taken to stand for: by the share of the calls that was recorded,
+    or by that of the time where the former is not known. Between these two:"""
     scale_low: float
     """By the share of the time that was recorded."""
     scale_high: float
     """By the share of the calls, where that is known."""
+    never_freed: float = 0.0
+    """Which share of blocks seems never freed though it was, by those that live for microseconds:
+    their frees came after the burst."""
+
+    @property
+    def dilation(self) -> float:
+        """How many times slower the process ran in bursts than on its own, as far as is known."""
+        return self.scale_high / self.scale_low if self.scale_low else 1.0
 
 
 @dataclass(frozen=True)
@@ -289,9 +302,12 @@ class MemoryInfo:
     rss_before: int | None
     rss_after: int | None
     explained_bytes: int | None
-    """As much of the growth as outstanding blocks can account for."""
+    """As much of the growth as outstanding blocks can account for; None where these are estimated
+    from bursts, for then it would not be known but guessed."""
     rest: tuple[str, ...] = ()
     """Sentences about what the rest of the growth may be."""
+    outstanding_bytes: int | None = None
+    """What outstanding blocks of the heap hold together: to compare with the growth."""
 
 
 @dataclass(frozen=True)
@@ -383,4 +399,4 @@ class Report:
     @property
     def leaking(self) -> tuple[Site, ...]:
         """Sites with outstanding blocks, in the order of the report."""
-        return tuple(site for site in self.sites if site.amounts.outstanding_count)
+        return tuple(site for site in self.sites if site.outstanding_count)

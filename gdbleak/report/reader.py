@@ -12,9 +12,9 @@ from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.recording.outside_values import UnfitError, check, describe_damage, fill, read_json
 from gdbleak.recording.reader import damaged
+from gdbleak.report.earlier import EARLIER, upgrade
 from gdbleak.report.model import (
     SCHEMA,
-    Estimate,
     Frame,
     GrowingSize,
     HeapWindow,
@@ -24,6 +24,7 @@ from gdbleak.report.model import (
     Outlook,
     OutstandingBlock,
     Reach,
+    Recorded,
     Report,
     Sampling,
     Site,
@@ -57,14 +58,14 @@ def read_report(text: str, path: str) -> Report:
             "give a file written with --save, or with -o FILE.json",
         ) from error
     schema = values.get("schema") if isinstance(values, dict) else None
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, EARLIER):
         said = f"its schema is {cut(repr(schema), 100)}" if schema else "it has no schema"
         raise RecordingError(
             f"{path} is not a JSON report that this gdbleak can read: {said}",
             "give a file written with --save, or with -o FILE.json",
         )
     try:
-        return _read(values)
+        return _read(upgrade(values) if schema == EARLIER else values)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
 
@@ -111,7 +112,7 @@ def _read_site(values: dict[str, Any]) -> Site:
     read = {
         "frames": frames,
         "caller": caller if frames else None,
-        "estimate": _make(Estimate, values.get("estimate")),
+        "recorded": _make(Recorded, values.get("recorded")),
         "verdict": _read_verdict(values.get("verdict")),
         "history": tuple(values.get("history", ())),
         "blocks": tuple(map(_read_block, values.get("blocks", ()))),

@@ -35,7 +35,7 @@ class Traced:
     @property
     def bytes_per_s(self) -> float:
         """How fast its suspicious call stacks grow together."""
-        return sum(site.amounts.bytes_per_s for site in self.leaks)
+        return sum(site.bytes_per_s for site in self.leaks)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _make_place(found: Sequence[tuple[int, Site]]) -> Place:
     return Place(
         tuple(dict.fromkeys(pid for pid, _ in found)),
         surest(sites),
-        sum(site.amounts.bytes_per_s for site in sites),
-        max(sites, key=lambda site: site.amounts.bytes_per_s),
+        sum(site.bytes_per_s for site in sites),
+        max(sites, key=lambda site: site.bytes_per_s),
     )
 
 

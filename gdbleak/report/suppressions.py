@@ -82,8 +82,8 @@ def suppress(report: Report, suppressions: Iterable[Suppression]) -> Report:
         sites=tuple(_renumber(site, ranks) for site in kept),
         suppressed=Suppressed(
             len(gone),
-            sum(site.amounts.outstanding_bytes for site in gone),
-            sum(site.amounts.outstanding_count for site in gone),
+            sum(site.outstanding_bytes for site in gone),
+            sum(site.outstanding_count for site in gone),
         ),
         notes=(*report.notes, *unused),
     )

@@ -13,7 +13,7 @@ from gdbleak.report.history import OLD_SHARE, PARTS, QUARTER
 from gdbleak.report.model import Reach
 from gdbleak.text.units import format_seconds
 from gdbleak.verdicts.levels import Level
-from gdbleak.verdicts.survival import Ages, Share, estimate_survival
+from gdbleak.verdicts.survival import Ages, Share, estimate_survival, take_away
 from gdbleak.verdicts.turnover import Room
 
 FEW = 3
@@ -79,6 +79,8 @@ class Story:
     """That search."""
     misses_frees: bool = False
     """A block that nothing refers to may have been freed unseen, and nothing tells whether."""
+    never_freed: float = 0.0
+    """In a sample, which share of blocks seems never freed although it was: see `Sampling`."""
     usual_share: float = 0.0
     """In a sample, which share of the blocks of other sites gets old: some frees are missed."""
     level: Level | None = None
@@ -109,7 +111,8 @@ class Facts:
         age_ns = story.observed_ns / 2
         if sum(age >= age_ns for age in story.alive) < 2 * FEW:
             age_ns = self.old_ns
-        return estimate_survival(story.freed, story.alive, age_ns), age_ns
+        share = estimate_survival(story.freed, story.alive, age_ns)
+        return take_away(share, story.never_freed), age_ns
 
     @property
     def birth_ns(self) -> float:
@@ -184,10 +187,8 @@ class Facts:
     @property
     def stands_out(self) -> bool:
         """Whether more of its blocks get old than is usual at other sites, and not by chance."""
-        return (
-            _chance_of_more(len(self.old), self.story.usual_share * (self.alive + self.freed))
-            < LIKELY
-        )
+        share = max(self.story.usual_share, self.story.never_freed)
+        return _chance_of_more(len(self.old), share * (self.alive + self.freed)) < LIKELY
 
     @property
     def filled_s(self) -> float | None:

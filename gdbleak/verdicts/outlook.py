@@ -14,6 +14,12 @@ _GROWING = {
 }
 """Which verdicts count, in a window that was sampled or not: a sample allows suspicions only."""
 
+_LITTLE = 0.5
+"""What leaks explains little of the growth, or the growth little of it, below this share."""
+
+_SLACK = 1 << 20
+"""By so many bytes a resident set grows or shrinks for other reasons than the share tells."""
+
 _NOTABLE = 0.05
 """A smaller share of the growth is not worth a sentence."""
 
@@ -24,22 +30,52 @@ _KINDS = (
 )
 
 
-def look_ahead(
-    sites: Iterable[Site], limit: MemoryLimit | None, by_address: bool = False
-) -> Outlook | None:
-    """Return when what leaks and grows reaches a limit; None when nothing does.
+def growth_of_leaks(sites: Iterable[Site], by_address: bool = False) -> float:
+    """Return by how many bytes a second those sites grow together that leak.
 
     Args:
         sites: Of the report.
-        limit: That of the process after the window, if it is known.
         by_address: Whether estimates are by blocks of which all was recorded: as good as a whole.
 
     """
-    rate = sum(
-        site.amounts.bytes_per_s * site.verdict.net_share
+    return sum(
+        site.bytes_per_s * site.verdict.net_share
         for site in sites
-        if site.verdict and site.verdict.word in _GROWING[bool(site.estimate) and not by_address]
+        if site.verdict and site.verdict.word in _GROWING[bool(site.recorded) and not by_address]
     )
+
+
+def doubt_outlook(leaked: float, growth: int | None, from_bursts: bool) -> str | None:
+    """Return why nothing follows for the process from what leaks; None where it does.
+
+    Args:
+        leaked: Bytes by which what leaks grew in the window.
+        growth: Bytes by which the resident set did; None where that is not known.
+        from_bursts: Whether the former is estimated from bursts.
+
+    """
+    if growth is None or not leaked:
+        return None
+    what = f"what leaks grew by {'about ' * from_bursts}{format_bytes(leaked)}"
+    grown = f"grew by {format_bytes(growth)}" if growth >= 0 else "shrank"
+    if leaked < _LITTLE * growth - _SLACK:
+        return f"no outlook: {what}, but the resident set {grown}: most of that is something else"
+    if from_bursts and growth < _LITTLE * leaked - _SLACK:
+        return (
+            f"no outlook: {what}, but the resident set {grown}: the estimate may be too high, or"
+            " blocks fill memory that had been freed before"
+        )
+    return None
+
+
+def look_ahead(rate: float, limit: MemoryLimit | None) -> Outlook | None:
+    """Return when what leaks and grows reaches a limit; None when nothing does.
+
+    Args:
+        rate: What `growth_of_leaks` returned.
+        limit: That of the process after the window, if it is known.
+
+    """
     if not rate:
         return None
     if limit is None:
@@ -54,6 +90,7 @@ def explain_rest(
     outstanding: int,
     estimated: bool = False,
     some_sizes: bool = False,
+    with_mappings: bool = False,
 ) -> tuple[str, ...]:
     """Return sentences about the part of the growth that outstanding blocks do not explain.
 
@@ -64,10 +101,16 @@ def explain_rest(
         outstanding: Bytes of outstanding blocks.
         estimated: Whether they are estimated from a sample.
         some_sizes: Whether only blocks of some sizes were recorded.
+        with_mappings: Whether mappings of the program were recorded too, and are in the report.
 
     """
     notable = max(abs(growth) * _NOTABLE, 1 << 16)
     rest = growth - outstanding
+    if -rest > notable and estimated:
+        return (
+            f"that is {format_bytes(-rest)} less than is estimated to be outstanding: blocks fill"
+            " memory that had been freed before, or the estimate is too high",
+        )
     if -rest > notable:
         return (
             f"outstanding blocks hold {format_bytes(-rest)} more than that: they fill memory that"
@@ -93,8 +136,13 @@ def explain_rest(
             " estimated, or other memory has grown"
         )
     elif rest > notable:
+        mappings = (
+            "those mappings that the report shows"
+            if with_mappings
+            else "mappings of the program's own (see --mappings)"
+        )
         said.append(
             f"{format_bytes(rest)} are something else: freed blocks that the allocator keeps, gaps"
-            " between blocks (fragmentation), or mappings of the program's own (see --mappings)"
+            f" between blocks (fragmentation), or {mappings}"
         )
     return tuple(said)

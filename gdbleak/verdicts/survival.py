@@ -34,6 +34,25 @@ class Share(NamedTuple):
     high: float
 
 
+def take_away(share: Share, unseen: float) -> Share:
+    """Return which share of blocks is not freed, where some are freed without being seen to be.
+
+    Args:
+        share: Which are not seen to be freed.
+        unseen: Which of those that are freed are not.
+
+    >>> take_away(Share(0.5, 0.25, 1.0), 0.0)
+    Share(value=0.5, low=0.25, high=1.0)
+    >>> take_away(Share(0.6, 0.1, 1.0), 0.2)
+    Share(value=0.5, low=0.0, high=1.0)
+
+    """
+    seen = 1 - unseen
+    if seen <= 0:
+        return Share(0.0, 0.0, share.high)
+    return Share(*(max((each - unseen) / seen, 0.0) for each in share))
+
+
 def ascending(ages: Sequence[int]) -> Iterator[int]:
     """Yield ages in ascending order; of millions, few at a time are in memory as numbers.
 
@@ -163,3 +182,36 @@ def estimate_survival(freed: AnyAges, alive: Sequence[int], age: float) -> Share
         return Share(share, *((bound, 1.0) if share else (0.0, 1 - bound)))
     spread = exp(_Z * sqrt(variance) / -log(share))
     return Share(share, share**spread, share ** (1 / spread))
+
+
+def chances(freed: AnyAges, alive: Sequence[int], age: float, of: Sequence[int]) -> list[float]:
+    """Return how likely blocks of some ages are to reach an age, by what became of others.
+
+    Args:
+        freed: Ages at which blocks were freed.
+        alive: Ages of blocks that are not freed yet.
+        age: The age to be reached.
+        of: Ages, ascending; whoever has reached the age has a chance of 1.
+
+    >>> chances([2, 2, 2], [1, 9], age=3, of=[1, 2, 9])
+    [0.25, 1.0, 1.0]
+
+    """
+    young = sorted(alive)
+    at_risk = len(freed) + len(young)
+    share, left, position = 1.0, 0, 0
+    shares: list[float] = []
+    for died, count in (freed if isinstance(freed, Ages) else Ages(freed)).pairs():
+        if died > age:
+            break
+        while position < len(of) and of[position] < died:
+            shares.append(share)
+            position += 1
+        while left < len(young) and young[left] < died:
+            left += 1
+            at_risk -= 1
+        share *= 1 - count / at_risk
+        at_risk -= count
+    shares += [share] * (len(of) - position)
+    # Where nobody who was watched got as old, nobody does.
+    return [share / at if at > 0 else 0.0 for at in shares]

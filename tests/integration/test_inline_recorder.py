@@ -20,7 +20,7 @@ from support.probed import Probed
 from gdbleak.inline import ring as layout
 from gdbleak.inline.payload import build_in_any
 from gdbleak.inline.recorder import read_code, read_labels
-from gdbleak.inline.ring import hash_address
+from gdbleak.inline.ring import draw_lot, hash_address
 from gdbleak.target.proc import read_mappings
 
 HANDS_OUT = attrgetter("hands_out")
@@ -277,11 +277,11 @@ def test_what_is_left_when_the_ring_fills_is_complete(start):
     # Up to the first event for which there was no room: each of those that the last level keeps.
     for each in recorded:
         level = level_at(each.ticket, probed.ring.units)
-        assert hash_address(each.event.address) % (1 << level) == 0
+        assert draw_lot(each.event.address) % (1 << level) == 0
     assert_subset([each.event for each in recorded], expected)
     kept = {each.event for each in recorded}
     early = expected[: expected.index(recorded[-1].event)]
-    last = [each for each in early if hash_address(each.address) % (1 << layout.LEVELS) == 0]
+    last = [each for each in early if draw_lot(each.address) % (1 << layout.LEVELS) == 0]
     assert {*last} <= kept
 
 

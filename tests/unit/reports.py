@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.report.model import (
-    Estimate,
     Frame,
     History,
     Holder,
@@ -14,6 +13,7 @@ from gdbleak.report.model import (
     Outlook,
     OutstandingBlock,
     Reach,
+    Recorded,
     Report,
     Sampling,
     Site,
@@ -23,7 +23,6 @@ from gdbleak.report.model import (
     WindowInfo,
     Word,
 )
-from gdbleak.verdicts.sampling import Sample, estimate
 
 HOSTILE = (
     "=cmd|' /C calc'!A0 `tick` a\\|b [bold red]x[/] <script>\x1b[2J\x07\r\n\t\x7f\x9b31m"
@@ -263,20 +262,33 @@ def _sampled() -> Report:
         recorded_s=5.98,
         recorded_calls=12_345,
         calls=5_940_000,
-        scale=40.25,
+        scale=481.2,
         scale_low=5.01,
         scale_high=481.2,
+        never_freed=0.004,
     )
     made = many_sites()
 
-    def estimated(site: Site) -> Estimate:
-        alive = [9_000_000_000] * site.outstanding_count
-        size = site.outstanding_bytes / max(site.outstanding_count, 1)
-        return estimate(Sample([], alive, size, 0, 0), sampling, 15_000_000_000, 30.0)
+    def estimated(site: Site) -> Site:
+        names = [each.name for each in fields(Recorded)]
+        recorded = Recorded(*(getattr(site, name) for name in names))
+        return replace(
+            site,
+            recorded=recorded,
+            outstanding_bytes_low=round(site.outstanding_bytes * 4.1),
+            outstanding_bytes_high=round(site.outstanding_bytes * 599.7),
+            bytes_per_s=site.bytes_per_s * sampling.scale,
+            **{name: round(getattr(site, name) * sampling.scale) for name in names},
+        )
 
     return replace(
         made,
-        memory=replace(MEMORY, rest=("72 KiB are pages of files, which the kernel can take back",)),
+        memory=replace(
+            MEMORY,
+            explained_bytes=None,
+            outstanding_bytes=270_000_000,
+            rest=("72 KiB are pages of files, which the kernel can take back",),
+        ),
         history=History(
             times_s=(7.5, 15.0, 22.5, 30.0),
             outstanding_bytes=(300_000_000, 650_000_000, 970_000_000, 1_290_000_000),
@@ -295,8 +307,7 @@ def _sampled() -> Report:
         ),
         sites=tuple(
             replace(
-                site,
-                estimate=estimated(site),
+                estimated(site),
                 verdict=Verdict(Word.SUSPECT, "0 of 9 freed, up to 9 s old", 1.0, 0.66, 1.0, 7.5),
                 blocks=(OutstandingBlock(0x5581_9A60_12A0, 8192, 9.5, 4243),),
                 history=(1000, 40_000, 60_000, site.outstanding_bytes),

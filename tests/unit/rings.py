@@ -28,6 +28,7 @@ from gdbleak.inline.ring import (
     UNIT_BYTES,
     UNREAD,
     Ring,
+    draw_lot,
     hash_address,
 )
 from gdbleak.recording.appending import Appender
@@ -119,7 +120,7 @@ class FakeRing:
         level = LEVELS + 1
         if units <= free:
             level = max(self.bits - 1 - (free.bit_length() - 1), 0)
-        if level > LEVELS or hash_address(address) & (1 << level) - 1:
+        if level > LEVELS or draw_lot(address) & (1 << level) - 1:
             level = min(level, LEVELS + 1)
             self.put(DROPPED + 8 * level, self.get(DROPPED + 8 * level) + 1)
             self.put(UNREAD, self.get(UNREAD) + 1)

@@ -13,7 +13,7 @@ from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
-from gdbleak.report.model import Frame, MemoryInfo
+from gdbleak.report.model import Frame, MemoryInfo, Recorded
 
 S = 10**9
 OPENED_NS, END_NS = 5 * S, 15 * S
@@ -168,7 +168,7 @@ def test_explained_memory(make_report, before, after, explained):
         head=recordings.head(rss_before=before),
         rss_after=after,
     )
-    assert report.memory == MemoryInfo(before, after, explained)
+    assert report.memory == MemoryInfo(before, after, explained, outstanding_bytes=300)
 
 
 def test_recording_that_was_cut_off(make_report):
@@ -177,7 +177,7 @@ def test_recording_that_was_cut_off(make_report):
     assert (window.complete, window.ended_by, window.duration_s) == (False, "unknown", 4.0)
     assert (window.stops, window.stopped_s, window.longest_pause_ms) == (None, None, None)
     assert sites(report, "outstanding_count", "oldest_s") == [(2, 3.0)]
-    assert report.memory == MemoryInfo(1_000_000, None, None)
+    assert report.memory == MemoryInfo(1_000_000, None, None, outstanding_bytes=200)
     assert report.verification == Verification(None, None, None, None, None)
 
 
@@ -239,8 +239,8 @@ def test_tail_in_bursts_is_noted(make_report):
     assert note.startswith("in the tail, frees were recorded in bursts only, to keep to --budget; ")
 
 
-def sampled(make_report, growth, options=None, **values):
-    """Make the report of a queue, which is found to be freed in time, and a leak, in bursts."""
+def sampled(make_report, growth=6000, rate=900.0, options=None, **values):
+    """Make the report of a queue, which is seen to be freed in time, and a leak, in bursts."""
     frames = []
     for second in range(5, 15):
         start = second * S + 1000 * (second > 5)
@@ -250,45 +250,72 @@ def sampled(make_report, growth, options=None, **values):
         frames.append(malloc(start + 8000, 0x100000 + 0x1000 * second, 50, TWO))
         # A quarter of a burst is its last part; what was born in it does not count.
         frames.append(recordings.turn(start + S // 5, Phase.NONE))
-    rate = {"allocations_per_s": 900.0, "frees_per_s": 0.0, "at_least": False, "reason": None}
-    head = recordings.head(rate=rate, rss_before=1_000_000, **values)
+    measured = {"allocations_per_s": rate, "frees_per_s": 0.0, "at_least": False, "reason": None}
+    head = recordings.head(rate=measured, rss_before=1_000_000, **values)
     return make_report(*frames, head=head, options=options, rss_after=1_000_000 + growth)
 
 
-@pytest.mark.parametrize("growth", [0, 6000, 10**9])
-def test_estimates_come_to_the_same_whatever_rows_are_made_by(make_report, growth):
+def test_estimates_come_to_the_same_whatever_rows_are_made_by(make_report):
     """How long blocks live is not the same in all call stacks of a row."""
-    one = sampled(make_report, growth)
-    by_module = sampled(make_report, growth, ReportOptions(older_ms=0, by="module"))
+    one = sampled(make_report)
+    by_module = sampled(make_report, options=ReportOptions(older_ms=0, by="module"))
     (row,) = by_module.sites
     for name in ("outstanding_bytes", "outstanding_count"):
-        assert getattr(row.amounts, name) == sum(getattr(s.amounts, name) for s in one.sites)
-    assert row.estimate.outstanding_bytes_low <= row.amounts.outstanding_bytes
-    assert row.amounts.outstanding_bytes <= row.estimate.outstanding_bytes_high
+        assert getattr(row, name) == sum(getattr(site, name) for site in one.sites)
+    assert row.outstanding_bytes_low <= row.outstanding_bytes <= row.outstanding_bytes_high
     assert by_module.window.sampling == one.window.sampling
 
 
-@pytest.mark.parametrize(
-    ("growth", "scale"), [(0, 5.0), (10**9, 100.0), (6000, 6000 / (10 * 50 * 4 / 3))]
-)
-def test_sampled_window(make_report, growth, scale):
-    report = sampled(make_report, growth)
+@pytest.mark.parametrize(("rate", "calls", "scale"), [(0.0, None, 5), (900.0, 9000, 100)])
+def test_sampled_window(make_report, rate, calls, scale):
+    report = sampled(make_report, rate=rate)
     sampling = report.window.sampling
-    assert (sampling.recorded_calls, sampling.calls) == (90, 9000)
+    assert (sampling.recorded_calls, sampling.calls) == (90, calls)
     assert sampling.recorded_s == pytest.approx(2)
-    assert sampling.scale == pytest.approx(scale)
-    # Of the queue more was outstanding; nothing of it stays.
+    assert (sampling.scale, sampling.scale_low) == (pytest.approx(scale), pytest.approx(5))
     leak, queue = report.sites
     assert (leak.caller.function, queue.caller.function) == ("two", "one")
-    assert (leak.outstanding_bytes, queue.outstanding_bytes) == (500, 800)
-    assert queue.estimate.outstanding_count == 0
-    assert leak.estimate.outstanding_count == round(10 * 4 / 3 * scale)
+    assert leak.recorded == Recorded(500, 10, 500, 10, 0)
+    assert leak.outstanding_count == round(10 * 4 / 3 * scale)
+    assert leak.outstanding_bytes == pytest.approx(50 * leak.outstanding_count, rel=0.01)
+    assert leak.outstanding_bytes_low < leak.outstanding_bytes < leak.outstanding_bytes_high
+    assert (leak.allocated_count, leak.freed_count) == (leak.outstanding_count, 0)
+    assert leak.bytes_per_s == leak.outstanding_bytes / 10
+    assert leak.history[-1] == 500 * scale
+    # Of the queue some are not seen to be freed yet; none of it stays for long.
+    assert queue.recorded == Recorded(800, 8, 8000, 80, 72)
+    assert (queue.outstanding_bytes_low, queue.outstanding_bytes) == (0, 0)
+    assert queue.outstanding_bytes_high > 800 * 4 / 3 * scale, "but it may hold as many always"
     assert report.leaking == (leak,)
+    assert (queue.allocated_count, queue.freed_count) == (80 * scale, 72 * scale)
+
+
+@pytest.mark.parametrize("growth", [0, 6000, 10**9])
+def test_growth_of_the_resident_set_does_not_make_estimates(make_report, growth):
+    """It is there to compare: what was fitted to it cannot explain it."""
+    report = sampled(make_report, growth)
+    assert report.window.sampling == sampled(make_report).window.sampling
+    assert report.sites == sampled(make_report).sites
+    memory = report.memory
+    assert (memory.rss_before, memory.rss_after) == (1_000_000, 1_000_000 + growth)
+    assert memory.explained_bytes is None
+    assert memory.outstanding_bytes == sum(site.outstanding_bytes for site in report.sites)
+
+
+def test_what_was_never_seen_outstanding_is_not_estimated_to_be(make_report):
+    frames = [
+        *(recordings.turn(5 * S, Phase.ALL), malloc(6 * S, 0xA0, 100, ONE), free(9 * S, 0xA0)),
+        recordings.turn(10 * S, Phase.NONE),
+    ]
+    (site,) = make_report(*frames).sites
+    assert (site.outstanding_bytes, site.outstanding_count, site.outstanding_bytes_low) == (0, 0, 0)
+    assert (site.allocated_count, site.freed_count) == (2, 2)
+    assert 0 < site.outstanding_bytes_high < 1000, "there may be some all the same"
 
 
 def test_sampled_window_of_some_sizes(make_report):
     """Neither the rate nor the growth of the resident set is about these sizes alone."""
-    report = sampled(make_report, 6000, sizes=[41, 100])
+    report = sampled(make_report, sizes=[41, 100])
     sampling = report.window.sampling
     assert (sampling.calls, sampling.scale) == (None, pytest.approx(5))
     assert report.window.sizes == (41, 100)

@@ -12,7 +12,7 @@ from gdbleak.errors import RecordingError
 from gdbleak.renderers import make_renderer
 from gdbleak.renderers.comparison import as_json, as_text
 from gdbleak.report.comparison import Change, compare
-from gdbleak.report.model import Estimate, Frame, Verdict, Word
+from gdbleak.report.model import Frame, Verdict, Word
 from gdbleak.report.reader import read_report
 
 REACH = asdict(SAMPLES["reached"])["sites"][1]["reach"]
@@ -95,11 +95,12 @@ def test_stacks_that_are_known_alike_count_together():
 
 
 def test_estimates_have_bounds():
-    sure = Estimate(40_000, 39_000, 41_000, 400, 4000.0)
-    doubtful = Estimate(90_000, 10_000, 900_000, 900, 9000.0)
-    before = stack("f", 10, estimate=sure)
-    after = stack("f", 10, estimate=doubtful)
-    assert changes([before], [after]) == {"f": Change.SAME}
+    def bounds(low, high):
+        return {"outstanding_bytes_low": low, "outstanding_bytes_high": high}
+
+    before = stack("f", 400, **bounds(39_000, 41_000))
+    assert changes([before], [stack("f", 900, **bounds(10_000, 900_000))]) == {"f": Change.SAME}
+    assert changes([before], [stack("f", 900, **bounds(80_000, 99_000))]) == {"f": Change.FASTER}
 
 
 def test_different_programs():
@@ -221,8 +222,9 @@ def test_reach_must_be_of_its_kind(reach):
         ("", "neither a recording nor a report"),
         ("{", "neither a recording nor a report"),
         ("[]", "it has no schema"),
-        ('{"schema": "gdbleak.report/2"}', "its schema is 'gdbleak.report/2'"),
+        ('{"schema": "gdbleak.report/3"}', "its schema is 'gdbleak.report/3'"),
         ('{"schema": "gdbleak.report/1"}', "is damaged"),
+        ('{"schema": "gdbleak.report/2"}', "is damaged"),
         ('{"schema": "gdbleak.report/1", "window": 7}', "is damaged"),
     ],
 )

@@ -16,7 +16,7 @@ from support.fuzz import scaled
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.inline import fold, reader, sums
 from gdbleak.inline.reader import RingLostError
-from gdbleak.inline.ring import READ, TICKETS, UNREAD, hash_address
+from gdbleak.inline.ring import READ, TICKETS, UNREAD, draw_lot
 from gdbleak.recording.events import Folded, Hit
 from gdbleak.recording.reader import Recording
 from gdbleak.target.modules import find_again
@@ -256,8 +256,8 @@ def test_blocks_that_are_chosen_are_complete(folder, seed):
     report = report_on(folder / "inline")
     found = {block.address for site in report.sites for block in site.blocks}
     mask = (1 << counts.level) - 1
-    assert found == {a for a in program.alive if not hash_address(a) & mask}
-    estimated = sum(site.amounts.outstanding_count for site in report.sites)
+    assert found == {a for a in program.alive if not draw_lot(a) & mask}
+    estimated = sum(site.outstanding_count for site in report.sites)
     assert estimated == len(found) << counts.level
     assert any(
         f"so 1 block in {1 << counts.level} is recorded, chosen by address" in note

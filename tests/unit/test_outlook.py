@@ -8,8 +8,8 @@ import pytest
 from reports import site
 
 from gdbleak.recording.memory_limit import MemoryLimit
-from gdbleak.report.model import Estimate, Outlook, Verdict
-from gdbleak.verdicts.outlook import explain_rest, look_ahead
+from gdbleak.report.model import Outlook, Recorded, Verdict
+from gdbleak.verdicts.outlook import doubt_outlook, explain_rest, growth_of_leaks, look_ahead
 
 MIB = 1 << 20
 LIMIT = MemoryLimit(1000, 400, "machine")
@@ -21,29 +21,68 @@ def judged(word, rate, net_share=1.0):
 
 def test_what_leaks_and_grows_counts():
     words = ("leak", "growing", "leak?", "cache?", "churn", "too few", "turnover?")
-    assert look_ahead([judged(word, 10.0) for word in words], None) == Outlook(20.0)
+    rate = growth_of_leaks([judged(word, 10.0) for word in words])
+    assert look_ahead(rate, None) == Outlook(20.0)
 
 
 def test_limit():
-    assert look_ahead([judged("leak", 6.0)], LIMIT) == Outlook(6.0, 1000, "machine", 100.0)
+    assert look_ahead(growth_of_leaks([judged("leak", 6.0)]), LIMIT) == Outlook(
+        6.0, 1000, "machine", 100.0
+    )
 
 
 def test_older_blocks_made_room():
-    assert look_ahead([judged("growing", 10.0, net_share=0.25)], None) == Outlook(2.5)
+    assert growth_of_leaks([judged("growing", 10.0, net_share=0.25)]) == 2.5
 
 
-def test_estimate_is_what_counts():
-    estimated = replace(judged("leak?", 1.0), estimate=Estimate(1, 1, 1, 1, bytes_per_s=50.0))
-    assert look_ahead([estimated], None) == Outlook(50.0)
+def test_of_bursts_a_suspicion_counts():
+    recorded = Recorded(1, 1, 1, 1, 0)
+    estimated = replace(judged("leak?", 50.0), recorded=recorded)
+    assert growth_of_leaks([estimated]) == 50.0
+    assert growth_of_leaks([estimated], by_address=True) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("leaked", "growth", "from_bursts", "said"),
+    [
+        (10 * MIB, 10 * MIB, False, None),
+        (10 * MIB, 12 * MIB, True, None),
+        (10 * MIB, None, True, None),
+        (0, 100 * MIB, False, None),  # nothing leaks: there is no outlook to leave out
+        (200_000, 900_000, False, None),  # too little to tell
+        (2 * MIB, 100 * MIB, False, "most of that is something else"),
+        (2 * MIB, 100 * MIB, True, "about 2.0 MiB"),
+        (100 * MIB, 2 * MIB, False, None),  # counted: it fills memory that had been freed
+        (100 * MIB, 2 * MIB, True, "the estimate may be too high"),
+        (100 * MIB, -2 * MIB, True, "but the resident set shrank"),
+    ],
+)
+def test_outlook_of_what_explains_little(leaked, growth, from_bursts, said):
+    doubt = doubt_outlook(leaked, growth, from_bursts)
+    assert (doubt is None) == (said is None)
+    assert doubt is None or said in doubt
 
 
 def test_nothing_leaks():
-    assert look_ahead([judged("churn", 10.0)], LIMIT) is None
+    assert look_ahead(growth_of_leaks([judged("churn", 10.0)]), LIMIT) is None
 
 
 def test_of_a_sample_nobody_knows_what_the_rest_is():
     [sentence] = explain_rest({}, {}, 10 * MIB, 4 * MIB, estimated=True)
     assert sentence.startswith("6.0 MiB are not accounted for: the sample may stand for more")
+
+
+def test_estimate_that_is_more_than_the_growth():
+    [sentence] = explain_rest({}, {}, 4 * MIB, 10 * MIB, estimated=True)
+    assert "6.0 MiB less than is estimated" in sentence
+
+
+def test_whoever_asked_for_mappings_is_not_told_to():
+    [without], [sentence] = (
+        explain_rest({}, {}, 10 * MIB, 4 * MIB, with_mappings=each) for each in (False, True)
+    )
+    assert "(see --mappings)" in without
+    assert "--mappings" not in sentence
 
 
 def test_of_some_sizes_the_rest_may_be_of_others():

@@ -21,6 +21,7 @@ from reports import (
     FIBONACCI,
     HOSTILE,
     INLINE,
+    MEMORY,
     REFERENCES,
     SAMPLES,
     TARGET,
@@ -39,6 +40,7 @@ from gdbleak.report.model import (
     HeapWindow,
     OutstandingBlock,
     Report,
+    Sampling,
     Verdict,
     Word,
 )
@@ -303,8 +305,40 @@ def test_sizes_that_were_recorded(name: str) -> None:
     sampled = SAMPLES["sampled"]
     window = replace(sampled.window, sizes=(0, 24))
     text = " ".join(render(name, replace(sampled, window=window), width=200, verbose=True).split())
-    assert "by the share of the time that was recorded; it may be more" in text
     assert "which fits the growth" not in text
+
+
+SAMPLING = Sampling(9, 1.0, 100, 5000, scale=50.0, scale_low=10.0, scale_high=50.0)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        (
+            SAMPLING,
+            "each recorded block counts as 50, by the share of the calls that was recorded; what a"
+            " clock triggers, as 10, for in bursts the process ran up to 5.0 times slower",
+        ),
+        (
+            replace(SAMPLING, calls=None, scale=10.0),
+            "each recorded block counts as 10, by the share of the time that was recorded; where it"
+            " is busy, as up to 50, for in bursts the process ran up to 5.0 times slower",
+        ),
+        (
+            replace(SAMPLING, calls=None, scale=10.0, scale_high=10.0),
+            "each recorded block counts as 10, by the share of the time that was recorded (docs",
+        ),
+    ],
+)
+def test_what_a_recorded_block_stands_for(sampling: Sampling, said: str) -> None:
+    window = replace(WINDOW, sampling=sampling)
+    memory = replace(MEMORY, explained_bytes=None, outstanding_bytes=3 << 20)
+    text = " ".join(
+        render("plain", report(site(), window=window, memory=memory), verbose=True).split()
+    )
+    assert said in text
+    assert "to compare: 3.0 MiB outstanding in all" in text
+    assert "explained" not in text
 
 
 def test_json_follows_its_schema(sample: Report) -> None:

@@ -22,11 +22,14 @@ from gdbleak.inline.ring import (
     STACK_BYTES,
     UNIT_BYTES,
     Ring,
+    draw_lot,
     hash_address,
 )
 from gdbleak.inline.ring_reader import decode, find_next, pieces
 from gdbleak.inline.stack_keys import CodeRanges, KeyTable, hash_stacks
 from gdbleak.recording.appending import Appender
+from gdbleak.recording.choice import lot_of
+from gdbleak.recording.head import VERSION
 
 S = 10**9
 CALLER = CODE[0] + 0x101
@@ -201,6 +204,13 @@ def test_hash_is_that_of_the_recorder():
     for address in (0, 16, 0x5555_1234_5670, (1 << 48) - 16):
         product = (address // 16 * 11400714819323198485) % 2**64
         assert hash_address(address) == product // 2**32
+        mixed = (product ^ product // 2**32) * 11400714819323198485 % 2**64
+        assert draw_lot(address) == mixed // 2**32
+
+
+def test_recordings_of_before_chose_by_the_hash():
+    assert lot_of(8) is hash_address
+    assert lot_of(VERSION) is draw_lot
 
 
 def test_appending(tmp_path):

@@ -11,15 +11,23 @@ from gdbleak.recording.events import Turn
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate, unknown
 from gdbleak.report.model import Sampling
-from gdbleak.verdicts.sampling import Sample, choose_scale, estimate, measure_sampling
-from gdbleak.verdicts.survival import ascending, survival
+from gdbleak.verdicts.bursts import Burst, find_bursts, measure_sampling
+from gdbleak.verdicts.intervals import Seen, add_up, bound_total
+from gdbleak.verdicts.sampling import Sample, age_that_proves, estimate
+from gdbleak.verdicts.survival import ascending, chances, survival
 
 S = 1_000_000_000
 ALL, FEWER, FREES, NONE, SETTLING = Phase
 
 
 def turns(*changes):
-    return [Turn(round(at * S), phase) for at, phase in changes]
+    """Return turns, each with how many calls there were by then: 10 a second."""
+    return [(Turn(round(at * S), phase), round(10 * at)) for at, phase in changes]
+
+
+def measure(changes, end_s=15, calls=100, rate=unknown(""), stopped_s=None):  # noqa: B008
+    bursts = find_bursts(turns(*changes), end_s * S, calls)
+    return measure_sampling(bursts, calls, rate, stopped_s)
 
 
 @pytest.mark.parametrize(
@@ -34,36 +42,57 @@ def turns(*changes):
     ],
 )
 def test_a_window_without_a_gap_was_recorded_whole(changes):
-    assert measure_sampling(turns(*changes), 15 * S, 100, Rate(1e6, 0)) is None
+    assert measure(changes) is None
 
 
 BURSTS = [(5, ALL), (6, NONE), (9, FEWER), (9.5, NONE), (12, FEWER), (12.5, NONE), (16, FREES)]
 
 
+def test_bursts():
+    found = find_bursts(turns(*BURSTS), 15 * S, 160)
+    assert [[ns / S for ns in burst[:3]] for burst in found.all] == [
+        *([5, 5.75, 6], [9, 9.375, 9.5], [12, 12.375, 12.5])
+    ]
+    assert [burst.calls for burst in found.all] == [10, 5, 5]
+    assert (found.window_ns, found.recorded_ns, found.counted_ns) == (10 * S, 2 * S, 1.5 * S)
+
+
+def test_a_burst_that_the_end_cuts_off_counts_whole():
+    found = find_bursts(turns((5, ALL), (6, NONE), (14, FEWER)), 15 * S, 153)
+    assert found.all[1] == Burst(14 * S, 15 * S, 15 * S, 13)
+    found = find_bursts(turns((5, ALL), (6, NONE), (14, FEWER), (16, NONE)), 15 * S, 153)
+    assert found.all[1][:3] == (14 * S, 15 * S, 15 * S)
+
+
 @pytest.mark.parametrize(
-    ("rate", "calls", "high"),
+    ("rate", "calls", "scale"),
     [
         (unknown(""), None, 5),  # the share of the time is all that is known
         (Rate(1000, 0), 10_000, 100),
         (Rate(10, 0), None, 5),  # it has allocated more than that since
     ],
 )
-def test_what_was_recorded(rate, calls, high):
-    sampling = measure_sampling(turns(*BURSTS), 15 * S, 100, rate)
-    assert sampling == Sampling(3, 2.0, 100, calls, 5, 5, high)
+def test_what_was_recorded(rate, calls, scale):
+    assert measure(BURSTS, rate=rate) == Sampling(3, 2.0, 100, calls, scale, 5, scale)
 
 
-def test_a_burst_that_the_end_cuts_off():
-    sampling = measure_sampling(turns((5, ALL), (6, NONE), (14, FEWER)), 15 * S, 10, unknown(""))
-    assert (sampling.bursts, sampling.recorded_s) == (2, 2.0)
-
-
-def test_nothing_recorded():
-    sampling = measure_sampling(turns(*BURSTS), 15 * S, 0, unknown(""))
-    empty = Sample([], [], 0.0, 0, 0)
-    assert sampling
-    assert choose_scale(sampling, [empty], 1, 10**9, unknown("")) == sampling
-    assert estimate(empty, sampling, 1, 10.0).outstanding_count == 0
+@pytest.mark.parametrize(
+    ("rate", "stopped_s", "scale", "high"),
+    [
+        (Rate(1000, 0), 1.9, 100, 100),  # what is known needs no bound
+        (unknown(""), None, 5, 5),
+        (unknown(""), 0.0, 5, 5),
+        (unknown(""), 1.5, 5, 20),  # it ran for half a second, of two
+        (unknown(""), 99.0, 5, 500),
+        (Rate(100, 0, at_least=True), 1.5, 10, 20),
+        (Rate(1000, 0, at_least=True), 1.5, 100, 100),
+    ],
+)
+def test_how_much_slower_the_process_can_have_been(rate, stopped_s, scale, high):
+    sampling = measure(BURSTS, rate=rate, stopped_s=stopped_s)
+    assert (sampling.scale, sampling.scale_low) == (scale, 5)
+    assert sampling.scale_high == pytest.approx(high)
+    assert sampling.dilation == pytest.approx(high / 5)
 
 
 @pytest.mark.parametrize(
@@ -85,69 +114,125 @@ def test_survival(freed, alive, age, share):
     assert survival(freed, alive, age) == pytest.approx(share)
 
 
-def sample(count, size=100, older_count=0, older_bytes=0):
-    """Return a sample of blocks that all stay."""
-    return Sample([], [9 * S] * count, size, older_count, older_bytes)
-
-
-SAMPLING = Sampling(9, 1.0, 1000, 50_000, 10, 10, 50)
-
-
+@pytest.mark.parametrize("age", [0, 1, 3, 4, 8, 9, 50])
 @pytest.mark.parametrize(
-    ("growth", "scale"),
-    [
-        (None, 10),  # what is certain
-        (0, 10),
-        (15_000, 10),
-        (40_000, 20),
-        (10**9, 50),
-    ],
+    ("freed", "alive"), [([], [9, 9]), ([1, 2], []), ([1, 4, 4], [2, 2, 9, 9]), ([3], [1, 1, 9])]
 )
-def test_scale_is_what_the_resident_set_allows(growth, scale):
-    samples = [sample(5), sample(10), Sample([1] * 500, [], 1000, 0, 0)]
-    made = choose_scale(SAMPLING, samples, 5 * S, growth, Rate(1e4, 0))
-    assert (made.scale, made.scale_low) == (scale, 10)
+def test_chances_are_quotients_of_shares(freed, alive, age):
+    of = sorted(alive)
+    made = chances(freed, alive, age, of)
+    assert len(made) == len(of)
+    for reached, chance in zip(of, made):
+        before = survival(freed, alive, reached)
+        expected = survival(freed, alive, max(age, reached)) / before if before else 0
+        assert chance == pytest.approx(expected)
 
 
-def test_rate_that_is_a_lower_bound_does_not_bound_from_above():
-    def choose(at_least):
-        rate = Rate(1e4, 0, at_least=at_least)
-        made = choose_scale(SAMPLING, [sample(20)], 5 * S, 2_000_000, rate)
-        return made.scale, made.scale_high
-
-    assert choose(at_least=False) == (50, 750)
-    assert choose(at_least=True) == (750, 750)
+WHOLE = find_bursts(turns((0.001, ALL), (1, NONE)), 10 * S, 10)
+"""One burst of a second, at the beginning of ten."""
+SAMPLING = Sampling(1, 1.0, 1000, 50_000, 50, 10, 50)
 
 
-def test_blocks_that_are_freed_in_the_end_do_not_stay():
+def sample(count, size=100, older_count=0, older_bytes=0, freed=()):
+    """Return a sample of blocks that all stay."""
+    alive = [(S // 2, size)] * count
+    return Sample(alive, freed, [9 * S] * count, size, 10 * S, older_count, older_bytes)
+
+
+def test_nothing_recorded():
+    made = estimate(sample(0, size=0), SAMPLING, WHOLE)
+    assert (made.outstanding_count, made.outstanding_bytes) == (0, 0)
+    assert made.bytes_between == (0, 0)
+
+
+def test_each_stands_for_as_many():
+    made = estimate(sample(30), SAMPLING, WHOLE)
+    # A third more, for the last blocks of each burst that do not count.
+    assert made.outstanding_count == pytest.approx(30 * 50 * 4 / 3)
+    assert made.outstanding_bytes == pytest.approx(100 * made.outstanding_count)
+
+
+@pytest.mark.parametrize(("young", "count"), [(0.1, 0), (5.0, 10)])
+def test_young_blocks_of_which_all_others_were_freed(young, count):
     """A queue: every block is found to be freed some time later, but the last ones not yet."""
-    queue = Sample([S // 2] * 990, [S // 3] * 10, 100, 0, 0)
-    assert estimate(queue, SAMPLING, 4 * S, 10.0).outstanding_count == 0
-    leak = Sample([S // 2] * 950, [6 * S] * 75, 100, 0, 0)
-    assert estimate(leak, SAMPLING, 4 * S, 10.0).outstanding_count == 1000
+    ages = [round(young * S)] * 10
+    alive = [(10 * S - age, 100) for age in ages]
+    queue = Sample(alive, [S // 2] * 990, ages, 100, 10 * S)
+    made = estimate(queue, SAMPLING, WHOLE)
+    assert made.outstanding_count == pytest.approx(count * 50 * 4 / 3)
+    assert made.bytes_between.high > 10 * 100 * 50, "they may be there all the same"
+
+
+def test_age_that_proves():
+    def proves(number):
+        bursts = [each for n in range(number) for each in ((n + 1, ALL), (n + 1.1, NONE))]
+        return age_that_proves(find_bursts(turns(*bursts), (number + 1) * S, 1)) / S
+
+    assert proves(4) == pytest.approx(1.0)  # a quarter
+    assert proves(20) == pytest.approx(3.0)  # three bursts
+    assert proves(100) == pytest.approx(6.25)  # a sixteenth
 
 
 def test_older_blocks_stand_for_themselves():
     """A buffer that grows is resized in many bursts, and is one block all the same."""
-    buffer = estimate(sample(0, older_count=1, older_bytes=5_000_000), SAMPLING, S, 10.0)
+    buffer = estimate(sample(0, older_count=1, older_bytes=5_000_000), SAMPLING, WHOLE)
     assert (buffer.outstanding_count, buffer.outstanding_bytes) == (1, 5_000_000)
-    assert buffer.outstanding_bytes_low == 5_000_000
-    both = estimate(sample(6, 100, 1, 5_000_000), SAMPLING, S, 10.0)
-    assert (both.outstanding_count, both.outstanding_bytes) == (81, 5_008_000)
-    assert both.bytes_per_s == 500_800
+    assert buffer.bytes_between.low == 5_000_000
+    both = estimate(sample(6, 100, 1, 5_000_000), SAMPLING, WHOLE)
+    assert both.outstanding_count == pytest.approx(401)
+    assert both.outstanding_bytes == pytest.approx(5_040_000)
 
 
 @pytest.mark.parametrize(
     ("count", "low", "high"),
-    # Exact intervals: scipy.stats.chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2.
-    [(1, 0.0253, 5.572), (4, 1.090, 10.24), (10, 4.795, 18.39), (100, 81.36, 121.6)],
+    # Exact mid-P intervals of a Poisson count: K. J. Rothman and others, Modern Epidemiology; by
+    # bisection of P(X < n) + P(X = n) / 2 = 0.025 and 0.975.
+    [(1, 0.0513, 4.93), (4, 1.27, 9.63), (10, 5.08, 17.82), (100, 81.8, 121.1)],
 )
-def test_bounds_hold_both_doubts(count, low, high):
-    # A third more, for the last blocks of each burst that do not count.
-    scaled = estimate(sample(count, 750), SAMPLING, S, 10.0)
-    # The approximation is poor for the lower end of the smallest counts, and on the safe side.
-    assert scaled.outstanding_bytes_low == pytest.approx(10_000 * low, rel=0.02, abs=200)
-    assert scaled.outstanding_bytes_high == pytest.approx(50_000 * high, rel=0.02)
+def test_bounds_of_a_count(count, low, high):
+    made = bound_total(add_up([1.0] * count), 1e-6, 1.0)
+    assert made.low * 1e-6 == pytest.approx(low, rel=0.06, abs=0.05)
+    assert made.high * 1e-6 == pytest.approx(high, rel=0.06 if count == 1 else 0.02)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 1 / 32, 0.001])
+def test_bounds_of_a_binomial_count(share):
+    """Against exact mid-P bounds of the number of trials, of which so many succeeded."""
+    for count in (3, 12, 40):
+        made = bound_total(add_up([1.0] * count), share, 1.0)
+        low, high = exact_bounds(count, share)
+        assert made.low == pytest.approx(low, rel=0.1)
+        assert made.high == pytest.approx(high, rel=0.07)
+
+
+def exact_bounds(count, share):
+    """Return between which numbers of trials mid-P leaves both sides at least 1 in 40."""
+
+    def below(trials):  # or half as likely as many
+        term, total = (1 - share) ** trials, 0.0
+        for number in range(count):
+            total += term
+            term *= (trials - number) / (number + 1) * share / (1 - share)
+        return total + term / 2
+
+    low = next(n for n in range(count, 10**6) if below(n) <= 0.975)
+    step = max(round(0.001 / share), 1)
+    high = next(n for n in range(low, 10**6, step) if below(n) <= 0.025)
+    return low, high
+
+
+def test_where_none_was_seen_there_may_be_some():
+    """Of 3.7 times as many, one would have been seen nearly always."""
+    assert bound_total(Seen(), 1 / 100, 8.0).high == pytest.approx(8 * 367, rel=0.01)
+    assert pytest.approx(0.025, rel=0.01) == 0.99**367
+    assert bound_total(Seen(), 1.0, 8.0) == (0, 0)
+
+
+def test_large_blocks_make_doubt():
+    even = bound_total(add_up([10.0] * 100), 0.1, 10.0)
+    few_large = bound_total(add_up([1.0] * 99 + [901.0]), 0.1, 10.0)
+    assert few_large.low < even.low
+    assert few_large.high > 2 * even.high
 
 
 @pytest.mark.parametrize("spread", [1, 3, 10**9])
