@@ -153,10 +153,12 @@ def test_process_that_can_be_traced(child, capsys):
 
 def test_runtime_whose_objects_are_not_seen(child, host):
     asked = []
-    host.setattr(
-        "gdbleak.preflight.doctor.recognise",
-        lambda program, mapped: asked.append((program, [*mapped])) or RUNTIMES[0],
-    )
+
+    def recognise(program, mapped):
+        asked.append((program, [*mapped]))
+        return RUNTIMES[0]
+
+    host.setattr("gdbleak.preflight.doctor.recognise", recognise)
     texts = {finding.text for finding in examine_process(child.pid)}
     assert describe_seen(RUNTIMES[0]) in texts
     ((program, mapped),) = asked

@@ -38,7 +38,7 @@ def test_each_says_what_is_seen():
 
 
 def test_what_is_seen_is_a_sentence():
-    python = recognise("/usr/bin/python3", [])
+    (python,) = (runtime for runtime in RUNTIMES if runtime.name == "Python")
     assert describe_seen(python).startswith(
         "there is Python in this process, of which gdbleak sees C extensions and large objects; "
     )
