@@ -157,7 +157,7 @@ def test_places_are_joined_by_functions_and_offsets():
     ]
     first, second = find_places(processes)
     assert (first.pids, second.pids) == ((1, 3), (2,))
-    assert first.bytes_per_s == 2 * SITE.amounts.bytes_per_s
+    assert first.bytes_per_s == 2 * SITE.bytes_per_s
     assert first.word is Word.LEAK
 
 
