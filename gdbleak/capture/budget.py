@@ -27,7 +27,7 @@ STOPS = 30
 LEAST_COUNTED_S = 0.02
 BURSTS = 10
 """So many bursts are to fit into a window: in a short one they are shorter."""
-CREDIT_S = 0.2
+CREDIT_S = 0.5
 """A target may save, or owe before it is helped, what it earns in so many seconds."""
 MARGIN = 0.9
 """So much of the budget is planned with: what was asked of GDB takes a moment to be done."""
