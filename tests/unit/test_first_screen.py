@@ -380,7 +380,7 @@ def test_stacks_of_what_is_not_suspected_are_shown_only_if_asked_for():
 
 
 def test_notes_are_kept_and_none_is_said_twice():
-    notes = ("recorded inline, because it is", "the process ran at 9 % of its speed", "odd sizes")
+    notes = ("recorded inline: it is busy", "the process ran at 9 % of its speed", "odd sizes")
     made = judged(LEAK, window=INLINE_WINDOW, notes=notes)
     text = str(make_renderer("plain", top=5, width=80, color=False).render(made))
     assert text.count("Note: ") == 1

@@ -58,7 +58,7 @@ def run(monkeypatch, capsys):
 def test_each_has_a_report_and_the_table_is_last(run):
     status, traced, said = run({11: LEAKS, 12: CLEAN, 13: LEAKS})
     assert (status, traced, said.err.count("try:")) == (0, [11, 12, 13], 0)
-    assert said.out.count("watched for") == 3
+    assert said.out.count("Watched ") == 3
     last = said.out.splitlines()[-1]
     assert last == "2 of 3 processes seem to leak: in the same place."
     assert "2 of 3  " in said.out
