@@ -49,7 +49,8 @@
 #define TICK_NS (1000000000L / HZ)
 /* The tick at which what is to happen in the window begins: a second after an empty line. */
 #define SOON corpus_soon
-#define NOINLINE __attribute__((noinline))
+/* A function with a frame of its own, even if another one does the same. */
+#define NOINLINE __attribute__((noinline, no_icf))
 #ifndef QUEUE
 #define QUEUE (1 << 16)
 #endif
