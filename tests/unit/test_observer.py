@@ -26,7 +26,7 @@ def tail():
 
 
 @pytest.fixture
-def observe(pauses, tail, tmp_path):
+def observe(pauses, tail):
     """Return a function that observes this process, which nobody traces."""
     pid = os.getpid()
     recorder = Mock(pid=pid)
