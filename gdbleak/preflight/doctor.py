@@ -15,6 +15,7 @@ from gdbleak.capture.rehearsal import proved_agent
 from gdbleak.debugger.program import find_gdb
 from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import GdbleakError
+from gdbleak.host.crowding import measure_crowding
 from gdbleak.host.folders import private_folder
 from gdbleak.host.leash import Leash
 from gdbleak.host.process_limits import check_processor_time, raised_limits
@@ -146,7 +147,7 @@ def _examine_permission() -> Finding:
 def examine_process(pid: int, selection: Selection = Selection()) -> list[Finding]:  # noqa: B008
     """Check a process."""
     from gdbleak.preflight.inline import describe_plan  # loads capstone
-    from gdbleak.preflight.way import explain, is_too_fast
+    from gdbleak.preflight.way import Demand, explain
 
     try:
         target = inspect(pid)
@@ -179,9 +180,9 @@ def examine_process(pid: int, selection: Selection = Selection()) -> list[Findin
         findings.append(Finding(describe_seen(runtime)))
     findings.append(Finding(describe(rate, selection.halts_once)))
     findings.append(Finding(inline.text))
-    measured = rate, selection.halts_once, Limits.budget_percent
-    refusal = inline.refusal if is_too_fast(*measured) else ""
-    chosen = explain(*measured, is_inline=is_too_fast(*measured) and not refusal, refusal=refusal)
+    demand = Demand(rate, selection.halts_once, Limits.budget_percent, measure_crowding())
+    refusal = inline.refusal if demand.is_too_much else ""
+    chosen = explain(demand, demand.is_too_much and not refusal, refusal=refusal)
     findings.append(Finding(f"a trace would take {chosen}"))
     findings.append(
         Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.ways import Way
@@ -20,25 +21,37 @@ _ALL_PERCENT = 100
 """Whoever allows so much asks for breakpoints, which then record everything."""
 
 
-def is_too_fast(rate: Rate, usable_sizes: bool, budget_percent: float) -> bool:
-    """Return whether a process had better be recorded inline: breakpoints may slow it too much.
+class Demand(NamedTuple):
+    """What recording a process would take, and what it may."""
 
-    Args:
-        rate: How often it allocates.
-        usable_sizes: Whether allocations are recorded at their return alone.
-        budget_percent: The share of the time for which it may be slowed.
+    rate: Rate
+    """How often it allocates."""
+    usable_sizes: bool
+    """Whether allocations are recorded at their return alone."""
+    budget_percent: float
+    """The share of the time for which it may be slowed."""
+    crowding: float = 1.0
+    """How many threads want each processor of the host: a thread that was halted waits for them."""
 
-    """
-    if budget_percent >= _ALL_PERCENT:
-        return False
-    load = load_of(rate, usable_sizes, _STOP_S)
-    return rate.reason is not None or load * 100 > budget_percent
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it had better be recorded inline: breakpoints may slow it beyond the budget."""
+        return self._exceeds(_STOP_S * self.crowding)
+
+    @property
+    def is_too_much_here(self) -> bool:
+        """Whether it is so only because the host is busy."""
+        return self.is_too_much and not self._exceeds(_STOP_S)
+
+    def _exceeds(self, stop_s: float) -> bool:
+        if self.budget_percent >= _ALL_PERCENT:
+            return False
+        load = load_of(self.rate, self.usable_sizes, stop_s)
+        return self.rate.reason is not None or load * 100 > self.budget_percent
 
 
 def explain(
-    rate: Rate,
-    usable_sizes: bool,
-    budget_percent: float,
+    demand: Demand,
     is_inline: bool,
     kind: ProbeKind = ProbeKind.AUTO,
     refusal: str = "",
@@ -46,24 +59,25 @@ def explain(
     """Return how a process is recorded, and why, by what was measured.
 
     Args:
-        rate: See `is_too_fast`, as for the next two.
-        usable_sizes: See there.
-        budget_percent: See there.
+        demand: What it would take.
         is_inline: Whether it is recorded inline.
         kind: What the user asked for.
         refusal: Why it is not recorded inline, if that was tried.
 
-    >>> rate = Rate(33_000, 33_000)
-    >>> str(explain(rate, False, 30, is_inline=True))
+    >>> busy = Demand(Rate(33_000, 33_000), usable_sizes=False, budget_percent=30)
+    >>> str(explain(busy, is_inline=True))
     'inline: 66,000 calls/s are too many for breakpoints within 30 %'
-    >>> str(explain(Rate(50, 50), False, 30, is_inline=False))
+    >>> calm = busy._replace(rate=Rate(50, 50))
+    >>> str(explain(calm, is_inline=False))
     'breakpoints: 100 calls/s stop it for about 2.2 % of the time, within 30 %'
-    >>> str(explain(rate, False, 30, is_inline=False, refusal="there is no room"))
+    >>> str(explain(calm._replace(crowding=14.2), is_inline=True))
+    'inline: 100 calls/s may be too many for breakpoints within 30 % on this host, which is busy'
+    >>> str(explain(busy, is_inline=False, refusal="there is no room"))
     'bursts: 66,000 calls/s are too many for breakpoints within 30 %; no inline: there is no room'
 
     """
-    why = _weigh(rate, usable_sizes, budget_percent)
-    way = BURSTS if is_too_fast(rate, usable_sizes, budget_percent) else BREAKPOINTS
+    why = _weigh(demand)
+    way = BURSTS if demand.is_too_much else BREAKPOINTS
     way = INLINE if is_inline else way
     if refusal:
         why += f"; no inline: {refusal}"
@@ -72,8 +86,9 @@ def explain(
     return Chosen(way, why)
 
 
-def _weigh(rate: Rate, usable_sizes: bool, budget_percent: float) -> str:
+def _weigh(demand: Demand) -> str:
     """Say what breakpoints would cost, measured by the budget."""
+    rate, usable_sizes, budget_percent, _ = demand
     if budget_percent >= _ALL_PERCENT:
         return "--budget 100 lets breakpoints record everything"
     if rate.reason is not None:
@@ -84,18 +99,17 @@ def _weigh(rate: Rate, usable_sizes: bool, budget_percent: float) -> str:
     about = "more than " if rate.at_least else ""
     said = f"{about}{round_number(calls)} calls/s"
     percent = 100 * load_of(rate, usable_sizes)
-    if is_too_fast(rate, usable_sizes, budget_percent):
+    if demand.is_too_much:
         are = "are" if percent > budget_percent else "may be"
-        return f"{said} {are} too many for breakpoints within {budget_percent:g} %"
+        here = " on this host, which is busy" if demand.is_too_much_here else ""
+        return f"{said} {are} too many for breakpoints within {budget_percent:g} %{here}"
     stops = f"stop it for about {round_number(percent)} % of the time"
     return f"{said} {stops}, within {budget_percent:g} %"
 
 
 def choose_way(
     kind: ProbeKind,
-    rate: Rate,
-    usable_sizes: bool,
-    budget_percent: float,
+    demand: Demand,
     try_inline: Callable[[], Way],
     use_breakpoints: Callable[[], Way],
 ) -> Way:
@@ -106,9 +120,7 @@ def choose_way(
 
     Args:
         kind: What the user asked for.
-        rate: See `is_too_fast`, as for the next two.
-        usable_sizes: See there.
-        budget_percent: See there.
+        demand: What recording it would take.
         try_inline: Returns the way to record inline, or raises why the process cannot be.
         use_breakpoints: Returns the way to record by breakpoints.
 
@@ -116,21 +128,18 @@ def choose_way(
         TargetError, DebuggerError, ElfError: the user asked for inline, and it was refused.
 
     """
-    measured = rate, usable_sizes, budget_percent
-    if kind is ProbeKind.BREAKPOINT or (kind is ProbeKind.AUTO and not is_too_fast(*measured)):
-        return replace(use_breakpoints(), chosen=explain(*measured, is_inline=False, kind=kind))
+    if kind is ProbeKind.BREAKPOINT or (kind is ProbeKind.AUTO and not demand.is_too_much):
+        return replace(use_breakpoints(), chosen=explain(demand, is_inline=False, kind=kind))
     try:
         way = try_inline()
     except _REFUSALS as error:
         if kind is not ProbeKind.AUTO:
             raise
-        return refuse(error, use_breakpoints(), *measured)
-    return replace(way, chosen=explain(*measured, is_inline=True, kind=kind))
+        return refuse(error, use_breakpoints(), demand)
+    return replace(way, chosen=explain(demand, is_inline=True, kind=kind))
 
 
-def refuse(
-    error: GdbleakError, way: Way, rate: Rate, usable_sizes: bool, budget_percent: float
-) -> Way:
+def refuse(error: GdbleakError, way: Way, demand: Demand) -> Way:
     """Return a way that is taken because inline was refused by an error."""
-    chosen = explain(rate, usable_sizes, budget_percent, is_inline=False, refusal=str(error))
+    chosen = explain(demand, is_inline=False, refusal=str(error))
     return replace(way, chosen=chosen)

@@ -35,6 +35,7 @@ from gdbleak.follow.follower import Follower
 from gdbleak.follow.heap_counter import HeapCounter
 from gdbleak.follow.searcher import Searcher
 from gdbleak.follow.view import Subject, View
+from gdbleak.host.crowding import measure_crowding
 from gdbleak.host.folders import private_folder
 from gdbleak.host.process_limits import check_processor_time, raised_limits
 from gdbleak.plan.allocators import (
@@ -47,7 +48,7 @@ from gdbleak.plan.allocators import (
 from gdbleak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halt
 from gdbleak.preflight.pilot import measure_rate
-from gdbleak.preflight.way import choose_way, refuse
+from gdbleak.preflight.way import Demand, choose_way, refuse
 from gdbleak.recording.head import Head
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.rate import Rate
@@ -93,7 +94,7 @@ class _Prepared:
     modules: ModuleMap
     plan: Plan
     """Where breakpoints would be."""
-    rate: Rate
+    demand: Demand
     way: Way
     owner: Owner | None
     sizes: tuple[int, ...]
@@ -126,13 +127,7 @@ def record(
             if kind is not ProbeKind.AUTO or prepared.way.kind is not ProbeKind.INLINE:
                 raise
             _check_is_unharmed(pid, error)
-            way = refuse(
-                error,
-                by_breakpoints(session, prepared.plan),
-                prepared.rate,
-                selection.halts_once,
-                limits.budget_percent,
-            )
+            way = refuse(error, by_breakpoints(session, prepared.plan), prepared.demand)
             prepared = replace(prepared, way=way)
             return _watch(session, prepared, recording, options, images, watcher)
 
@@ -151,16 +146,15 @@ def _prepare(
     plan = plan_probes(allocators, source, selection=selection)
     rate = measure_rate(pid, plan.entries)
     on_rate(rate)
+    demand = Demand(rate, selection.halts_once, session.limits.budget_percent, measure_crowding())
     way = choose_way(
         kind,
-        rate,
-        selection.halts_once,
-        session.limits.budget_percent,
+        demand,
         lambda: _try_inline(session, allocators, modules, images, rate, selection),
         lambda: by_breakpoints(session, plan),
     )
     sizes = describe_sizes(allocators, selection)
-    return _Prepared(modules, plan, rate, way, owner_of_process(pid), sizes)
+    return _Prepared(modules, plan, demand, way, owner_of_process(pid), sizes)
 
 
 def _check_is_unharmed(pid: int, error: GdbleakError) -> None:
@@ -205,7 +199,7 @@ def _make_head(session: Session, prepared: _Prepared) -> Head:
         functions=way.functions,
         probes=way.probes,
         modules=tuple(prepared.modules),
-        rate=prepared.rate,
+        rate=prepared.demand.rate,
         stack_bytes=limits.stack_bytes,
         duration_s=limits.duration_s,
         tail_s=limits.tail_s,
@@ -234,7 +228,7 @@ def _watch(
 ) -> Report:
     """Open the window, report on it when it is over, and prove that nothing was left."""
     way, owner, pid = prepared.way, prepared.owner, session.target.pid
-    watcher.on_way(prepared.rate, way)
+    watcher.on_way(prepared.demand.rate, way)
     with begin_recording(recording, _make_head(session, prepared)):
         notebook = Notebook(recording)
         looks = Looks(pid, way.heap, notebook) if way.heap else None

@@ -9,7 +9,7 @@ import pytest
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.ways import Way
 from gdbleak.errors import ElfError, InlineRefusedError, UnprovedError
-from gdbleak.preflight.way import choose_way, explain
+from gdbleak.preflight.way import Demand, choose_way, explain
 from gdbleak.recording.rate import Rate, unknown
 
 QUIET, BUSY, UNKNOWN = Rate(100, 100), Rate(100_000, 100_000), unknown("nobody could count")
@@ -22,7 +22,7 @@ def way(name):
     return Way(ProbeKind.BREAKPOINT, (name,), (), (), ("of the plan",), None, Mock())
 
 
-def choose(kind, rate, refusal=None, usable_sizes=False, budget_percent=30):
+def choose(kind, rate, refusal=None, usable_sizes=False, budget_percent=30, crowding=1.0):
     """Return which way is chosen, and why."""
 
     def try_inline():
@@ -31,7 +31,10 @@ def choose(kind, rate, refusal=None, usable_sizes=False, budget_percent=30):
         return way("inline")
 
     chosen = choose_way(
-        kind, rate, usable_sizes, budget_percent, try_inline, lambda: way("breakpoint")
+        kind,
+        Demand(rate, usable_sizes, budget_percent, crowding),
+        try_inline,
+        lambda: way("breakpoint"),
     )
     assert chosen.notes == ("of the plan",)
     return *chosen.allocators, str(chosen.chosen)
