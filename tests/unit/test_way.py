@@ -101,8 +101,19 @@ def test_what_is_too_many_on_a_busy_host_only_may_be():
     assert choose(AUTO, Rate(400, 400))[1].startswith("inline: 800 calls/s may be too many for")
 
 
+def test_a_halt_takes_longer_on_a_host_that_is_busy():
+    """Who was halted waits for all others that want the processor."""
+    name, why = choose(AUTO, QUIET, crowding=20.0)
+    assert name == "inline"
+    assert why == (
+        "inline: 200 calls/s may be too many for breakpoints within 30 % on this host, which is busy"
+    )
+    assert choose(AUTO, Rate(0, 0), crowding=100.0)[0] == "breakpoint"
+    assert choose(AUTO, QUIET, budget_percent=100, crowding=20.0)[0] == "breakpoint"
+
+
 def test_a_lower_bound_is_called_that():
-    chosen = explain(Rate(100_000, 0, at_least=True), False, 30, is_inline=True)
+    chosen = explain(Demand(Rate(100_000, 0, at_least=True), False, 30), is_inline=True)
     assert chosen.reason.startswith("more than 100,000 calls/s are too many")
 
 
