@@ -105,9 +105,8 @@ def test_a_halt_takes_longer_on_a_host_that_is_busy():
     """Who was halted waits for all others that want the processor."""
     name, why = choose(AUTO, QUIET, crowding=20.0)
     assert name == "inline"
-    assert why == (
-        "inline: 200 calls/s may be too many for breakpoints within 30 % on this host, which is busy"
-    )
+    few = "inline: 200 calls/s may be too many for breakpoints within 30 %"
+    assert why == f"{few} on this host, which is busy"
     assert choose(AUTO, Rate(0, 0), crowding=100.0)[0] == "breakpoint"
     assert choose(AUTO, QUIET, budget_percent=100, crowding=20.0)[0] == "breakpoint"
 
