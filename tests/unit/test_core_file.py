@@ -329,10 +329,10 @@ HUGE = 1 << 60
 )
 def test_lies_about_sizes_cost_little(write, data):
     path = write(data)
-    began_s = time.monotonic()
+    began_s = time.process_time()
     with suppress(CoreError), opened(path) as core:
         use(core)
-    assert time.monotonic() - began_s < MOST_S
+    assert time.process_time() - began_s < MOST_S
 
 
 def test_more_segments_than_a_process_has(write):
