@@ -5,8 +5,9 @@
 A window of 30 seconds on each program, or on those named, with the options that `gdbleak trace` has
 by itself. With several checkouts or probes each program is started once for each, at about the same
 time. A row says how much of its throughput the program kept in the window, compared with five
-seconds before, how much more processor time each operation took, and how late its ticks were: most
-programs do what comes by the clock, so those that are slowed keep their throughput and are late.
+seconds before and five after, how much more processor time each operation of a busy one took, and
+how late its ticks were: most programs do what comes by the clock, so those that are slowed keep
+their throughput and are late.
 Then a summary says how many of the leaks were named, and how much else, with 95 % intervals.
 
 `--keep FOLDER` keeps programs, recordings and reports; `--again FOLDER` makes the reports anew from

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from subprocess import PIPE
 from typing import IO, Any
@@ -18,8 +18,8 @@ import psutil
 from support.corpus import Program
 from support.processes import Target
 
-BEFORE_S = 5
-"""For how long a program is watched before, for its usual throughput."""
+USUAL_S = 5
+"""For how long a program is watched before and after, for its usual throughput."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,19 @@ class Reading:
             cpu_us / max(1, operations),
         )
 
+    def mean(self, other: Reading) -> Reading:
+        """Return what lies between this one and another."""
+        pairs = zip(astuple(self), astuple(other))
+        return Reading(*(sum(pair) / 2 for pair in pairs))
+
 
 @dataclass(frozen=True)
 class Window:
-    """What came of a trace."""
+    """What came of a trace of a program."""
 
     report: dict[str, Any]
-    before: Reading | None = None
-    """None when a recording was read that had been kept."""
+    usual: Reading | None = None
+    """Of the seconds before and after; None when a recording was read that had been kept."""
     during: Reading | None = None
     worst_ms: float = 0
     """The latest tick, from the start of gdbleak until its report."""
@@ -79,16 +84,16 @@ class Window:
     @property
     def kept(self) -> float | None:
         """The share of its throughput that the program kept in the window."""
-        if not self.before or not self.during or not self.before.per_s:
+        if not self.usual or not self.during or not self.usual.per_s:
             return None
-        return self.during.per_s / self.before.per_s
+        return self.during.per_s / self.usual.per_s
 
     @property
     def dearer(self) -> float | None:
-        """By how much each operation cost more processor time in the window than before."""
-        if not self.before or not self.during or not self.before.cpu_us:
+        """By how much each operation cost more processor time in the window than usual."""
+        if not self.usual or not self.during or not self.usual.cpu_us:
             return None
-        return self.during.cpu_us / self.before.cpu_us - 1
+        return self.during.cpu_us / self.usual.cpu_us - 1
 
 
 class TraceError(Exception):
@@ -122,7 +127,7 @@ class Trial:
             if target.lines.next() != "ready":
                 raise TraceError("the program did not start")
             target.ask("m")
-            time.sleep(BEFORE_S)
+            time.sleep(USUAL_S)
             return self._trace(target)
         except (EOFError, BrokenPipeError) as error:
             raise TraceError("the program ended") from error
@@ -146,7 +151,8 @@ class Trial:
             text = running.stdout.read()
         after = _ask(target)
         worst_ms = max(reading.worst_ms for reading in (attach, during, after))
-        return Window(self._read(text), before, during, worst_ms)
+        time.sleep(USUAL_S)
+        return Window(self._read(text), before.mean(_ask(target)), during, worst_ms)
 
     def repeat(self) -> Window:
         """Make the report anew from the recording that was kept.

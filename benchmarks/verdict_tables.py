@@ -18,10 +18,12 @@ HEADS = (
         "Recorded",
         "Kept",
         "CPU",
-        "p99 before, during, worst",
+        "p99 usual, during, worst",
     ),
     *("Label", "Verdict", "Evidence", "Right"),
 )
+BUSY = 1000
+"""So many allocations a second are much."""
 SUMMARY = {
     "first": "leaks that come before everything sound",
     "certain": "leaks that are called `leak` or `growing`",
@@ -37,7 +39,8 @@ SUMMARY = {
 def rows(trial: Trial, window: Window) -> list[tuple[str, ...]]:
     """Return the rows of the table for a window."""
     program, report = trial.program, window.report["window"]
-    of_all = (f"`{program.name}`", trial.way.name, rate(report), recorded(report), *costs(window))
+    cost = costs(window, (program.rate or 0) >= BUSY)
+    of_all = (f"`{program.name}`", trial.way.name, rate(report), recorded(report), *cost)
     findings = program.find(window.report)
     missing = program.labels.keys() - {finding.function for finding in findings}
     alike: dict[tuple[str, str, str], list[Finding]] = {}
@@ -83,13 +86,17 @@ def unseen(label: str) -> str:
     return "**no**" if label in LEAKS else "yes"
 
 
-def costs(window: Window) -> tuple[str, str, str]:
-    """Return what was kept of the throughput, lost in processor time, and how late ticks were."""
-    if not window.before or not window.during:
+def costs(window: Window, is_busy: bool) -> tuple[str, str, str]:
+    """Return what was kept of the throughput, lost in processor time, and how late ticks were.
+
+    A program that has little to do spends most of its processor time on its ticks: that says
+    nothing.
+    """
+    if not window.usual or not window.during:
         return "", "", ""
     kept = "" if window.kept is None else f"{window.kept:.1%}"
-    late = (window.before.p99_ms, window.during.p99_ms, window.worst_ms)
-    dearer = "" if window.dearer is None else f"{window.dearer:+.0%}"
+    late = (window.usual.p99_ms, window.during.p99_ms, window.worst_ms)
+    dearer = "" if window.dearer is None or not is_busy else f"{window.dearer:+.0%}"
     return kept, dearer, " ".join(f"{ms:.3g}" for ms in late) + " ms"
 
 

@@ -91,10 +91,11 @@ def test_rows(trial):
 def test_a_meter():
     import trials
 
-    before = trials.Reading.parse("meter 1000 500000 1500 20000 4000")
-    assert before == trials.Reading(2000, 1.5, 20, 4)
+    usual = trials.Reading.parse("meter 1000 500000 1500 20000 4000")
+    assert usual == trials.Reading(2000, 1.5, 20, 4)
+    assert usual.mean(trials.Reading(1000, 2.5, 30, 8)) == trials.Reading(1500, 2, 25, 6)
     during = trials.Reading.parse("meter 9000 5000000 3000 40000 45000")
-    window = trials.Window({}, before, during, 41)
+    window = trials.Window({}, usual, during, 41)
     assert (window.kept, window.dearer) == (0.9, 0.25)
     assert (trials.Window({}).kept, trials.Window({}).dearer) == (None, None)
 
@@ -103,10 +104,11 @@ def test_costs():
     import trials
     import verdict_tables
 
-    before, during = trials.Reading(2000, 1.5, 20, 4), trials.Reading(1800, 3, 40, 5)
-    window = trials.Window({}, before, during, 41)
-    assert verdict_tables.costs(window) == ("90.0%", "+25%", "1.5 3 41 ms")
-    assert verdict_tables.costs(trials.Window({})) == ("", "", "")
+    usual, during = trials.Reading(2000, 1.5, 20, 4), trials.Reading(1800, 3, 40, 5)
+    window = trials.Window({}, usual, during, 41)
+    assert verdict_tables.costs(window, True) == ("90.0%", "+25%", "1.5 3 41 ms")
+    assert verdict_tables.costs(window, False) == ("90.0%", "", "1.5 3 41 ms")
+    assert verdict_tables.costs(trials.Window({}), True) == ("", "", "")
 
 
 def test_the_summary(trial, capsys):
