@@ -10,7 +10,7 @@ from gdbleak.capture.limits import Progress
 from gdbleak.capture.probe import ProbeKind
 from gdbleak.commands.terminal_line import TerminalLine
 from gdbleak.preflight.cost import describe, forecast_inline, load_of
-from gdbleak.recording.chosen import Chosen
+from gdbleak.recording.chosen import BREAKPOINTS, Chosen
 from gdbleak.recording.rate import Rate
 from gdbleak.text.units import format_count
 
@@ -49,7 +49,8 @@ class ProgressLine:
     ) -> None:
         """Say how the process is recorded, why, and what that costs.
 
-        Where nothing is drawn, the cost is said only when the budget matters.
+        Where nothing is drawn, that is said only when it is not by breakpoints that record all at
+        little cost.
         """
         if kind is ProbeKind.INLINE:
             self._forecast = forecast_inline(rate)
@@ -61,9 +62,9 @@ class ProgressLine:
                     self._line.say(f"gdbleak: {chosen}")
                 self._draw(f"attaching to {self._target}")
             elif _takes_text():
-                if chosen:
+                if chosen and chosen.kind != BREAKPOINTS:
                     sys.stderr.write(f"gdbleak: {chosen}\n")
-                if load_of(rate, usable_sizes) * 100 > budget_percent or kind is ProbeKind.INLINE:
+                if load_of(rate, usable_sizes) * 100 > budget_percent and kind != ProbeKind.INLINE:
                     sys.stderr.write(f"gdbleak: {self._forecast}\n")
                 sys.stderr.flush()
 

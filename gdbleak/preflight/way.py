@@ -10,10 +10,9 @@ from gdbleak.capture.probe import ProbeKind
 from gdbleak.capture.ways import Way
 from gdbleak.errors import DebuggerError, ElfError, GdbleakError, TargetError
 from gdbleak.preflight.cost import load_of, round_number
-from gdbleak.recording.chosen import Chosen
+from gdbleak.recording.chosen import BREAKPOINTS, BURSTS, INLINE, Chosen
 from gdbleak.recording.rate import Rate
 
-BREAKPOINTS, BURSTS, INLINE = "breakpoints", "bursts", "inline"
 _REFUSALS = TargetError, DebuggerError, ElfError
 _STOP_S = 400e-6
 """What a stop may take on a slow or busy host: what it usually takes would promise too much."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BREAKPOINTS, BURSTS, INLINE = "breakpoints", "bursts", "inline"
+
 
 @dataclass(frozen=True)
 class Chosen:

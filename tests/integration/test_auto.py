@@ -66,7 +66,6 @@ def test_inline_where_they_cannot(paced):
 def test_the_command_chooses_too(cli, paced):
     done = cli.run("trace", paced(5000).pid, "--duration", 1, "--max-pause", 10_000)
     assert done.exit_code == 0
-    assert "allocations/s: recorded inline, for " in done.stderr
     [line] = [line for line in done.stderr.splitlines() if TOO_FAST in line]
     assert line.startswith("gdbleak: inline: ")
     assert TOO_FAST in " ".join(done.stdout.split())

@@ -190,6 +190,7 @@ def test_doctor_says_what_a_recording_would_cost(cli, build_target, start_target
 def test_trace_says_before_its_window_what_that_costs(cli, build_target, start_target):
     target = start_target(build_target("busy.c"), "1", "0", "0")
     result = cli.run("trace", target.pid, "--duration", "0.5", "--probe", "breakpoint")
-    cost, tracing, *_ = result.stderr.splitlines()
+    chosen, cost, tracing, *_ = result.stderr.splitlines()
+    assert chosen.startswith("gdbleak: bursts: --probe breakpoint asks for that; ")
     assert (result.exit_code, "allocations/s: recording all would slow it" in cost) == (0, True)
     assert "tracing process" in tracing

@@ -53,6 +53,8 @@ def test_what_was_recorded_whole_is_what_it_was():
     for site in before["sites"]:
         assert site.pop("estimate") is None
     assert after["sites"] == before["sites"]
+    for name in ("probe", "speed", "max_pause_ms"):
+        assert after["window"].pop(name) is None
     assert after["window"] == before["window"]
 
 
