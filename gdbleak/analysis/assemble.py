@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gdbleak.analysis.collect import Collected
-from gdbleak.analysis.estimates import Estimates, resident_growth, resident_sizes
+from gdbleak.analysis.estimates import Estimates, file_growth, resident_growth, resident_sizes
 from gdbleak.analysis.heap_levels import describe_heap, note_unseen
 from gdbleak.analysis.notes import iter_notes
-from gdbleak.ledger.blocks import HEAP
+from gdbleak.ledger.blocks import HEAP, MAPPING
 from gdbleak.ledger.heap import Ledger
-from gdbleak.recording.end import UNFINISHED
+from gdbleak.recording.end import TARGET_ENDED, UNFINISHED
 from gdbleak.recording.events import Resident
 from gdbleak.recording.reader import Recording
 from gdbleak.report.history import PARTS, Span
@@ -39,6 +39,7 @@ def assemble(
     leaked = rate * collected.span.window_ns / 1e9
     doubt = doubt_outlook(leaked, resident_growth(recording), estimates.sampling is not None)
     allocator = ", ".join(recording.find_allocators(collected.called))
+    has_ended = end.ended_by in TARGET_ENDED
     return Report(
         target=TargetInfo(**vars(head.target), allocator=allocator),
         window=_describe_window(recording, collected, estimates),
@@ -53,7 +54,7 @@ def assemble(
         ),
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
-        outlook=None if doubt else look_ahead(rate, head.limit),
+        outlook=None if doubt or has_ended else look_ahead(rate, head.limit),
     )
 
 
@@ -98,7 +99,7 @@ def _bound(seconds: float | None, whole_s: float) -> float | None:
 
 
 def _explain_memory(
-    recording: Recording, ledger: Ledger, sites: Iterable[Site], estimates: Estimates
+    recording: Recording, ledger: Ledger, sites: Collection[Site], estimates: Estimates
 ) -> MemoryInfo:
     """Return by how much the resident set grew, and what explains that."""
     before, after = resident_sizes(recording)
@@ -115,8 +116,9 @@ def _explain_memory(
         some_sizes=bool(recording.head.sizes),
         with_mappings=any(f.mapping is not None for f in recording.head.functions),
     )
-    explained = None if estimates.sampling else max(min(growth, outstanding), 0)
-    return MemoryInfo(before, after, explained, rest, outstanding)
+    mapped = sum(site.outstanding_bytes for site in sites if site.kind == MAPPING)
+    explained = None if estimates.sampling else max(min(growth, outstanding + mapped), 0)
+    return MemoryInfo(before, after, explained, rest, outstanding, file_growth(recording))
 
 
 def _sum_up(ledger: Ledger, sites: Iterable[Site]) -> int:

@@ -131,9 +131,21 @@ def _extrapolate(tally: Tally, sampling: Sampling, bursts: Bursts) -> Amounts:
 
 
 def resident_growth(recording: Recording) -> int | None:
-    """Return by how many bytes the resident set grew in the window; None where not read."""
+    """Return by how many bytes the resident set grew in the window; None where not read.
+
+    Pages of files do not count.
+    """
     before, after = resident_sizes(recording)
-    return None if before is None or after is None else after - before
+    if before is None or after is None:
+        return None
+    return after - before - max(file_growth(recording), 0)
+
+
+def file_growth(recording: Recording) -> int:
+    """Return by how many bytes the pages of files grew in the resident set; 0 where not read."""
+    before, after = recording.head.memory, (recording.end or UNFINISHED).memory
+    name = "RssFile"
+    return after[name] - before[name] if name in before and name in after else 0
 
 
 def resident_sizes(recording: Recording) -> tuple[int | None, int | None]:

@@ -89,7 +89,7 @@ class ProgressLine:
             if progress.ring_fill is None:
                 state = f"{format_count(progress.outstanding)} outstanding"
             else:
-                state = f"{format_count(progress.lost)} lost  ring {progress.ring_fill:.0%} full"
+                state = f"{format_count(progress.lost)} dropped  ring {progress.ring_fill:.0%} full"
             self._draw(
                 f"{progress.elapsed_s:.1f} of {progress.duration_s:g} s"
                 f"  {pace}"

@@ -33,9 +33,7 @@ def headline(report: Report, found: Sequence[Site]) -> str:
     who = _name(report)
     sure = [s for s in found if s.verdict and s.verdict.word is not Word.SUSPECT]
     if sure:
-        leaks = any(site.verdict and site.verdict.word is Word.LEAK for site in sure)
-        verb = "leaks" if leaks else "grows by"
-        text = f"{who} {verb} {_sum(sure)}, from {count_of(len(sure), 'call stack')}"
+        text = f"{who} {_verb(sure, _sum(sure))}, from {count_of(len(sure), 'call stack')}"
         more = len(found) - len(sure)
         return f"{text}; {more:,} more may leak." if more else f"{text}."
     if found:
@@ -55,6 +53,17 @@ def headline(report: Report, found: Sequence[Site]) -> str:
     return f"{who}: no leak was found in {window}; {stacks} {hold} blocks that look in use."
 
 
+def _verb(sure: Sequence[Site], rate: str) -> str:
+    """Return what a process does with so much memory, by what it does with that which is worst."""
+    leaks = [site for site in sure if site.verdict and site.verdict.word is Word.LEAK]
+    if not leaks:
+        return f"grows by {rate}"
+    # Of what is held, nobody but the program knows whether it will be freed.
+    if all(site.reach and not site.is_lost for site in leaks):
+        return f"keeps {rate} more and frees none of it"
+    return f"leaks {rate}"
+
+
 def outlook(report: Report, found: Sequence[Site]) -> str | None:
     """Return that memory grows for an unknown reason, or when it runs out; None for neither.
 
@@ -69,7 +78,7 @@ def outlook(report: Report, found: Sequence[Site]) -> str | None:
         grown = f"{size.before:,} -> {size.after:,}"
         return f"The heap holds ever more blocks of {sizes} bytes, few of them seen: {grown}."
     if unexplained(report):
-        growth = (report.memory.rss_after or 0) - (report.memory.rss_before or 0)
+        growth = report.memory.growth or 0
         text = f"The process grew by {format_bytes(growth)}"
         explained = report.memory.explained_bytes
         if explained is None:

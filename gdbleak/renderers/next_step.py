@@ -30,11 +30,10 @@ def undecided(report: Report) -> list[Site]:
 
 def unexplained(report: Report) -> int:
     """Return by how many bytes the process grew for no reason that is known; 0 for little."""
-    memory = report.memory
-    if memory.rss_before is None or memory.rss_after is None:
+    growth = report.memory.growth
+    if growth is None:
         return 0
-    growth = memory.rss_after - memory.rss_before
-    rest = growth - (memory.explained_bytes or 0)
+    rest = growth - (report.memory.explained_bytes or 0)
     return rest if growth >= _NOTABLE and rest > growth / 2 else 0
 
 
@@ -86,6 +85,8 @@ def next_step(report: Report) -> str | None:
         if gone:
             return None
         if unexplained(report):
+            if _maps(report):
+                return f"`gdbleak trace {pid} --mappings` also records what it maps itself"
             return f"`gdbleak heap {pid}` shows what else grows"
         return _confirm(report, found) if found else None
     if gone:
@@ -93,6 +94,13 @@ def next_step(report: Report) -> str | None:
     if report.window.sampling and not report.window.sizes and _is_glibc(report):
         return f"`gdbleak hunt {pid}` finds the size that grows, and records all of it"
     return f"`{_longer(report)}`"
+
+
+def _maps(report: Report) -> bool:
+    """Whether what grows is probably memory that the process maps itself."""
+    heap = report.heap
+    is_counted = heap is not None and heap.censuses > 1 and not heap.growing
+    return is_counted and all(site.kind == "heap" for site in report.sites)
 
 
 def _confirm(report: Report, found: list[Site]) -> str | None:

@@ -308,6 +308,16 @@ class MemoryInfo:
     """Sentences about what the rest of the growth may be."""
     outstanding_bytes: int | None = None
     """What outstanding blocks of the heap hold together: to compare with the growth."""
+    file_bytes: int = 0
+    """How much of the growth are pages of files, which the kernel takes back if need be: whoever
+    reads the memory of a process, as gdbleak does, brings some in."""
+
+    @property
+    def growth(self) -> int | None:
+        """By how much it grew, pages of files left out; None where that is not known."""
+        if self.rss_before is None or self.rss_after is None:
+            return None
+        return self.rss_after - self.rss_before - max(self.file_bytes, 0)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_unreadable_skip_file(cli, saved, tmp_path, content, reason):
 
 
 def test_recursion_is_shown_once_and_kept_whole(cli, saved):
-    text = cli.run("report", saved, *EVERYTHING, "--top", 99).stdout
+    text = cli.run("report", saved, *EVERYTHING, "--top", 99, "--verbose").stdout
     assert re.search(r"  #1   descend\(int\) .*\n +\.\.\. 211 times in all, up to #211\n", text)
     assert re.search(
         r"  #1   odd\(int\) .*\n  #2   even\(int\) .*\n"

@@ -61,7 +61,7 @@ def test_blocks_that_cannot_have_lived_for_long_are_no_definite_leak(cli, start)
     assert words(report)["keep"] == "leak?", said
     assert "they are freed later, or it began lately" in said
     without = cli.start_trace(target.pid, *options, "--no-heap").finish().report
-    assert words(without)["keep"] == "leak"
+    assert "began lately" not in evidence(without, "keep")
     assert without["heap"] == {"censuses": 0, "took_s": 0, "reason": "--no-heap", "growing": []}
 
 

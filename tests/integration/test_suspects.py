@@ -119,7 +119,8 @@ def test_name_of_several(cli, named):
     *table, error, cure = result.stderr.splitlines()
     assert {int(line.split()[0]) for line in table[2:]} == pids
     assert error == "gdbleak: 2 processes are called leakyserver-b"
-    assert cure == f"  try: give the PID of one of them, such as `gdbleak trace {min(pids)}`"
+    one = f"  try: give the PID of one of them, such as `gdbleak trace {min(pids)}`"
+    assert cure == f"{one}, or add --all for one after the other"
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -137,10 +137,14 @@ HURRIED = (
 
 
 def assert_refused(result: Result, *words: Any) -> str:
-    """Assert that it was refused in two lines, the first with these words; return the second."""
+    """Assert that it was refused in two lines, the first with these words; return the second.
+
+    Before them it may be said how the process was about to be recorded.
+    """
     assert (result.exit_code, result.stdout) == (4, ""), result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2, result.stderr
+    *before, first, second = result.stderr.splitlines()
+    assert all(line.startswith("gdbleak: bursts: ") for line in before), result.stderr
+    lines = [first, second]
     assert lines[0].startswith("gdbleak: ")
     assert lines[1].startswith("  try: ")
     for word in words:
