@@ -240,12 +240,25 @@ def test_alarms_are_never_hidden(form, changes, said):
         ),
         ({"memory": MemoryInfo(0, 50 << 20, None)}, "it is not known how much of that"),
         ({"memory": MemoryInfo(0, 50 << 10, 0)}, None),
+        # The kernel takes pages of files back.
+        ({"memory": MemoryInfo(0, 50 << 20, 0, file_bytes=50 << 20)}, None),
+        ({"memory": MemoryInfo(0, 50 << 20, 0, file_bytes=10 << 20)}, "grew by 40.0 MiB"),
         ({"memory": MemoryInfo(0, 50 << 20, 40 << 20)}, None),
     ],
 )
 def test_outlook(changes, said):
     found = make_first_screen(judged(LEAK, **changes)).outlook
     assert found is None if said is None else said in str(found)
+
+
+def test_headline_of_what_is_held():
+    """Nobody but the program knows whether it will be freed: it is not said to leak."""
+    held = report(site(1, verdict=LEAK, reach=HELD), site(2, verdict=GROWING))
+    assert make_first_screen(held).headline == (
+        "fibonacci (pid 4242) keeps 14.4 KiB/s more and frees none of it, from 2 call stacks."
+    )
+    both = report(site(1, verdict=LEAK, reach=HELD), site(2, verdict=LEAK))
+    assert " leaks 14.4 KiB/s, from 2" in make_first_screen(both).headline
 
 
 GREW = MemoryInfo(0, 50 << 20, 0)
@@ -260,6 +273,10 @@ STEPS = {
         "`gdbleak why 4242 0x55d0`: who holds the oldest block",
     ),
     "a leak that explains little": (judged(LEAK, memory=GREW), "`gdbleak heap 4242` shows"),
+    "the process grows, and its heap does not": (
+        judged(CHURN, memory=GREW, heap=HeapWindow(11, 0.1)),
+        "`gdbleak trace 4242 --mappings` also records what it maps itself",
+    ),
     "a size that grows unseen": (
         judged(CHURN, heap=HeapWindow(5, 0.1, growing=(GrowingSize(24, 24, 50, 90, 4.0, 3.0),))),
         "`gdbleak trace 4242 --size 24` records only these",
