@@ -9,7 +9,7 @@ forwards from the roots too, until it meets a block that it has come to backward
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -66,6 +66,16 @@ class Way(NamedTuple):
 
 class OverError(Exception):
     """The search has to end: time is up, or it has read the memory often enough."""
+
+
+class MetError(Exception):
+    """A search has met a block of which it is known already what holds it."""
+
+    def __init__(self, start: int, blocks: Iterable[Block]) -> None:
+        """Note where that block begins, and which blocks it holds on the way to the target."""
+        super().__init__(start)
+        self.start = start
+        self.blocks = (*blocks,)
 
 
 class Referrers(Protocol):
@@ -160,6 +170,7 @@ class Search:
         referrers: Referrers,
         find_block: Callable[[int, int | None], Block | None],
         check: Callable[[], None],
+        known: Container[int] = (),
     ) -> None:
         """Prepare.
 
@@ -169,8 +180,10 @@ class Search:
             find_block: Returns the block that a word is in, given also the last address before it
                 that something refers to; None for a free one.
             check: Called again and again; raises OverError when it is time to end.
+            known: Where blocks begin at which the search ends, by MetError.
 
         """
+        self._known = known
         self._territory = territory
         self._referrers = referrers
         self._find_block = find_block
@@ -237,6 +250,9 @@ class Search:
         block = self._find_block(word, near)
         if block is None or block.start in self.blocks:
             return []
+        if block.start in self._known:
+            steps = self.steps_to(held)
+            raise MetError(block.start, (step.block for step in steps if step.block))
         self.blocks[block.start] = block
         self._leads[block.start] = held.start, word
         return [block]

@@ -13,7 +13,17 @@ from gdbleak.elf.cache import ImageCache
 from gdbleak.errors import NoSuchProcessError
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
 from gdbleak.memory.territory import ROOTS, Kind
-from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Referrers, Search, Step, Way
+from gdbleak.memory.ways import (
+    Block,
+    Indexed,
+    MetError,
+    OverError,
+    Passes,
+    Referrers,
+    Search,
+    Step,
+    Way,
+)
 from gdbleak.readable import Readable
 from gdbleak.report.ways import Answer
 from gdbleak.survey.ground import Ground
@@ -125,13 +135,28 @@ def find_roots(memory: Inhabited, words: Sequence[int], wish: Wish) -> dict[int,
             return found
         with suppress(OverError, TooLargeError, MemoryError):
             index = make_index(memory.read, *ground.split(), wish.max_memory, check)
+            # What holds a block holds those on the way to it: of a tree most need not be visited.
+            reached: dict[int, tuple[int, int]] = {}
             for word in others:
                 block = ground.find_block(word, index.nearest(word))
-                search = Search(ground.territory, Indexed(index), ground.find_block, check)
-                ways = islice(search.backwards(block), wish.ways) if block else ()
-                best = min(ways, key=lambda way: _PREFERRED.index(way.area.kind), default=None)
-                if best:
+                if block is None:
+                    continue
+                if block.start in reached:
+                    found[word] = reached[block.start]
+                    continue
+                search = Search(ground.territory, Indexed(index), ground.find_block, check, reached)
+                try:
+                    ways = islice(search.backwards(block), wish.ways)
+                    best = min(ways, key=lambda way: _PREFERRED.index(way.area.kind), default=None)
+                except MetError as met:
+                    found[word] = reached[met.start]
+                    on_way = met.blocks
+                else:
+                    if best is None:
+                        continue
                     found[word] = best.steps[-1].word, best.area.thread
+                    on_way = (*(step.block for step in best.steps if step.block),)
+                reached.update((each.start, found[word]) for each in (block, *on_way))
     return found
 
 

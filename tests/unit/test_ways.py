@@ -12,7 +12,7 @@ from gdbleak.memory import ways
 from gdbleak.memory.index import Numbering, TooLargeError, make_index
 from gdbleak.memory.pieces import Range
 from gdbleak.memory.territory import Area, Kind, Territory
-from gdbleak.memory.ways import Block, Indexed, OverError, Passes, Search, Step
+from gdbleak.memory.ways import Block, Indexed, MetError, OverError, Passes, Search, Step
 
 DATA, STACK, HEAP, FAR = 0x10000, 0x7FF000000000, 0x500000000000, 0x7F0000000000
 SIZE = 1 << 16
@@ -57,9 +57,9 @@ class Made:
         roots, blocks = self.split()
         return make_index(self.read, roots, blocks, 1 << 20, self.count)
 
-    def search(self, referrers=None, check=lambda: None):
+    def search(self, referrers=None, check=lambda: None, known=()):
         referrers = referrers or Indexed(self.indexed())
-        return Search(self.territory, referrers, self.find_block, check)
+        return Search(self.territory, referrers, self.find_block, check, known)
 
     def in_passes(self):
         return self.search(self.passes())
@@ -102,6 +102,18 @@ def test_variable_is_one_step_away(made, begin):
 def test_address_in_it_counts_whatever_its_upper_bits_are(made, begin, offset, found):
     made.write(DATA, block(3).start + offset)
     assert len([*begin().backwards(block(3))]) == found
+
+
+def test_search_ends_at_a_block_whose_holder_is_known(made):
+    """What holds that one holds those on the way from it, too."""
+    made.write(DATA, block(9).start)
+    made.write(block(9).start, block(5).start)
+    made.write(block(5).start, block(4).start)
+    made.write(block(4).start, block(3).start)
+    with pytest.raises(MetError) as met:
+        list(made.search(known={block(9).start}).backwards(block(3)))
+    assert met.value.start == block(9).start
+    assert met.value.blocks == (block(4), block(5))
 
 
 def test_ways_through_other_blocks_come_after_shorter_ones(made, begin):
