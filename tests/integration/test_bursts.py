@@ -41,7 +41,7 @@ def test_busy_target_is_sampled_and_the_leak_is_among_the_first(cli, start_targe
     report = trace.finish(600).report
 
     sampling = report["window"]["sampling"]
-    assert sampling["bursts"] > 10
+    assert sampling["bursts"] > 5
     assert sampling["recorded_calls"] == report["window"]["allocations"]
     assert 2 < sampling["scale_low"] <= sampling["scale"] <= sampling["scale_high"]
     assert report["window"]["found_free"] > 0
@@ -134,12 +134,12 @@ def test_children_started_between_bursts_never_meet_a_breakpoint(
     saved = tmp_path.with_suffix(".gdbleak")
     trace = cli.start_trace(target.pid, "--probe", "breakpoint", "--budget", 10, "--save", saved)
 
-    wait_until(lambda: turns_of(saved) > 40, "breakpoints have come and gone", deadline_s=120)
+    wait_until(lambda: turns_of(saved) > 60, "breakpoints have come and gone", deadline_s=120)
     trace.send(signal.SIGINT)
     report = trace.finish().report
     started, failed = numbers(target.ask(""))
-    assert (started > 100, failed) == (True, 0)
-    assert report["window"]["children"] > 100
+    assert (started > 20, failed) == (True, 0)
+    assert report["window"]["children"] > 20
     assert report["verification"]["ok"] is True
     target.assert_as_found()
 
