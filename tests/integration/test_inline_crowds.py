@@ -30,7 +30,7 @@ from gdbleak.target.proc import read_mappings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
-ROUNDS = 2 if TORTURE == 1 else 4 * TORTURE
+ROUNDS = 1 if TORTURE == 1 else 4 * TORTURE
 CYCLE_S = 0.2
 """About how long it takes to put the recorder in and to take it out."""
 MOMENT_S = 0.02
