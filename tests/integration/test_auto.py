@@ -44,7 +44,7 @@ def paced(build_target, start_target):
 
 
 def test_breakpoints_where_they_can_record_everything(paced):
-    target = paced(2)
+    target = paced(10)
     report = trace(target)
     assert (is_inline(report), report.window.sampling) == (False, None)
     assert not any("inline" in note for note in report.notes)
@@ -72,7 +72,7 @@ def test_the_command_chooses_too(cli, paced):
 
 
 def test_the_doctor_says_what_a_trace_would_choose(cli, paced):
-    for rate, kind in (2, "breakpoints"), (5000, "inline"):
+    for rate, kind in (10, "breakpoints"), (5000, "inline"):
         done = cli.run("doctor", paced(rate).pid)
         assert f"a trace would take {kind}: " in done.stdout
 
