@@ -72,7 +72,8 @@ class Watch:
         self._began_s = time.monotonic()
         self._next_progress_s = self._next_status_s = 0.0
         self.armed_ns = account.opened_ns or time.monotonic_ns()
-        """When GDB's breakpoints were seen to be in, on the clock of the recording."""
+        """When GDB's breakpoints were in, as far as was seen, or not wanted; on the recording's
+        clock."""
         self.latest: Status | None = None
         """The recorder's counts when it was asked last."""
 
@@ -181,7 +182,8 @@ class Watch:
         if status:
             self.latest = status
             self._phase = Phase(status.phase)
-            if status.armed:
+            # Between bursts none is wanted in: what GDB does with its own then makes no difference.
+            if status.armed or wanted is Phase.NONE:
                 self.armed_ns = status.now_ns
             elif status.now_ns - self.armed_ns > DISARMED_S * 1e9:
                 return EndedBy.DISARMED
@@ -190,10 +192,7 @@ class Watch:
             if status.turn_error:
                 return EndedBy.BUDGET
         if elapsed_s >= self._next_status_s:
-            # Of a target that starts one child of vfork after the other, few looks meet it between
-            # two: they are to show whether all breakpoints were out all the time.
-            is_out = self.latest is not None and not self.latest.armed
-            self._next_status_s = elapsed_s + (TICK_S if is_out else STATUS_S)
+            self._next_status_s = elapsed_s + STATUS_S
             self._recorder.ask_status()
             sizes = (resident_set(pid) or 0 for pid in (os.getpid(), self._recorder.pid))
             if max(sizes) > self._limits.max_memory:

@@ -250,6 +250,15 @@ def test_breakpoints_that_are_out_for_a_moment_end_nothing(run):
     assert run(Backend(statuses=statuses)).ended_by is EndedBy.WRITE_FAILED
 
 
+def test_breakpoints_that_are_out_between_bursts_end_nothing(run, monkeypatch):
+    """A process that starts one child of vfork after the other has them out nearly all the time."""
+    slowed = replace(STATUS, skipped=10_000)
+    out = replace(slowed, armed=False, phase=Phase.NONE, now_ns=10**18)
+    backend = Backend(statuses=[slowed, out, replace(out, write_error="the end of this test")])
+    monkeypatch.setattr(backend._recorder, "ask_turn", lambda _phase: None)
+    assert run(backend, budget_percent=10).ended_by is EndedBy.WRITE_FAILED
+
+
 def test_stops_that_were_not_written_slow_the_target_too(run, monkeypatch):
     """A thousand of them take a quarter of a second, at least."""
     statuses = [replace(STATUS, skipped=1000), replace(STATUS, skipped=1000, write_error="over")]
