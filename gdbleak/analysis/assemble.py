@@ -14,14 +14,8 @@ from gdbleak.recording.end import TARGET_ENDED, UNFINISHED
 from gdbleak.recording.events import Resident
 from gdbleak.recording.reader import Recording
 from gdbleak.report.history import PARTS, Span
-from gdbleak.report.model import (
-    History,
-    MemoryInfo,
-    Report,
-    Site,
-    TargetInfo,
-    WindowInfo,
-)
+from gdbleak.report.model import Report, Site
+from gdbleak.report.window import History, MemoryInfo, TargetInfo, WindowInfo
 from gdbleak.verdicts.levels import Levels
 from gdbleak.verdicts.outlook import doubt_outlook, explain_rest, growth_of_leaks, look_ahead
 

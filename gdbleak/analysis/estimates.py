@@ -12,7 +12,7 @@ from gdbleak.analysis.tally import Tally
 from gdbleak.recording.end import UNFINISHED
 from gdbleak.recording.rate import unknown
 from gdbleak.recording.reader import Recording
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 from gdbleak.verdicts.bursts import Bursts, find_bursts, measure_sampling
 from gdbleak.verdicts.intervals import add_up, bound_total
 from gdbleak.verdicts.sampling import estimate

@@ -13,7 +13,7 @@ from gdbleak.recording.end import HeapCount
 from gdbleak.recording.head import Head
 from gdbleak.recording.reader import Recording
 from gdbleak.report.heap_findings.model import describe_range
-from gdbleak.report.model import GrowingSize, HeapWindow
+from gdbleak.report.window import GrowingSize, HeapWindow
 from gdbleak.text.units import format_factor
 from gdbleak.verdicts.levels import Levels
 

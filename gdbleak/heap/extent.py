@@ -23,7 +23,6 @@ from gdbleak.heap.chunk import (
     LARGEST_CHUNK,
     PREV_INUSE,
     SIZE,
-    SIZE_OFFSET,
     SMALLEST_CHUNK,
     is_size,
 )
@@ -231,8 +230,3 @@ def _are_sizes(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
     fits = words - np.uint64(SMALLEST_CHUNK) < np.uint64(LARGEST_CHUNK - SMALLEST_CHUNK)
     result: NDArray[np.bool_] = fits & ((words & np.uint64(8)) == 0)
     return result
-
-
-def chunk_of(block: int) -> int:
-    """Return the chunk of a block."""
-    return block + SIZE_OFFSET - SIZE

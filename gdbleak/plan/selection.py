@@ -1,7 +1,7 @@
 """What the user asked to record, beside the allocators that are known by name. Pure.
 
->>> parse_function("pool_get:size=2", allocates=True)
-AllocatorFunction(name='pool_get', sizes=(1,), pointer=None, result=None)
+>>> parse_function("pool_get:size=2", allocates=True).sizes
+(1,)
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.report.endings import ENDINGS
-from gdbleak.report.model import Report, WindowInfo
+from gdbleak.report.model import Report
+from gdbleak.report.window import WindowInfo
 from gdbleak.text.lines import cut, printable
 
 _LONGEST = 150

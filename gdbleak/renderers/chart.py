@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gdbleak.report.model import History
+from gdbleak.report.window import History
 from gdbleak.text.units import format_bytes, format_seconds
 
 _WIDTH, _HEIGHT = 900, 220

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gdbleak.renderers.alarms import is_gone
 from gdbleak.report.endings import find_doubt
 from gdbleak.report.heap_findings.model import describe_range
-from gdbleak.report.model import GrowingSize, Report, Site, Word
+from gdbleak.report.model import Report, Site, Word
+from gdbleak.report.window import GrowingSize
 from gdbleak.text.units import count_of, format_percent
 from gdbleak.verdicts.strength import SUSPECTED
 

@@ -6,7 +6,8 @@ from gdbleak.recording.end import TARGET_ENDED, EndedBy
 from gdbleak.renderers.alarms import describe_proof
 from gdbleak.renderers.references import describe_search
 from gdbleak.report.endings import describe
-from gdbleak.report.model import MemoryInfo, Outlook, Report, Sampling, Suppressed, WindowInfo
+from gdbleak.report.model import Report
+from gdbleak.report.window import MemoryInfo, Outlook, Sampling, Suppressed, WindowInfo
 from gdbleak.text.lines import Line, printable
 from gdbleak.text.units import (
     count_of,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from gdbleak.recording.end import EndedBy
 from gdbleak.renderers.alarms import is_gone
 from gdbleak.report.endings import describe
-from gdbleak.report.model import Report, WindowInfo
+from gdbleak.report.model import Report
+from gdbleak.report.window import WindowInfo
 from gdbleak.text.units import count_of, format_percent, format_seconds
 
 _REFUSED = "no inline: "

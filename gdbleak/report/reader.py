@@ -16,23 +16,25 @@ from gdbleak.report.earlier import EARLIER, upgrade
 from gdbleak.report.model import (
     SCHEMA,
     Frame,
-    GrowingSize,
-    HeapWindow,
-    History,
     Holder,
-    MemoryInfo,
-    Outlook,
     OutstandingBlock,
     Reach,
     Recorded,
     Report,
-    Sampling,
     Site,
+    Verdict,
+    Word,
+)
+from gdbleak.report.window import (
+    GrowingSize,
+    HeapWindow,
+    History,
+    MemoryInfo,
+    Outlook,
+    Sampling,
     Suppressed,
     TargetInfo,
-    Verdict,
     WindowInfo,
-    Word,
 )
 from gdbleak.text.lines import cut
 

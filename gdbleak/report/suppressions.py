@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gdbleak.errors import UsageError
-from gdbleak.report.model import Report, Site, Suppressed
+from gdbleak.report.model import Report, Site
+from gdbleak.report.window import Suppressed
 
 _KIND = "leak:"
 

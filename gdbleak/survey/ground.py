@@ -17,7 +17,7 @@ from gdbleak.heap.freed import Heap
 from gdbleak.memory.pieces import WORD_BYTES, Range, choose_regions, subtract, touched
 from gdbleak.memory.territory import Area, Kind, Territory
 from gdbleak.memory.ways import Block, Way
-from gdbleak.recording.modules import Module, ModuleMap
+from gdbleak.recording.modules import ModuleMap
 from gdbleak.survey.threads import areas_of_threads, first_variable, thread_bytes
 from gdbleak.target.modules import VDSO
 from gdbleak.target.proc import Mapping, find_data
@@ -132,10 +132,6 @@ class Ground:
         if index >= 0 and address < self.mappings[index].end:
             return self.mappings[index]
         return None
-
-    def find_module(self, address: int) -> Module | None:
-        """Return the module that an address is in, with its zeros."""
-        return self.modules.find(address)
 
     def read_word(self, address: int) -> int:
         """Return what a word refers to, as it is now."""

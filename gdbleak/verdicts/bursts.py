@@ -18,7 +18,7 @@ from gdbleak.ledger.blocks import LAST_SHARE
 from gdbleak.recording.events import Turn
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 
 _SLOWEST = 0.99
 """A process that is said to have stood still for more of a burst is taken to have run for the

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gdbleak.recording.memory_limit import MemoryLimit
-from gdbleak.report.model import Outlook, Site, Word
+from gdbleak.report.model import Site, Word
+from gdbleak.report.window import Outlook
 from gdbleak.text.units import format_bytes
 
 _GROWING = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gdbleak.report.history import OLD_SHARE
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 from gdbleak.verdicts.bursts import Bursts, favours_clock
 from gdbleak.verdicts.intervals import Interval, Seen, add_up, bound_total
 from gdbleak.verdicts.survival import AnyAges, chances

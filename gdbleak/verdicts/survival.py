@@ -43,7 +43,7 @@ def take_away(share: Share, unseen: float) -> Share:
 
     >>> take_away(Share(0.5, 0.25, 1.0), 0.0)
     Share(value=0.5, low=0.25, high=1.0)
-    >>> take_away(Share(0.6, 0.1, 1.0), 0.2)
+    >>> take_away(Share(0.625, 0.1, 1.0), 0.25)
     Share(value=0.5, low=0.0, high=1.0)
 
     """
@@ -136,28 +136,13 @@ AnyAges = Union[Ages, Sequence[int]]
 """Ages, or the age of every single block."""
 
 
-def survival(freed: AnyAges, alive: Sequence[int], age: float) -> float:
-    """Return which share of blocks reaches an age; 1 where none was observed for as long.
-
-    Args:
-        freed: Ages at which blocks were freed.
-        alive: Ages of blocks that are not freed yet: how old they become is not known.
-        age: The age, in the same unit.
-
-    >>> survival([1, 1, 1, 5], [9, 9], age=3)
-    0.5
-    >>> survival([2], [1, 1, 1, 9], age=3)  # the young ones say nothing about the age of 2
-    0.5
-
-    """
-    return estimate_survival(freed, alive, age).value
-
-
 def estimate_survival(freed: AnyAges, alive: Sequence[int], age: float) -> Share:
     """Return which share of blocks reaches an age, and its interval.
 
     Where nothing was observed, that is from 0 to 1.
 
+    >>> estimate_survival([2], [1, 1, 1, 9], age=3).value
+    0.5
     >>> [round(share, 3) for share in estimate_survival([], [9] * 100, age=3)]
     [1.0, 0.964, 1.0]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from simulated import PAGE, WINDOW_NS, Block, S
 
 from gdbleak.recording.choice import draw_lot
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 from gdbleak.verdicts.bursts import Burst, Bursts
 from gdbleak.verdicts.intervals import Interval, add_up, bound_total
 from gdbleak.verdicts.sampling import Sample, estimate

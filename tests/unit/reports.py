@@ -7,21 +7,23 @@ from dataclasses import fields, replace
 from gdbleak.recording.end import EndedBy, Inline, References, Verification
 from gdbleak.report.model import (
     Frame,
-    History,
     Holder,
-    MemoryInfo,
-    Outlook,
     OutstandingBlock,
     Reach,
     Recorded,
     Report,
-    Sampling,
     Site,
+    Verdict,
+    Word,
+)
+from gdbleak.report.window import (
+    History,
+    MemoryInfo,
+    Outlook,
+    Sampling,
     Suppressed,
     TargetInfo,
-    Verdict,
     WindowInfo,
-    Word,
 )
 
 HOSTILE = (

@@ -13,7 +13,8 @@ from gdbleak.recording.end import Verification
 from gdbleak.recording.modules import ModuleMap
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.reader import Recording
-from gdbleak.report.model import Frame, MemoryInfo, Recorded
+from gdbleak.report.model import Frame, Recorded
+from gdbleak.report.window import MemoryInfo
 
 S = 10**9
 OPENED_NS, END_NS = 5 * S, 15 * S

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from gdbleak.preflight import cost
 from gdbleak.preflight.cost import describe, load_of, stops_per_s
 from gdbleak.recording.rate import Rate, unknown
-
-
-def test_examples():
-    failed, attempted = doctest.testmod(cost)
-    assert (failed, attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

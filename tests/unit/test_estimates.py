@@ -14,7 +14,7 @@ from replays import by_address, draw_bursts, in_bursts, replay
 from simulated import SITES, WINDOW_NS, S, run
 
 from gdbleak.recording.choice import hash_address
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 from gdbleak.verdicts import intervals, sampling
 from gdbleak.verdicts.bursts import Burst, Bursts, favours_clock
 from gdbleak.verdicts.sampling import Sample, estimate

@@ -11,19 +11,8 @@ from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import make_renderer
 from gdbleak.renderers.first_screen import LINES, lay_out, make_first_screen
-from gdbleak.report.model import (
-    Frame,
-    GrowingSize,
-    HeapWindow,
-    Holder,
-    MemoryInfo,
-    Outlook,
-    OutstandingBlock,
-    Reach,
-    Sampling,
-    Verdict,
-    Word,
-)
+from gdbleak.report.model import Frame, Holder, OutstandingBlock, Reach, Verdict, Word
+from gdbleak.report.window import GrowingSize, HeapWindow, MemoryInfo, Outlook, Sampling
 
 LEAK = Verdict(Word.LEAK, "0 of 341 freed, up to 9.8 s old; +34/s throughout", strength=0.9)
 LOST = Verdict(Word.LEAK, "lost: nothing in the process refers to 339 of 341 blocks", strength=1.0)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from gdbleak.text import names
 from gdbleak.text.names import qualified, shorten
 
 STRING = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >"
@@ -170,7 +167,3 @@ def test_hostile_names_are_read_to_their_end(part):
         assert isinstance(qualified(name), str)
         assert isinstance(shorten(name, 60), str)
         assert isinstance(shorten(name, 60, parameters=False), str)
-
-
-def test_examples():
-    assert doctest.testmod(names).failed == 0

@@ -8,7 +8,8 @@ import pytest
 from reports import site
 
 from gdbleak.recording.memory_limit import MemoryLimit
-from gdbleak.report.model import Outlook, Recorded, Verdict
+from gdbleak.report.model import Recorded, Verdict
+from gdbleak.report.window import Outlook
 from gdbleak.verdicts.outlook import doubt_outlook, explain_rest, growth_of_leaks, look_ahead
 
 MIB = 1 << 20

@@ -34,16 +34,8 @@ from gdbleak.errors import UsageError
 from gdbleak.recording.chosen import Chosen
 from gdbleak.recording.end import EndedBy, Verification
 from gdbleak.renderers import FORMATS, format_for, make_renderer
-from gdbleak.report.model import (
-    Frame,
-    GrowingSize,
-    HeapWindow,
-    OutstandingBlock,
-    Report,
-    Sampling,
-    Verdict,
-    Word,
-)
+from gdbleak.report.model import Frame, OutstandingBlock, Report, Verdict, Word
+from gdbleak.report.window import GrowingSize, HeapWindow, Sampling
 
 CHOSEN = Chosen("inline", "66,000 calls/s are too many for breakpoints within 30 %")
 GOLDEN = Path(__file__).parent / "golden"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from gdbleak.text import rust_names
 from gdbleak.text.rust_names import unescape
 
 HASH = "::h0123456789abcdef"
@@ -34,7 +31,3 @@ def test_unescape(name, unescaped):
 
 def test_a_copy_by_the_compiler_is_rust_too():
     assert unescape(f"f$LT$T$GT${HASH}.llvm.123") == f"f<T>{HASH}.llvm.123"
-
-
-def test_examples():
-    assert doctest.testmod(rust_names).failed == 0

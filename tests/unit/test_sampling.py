@@ -10,11 +10,11 @@ import pytest
 from gdbleak.recording.events import Turn
 from gdbleak.recording.phases import Phase
 from gdbleak.recording.rate import Rate, unknown
-from gdbleak.report.model import Sampling
+from gdbleak.report.window import Sampling
 from gdbleak.verdicts.bursts import Burst, find_bursts, measure_sampling
 from gdbleak.verdicts.intervals import Seen, add_up, bound_total
 from gdbleak.verdicts.sampling import Sample, age_that_proves, estimate
-from gdbleak.verdicts.survival import ascending, chances, survival
+from gdbleak.verdicts.survival import ascending, chances, estimate_survival
 
 S = 1_000_000_000
 ALL, FEWER, FREES, NONE, SETTLING = Phase
@@ -111,7 +111,7 @@ def test_how_much_slower_the_process_can_have_been(rate, stopped_s, scale, high)
     ],
 )
 def test_survival(freed, alive, age, share):
-    assert survival(freed, alive, age) == pytest.approx(share)
+    assert estimate_survival(freed, alive, age).value == pytest.approx(share)
 
 
 @pytest.mark.parametrize("age", [0, 1, 3, 4, 8, 9, 50])
@@ -123,8 +123,9 @@ def test_chances_are_quotients_of_shares(freed, alive, age):
     made = chances(freed, alive, age, of)
     assert len(made) == len(of)
     for reached, chance in zip(of, made):
-        before = survival(freed, alive, reached)
-        expected = survival(freed, alive, max(age, reached)) / before if before else 0
+        before = estimate_survival(freed, alive, reached).value
+        later = estimate_survival(freed, alive, max(age, reached)).value
+        expected = later / before if before else 0
         assert chance == pytest.approx(expected)
 
 

@@ -23,7 +23,7 @@ def lay_out(values: Sequence[float], room: Box) -> list[Box]:
     """Return a rectangle for each of the values, which are above 0, the largest first.
 
     >>> lay_out([3.0, 1.0], Box(0, 0, 4, 1))
-    [Box(x=0, y=0, width=3.0, height=1), Box(x=3.0, y=0, width=1.0, height=1)]
+    [Box(x=0, y=0, width=3.0, height=1.0), Box(x=3.0, y=0, width=1.0, height=1.0)]
     """
     total = sum(values)
     scale = room.width * room.height / total if total else 0.0
