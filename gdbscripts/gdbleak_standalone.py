@@ -233,6 +233,7 @@ def head(process, allocators, probes, modules, stack_bytes, duration_s):
         "modules": modules,
         "probes": probes,
         "sizes": [],
+        "chosen": None,
     }
 
 
@@ -307,6 +308,7 @@ def record():
         "stopped_s": None,
         "longest_pause_ms": max(pauses_ns) / 1e6,
         "longest_pause_is_least": True,  # nobody looks at the threads
+        "max_pause_ms": None,
         "rss_after": process.resident_set(),
         "memory": process.memory_status(),
         "verification": proof,
@@ -314,6 +316,7 @@ def record():
         "inline": None,
         "searched_ns": None,
         "references": None,
+        "heap": None,
     }
     if recorder.write_error is None:
         os.write(recorder.file, frame(END, end))

@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")
 
 ATTEMPTS = 3 * TORTURE
 OBEYED_S = 1.0
-BUSY_HOST_S = 1.5
-"""How much longer it may take when other tests have the processors."""
+"""So soon, or in a quarter of the time that the whole takes on a host with much to do."""
 
 # It has many libraries and deep stacks, and allocates from four threads.
 PROGRAM = """
@@ -81,10 +80,10 @@ def test_ctrl_c_at_any_moment(request, cli, target, command):
     whole_s = time.monotonic() - began
     dice = random.Random(str(command))
     for _ in range(ATTEMPTS):
-        interrupt(cli, target, line, dice.random() * whole_s)
+        interrupt(cli, target, line, dice.random() * whole_s, OBEYED_S + whole_s / 4)
 
 
-def interrupt(cli, target, line, after_s):
+def interrupt(cli, target, line, after_s, within_s):
     """Press Ctrl-C once; what was going on has to end, or the window, if it is open."""
     running = cli.start(*line)
     wait_until(lambda: has_begun(running), "gdbleak ran")
@@ -104,7 +103,7 @@ def interrupt(cli, target, line, after_s):
 
     print(f"{after_s:.2f} s: obeyed after {took_s:.2f} s")  # noqa: T201 - for -rP
     # In the moment before the attach it may come too late for that, and has ended the window.
-    assert took_s < OBEYED_S + BUSY_HOST_S or "its user" in result.stdout
+    assert took_s < within_s or "its user" in result.stdout
     assert "Traceback" not in result.stderr
     assert (result.exit_code, "gdbleak: interrupted" in result.stderr) in ((0, False), (130, True))
     assert result.exit_code == 0 or not in_window
@@ -119,8 +118,10 @@ def test_ctrl_c_while_names_are_read(cli, puppet, tmp_path):
         f'exec {shutil.which("gdb")} "$@"\n'
     )
     gdb.chmod(0o755)
+    began = time.monotonic()
     trace = cli.start_trace(puppet.pid, env={"GDBLEAK_GDB": str(gdb)})
     assert puppet.ask("leak 10") == "leaked"
+    whole_s = time.monotonic() - began
     trace.press_ctrl_c()
     wait_until(mark.exists, "names were read")
     began = time.monotonic()
@@ -129,7 +130,7 @@ def test_ctrl_c_while_names_are_read(cli, puppet, tmp_path):
     took_s = time.monotonic() - began
 
     result = trace.finish()
-    assert took_s < OBEYED_S + BUSY_HOST_S
+    assert took_s < OBEYED_S + whole_s / 4
     [site] = result.report["sites"]
     assert (result.exit_code, site["function"], site["outstanding_count"]) == (0, None, 10)
     assert "interrupted: function names were not read" in result.report["notes"]
