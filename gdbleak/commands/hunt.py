@@ -38,7 +38,7 @@ class Hunt:
     examples = """\
   gdbleak hunt 4711
   gdbleak hunt redis-server --interval 60 --count 10 --duration 60
-  gdbleak hunt 4711 --fail-on leak -o leak.html
+  gdbleak hunt 4711 --fail-on leak,growing -o leak.html
 """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

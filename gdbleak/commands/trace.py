@@ -67,7 +67,7 @@ class Trace:
   gdbleak trace httpd --all             its processes, one after the other
   gdbleak trace redis-server --duration 60 --save leak.gdbleak
   gdbleak -c './server 8080'       start it, and trace it from then on
-  gdbleak trace 4711 --fail-on leak -o leak.json
+  gdbleak trace 4711 --fail-on leak,growing -o leak.json
   gdbleak trace 4711 --remote 127.0.0.1:2345
 """
 

@@ -33,9 +33,8 @@ def headline(report: Report, found: Sequence[Site]) -> str:
     who = _name(report)
     sure = [s for s in found if s.verdict and s.verdict.word is not Word.SUSPECT]
     if sure:
-        text = f"{who} {_verb(sure, _sum(sure))}, from {count_of(len(sure), 'call stack')}"
         more = len(found) - len(sure)
-        return f"{text}; {more:,} more may leak." if more else f"{text}."
+        return f"{who} {_tell(sure)}{f'; {more:,} more may leak' if more else ''}."
     if found:
         stacks = count_of(len(found), "call stack")
         return f"{who} may leak {_sum(found)}: {stacks} {_are(found)} suspected."
@@ -53,15 +52,16 @@ def headline(report: Report, found: Sequence[Site]) -> str:
     return f"{who}: no leak was found in {window}; {stacks} {hold} blocks that look in use."
 
 
-def _verb(sure: Sequence[Site], rate: str) -> str:
-    """Return what a process does with so much memory, by what it does with that which is worst."""
+def _tell(sure: Sequence[Site]) -> str:
+    """Return how much a process leaks, and by how much it grows beside that."""
     leaks = [site for site in sure if site.verdict and site.verdict.word is Word.LEAK]
-    if not leaks:
-        return f"grows by {rate}"
-    # Of what is held, nobody but the program knows whether it will be freed.
-    if all(site.reach and not site.is_lost for site in leaks):
-        return f"keeps {rate} more and frees none of it"
-    return f"leaks {rate}"
+    grows = [site for site in sure if site not in leaks]
+    told = [
+        f"{verb} {_sum(sites)}, from {count_of(len(sites), 'call stack')}"
+        for verb, sites in (("leaks", leaks), ("grows by", grows))
+        if sites
+    ]
+    return ", and ".join(told)
 
 
 def outlook(report: Report, found: Sequence[Site]) -> str | None:

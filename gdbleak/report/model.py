@@ -98,8 +98,10 @@ class Verdict:
     """How strong the evidence is that blocks stay, from 0 to 1; `gdbleak.verdicts.strength`."""
 
 
-LOST_BLOCKS, LOST_TENTHS = 5, 9
-"""So many blocks, and so many tenths of those that were looked for, make a call stack lost."""
+LOST_BLOCKS = 5
+"""So many blocks make a call stack lost."""
+MOST_TENTHS = 9
+"""So many tenths of the blocks that were looked for have to be lost, or held, for it to be so."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,13 @@ class Reach:
     def is_lost(self) -> bool:
         """Whether the site as a whole cannot be reached any more; docs/verdicts.md has the rule."""
         are_enough = self.unreached >= LOST_BLOCKS
-        are_most = 10 * self.unreached >= LOST_TENTHS * self.looked_at
+        are_most = 10 * self.unreached >= MOST_TENTHS * self.looked_at
         return are_enough and are_most and not self.freed_after
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the site as a whole is in use: its blocks are kept, not lost."""
+        return 0 < MOST_TENTHS * self.looked_at <= 10 * self.held
 
 
 @dataclass(frozen=True)

@@ -28,24 +28,27 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Blocks of this call stack are never freed. They come all the time, and they, or a steady"
         " share of them, stay.",
         "Either nothing in the process refers to the blocks any more (see `gdbleak explain lost`)."
-        " Or of the blocks that got old, which is a quarter of the time watched, at most one in ten"
-        " was freed, and there are at least five of them, born in three different parts of the"
-        " window. In a sample, the heap itself has to hold more and more blocks of their size.",
-        "Read the stack, and find who should have freed the block. If the report says `held by`,"
-        " that variable keeps the blocks: find who should have removed them from it.",
-        "When something takes longer than the window: a cache that fills for an hour, a"
-        " buffer that is written out once a minute. Watch for longer than anything in the process"
-        " should live, or once more some hours later.",
+        " Or it is not known what refers to them, and of the blocks that got old, which is a"
+        " quarter of the time watched, at most one in ten was freed, and there are at least five of"
+        " them, born in three different parts of the window. In a sample, the heap itself has to"
+        " hold more and more blocks of their size. If something holds the blocks, it is `growing`.",
+        "Read the stack, and find who should have freed the block.",
+        "When the program hides its pointers (see `gdbleak explain lost`). Without a search for"
+        " references, when something takes longer than the window, such as a cache that fills for"
+        " an hour. Watch for longer than anything in the process should live.",
     ),
     Word.GROWING: Explanation(
         "What this call stack holds is in use, and grows throughout the window.",
-        "A container is resized three times or more, never becomes smaller, and still grows at the"
-        " end. Or in each of the last three quarters of the window more blocks come than go. Or"
-        " blocks stay, while fewer older blocks of the same size are freed.",
-        "Look at who fills it, who empties it, and what should bound its size. A queue grows when"
-        " its reader is too slow.",
-        "For a container that is still filling for the first time, and for a load that"
-        " rises during the window. Watch again later.",
+        "Blocks come all the time and are never freed, by the rule of `leak`, but something in the"
+        " process still refers to them. Or a container is resized three times or more, never"
+        " becomes smaller, and still grows at the end. Or in each of the last three quarters of the"
+        " window more blocks come than go. Or blocks stay, while fewer older blocks of the same"
+        " size are freed.",
+        "If the report says `held by`, that variable keeps the blocks: find who should remove them"
+        " from it, and what should bound its size. A queue grows when its reader is too slow.",
+        "For a cache or container that is still filling for the first time, for what is emptied"
+        " more rarely than once in a window, and for a load that rises. Watch for longer than"
+        " anything in the process should live, or once more some hours later.",
     ),
     Word.SUSPECT: Explanation(
         "It looks like a leak, but the evidence is weak. The evidence names the doubt.",
@@ -53,8 +56,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         " lived for a moment. Or the window was recorded in bursts (see `gdbleak explain SAMPLED`),"
         " and more blocks get old than is usual at the other call stacks. Or the heap holds"
         " far fewer blocks of this size than would have piled up since the process began.",
-        "Watch longer, for example with `--duration 60`. A leak becomes `leak` then, and what is"
-        " not becomes something else. Within the word, the strongest evidence stands first.",
+        "Watch longer, for example with `--duration 60`. A leak becomes `leak` or `growing` then;"
+        " what is none becomes something else. The strongest evidence stands first.",
         "In a sample, frees between bursts are not seen, so a block may be gone that seems to stay."
         " With few blocks, chance decides.",
     ),

@@ -44,6 +44,8 @@ def judge(story: Story) -> Verdict:
     """Return the verdict on a site."""
     facts = Facts(story)
     word, evidence = next(_find(facts))
+    if word is Word.LEAK and story.reach and story.reach.is_held:
+        word = Word.GROWING  # whether what is in use will ever be freed, only the program knows
     if not (story.reach and story.reach.is_lost):
         word, evidence = weigh(word, evidence, story.level)
     share, age_ns = facts.lasting

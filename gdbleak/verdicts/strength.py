@@ -55,7 +55,7 @@ def measure_strength(story: Story, word: Word) -> float:
     if growth is not None and word is Word.GROWING:  # it has never become smaller
         found = max(found, lower_bound(growth.resizes, growth.resizes))
     level = story.level
-    if level is not None and level.grows and word is Word.LEAK:  # exact, even beside a sample
+    if level is not None and level.grows and word is not Word.SUSPECT:  # exact, beside a sample too
         found = max(found, level.share)
     if reach and not reach.freed_after and not story.misses_frees:
         found = max(found, lower_bound(reach.unreached, reach.looked_at))

@@ -15,7 +15,7 @@ HEADERS = {"corpus.rs"}
 """What programs in Rust share; those in C share what ends in `.h`."""
 
 FITTING = {
-    "leak": {"leak", "leak?"},
+    "leak": {"leak", "leak?", "growing"},
     "growing": {"growing", "leak"},
     "keeps": {"cache?", "turnover?", "churn", "too few"},
 }

@@ -75,6 +75,16 @@ def test_report_of_lost_blocks(make_report):
     assert (two.reach, two.is_lost) == (Reach(6, 0, 0, 6, 0, looks=3), False)
 
 
+@pytest.mark.parametrize(("lost", "word"), [(0, "growing"), (3, "growing"), (4, "leak")])
+def test_what_is_held_and_never_freed_grows(make_report, lost, word):
+    """From nine tenths on; whether it will be freed, only the program knows."""
+    known = [(0xA000 + 0x100 * number, 5 * S + number * S * 3 // 10) for number in range(30)]
+    frames = [malloc(born, address, 100, ONE) for address, born in known]
+    [site] = make_report(*frames, found(known[:lost], LOST), found(known[lost:], HELD)).sites
+    assert (site.verdict.word, site.is_lost) == (word, False)
+    assert site.verdict.evidence.startswith("0 of 30 freed")
+
+
 def test_only_outstanding_blocks_count(make_report):
     frames, known = blocks(6)
     young, late = blocks(3, at=0xB000, born_ns=END_NS - S // 10)
