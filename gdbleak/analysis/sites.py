@@ -26,7 +26,7 @@ from gdbleak.report.model import (
 )
 from gdbleak.verdicts.levels import Levels
 from gdbleak.verdicts.strength import judge_with_strength, priority
-from gdbleak.verdicts.turnover import Turnover
+from gdbleak.verdicts.turnover import Room, Turnover
 
 Resolver = Callable[[Iterable[int]], "dict[int, tuple[Frame, ...]]"]
 """Returns the frames at each of some return addresses, an inlined function first."""
@@ -98,7 +98,7 @@ class SiteMaker:
         )
 
     def _judge(self, tallies: Mapping[Key, Tally], is_sampled: bool) -> dict[Key, Verdict]:
-        turnover = Turnover(self.older_frees, (tally.came for tally in tallies.values()))
+        room_of = self._compare(tallies)
         shares = [tally.share_that_gets_old for tally in tallies.values()] if is_sampled else []
         # A site that keeps most of its blocks means to: it does not tell what a sample misses.
         known = [share for share in shares if share is not None and share < 0.5]
@@ -110,7 +110,7 @@ class SiteMaker:
         return {
             key: judge_with_strength(
                 tally.story(
-                    turnover.room(tally.came),
+                    room_of(tally),
                     is_sampled,
                     usual,
                     self.never_freed,
@@ -124,6 +124,22 @@ class SiteMaker:
             )
             for key, tally in tallies.items()
         }
+
+    def _compare(self, tallies: Mapping[Key, Tally]) -> Callable[[Tally], Room]:
+        """Return what tells how much room older blocks have made for those of a site.
+
+        First for those that can be freed: what is lost takes the place of nothing, unless it only
+        seems to be lost.
+        """
+
+        def is_lost(tally: Tally) -> bool:
+            reach = tally.reach(self.references)
+            return reach is not None and reach.is_lost
+
+        every = tallies.values()
+        held = Turnover(self.older_frees, (each.came for each in every if not is_lost(each)))
+        lost = Turnover(held.rest(), (each.came for each in every if is_lost(each)))
+        return lambda tally: (lost if is_lost(tally) else held).room(tally.came)
 
     def _list(self, blocks: Iterable[Block]) -> tuple[OutstandingBlock, ...]:
         oldest = nsmallest(self.listed_blocks, blocks, key=lambda block: block.born_ns)

@@ -20,6 +20,9 @@ REPLACED = 0.6, 0.2
 _SAMPLE = "a sample, which misses frees"
 """Why what was recorded in bursts is doubted."""
 
+_HIDDEN = "but as many older blocks of this size were freed: the program may hide its pointers"
+"""Why what nothing refers to is doubted."""
+
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
 
@@ -60,7 +63,10 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     story = facts.story
     reach = story.reach if story.reach and story.reach.is_lost else None
     if reach and not story.misses_frees:
-        yield Word.LEAK, f"lost: {_describe_lost(reach)}{_describe_search(story)}"
+        lost = f"lost: {_describe_lost(reach)}{_describe_search(story)}"
+        if _is_replaced(story) and story.room.balances:
+            yield Word.SUSPECT, f"{lost}; {_HIDDEN}"
+        yield Word.LEAK, lost
     growth = _describe_growth(story)
     if growth:
         yield Word.GROWING, growth

@@ -74,9 +74,11 @@ class Room(NamedTuple):
     """Whether chance explains the rest."""
     quarters: tuple[float, ...]
     """How many of those older blocks were freed when."""
+    balances: bool
+    """Whether about as many of them were freed as blocks came: half as many to twice as many."""
 
 
-NO_ROOM = Room(0.0, 0.0, False, (0.0,) * 4)
+NO_ROOM = Room(0.0, 0.0, False, (0.0,) * 4, False)
 
 
 class Turnover:
@@ -86,7 +88,7 @@ class Turnover:
     freed as of the others are left, however long they live.
     """
 
-    def __init__(self, freed: Mapping[int, Sequence[int]], sites: Iterable[Came]) -> None:
+    def __init__(self, freed: Mapping[int, Sequence[float]], sites: Iterable[Came]) -> None:
         """Compare.
 
         Args:
@@ -99,11 +101,12 @@ class Turnover:
         for site in sites:
             self._came.old.update(site.old)
             self._came.young.update(site.young)
-        everything = sum(self._came.old.values()) + sum(self._came.young.values())
+        self._everything = sum(self._came.old.values()) + sum(self._came.young.values())
         self._freed = freed
         # A block of unknown size may have been of any class.
         unknown = freed.get(UNKNOWN, (0,) * 4)
-        self._anywhere = [count / everything if everything else 0.0 for count in unknown]
+        whole = self._everything
+        self._anywhere = [count / whole if whole else 0.0 for count in unknown]
 
     def room(self, site: Came) -> Room:
         """Return how much of what has come to a site older blocks have made room for.
@@ -128,7 +131,24 @@ class Turnover:
             part = (count + site.young[key]) / (old + young)
             quarters = [sum_ + part * count for sum_, count in zip(quarters, went)]
         suffices = all_came - all_went <= 3 * sqrt(all_came + all_went)
-        return Room(share / total, at_least / total, suffices, tuple(quarters))
+        balances = all_came / 2 <= all_went <= 2 * all_came
+        return Room(share / total, at_least / total, suffices, tuple(quarters), balances)
+
+    def rest(self) -> dict[int, list[float]]:
+        """Return how many more older blocks were freed than came to all sites, less what is chance.
+
+        By class and quarter, as `freed`: these have made no room for blocks of those sites.
+        """
+        rest = {}
+        for key, freed in self._freed.items():
+            came = self._everything
+            if key != UNKNOWN:
+                came = self._came.old[key] + self._came.young[key]
+            went = sum(freed) if key == UNKNOWN else sum(self._went(key, came))
+            more = went - came - 2 * sqrt(went + came)
+            share = max(more / went, 0.0) if went else 0.0
+            rest[key] = [share * count for count in freed]
+        return rest
 
     def _went(self, key: int, came: int) -> list[float]:
         """Return how many older blocks of a class were freed in each quarter."""

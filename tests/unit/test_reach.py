@@ -11,7 +11,7 @@ from gdbleak.recording.references import HELD, LOST, LOST_WITH, UNKNOWN
 from gdbleak.report.history import Series, Span
 from gdbleak.report.model import Reach
 from gdbleak.verdicts.rules import judge
-from gdbleak.verdicts.turnover import NO_ROOM
+from gdbleak.verdicts.turnover import NO_ROOM, Room
 
 S = 10**9
 SPAN = Span(0, 20 * S, 20 * S)
@@ -138,6 +138,24 @@ def test_lost_comes_before_all_else():
             grows.merge(made)
         grows.add(Block(*values, state), growth, 0)
         assert judge(grows.story(NO_ROOM, sampled=False)).word == word
+
+
+REPLACED = Room(1.0, 0.8, True, (1.0,) * 4, balances=True)
+
+
+@pytest.mark.parametrize(
+    ("room", "word"),
+    [
+        (REPLACED, "leak?"),
+        (REPLACED._replace(balances=False), "leak"),  # something is emptied for good
+        (REPLACED._replace(share=0.5), "leak"),
+    ],
+)
+def test_what_seems_lost_and_is_replaced_may_be_hidden(room, word):
+    verdict = judge(tally_of(*[LOST] * 30).story(room, sampled=False))
+    assert verdict.word == word
+    assert verdict.evidence.startswith("lost: nothing in the process refers to 30 of 30 blocks")
+    assert ("may hide its pointers" in verdict.evidence) == (word == "leak?")
 
 
 def test_without_an_end_nobody_knows_the_looks():

@@ -11,7 +11,7 @@ from gdbleak.ledger.blocks import HEAP, Block
 from gdbleak.report.history import PARTS, QUARTER, Series, Span
 from gdbleak.report.model import Verdict, Word
 from gdbleak.verdicts.rules import judge, urgency
-from gdbleak.verdicts.turnover import NO_ROOM, UNKNOWN, Turnover, size_class
+from gdbleak.verdicts.turnover import NO_ROOM, UNKNOWN, Came, Turnover, size_class
 
 S = 10**9
 OPENED_S, WINDOW_S, SIZE = 100.0, 20.0, 100
@@ -38,6 +38,28 @@ def judge_lives(lives, kind=KIND, sampled=False, stands_for=1):
             older.setdefault(kind, [0] * 4)[SPAN.part(died_ns) // QUARTER] += 1
     room = Turnover(older, [tally.came]).room(tally.came)
     return judge(tally.story(room, sampled, stands_for=stands_for))
+
+
+def came(old, young=0, size=SIZE):
+    made = Came()
+    for number in range(old + young):
+        made.add(size, is_old=number < old)
+    return made
+
+
+def test_older_blocks_make_room_for_those_that_can_be_freed_first():
+    """A cache that is full gets 90 blocks; a tenth as many of their size are lost."""
+    other = size_class(5000)
+    freed = {KIND: [25] * 4, other: [25] * 4, UNKNOWN: [0, 0, 0, 4]}
+    cache, lost, hidden = came(80, 10), came(9), came(100, size=5000)
+    held = Turnover(freed, [cache, came(10, size=2000)])
+    assert held.room(cache).share == 1.0
+    rest = held.rest()
+    assert rest == {KIND: [0.0] * 4, other: [20.0] * 4, UNKNOWN: [0.0] * 4}
+    after = Turnover(rest, [lost, hidden])
+    assert (after.room(lost).share, after.room(lost).balances) == (0.0, False)
+    assert after.room(hidden).balances
+    assert after.room(hidden).share == 0.8
 
 
 def births(rate, start_s, chance=None):
