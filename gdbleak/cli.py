@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Protocol
 
 from gdbleak import __version__
@@ -30,39 +31,18 @@ class Command(Protocol):
         """Run the command; return the exit status."""
 
 
-def _load_commands() -> dict[str, Command]:
-    """Return the commands by name; importing them takes long, so only when they are needed."""
-    from gdbleak.commands import (
-        agent,
-        completion,
-        diff,
-        doctor,
-        explain,
-        heap,
-        hunt,
-        leaks,
-        report,
-        rescue,
-        suspects,
-        trace,
-        why,
-    )
+_COMMANDS = (
+    *("trace", "report", "diff", "explain", "suspects", "why", "heap", "leaks", "hunt"),
+    *("doctor", "rescue", "agent", "completion"),
+)
+"""Each is a class in a module of this name."""
 
-    return {
-        "trace": trace.Trace(),
-        "report": report.Report(),
-        "diff": diff.Diff(),
-        "explain": explain.Explain(),
-        "suspects": suspects.Suspects(),
-        "why": why.Why(),
-        "heap": heap.Heap(),
-        "leaks": leaks.Leaks(),
-        "hunt": hunt.Hunt(),
-        "doctor": doctor.Doctor(),
-        "rescue": rescue.Rescue(),
-        "agent": agent.Agent(),
-        "completion": completion.Completion(make_parser),
-    }
+
+def _load_command(name: str) -> Command:
+    """Return a command; importing one takes long, so only when it is needed."""
+    kind = getattr(import_module(f"gdbleak.commands.{name}"), name.capitalize())
+    command: Command = kind(make_parser) if name == "completion" else kind()
+    return command
 
 
 _WITH_GDB = ("trace", "report", "doctor", "why", "hunt")
@@ -126,8 +106,8 @@ def _make_version_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def make_parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, or of those that begin with some commands."""
     parser = _Parser(
         prog="gdbleak",
         description="Find the call stacks that leak memory in a running native Linux process.\n"
@@ -138,7 +118,8 @@ def make_parser() -> argparse.ArgumentParser:
         parents=[_make_version_parser()],
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in _load_commands().items():
+    for name in names:
+        command = _load_command(name)
         subparser = commands.add_parser(
             name,
             help=command.summary,
@@ -160,12 +141,13 @@ def main(arguments: Sequence[str]) -> int:
     """
     try:
         with standard_output():
-            if arguments[:1] and arguments[0] not in _WITH_GDB:  # the others take long to import
-                arguments = find_command(arguments, _load_commands)
+            if arguments[:1]:
+                arguments = find_command(arguments, _COMMANDS)
             if arguments[:1] and arguments[0] in _WITH_GDB and not _HELP.intersection(arguments):
                 check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
-            options = make_parser().parse_args(arguments)
+            known = [name for name in arguments[:1] if name in _COMMANDS]
+            options = make_parser(known or _COMMANDS).parse_args(arguments)
             return int(options.run(options))
     except GdbleakError as error:
         return refuse(error)

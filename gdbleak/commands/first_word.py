@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _ALIKE = 0.6
 """From 0 to 1: words that are less alike than this are not taken for a slip."""
 
 
-def find_command(arguments: Sequence[str], load: Callable[[], Collection[str]]) -> Sequence[str]:
+def find_command(arguments: Sequence[str], commands: Collection[str]) -> Sequence[str]:
     """Return a command line with its command in front: `trace`, if it begins with none.
 
     That is so before an option, a PID, and the name of a process. A command goes before a process
@@ -22,7 +22,7 @@ def find_command(arguments: Sequence[str], load: Callable[[], Collection[str]]) 
 
     Args:
         arguments: The command line, without the program's name; not empty.
-        load: Returns the names of the commands; it is called only if that matters.
+        commands: The names of the commands.
 
     Raises:
         UsageError: it begins with a word that is neither a command nor the name of a process.
@@ -33,7 +33,6 @@ def find_command(arguments: Sequence[str], load: Callable[[], Collection[str]]) 
         # argparse takes the beginning of a long option for the whole.
         is_own = len(first) > 2 and any(option.startswith(first) for option in _OWN_OPTIONS)
         return arguments if is_own or first in _OWN_OPTIONS else ["trace", *arguments]
-    commands = load()
     if first in commands:
         return arguments
     _check_is_process(first, get_close_matches(first, commands, cutoff=_ALIKE))
