@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.capture.heap_counts import Counted
-from gdbleak.follow.onlooker import Onlooker
+from gdbleak.follow.onlooker import POLL_S, Onlooker
 from gdbleak.recording.end import HeapCount
 from gdbleak.recording.outside_values import fill
 
@@ -58,16 +58,15 @@ class HeapCounter:
                 self._give_up(f"the last census was not done within {PATIENCE_S:g} s")
             elif is_interrupted():
                 self._give_up("it was interrupted")
-            time.sleep(0.005)
-            self._hear()
+            self._hear(POLL_S)
         try:
             frames = b"" if self._found.reason else self._onlooker.read_result()
         except OSError as error:
             return Counted(HeapCount(0, 0.0, f"cannot read them: {error.strerror}"))
         return Counted(self._found, frames)
 
-    def _hear(self) -> None:
-        for values in self._onlooker.hear():
+    def _hear(self, timeout_s: float = 0) -> None:
+        for values in self._onlooker.hear(timeout_s):
             if "heap" in values:
                 self._found = fill(HeapCount, values["heap"])
         if self._onlooker.has_ended and self._found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import selectors
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ from typing import Any
 
 from gdbleak.errors import WriteError
 from gdbleak.follow.child import start_child
+
+POLL_S = 0.05
+"""Who waits for it looks so often whether the wait was interrupted."""
 
 
 class Onlooker:
@@ -49,7 +53,6 @@ class Onlooker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
-        os.set_blocking(self._output.fileno(), False)
         self._rest = b""
         self.has_ended = False
         """Whether it will tell nothing more."""
@@ -74,12 +77,13 @@ class Onlooker:
         except BrokenPipeError:
             self.has_ended = True
 
-    def hear(self) -> list[dict[str, Any]]:
-        """Return what it has told since, without waiting."""
-        try:
-            data = os.read(self._output.fileno(), 1 << 16)
-        except BlockingIOError:
-            return []
+    def hear(self, timeout_s: float = 0) -> list[dict[str, Any]]:
+        """Return what it has told since, or tells in time."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            if not selector.select(timeout_s):
+                return []
+        data = os.read(self._output.fileno(), 1 << 16)
         self.has_ended = self.has_ended or not data
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [*map(json.loads, lines)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gdbleak.capture.search import Findings, why_given_up
-from gdbleak.follow.onlooker import Onlooker
+from gdbleak.follow.onlooker import POLL_S, Onlooker
 from gdbleak.recording.end import EndedBy, References
 from gdbleak.recording.outside_values import fill
 
@@ -72,8 +72,7 @@ class Searcher:
                 self.give_up(f"it was not judged within {self._patience_s:g} s")
             elif is_interrupted():
                 self.give_up(why_given_up(EndedBy.INTERRUPT))
-            time.sleep(0.005)
-            self._hear()
+            self._hear(POLL_S)
         try:
             frames = b"" if self._found.reason else self._onlooker.read_result()
         except OSError as error:
@@ -81,8 +80,8 @@ class Searcher:
             return Findings(replace(self._found, reason=reason))
         return Findings(self._found, frames)
 
-    def _hear(self) -> None:
-        for values in self._onlooker.hear():
+    def _hear(self, timeout_s: float = 0) -> None:
+        for values in self._onlooker.hear(timeout_s):
             self._share = values.get("share", self._share)
             self._has_looked = self._has_looked or "looked" in values
             if "references" in values:
