@@ -59,7 +59,7 @@ def test_malloc_through_ctypes(cli, run):
     do(run, "borrow(1)")
     report = trace_while(cli, run.pid, lambda: do(run, "forget(50)"))
     site = report["sites"][0]
-    assert counts(site) == (50, 50, 50 * 4321)
+    assert counts(site) == (50, 50, 50 * 4331)
     assert Path(site["frames"][0]["module"]).name.startswith("libffi.so.")
     assert find_site(report, "ffi_call", *INTERPRETER) is site
 
@@ -73,7 +73,7 @@ def test_extension_that_leaks(cli, run, extension):
     site = find_site(report, "forget", *INTERPRETER)
     line = line_of("leaky_extension.c", "the leak")
     assert caller(site) == ("forget", "leaky_extension.c", line)
-    assert counts(site) == (50, 50, 50 * 321)
+    assert counts(site) == (50, 50, 50 * 331)
 
     assert_gdb_sees_the_same(site, run.pid, lambda: run.tell("leaky_extension.forget(1)"))
     assert run.lines.next() == "done"

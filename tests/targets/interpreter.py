@@ -7,19 +7,21 @@ import sys
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
+libc.free.argtypes = libc.malloc_usable_size.argtypes = [ctypes.c_void_p]
 
 
 def forget(count):
     """Lose blocks that only C knows of."""
     for _ in range(count):
-        ctypes.memset(libc.malloc(4321), 1, 4321)
+        block = libc.malloc(4331)
+        # What was there before might refer to others, and nobody has asked for the last bytes.
+        ctypes.memset(block, 1, libc.malloc_usable_size(block))
 
 
 def borrow(count):
     """Make such blocks and free them."""
     for _ in range(count):
-        libc.free(libc.malloc(4321))
+        libc.free(libc.malloc(4331))
 
 
 def work(count):

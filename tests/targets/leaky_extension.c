@@ -1,6 +1,7 @@
 /* A module for Python that makes blocks and returns how many: forget() loses them, borrow() does not. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,8 @@ static PyObject *forget(PyObject *module, PyObject *count)
 {
     (void)module;
     for (long i = PyLong_AsLong(count); i > 0; i--) {
-        void *volatile block = malloc(321); /* the leak */
-        explicit_bzero(block, 321); /* what was there before might refer to others */
+        void *volatile block = malloc(331); /* the leak: no pointer to the next chunk looks like one to its end */
+        explicit_bzero(block, malloc_usable_size(block)); /* what was there before might refer to others */
     }
     return Py_NewRef(count);
 }
@@ -18,7 +19,7 @@ static PyObject *borrow(PyObject *module, PyObject *count)
 {
     (void)module;
     for (long i = PyLong_AsLong(count); i > 0; i--) {
-        void *volatile block = malloc(321);
+        void *volatile block = malloc(331);
         free(block);
     }
     return Py_NewRef(count);
