@@ -13,7 +13,7 @@ from support.processes import Target, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
-CYCLES = 5 * TORTURE
+CYCLES = 3 * TORTURE
 GROWTH = 1 << 20
 """What the allocator of a busy process may take or give back by itself."""
 

@@ -38,7 +38,7 @@ def test_work_and_exit_code_are_intact(cli, worker):
 
 @pytest.mark.slow
 def test_traces_in_a_row(cli, worker):
-    for _ in range(5):
+    for _ in range(3):
         result = cli.run("trace", worker.pid, "--duration", 0.2, "--format", "json")
         assert result.report["verification"]["ok"] is True
         worker.assert_as_found()
@@ -61,7 +61,7 @@ def test_no_file_stays_open_in_python(worker):
     gc.disable()
     try:
         counts = []
-        for _ in range(15):
+        for _ in range(4):
             gdbleak.trace(worker.pid, duration_s=0.1, max_memory=1 << 40)
             counts.append(len([*Path("/proc/self/fd").iterdir()]))
     finally:

@@ -67,7 +67,7 @@ def record(path, ring, program, steps, cuts, **values):
     places=st.sampled_from((1, 3, 20)),
     addresses=st.sampled_from((2, 10, 200)),
 )
-@settings(max_examples=scaled(60), deadline=None)
+@settings(max_examples=scaled(20), deadline=None)
 def test_what_is_folded_comes_out_as_with_breakpoints(folder, seed, cuts, begin, places, addresses):
     ring = FakeRing(13)
     ring.begin_at(begin)
