@@ -37,7 +37,8 @@ def find_levels(
         collected.span.window_ns,
         _find_age(recording.head),
         estimates.one_of,
-        estimates.sampling is not None,
+        estimates.sampling.scale if estimates.sampling else None,
+        (tally.came for tally in tallies.values() if tally.is_lost),
     )
 
 

@@ -131,15 +131,10 @@ class SiteMaker:
         First for those that can be freed: what is lost takes the place of nothing, unless it only
         seems to be lost.
         """
-
-        def is_lost(tally: Tally) -> bool:
-            reach = tally.reach(self.references)
-            return reach is not None and reach.is_lost
-
         every = tallies.values()
-        held = Turnover(self.older_frees, (each.came for each in every if not is_lost(each)))
-        lost = Turnover(held.rest(), (each.came for each in every if is_lost(each)))
-        return lambda tally: (lost if is_lost(tally) else held).room(tally.came)
+        held = Turnover(self.older_frees, (each.came for each in every if not each.is_lost))
+        lost = Turnover(held.rest(), (each.came for each in every if each.is_lost))
+        return lambda tally: (lost if tally.is_lost else held).room(tally.came)
 
     def _list(self, blocks: Iterable[Block]) -> tuple[OutstandingBlock, ...]:
         oldest = nsmallest(self.listed_blocks, blocks, key=lambda block: block.born_ns)

@@ -176,6 +176,12 @@ class Tally:
             freed_after=self.freed_after,
         )
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing refers to the blocks of the site any more."""
+        reach = self.reach(None)
+        return reach is not None and reach.is_lost
+
     def sample(self) -> Sample:
         """Return what is needed to estimate from a sample."""
         count = len(self.freed_ages) + len(self.alive_ages)

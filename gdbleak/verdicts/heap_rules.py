@@ -24,19 +24,38 @@ def judge_sample(facts: Facts) -> Iterator[tuple[Word, str]]:
     level = facts.story.level
     if level is None or len(facts.old) < FEW:
         return
-    first, last = level.size.counts[0], level.size.counts[-1]
     if STILL * level.grown <= len(facts.old):
         yield (
             Word.CHURN,
-            f"the heap holds no more blocks of this size than before: {first:,} -> {last:,}",
+            f"the heap holds no more blocks of this size than before: {_describe_change(level)}",
         )
-    if level.grows and level.share >= LEAST_SHARE and facts.stands_out and facts.never_freed:
+    grows = level.grows_beside_lost and level.share >= LEAST_SHARE
+    if grows and facts.stands_out and facts.never_freed:
         yield (
             Word.LEAK,
-            f"the heap holds more and more blocks of this size: {first:,} -> {last:,},"
+            f"the heap holds more and more blocks of this size: {_describe_change(level)},"
             f" +{format_factor(level.per_s)}/s throughout; none of {len(facts.old):,} recorded"
             " ones was freed late",
         )
+
+
+def contradicts_lost(facts: Facts) -> str | None:
+    """Return why blocks that nothing refers to may not be lost; None where nothing speaks for it.
+
+    What is lost stays in the heap. If the heap holds no more blocks of their size than before, or
+    if as many older ones were freed as came, the program finds them in a way that cannot be seen.
+    """
+    room, level = facts.story.room, facts.story.level
+    if not facts.story.sampled:
+        is_replaced = room.is_certain and room.balances
+        return "as many older blocks of this size were freed" if is_replaced else None
+    if level is None or len(facts.old) < FEW or STILL * abs(level.grown) > len(facts.old):
+        return None
+    return f"the heap holds no more blocks of this size than before: {_describe_change(level)}"
+
+
+def _describe_change(level: Level) -> str:
+    return f"{level.size.counts[0]:,} -> {level.size.counts[-1]:,}"
 
 
 def weigh(word: Word, evidence: str, level: Level | None) -> tuple[Word, str]:

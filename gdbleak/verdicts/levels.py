@@ -48,6 +48,8 @@ class Level(NamedTuple):
     age_s: float | None
     """How old the process is; None where nobody knows."""
     window_s: float
+    lost: float = 0.0
+    """About how many blocks of this size came in the window that nothing refers to any more."""
 
     @property
     def grown(self) -> int:
@@ -58,6 +60,11 @@ class Level(NamedTuple):
     def grows(self) -> bool:
         """Whether there are more and more of them, throughout."""
         return self.per_s > 0 and self.steadiness >= STEADILY and self.grown >= LEAST_GROWN
+
+    @property
+    def grows_beside_lost(self) -> bool:
+        """Whether lost blocks are less than half of what they have grown by."""
+        return self.grows and 2 * self.lost < self.grown
 
     @property
     def is_short_lived(self) -> bool:
@@ -95,7 +102,8 @@ class Levels:
         window_ns: int,
         age_s: float | None,
         stands_for: int = 1,
-        is_sampled: bool = False,
+        scale: float | None = None,
+        lost: Iterable[Came] = (),
     ) -> None:
         """Compare.
 
@@ -107,11 +115,13 @@ class Levels:
             window_ns: Length of the window.
             age_s: Of the process.
             stands_for: How many blocks each recorded one stands for.
-            is_sampled: Whether nobody knows how many blocks came.
+            scale: The same in a sample, where nobody knows how many blocks came; None elsewhere.
+            lost: What has come to those of the sites whose blocks are lost.
 
         """
         self._window_s, self._age_s = window_ns / 1e9, age_s
-        self._stands_for, self._is_sampled = stands_for, is_sampled
+        self._stands_for, self._is_sampled = stands_for, scale is not None
+        self._scale = stands_for if scale is None else scale
         self._times_s = [time_ns / 1e9 for time_ns in censuses.times_ns] if censuses else []
         sizes = censuses.sizes if censuses and len(censuses.times_ns) > 1 else ()
         self._sizes = {key_of(size.low): size for size in sizes}
@@ -121,6 +131,10 @@ class Levels:
             _add(self._old, site.old)
             _add(self._stayed, site.old)
             _add(self._stayed, site.young)
+        self._lost: Counter[int] = Counter()
+        for site in lost:
+            _add(self._lost, site.old)
+            _add(self._lost, site.young)
         self._freed: Counter[int] = Counter()
         _add(self._freed, {kind: sum(quarters) for kind, quarters in freed.items()})
 
@@ -147,6 +161,7 @@ class Levels:
             life_s,
             self._age_s,
             self._window_s,
+            self._lost[key] * self._scale,
         )
 
     def find_growing(self) -> list[GrownSize]:

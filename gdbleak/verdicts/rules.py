@@ -12,16 +12,11 @@ from gdbleak.report.history import PARTS, QUARTER
 from gdbleak.report.model import Reach, Verdict, Word
 from gdbleak.text.units import count_of, format_bytes, format_count, format_factor, format_seconds
 from gdbleak.verdicts.facts import CHANCE, FEW, Facts, Story
-from gdbleak.verdicts.heap_rules import judge_sample, weigh
-
-REPLACED = 0.6, 0.2
-"""From the first share on, new blocks replace older ones; below the second, they pile up."""
+from gdbleak.verdicts.heap_rules import contradicts_lost, judge_sample, weigh
+from gdbleak.verdicts.turnover import PILED_UP, REPLACED
 
 _SAMPLE = "a sample, which misses frees"
 """Why what was recorded in bursts is doubted."""
-
-_HIDDEN = "but as many older blocks of this size were freed: the program may hide its pointers"
-"""Why what nothing refers to is doubted."""
 
 LEVEL = 0.1
 """A site is level when it grew at the end by at most this share of what it grew by before."""
@@ -64,8 +59,9 @@ def _find(facts: Facts) -> Iterator[tuple[Word, str]]:
     reach = story.reach if story.reach and story.reach.is_lost else None
     if reach and not story.misses_frees:
         lost = f"lost: {_describe_lost(reach)}{_describe_search(story)}"
-        if _is_replaced(story) and story.room.balances:
-            yield Word.SUSPECT, f"{lost}; {_HIDDEN}"
+        doubt = contradicts_lost(facts)
+        if doubt:
+            yield Word.SUSPECT, f"{lost}; but {doubt}: the program may hide its pointers"
         yield Word.LEAK, lost
     growth = _describe_growth(story)
     if growth:
@@ -104,14 +100,14 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
     rate = _format_rate(len(facts.old) / max(facts.birth_ns / 1e9, 1e-9), story)
     if len(facts.parts) == 1:
         yield Word.FEW, f"{kept}; they came all at once"
-    if _is_replaced(story):
+    if story.room.is_certain:
         yield Word.TURNOVER, f"{kept}; but as many older blocks of this size were freed"
-    if story.room.suffices and story.room.share >= REPLACED[0]:
+    if story.room.suffices and story.room.share >= REPLACED:
         yield Word.FEW, f"{kept}; about as many older blocks of this size were freed"
     if facts.falls:
         yield Word.CHURN, "many are freed at once, now and then"
-    if story.room.share >= REPLACED[1]:
-        word = Word.GROWING if story.room.at_least >= REPLACED[1] else Word.SUSPECT
+    if story.room.share >= PILED_UP:
+        word = Word.GROWING if story.room.at_least >= PILED_UP else Word.SUSPECT
         share = round(100 * story.room.share)
         yield word, f"{kept}; {rate}; {share} % as many older blocks of this size were freed"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
@@ -156,12 +152,6 @@ def _format_rate(blocks_per_s: float, story: Story) -> str:
     """Return how fast recorded blocks come, as that of all; an estimate, if some were left out."""
     about = "~" if story.stands_for > 1 else ""
     return f"{about}+{format_factor(blocks_per_s * story.stands_for)}/s"
-
-
-def _is_replaced(story: Story) -> bool:
-    """Whether older blocks have made room for all that has come."""
-    room = story.room
-    return room.suffices and room.share >= REPLACED[0] and room.at_least >= REPLACED[1]
 
 
 def _describe_growth(story: Story) -> str | None:

@@ -17,6 +17,9 @@ from gdbleak.heap.chunk import SMALLEST_CHUNK
 UNKNOWN = 0
 """The class of blocks whose size is not known."""
 
+REPLACED, PILED_UP = 0.6, 0.2
+"""From the first share on, new blocks replace older ones; below the second, they pile up."""
+
 _LARGE = 1 << 16
 _PAGE_BYTES = 4096
 _CHUNK_HEADER = 8
@@ -76,6 +79,11 @@ class Room(NamedTuple):
     """How many of those older blocks were freed when."""
     balances: bool
     """Whether about as many of them were freed as blocks came: half as many to twice as many."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether they have made room for all that has come."""
+        return self.suffices and self.share >= REPLACED and self.at_least >= PILED_UP
 
 
 NO_ROOM = Room(0.0, 0.0, False, (0.0,) * 4, False)

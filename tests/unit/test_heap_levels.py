@@ -9,9 +9,9 @@ import pytest
 from gdbleak.recording.censuses import Censuses, CountedSize
 from gdbleak.report.model import Word
 from gdbleak.verdicts.facts import Facts
-from gdbleak.verdicts.heap_rules import judge_sample, weigh
+from gdbleak.verdicts.heap_rules import contradicts_lost, judge_sample, weigh
 from gdbleak.verdicts.levels import LEAST_GROWN, Levels
-from gdbleak.verdicts.turnover import Came, size_class, usable_size
+from gdbleak.verdicts.turnover import NO_ROOM, Came, size_class, usable_size
 
 S = 10**9
 WINDOW_S, TIMES = 10, 11
@@ -87,7 +87,7 @@ def test_how_long_blocks_live_by_how_many_there_are():
     level = levels((1_000,) * TIMES, [site]).of(site)
     assert level.life_s == pytest.approx(100)
     assert levels((1_000,) * TIMES, [site], stands_for=4).of(site).life_s == pytest.approx(25)
-    assert levels((1_000,) * TIMES, [site], is_sampled=True).of(site).life_s is None
+    assert levels((1_000,) * TIMES, [site], scale=1.0).of(site).life_s is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,8 @@ class Recorded(Facts):
     """What is known of a site in a sample."""
 
     def __init__(self, level, old=10, stands_out=True, never_freed=True):
-        self.story = SimpleNamespace(level=level)  # type: ignore[assignment]
+        story = SimpleNamespace(level=level, room=NO_ROOM, sampled=True)
+        self.story = story  # type: ignore[assignment]
         self.old = [S] * old
         self._answers = stands_out, never_freed
 
@@ -127,7 +128,7 @@ def words(recorded):
 
 def test_a_sample_of_what_grows_in_the_heap_leaks():
     site = came(_40=10)
-    level = levels(STEADY, [site], is_sampled=True).of(site)
+    level = levels(STEADY, [site], scale=1.0).of(site)
     [(word, evidence)] = judge_sample(Recorded(level))
     assert word is Word.LEAK
     assert "1,000 -> 1,400, +40/s throughout" in evidence
@@ -139,7 +140,7 @@ def test_a_sample_of_what_grows_in_the_heap_leaks():
 
 def test_a_sample_of_another_site_with_most_blocks_of_that_size_does_not():
     small, large = came(_40=10), came(_40=90)
-    found = levels(STEADY, [small, large], is_sampled=True)
+    found = levels(STEADY, [small, large], scale=1.0)
     assert words(Recorded(found.of(small))) == []
     assert words(Recorded(found.of(large))) == [Word.LEAK]
 
@@ -147,10 +148,28 @@ def test_a_sample_of_another_site_with_most_blocks_of_that_size_does_not():
 def test_a_sample_of_what_does_not_grow_in_the_heap_is_churn():
     """Whatever share of its blocks seems never to be freed."""
     site = came(_40=20)
-    assert words(Recorded(levels(STILL, [site], is_sampled=True).of(site), old=20)) == [Word.CHURN]
+    assert words(Recorded(levels(STILL, [site], scale=1.0).of(site), old=20)) == [Word.CHURN]
     grows_a_little = tuple(1_000 + number for number in range(TIMES))
-    level = levels(grows_a_little, [site], is_sampled=True).of(site)
+    level = levels(grows_a_little, [site], scale=1.0).of(site)
     assert words(Recorded(level, old=20, stands_out=False)) == []
+
+
+def test_a_sample_of_what_does_not_grow_in_the_heap_is_not_lost():
+    """Unless others of this size are emptied meanwhile: then their number tells nothing."""
+    site = came(_40=20)
+    still = Recorded(levels(STILL, [site], scale=1.0).of(site), old=20)
+    assert "no more blocks of this size than before: 1,000 -> 1,001" in str(contradicts_lost(still))
+    for counts, old in ((STEADY, 20), (STEADY[::-1], 20), (STILL, 2)):
+        assert contradicts_lost(Recorded(levels(counts, [site]).of(site), old=old)) is None
+    assert contradicts_lost(Recorded(None)) is None
+
+
+@pytest.mark.parametrize(("lost", "found"), [(90, [Word.LEAK]), (110, [])])
+def test_growth_of_lost_blocks_is_not_that_of_others(lost, found):
+    """Of 400, of which a sample with every second block has seen so many."""
+    held, gone = came(_40=100), came(_40=lost)
+    level = levels(STEADY, [held, gone], scale=2.0, lost=[gone]).of(held)
+    assert words(Recorded(level)) == found
 
 
 def test_growth_that_the_window_did_not_see():
