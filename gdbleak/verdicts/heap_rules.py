@@ -24,10 +24,12 @@ def judge_sample(facts: Facts) -> Iterator[tuple[Word, str]]:
     level = facts.story.level
     if level is None or len(facts.old) < FEW:
         return
-    if STILL * level.grown <= len(facts.old):
+    if STILL * (level.grown - level.lost) <= len(facts.old):
+        beside = ", but for lost ones" if level.lost else ""
+        change = _describe_change(level)
         yield (
             Word.CHURN,
-            f"the heap holds no more blocks of this size than before: {_describe_change(level)}",
+            f"the heap holds no more blocks of this size than before{beside}: {change}",
         )
     grows = level.grows_beside_lost and level.share >= LEAST_SHARE
     if grows and facts.stands_out and facts.never_freed:

@@ -164,7 +164,7 @@ def test_a_sample_of_what_does_not_grow_in_the_heap_is_not_lost():
     assert contradicts_lost(Recorded(None)) is None
 
 
-@pytest.mark.parametrize(("lost", "found"), [(90, [Word.LEAK]), (110, [])])
+@pytest.mark.parametrize(("lost", "found"), [(90, [Word.LEAK]), (110, []), (199, [Word.CHURN])])
 def test_growth_of_lost_blocks_is_not_that_of_others(lost, found):
     """Of 400, of which a sample with every second block has seen so many."""
     held, gone = came(_40=100), came(_40=lost)
