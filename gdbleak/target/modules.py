@@ -287,13 +287,13 @@ def find_again(
     """
     if module.path == VDSO:
         return replace(module, file=None, unreadable="the kernel mapped it, and it has no file")
+    if module.build_id is None:
+        reason = "it has no build-id by which its file could be known again"
+        return replace(module, file=None, unreadable=module.unreadable or reason)
     file = sysroot + module.path
     effort, images = effort or Effort(), images or ImageCache()
     try:
-        same = (
-            module.build_id is not None
-            and images.open(file, effort.share()).build_id == module.build_id
-        )
+        same = images.open(file, effort.share()).build_id == module.build_id
     except ElfError as error:
         same, reason = False, str(error)
     else:

@@ -289,6 +289,14 @@ def test_file_systems_of_other_users(tmp_path, monkeypatch, euid, found):
     assert find_stallers(8, tmp_path) == {}
 
 
+def test_a_file_without_a_build_id_is_not_known_again(program):
+    """Nobody can tell whether it is the same; why it was not read in the trace says more."""
+    saved = Module(str(program), 0, 1, 0, None, str(program))
+    again = find_again(saved)
+    assert (again.file, "no build-id" in str(again.unreadable)) == (None, True)
+    assert find_again(replace(saved, unreadable="a reason")).unreadable == "a reason"
+
+
 def test_find_again(program):
     image = ElfImage(str(program))
     saved = Module(str(program), 0, 1, 0, image.build_id, None, "an old reason")
