@@ -30,7 +30,10 @@ def recorded(request, build_target, start_target, tmp_path):
     environment = ["env", *(f"LD_PRELOAD={library}" for library in preload)]
     target = start_target(*environment, program, LIVE, WORK, RARELY)
     path = tmp_path / "it.gdbleak"
-    gdbleak.trace(target.pid, 2.0, probe="inline", save=path, references=False)
+    # So many events show a hundred blocks of a site, however slow the host is.
+    how = {"probe": "inline", "references": False, "max_events": 40_000}
+    window = gdbleak.trace(target.pid, 60.0, save=path, **how).window
+    assert window.ended_by == "max-events"
     return path
 
 
