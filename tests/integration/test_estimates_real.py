@@ -31,9 +31,10 @@ def recorded(request, build_target, start_target, tmp_path):
     target = start_target(*environment, program, LIVE, WORK, RARELY)
     path = tmp_path / "it.gdbleak"
     # So many events show a hundred blocks of a site, however slow the host is.
-    how = {"probe": "inline", "references": False, "max_events": 40_000}
-    window = gdbleak.trace(target.pid, 60.0, save=path, **how).window
-    assert window.ended_by == "max-events"
+    report = gdbleak.trace(
+        target.pid, 60.0, probe="inline", save=path, references=False, max_events=40_000
+    )
+    assert report.window.ended_by == "max-events"
     return path
 
 
