@@ -9,7 +9,7 @@ import signal
 import struct
 import time
 
-from gdbleak_agent import PAGE
+from gdbleak_recorder import PAGE
 
 SETTLE_S = 2.0
 RUN_ON_S = 1.0

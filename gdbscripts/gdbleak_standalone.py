@@ -3,7 +3,7 @@
     GDBLEAK_DURATION=10 GDBLEAK_OUT=/tmp/leak.gdbleak gdb -nx -batch --readnever \
         -iex "set auto-load off" -iex "set auto-solib-add off" -p PID -x gdbleak_record.py
 
-`gdbleak agent --standalone` has written this file: the agent, the places of the breakpoints for
+`gdbleak agent --standalone` has written this file: the recorder, the places of the breakpoints for
 the allocators it was given, by build-id, and this driver. Python 2.7 and 3.x, standard library
 only. `gdbleak report FILE --sysroot DIR` reads the recording on another machine.
 
@@ -20,9 +20,9 @@ import signal
 import time
 
 import gdb
-from gdbleak_agent import ALL, FRAME, Code, Probe, Recorder, now_ns
 from gdbleak_box import RUN_ON_S, SETTLE_S, Process, Watchman, find_changed
 from gdbleak_plans import ALLOCATORS, BREAKPOINT, VERSION
+from gdbleak_recorder import ALL, FRAME, Code, Probe, Recorder, now_ns
 
 MAGIC = b"gdbleak1"
 HEAD, END = 1, 4

@@ -22,7 +22,6 @@ from gdbleak.recording.modules import Module, ModuleMap
 from gdbleak.target.proc import read_mappings
 
 _IMPORT = "from gdbleak_"
-_AGENTS_END = "\n\nmain()\n"
 
 
 def make_standalone(sysroot: str | None) -> str:
@@ -50,7 +49,7 @@ def make_standalone(sysroot: str | None) -> str:
     constants += f"BREAKPOINT = {X86_64.breakpoint.hex()!r}\n"
     constants += f"VERSION = {VERSION}\n"
     parts = {
-        "agent": _read("gdbleak_agent.py").replace(_AGENTS_END, "\n"),
+        "recorder": _read("gdbleak_recorder.py"),
         "box": _read("gdbleak_box.py"),
         "plans": constants,
     }

@@ -106,6 +106,7 @@ def start(gdb, tmp_path):
             "probes": [probe.to_json() for probe in probes],
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
+        sys.modules.pop("gdbleak_recorder", None)  # it belongs to the GDB of an earlier test
         runpy.run_path(str(AGENT))
         return Agent(gdb, recording, tmp_path / "plan.json")
 

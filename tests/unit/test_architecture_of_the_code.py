@@ -147,7 +147,7 @@ def test_scripts_of_gdb_import_the_standard_library_alone():
     for script in scripts:
         names = {name.split(".")[0] for name in imports(script)}
         # What the standalone driver imports beside it, it is written into one file with.
-        names -= {"gdbleak_agent", "gdbleak_box", "gdbleak_plans", *IMPORTED_BY_VISITS}
+        names -= {"gdbleak_recorder", "gdbleak_box", "gdbleak_plans", *IMPORTED_BY_VISITS}
         assert names - {"gdb"} <= sys.stdlib_module_names | {"__future__"}, script
         assert "gdb" in names or script.stem in ("gdbleak_box", *IMPORTED_BY_VISITS)
 
