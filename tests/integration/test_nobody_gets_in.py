@@ -152,9 +152,9 @@ def host(build_target, tmp_path):
     set_traps(home / ".config/gdb", ("gdbinit", "gdbearlyinit"), gdb_trap)
     modules = ("json.py", "struct.py", "time.py", "sitecustomize.py", "usercustomize.py")
     packages = ("gdb/__init__.py", "gdbleak/__init__.py")
-    scripts = ("gdbleak_recorder.py", "gdbleak_kernel.py", "gdbleak_words.py")
+    ours = ("gdbleak_recorder.py", "gdbleak_kernel.py", "gdbleak_words.py")
     for folder in (here, path, site):
-        set_traps(folder, (*modules, *packages, *scripts), python_trap)
+        set_traps(folder, (*modules, *packages, *ours), python_trap)
     set_traps(here, ("puppet-gdb.py", "libpuppet.so-gdb.py", "gdbleak_agent.py"), python_trap)
     set_traps(site, ("trap.pth",), python_trap)
     set_traps(path, ("startup.py",), python_trap)
