@@ -31,6 +31,8 @@ _SHORT_S, _LONG_S = 0.0005, 0.01
 """The length of a slice, in seconds; one that is too long cannot be made up for."""
 _LATE_S = 0.1
 """How much longer than asked for it may take on an overloaded host."""
+_LEAST_COUNT_S = 0.02
+"""For how long it is counted at the least, however long it took to ask the kernel for it."""
 _LEAST_S = 1e-6
 _SPARE_FILES = 64
 _RARE = re.compile("align|sized|valloc|array|cfree|nothrow|allocx$|map|brk$")
@@ -100,6 +102,7 @@ class _Pilot:
                     counters.append((counter, weight))
             if not counters:
                 raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+            until_s = max(until_s, time.monotonic() + _LEAST_COUNT_S)
             together = _Meter(counters, len(entries))
             alone: _Meter | None = None
             meter, slice_s = together, _SHORT_S

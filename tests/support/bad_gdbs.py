@@ -13,7 +13,7 @@ from support.crew import running_beside
 from support.processes import Target, wait_until
 
 HELP = '''
-import os, signal, time
+import os, signal, struct, time
 
 def fail(reason="Cannot do that."):
     raise gdb.GdbError(reason)
