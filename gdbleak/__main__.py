@@ -28,10 +28,10 @@ def entry() -> None:
 
         status = main(sys.argv[1:])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: one more Ctrl-C changes nothing
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more is not to be seen
         exec("")  # else Python kills itself by SIGINT, if that came in an `exec` of a library
-        sys.stderr.write("gdbleak: interrupted\n")
+        sys.stderr.write(f"gdbleak: {error or 'interrupted'}\n")
         status = 130
     sys.exit(status)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Protocol
 
@@ -128,8 +130,18 @@ def make_parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
             formatter_class=_Formatter,
         )
         command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
+        subparser.set_defaults(run=command.run, usage=subparser.format_usage)
     return parser
+
+
+def _doubt(command: str, unknown: Sequence[str], usage: str) -> UsageError:
+    """Return what is wrong with arguments that a command does not know."""
+    option = unknown[0].partition("=")[0]
+    near = get_close_matches(option, re.findall(r"--[a-z-]+", usage), n=1)
+    return UsageError(
+        f"`gdbleak {command}` does not know {' '.join(unknown)}",
+        f"{near[0]} is one of its options" if near else f"run `gdbleak {command} --help`",
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -147,7 +159,9 @@ def main(arguments: Sequence[str]) -> int:
                 check_limits()  # before the imports, which need memory
             _make_version_parser().parse_known_args(arguments[:1])  # it needs no command
             known = [name for name in arguments[:1] if name in _COMMANDS]
-            options = make_parser(known or _COMMANDS).parse_args(arguments)
+            options, unknown = make_parser(known or _COMMANDS).parse_known_args(arguments)
+            if unknown:
+                raise _doubt(options.command, unknown, options.usage())
             return int(options.run(options))
     except GdbleakError as error:
         return refuse(error)

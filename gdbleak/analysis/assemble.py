@@ -26,6 +26,7 @@ def assemble(
     estimates: Estimates,
     sites: tuple[Site, ...],
     levels: Levels,
+    older_ms: float,
 ) -> Report:
     """Return the report of a recording, with nothing suppressed."""
     head, end = recording.head, recording.end or UNFINISHED
@@ -49,6 +50,7 @@ def assemble(
         history=_tell_history(collected.span, sites, collected.resident),
         # What has been used since the head was written is as good as nothing.
         outlook=None if doubt or has_ended else look_ahead(rate, head.limit),
+        older_ms=older_ms,
     )
 
 

@@ -74,7 +74,7 @@ def analyse(
             levels=levels,
         )
         sites = maker.make(tallies, estimates.of_sites)
-        report = assemble(recording, collected, estimates, sites, levels)
+        report = assemble(recording, collected, estimates, sites, levels, options.older_ms)
         return suppress(report, options.suppressions)
 
 

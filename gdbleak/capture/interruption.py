@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -17,6 +19,16 @@ _REASONS = {
     # Ctrl-Z: a suspended gdbleak could not keep its promises.
     signal.SIGTSTP: EndedBy.INTERRUPT,
 }
+
+
+@contextmanager
+def before_attach(pid: int) -> Iterator[None]:
+    """Say of a Ctrl-C in what comes before the attach to a process that it did no harm."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = f"interrupted before the window began; process {pid} is as it was"
+        raise KeyboardInterrupt(text) from None
 
 
 class Interruption:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from gdbleak.commands.output import choose_output
+from gdbleak.errors import UsageError
 from gdbleak.renderers.columns import NARROWEST
 from gdbleak.text.lines import fold
 from gdbleak.verdicts.explanations import EXPLANATIONS
@@ -69,7 +71,11 @@ def _find_word(text: str) -> str:
         for word in EXPLANATIONS:
             if same(word) == wanted:
                 return str(word)
-    raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(EXPLANATIONS)}")
+    near = get_close_matches(wanted, EXPLANATIONS)
+    advice = " or ".join(f"`gdbleak explain {word}`" for word in near)
+    raise UsageError(
+        f"{text!r} is not a word of a report", advice or "`gdbleak explain` lists them"
+    )
 
 
 def _list(width: int) -> Iterator[str]:

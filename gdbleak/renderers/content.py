@@ -5,13 +5,13 @@ Everything that comes from the target leaves here shortened and escaped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gdbleak.renderers.alarms import NOTES
 from gdbleak.renderers.columns import numbers, words
 from gdbleak.renderers.first_screen import closing, lay_out, make_first_screen
-from gdbleak.renderers.frames import NAME_LIMIT, describe_caller
+from gdbleak.renderers.frames import NAME_LIMIT, describe_callers
 from gdbleak.renderers.headline import describe_pid
 from gdbleak.renderers.stack_lines import HINT, stack_lines
 from gdbleak.renderers.summary import LABEL_WIDTH, describe_suppressed, summary
@@ -54,9 +54,9 @@ def heading(report: Report) -> Line:
     return Line(printable(text), style="title")
 
 
-def rows(sites: Iterable[Site]) -> list[list[str]]:
+def rows(sites: Sequence[Site]) -> list[list[str]]:
     """Return the rows of the table of sites, one cell for each of `COLUMNS`."""
-    return [[*_numbers(site), describe_caller(site)] for site in sites]
+    return [[*_numbers(site), caller] for site, caller in zip(sites, describe_callers(sites))]
 
 
 def first_screen(report: Report, width: int | None, encode: Encode = str) -> Iterator[Line]:
@@ -76,6 +76,9 @@ def _details(report: Report, layout: Layout) -> Iterator[Line]:
     shown = report.leaking[: layout.top]
     if report.leaking[layout.top :]:
         yield Line(f"{not_shown(report, layout.top)}: see --top {len(report.leaking)}")
+    if report.older_ms and any(map(_has_young, shown)):
+        age = format_seconds(report.older_ms / 1000)
+        yield Line(f"Blocks younger than {age} at the end do not count (--older).")
     others = {site.rank: site for site in report.sites}
     with_stack = [site for site in shown if layout.verbose or _deserves_stack(site)]
     for site in with_stack:
@@ -99,6 +102,12 @@ def _details(report: Report, layout: Layout) -> Iterator[Line]:
         if notes:
             yield Line("")
         yield from (Line(f"Note: {printable(note)}", 2) for note in notes)
+
+
+def _has_young(site: Site) -> bool:
+    """Whether blocks of a site are neither freed nor outstanding."""
+    alive = site.allocated_count - site.freed_count
+    return site.recorded is None and alive > site.outstanding_count
 
 
 def _deserves_stack(site: Site) -> bool:

@@ -176,3 +176,4 @@ def _reasons(site: Site) -> Iterator[str]:
             yield f"{briefly}; {holds}"
     yield evidence
     yield _ASIDE.sub("", evidence)
+    yield briefly

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from posixpath import basename
 
 from gdbleak.report.model import Frame, Site
 from gdbleak.text.lines import cut, printable
-from gdbleak.text.names import shorten
+from gdbleak.text.names import qualified, shorten
 
 NAME_LIMIT = 200
 """How many characters of a name are shown; the middle of a longer one is cut out."""
@@ -43,6 +44,23 @@ def show_name(name: str) -> str:
 def describe_caller(site: Site) -> str:
     """Return which caller or group the blocks of a site belong to, in one line."""
     return prefix(site) + (show_name(site.group) if site.group else _name_caller(site))
+
+
+def describe_callers(sites: Sequence[Site]) -> list[str]:
+    """Return the callers of sites; of several in one line, what that line calls tells them apart."""
+    callers = [describe_caller(site) for site in sites]
+    times = Counter(callers)
+    return [
+        f"{caller}{_name_callee(site)}" if times[caller] > 1 else caller
+        for site, caller in zip(sites, callers)
+    ]
+
+
+def _name_callee(site: Site) -> str:
+    """Return which function the caller has called to get to the allocator."""
+    inner = site.frames[: site.frames.index(site.caller)] if site.caller in site.frames else ()
+    name = qualified(inner[-1].function or "") if inner and not site.group else ""
+    return f", calling {show_name(name)}" if name else ""
 
 
 def prefix(site: Site) -> str:

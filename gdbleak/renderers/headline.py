@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from posixpath import basename
 
@@ -49,7 +50,9 @@ def headline(report: Report, found: Sequence[Site]) -> str:
     if any(site.verdict is None for site in report.leaking):
         return f"{who}: blocks of {stacks} were not freed in {window}."
     hold = "holds" if len(report.leaking) == 1 else "hold"
-    return f"{who}: no leak was found in {window}; {stacks} {hold} blocks that look in use."
+    words = Counter(site.verdict.word for site in report.leaking if site.verdict)
+    which = ", ".join(f"{count:,} {word}" for word, count in words.most_common())
+    return f"{who}: no leak was found in {window}; {stacks} {hold} blocks: {which}."
 
 
 def _tell(sure: Sequence[Site]) -> str:

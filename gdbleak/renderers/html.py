@@ -21,7 +21,6 @@ from gdbleak.renderers.content import (
 from gdbleak.renderers.first_screen import make_first_screen
 from gdbleak.renderers.first_screen_page import draw_first_screen
 from gdbleak.renderers.flames import describe_flames
-from gdbleak.renderers.frames import describe_caller
 from gdbleak.renderers.pages import card, fill_page
 from gdbleak.renderers.references import describe_references
 from gdbleak.renderers.stack_page import draw_stack
@@ -130,7 +129,7 @@ def _row(site: Site, cells: list[str], others: Mapping[int, Site], internals: bo
         for sentence in (*sentences, *describe_references(site, others))
     )
     parts.append(
-        f'<td class="text caller"><details><summary>{escape(describe_caller(site))}</summary>'
+        f'<td class="text caller"><details><summary>{escape(cells[-1])}</summary>'
         f"{evidence}{draw_stack(site, internals)}</details></td>"
     )
     return f"<tbody><tr>{''.join(parts)}</tr></tbody>\n"

@@ -26,6 +26,7 @@ class JsonRenderer:
             "suppressed": report.suppressed and asdict(report.suppressed),
             "outlook": report.outlook and asdict(report.outlook),
             "heap": report.heap and asdict(report.heap),
+            "older_ms": report.older_ms,
         }
         return json.dumps(record, indent=2, allow_nan=False) + "\n"
 

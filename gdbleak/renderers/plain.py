@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdbleak.renderers.columns import draw_columns, fold_last
@@ -27,7 +27,7 @@ class PlainRenderer:
         lines.extend(map(self._fold, below_table(report, self.layout)))
         return "\n".join(lines) + "\n"
 
-    def table(self, sites: Iterable[Site]) -> str:
+    def table(self, sites: Sequence[Site]) -> str:
         """Return the table of sites, without a newline at its end."""
         cells = [list(map(_ascii, row)) for row in rows(sites)]
         if self.width:

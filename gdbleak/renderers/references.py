@@ -37,6 +37,9 @@ def describe_references(site: Site, others: Mapping[int, Site] | None = None) ->
     elif reach.unreached and not (reach.is_lost and word in (Word.LEAK, Word.SUSPECT)):
         # Otherwise the evidence says so.
         yield describe_unreached(reach.lost, reach.lost_with, reach.looked_at)
+    elif reach.held and reach.is_lost:
+        held = f"{reach.held:,} of {count_of(reach.looked_at, 'block')} can be reached"
+        yield f"{held}: in use, or a pointer was left behind"
     elif reach.held and not reach.holders and word in _GROWS:
         yield f"kept: {reach.held:,} of {count_of(reach.looked_at, 'block')} can be reached"
     if reach.is_lost:  # what holds the few others tells nothing

@@ -234,6 +234,9 @@ class Report:
     """None when nothing was to be left out."""
     heap: HeapWindow | None = None
     """None in recordings of earlier versions."""
+    older_ms: float | None = None
+    """How old a block had to be at the end to be outstanding; None in reports of earlier
+    versions."""
 
     @property
     def leaking(self) -> tuple[Site, ...]:

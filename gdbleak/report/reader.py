@@ -73,6 +73,7 @@ def read_report(text: str, path: str) -> Report:
 
 
 def _read(values: dict[str, Any]) -> Report:
+    check(values, {"older_ms": "float | None"})
     window = dict(values["window"])
     window["ended_by"] = EndedBy(window["ended_by"])
     window["sampling"] = _make(Sampling, window.get("sampling"))
@@ -92,6 +93,7 @@ def _read(values: dict[str, Any]) -> Report:
         outlook=_make(Outlook, values.get("outlook")),
         suppressed=_make(Suppressed, values.get("suppressed")),
         heap=_read_heap(values.get("heap")),
+        older_ms=values.get("older_ms"),
     )
 
 

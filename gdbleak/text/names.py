@@ -38,6 +38,7 @@ _LOCAL = re.compile(r"(?: const| volatile| noexcept| ?&{1,2})*(?=::)")
 
 _STANDARD = (
     (re.compile(r"\bstd::(?:__cxx11|__1|__ndk1|__debug)::"), "std::"),
+    (re.compile(r"\[abi:\w+\]"), ""),
     (re.compile(r"(?<=>) +>"), ">"),
     (
         re.compile(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gdbleak.analysis.options import ReportOptions
 from gdbleak.capture.heap_counts import NoHeapCounts
-from gdbleak.capture.interruption import Interruption
+from gdbleak.capture.interruption import Interruption, before_attach
 from gdbleak.capture.limits import Limits, Progress
 from gdbleak.capture.looks import Looks, find_glibc
 from gdbleak.capture.notebook import Notebook
@@ -113,13 +113,15 @@ def record(
 ) -> Report:
     """Record and report, as `gdbleak.trace` does, what bounds and watchers of one's own allow."""
     check_processor_time(limits.duration_s + limits.tail_s)
-    gdb = find_gdb()
-    check_journal(pid)
-    target = inspect(pid)
-    check_halt(pid, target.threads, limits.max_pause_ms)
+    with before_attach(pid):
+        gdb = find_gdb()
+        check_journal(pid)
+        target = inspect(pid)
+        check_halt(pid, target.threads, limits.max_pause_ms)
     with private_folder() as folder, ImageCache() as images, LiveProcess(pid, images) as source:
         session = Session(gdb, source, target, limits, folder)
-        prepared = _prepare(session, kind, selection, images, watcher.on_rate)
+        with before_attach(pid):
+            prepared = _prepare(session, kind, selection, images, watcher.on_rate)
         recording = Path(save) if save else folder / "recording"
         try:
             return _watch(session, prepared, recording, options, images, watcher)
@@ -247,7 +249,8 @@ def _watch(
             Window(pid, recording, session.limits, backend, looks, tell, search, heap) as window,
         ):
             with closing(notebook), follower or nullcontext(), Interruption() as interruption:
-                window.run(interruption)
+                with before_attach(pid):  # later on it is only noted
+                    window.run(interruption)
             is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
             gdb = None if is_hurried else session.gdb
             with Recording(str(recording)) as finished:

@@ -111,7 +111,7 @@ def _judge_old(facts: Facts) -> Iterator[tuple[Word, str]]:
         share = round(100 * story.room.share)
         yield word, f"{kept}; {rate}; {share} % as many older blocks of this size were freed"
     if len(facts.old) < 2 * FEW - 1 or len(facts.parts) < FEW:
-        yield Word.SUSPECT, f"{kept}; only {count_of(len(facts.old), 'block')}"
+        yield Word.SUSPECT, f"{kept}; only {count_of(len(facts.old), 'old block')}"
     yield Word.LEAK, f"{kept}; {rate}{_when(facts)}"
 
 
@@ -189,8 +189,9 @@ def _describe_lost(reach: Reach) -> str:
     of = f"{reach.looked_at:,} blocks"
     if not reach.lost:
         return f"only lost blocks refer to {reach.lost_with:,} of {of}"
-    others = f", and only lost ones refer to {reach.lost_with:,}" if reach.lost_with else ""
-    return f"nothing in the process refers to {reach.lost:,} of {of}{others}"
+    if not reach.lost_with:
+        return f"nothing in the process refers to {reach.lost:,} of {of}"
+    return f"nothing in use refers to {reach.unreached:,} of {of}; nothing at all to {reach.lost:,}"
 
 
 def describe_unreached(lost: int, lost_with: int, looked_at: int, noun: str = "block") -> str:

@@ -15,6 +15,8 @@ from support.bad_gdbs import HURRIED, BadGdb, assert_refused, assert_untouched
 from support.crew import assert_released, stop, tracer_of
 from support.processes import state_of, wait_until
 
+from gdbleak.capture.rehearsal import START_TIMEOUT_S
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
 # Scripts, and what must be said of them.
@@ -205,8 +207,10 @@ def test_ctrl_c_is_obeyed_while_gdb_hangs_at_its_start(start_hanging, puppet, st
 
     took_s = time.monotonic() - began
     result = running.finish()
-    assert (result.exit_code, result.stderr) == (130, "gdbleak: interrupted\n")
-    assert took_s < 1
+    harmless = f" before the window began; process {puppet.pid} is as it was"
+    said = "gdbleak: interrupted" + (harmless if command == "trace" else "")
+    assert (result.exit_code, result.stderr) == (130, f"{said}\n")
+    assert took_s < START_TIMEOUT_S / 2
     assert_untouched(puppet, state)
 
 

@@ -184,6 +184,21 @@ def test_refused_command_line(refuse, line, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("123 --durations 5", ("`gdbleak trace` does not know --durations 5", "--duration is one")),
+        ("report x --frmat=json", ("`gdbleak report` does not know --frmat=json", "--format is")),
+        ("heap 1 2 3", ("`gdbleak heap` does not know 2 3", "run `gdbleak heap --help`")),
+        ("trace 1 --xyzzy", ("does not know --xyzzy", "run `gdbleak trace --help`")),
+    ],
+)
+def test_what_a_command_does_not_know(capsys, line, said):
+    assert cli.main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert all(words in error for words in said), error
+
+
 @pytest.mark.parametrize("option", ["-o", "--save"])
 def test_refused_path(refuse, tmp_path, option):
     missing = tmp_path / "none" / "file.json"

@@ -19,6 +19,7 @@ LOST = Verdict(Word.LEAK, "lost: nothing in the process refers to 339 of 341 blo
 GROWING = replace(LEAK, word=Word.GROWING)
 SUSPECT = Verdict(Word.SUSPECT, "0 of 4 freed, up to 9 s old; only 4 blocks", strength=0.5)
 FEW, CHURN = Verdict(Word.FEW, "2 blocks"), Verdict(Word.CHURN, "99 % of 100 freed")
+CACHE = Verdict(Word.CACHE, "filled in the first 2 s, level since")
 SAMPLING = Sampling(60, 2.5, 1200, 100_000, 80.0, 4.0, 90.0)
 HELD = Reach(9, 0, 0, 9, 0, 3, 0, (Holder(9, 9, "sessions", "server, server.c:88"),))
 
@@ -62,7 +63,11 @@ def test_every_text_begins_with_it(form, sample):
         ([LEAK, SUSPECT, SUSPECT], "leaks 7,373 B/s, from 1 call stack; 2 more may leak."),
         ([SUSPECT], "may leak 7,373 B/s: 1 call stack is suspected."),
         ([FEW, FEW, CHURN], ": too early to say. 2 call stacks have too few blocks yet."),
-        ([CHURN], ": no leak was found in 10.0 s; 1 call stack holds blocks that look in use."),
+        ([CHURN], ": no leak was found in 10.0 s; 1 call stack holds blocks: 1 churn."),
+        (
+            [CHURN, CACHE, CHURN],
+            ": no leak was found in 10.0 s; 3 call stacks hold blocks: 2 churn, 1 cache?.",
+        ),
         ([None], ": blocks of 1 call stack were not freed in 10.0 s."),
         ([], ": no leak was found. What it allocated in 10.0 s it freed, or"),
     ],

@@ -98,8 +98,8 @@ NAMES = [
     ("main()::<lambda(int)>::operator()(int) const", "main::<lambda(int)>::operator()",
      "main()::<lambda(int)>::operator()(int) const", "main::<lambda(int)>::operator()"),
     # ABI tags, versions, copies
-    ("f[abi:cxx11](int)", "f", "f[abi:cxx11](int)", "f[abi:cxx11]"),
-    ("A<int>[abi:x]::f()", "A::f", "A<int>[abi:x]::f()", "A<int>[abi:x]::f"),
+    ("f[abi:cxx11](int)", "f", "f(int)", "f"),
+    ("A<int>[abi:x]::f()", "A::f", "A<int>::f()", "A<int>::f"),
     ("malloc@@GLIBC_2.2.5", "malloc", "malloc@@GLIBC_2.2.5", "malloc@@GLIBC_2.2.5"),
     ("__GI___strdup", "__strdup", "__GI___strdup", "__GI___strdup"),
     ("f.constprop.0.isra.3.cold", "f", "f.constprop.0.isra.3.cold", "f.constprop.0.isra.3.cold"),

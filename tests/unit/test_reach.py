@@ -56,7 +56,7 @@ ROWS = {
     "some by others": (
         [LOST] * 300 + [LOST_WITH] * 39 + [HELD] * 2,
         {},
-        lost("nothing in the process refers to 300 of 341 blocks, and only lost ones refer to 39"),
+        lost("nothing in use refers to 339 of 341 blocks; nothing at all to 300"),
     ),
     "a ring": (
         [LOST_WITH] * 7,

@@ -36,6 +36,11 @@ ROWS = {
     "some lost": (LEAK, Reach(9, 3, 0, 6, 0, 3), ["nothing refers to 3 of 9 blocks"]),
     "some with others": (LEAK, Reach(9, 3, 1, 5, 0, 3), ["nothing in use refers to 4 of 9 blocks"]),
     "too few": (LEAK, Reach(1, 1, 0, 0, 0, 3), ["nothing refers to 1 of 1 block"]),
+    "most lost": (
+        LEAK,
+        Reach(20, 18, 0, 2, 0, 3),
+        ["2 of 20 blocks can be reached: in use, or a pointer was left behind"],
+    ),
     "one freed": (
         LEAK,
         Reach(9, 9, 0, 0, 0, 3, freed_after=1),

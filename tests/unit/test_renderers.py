@@ -119,6 +119,30 @@ def test_mapping_is_called_one(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", TEXTS)
+def test_rows_of_one_line_are_told_apart(form: str) -> None:
+    caller = replace(FIBONACCI[0], function="Log::add", file="log.cpp", line=7)
+    names = "std::vector<int>::push_back(int&&)", "std::map<int, Log>::emplace(int&&)"
+    sites = [
+        site(rank, (replace(FIBONACCI[1], function=name), caller), caller=caller)
+        for rank, name in enumerate(names, 1)
+    ]
+    for wanted in ("push_back", "emplace"):
+        assert re.search(
+            rf"Log::add log\.cpp:7 \(\w+\), calling std::\w+::{wanted}",
+            render(form, report(*sites), width=200).replace("\\", ""),
+        )
+    assert "calling" not in render(form, report(sites[0]), width=200)
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_blocks_that_are_too_young_to_count(form: str) -> None:
+    made = report(site(allocated_count=12), older_ms=500.0)
+    said = "Blocks younger than 500 ms at the end do not count (--older)."
+    assert said in render(form, made, width=200).replace("\\", "")
+    assert "--older" not in render(form, report(site(), older_ms=500.0), width=200)
+
+
+@pytest.mark.parametrize("form", TEXTS)
 def test_both_pids_of_a_process_in_a_container(form: str) -> None:
     sample = report(target=replace(TARGET, namespace_pid=7))
     assert "fibonacci (pid 4242, 7 in its container): " in render(form, sample)
