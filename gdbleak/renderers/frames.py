@@ -47,7 +47,7 @@ def describe_caller(site: Site) -> str:
 
 
 def describe_callers(sites: Sequence[Site]) -> list[str]:
-    """Return the callers of sites; of several in one line, what that line calls tells them apart."""
+    """Return the callers of sites; what a line calls tells those of the same line apart."""
     callers = [describe_caller(site) for site in sites]
     times = Counter(callers)
     return [

@@ -248,9 +248,13 @@ def _watch(
             heap,
             Window(pid, recording, session.limits, backend, looks, tell, search, heap) as window,
         ):
-            with closing(notebook), follower or nullcontext(), Interruption() as interruption:
-                with before_attach(pid):  # later on it is only noted
-                    window.run(interruption)
+            with (
+                closing(notebook),
+                follower or nullcontext(),
+                Interruption() as interruption,
+                before_attach(pid),  # later on Ctrl-C is only noted
+            ):
+                window.run(interruption)
             is_hurried = window.is_hurried or bool(follower and follower.is_cut_off)
             gdb = None if is_hurried else session.gdb
             with Recording(str(recording)) as finished:
