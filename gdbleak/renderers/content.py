@@ -76,9 +76,9 @@ def _details(report: Report, layout: Layout) -> Iterator[Line]:
     shown = report.leaking[: layout.top]
     if report.leaking[layout.top :]:
         yield Line(f"{not_shown(report, layout.top)}: see --top {len(report.leaking)}")
-    if report.older_ms and any(map(_has_young, shown)):
-        age = format_seconds(report.older_ms / 1000)
-        yield Line(f"Blocks younger than {age} at the end do not count (--older).")
+    young = describe_young(report, shown)
+    if young:
+        yield Line(young)
     others = {site.rank: site for site in report.sites}
     with_stack = [site for site in shown if layout.verbose or _deserves_stack(site)]
     for site in with_stack:
@@ -102,12 +102,6 @@ def _details(report: Report, layout: Layout) -> Iterator[Line]:
         if notes:
             yield Line("")
         yield from (Line(f"Note: {printable(note)}", 2) for note in notes)
-
-
-def _has_young(site: Site) -> bool:
-    """Whether blocks of a site are neither freed nor outstanding."""
-    alive = site.allocated_count - site.freed_count
-    return site.recorded is None and alive > site.outstanding_count
 
 
 def _deserves_stack(site: Site) -> bool:
@@ -140,3 +134,16 @@ def not_shown(report: Report, top: int) -> str:
         size = f"about {size}"
     stacks = count_of(len(rest), "more call stack")
     return f"{stacks} with {size} outstanding"
+
+
+def describe_young(report: Report, shown: Sequence[Site]) -> str | None:
+    """Return why rows have blocks that are neither freed nor outstanding; None if none has."""
+    if not report.older_ms or not any(map(_has_young, shown)):
+        return None
+    age = format_seconds(report.older_ms / 1000)
+    return f"Blocks younger than {age} at the end do not count (--older)."
+
+
+def _has_young(site: Site) -> bool:
+    alive = site.allocated_count - site.freed_count
+    return site.recorded is None and alive > site.outstanding_count

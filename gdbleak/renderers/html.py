@@ -6,7 +6,7 @@ policy in the page forbids all scripts and styles except its own two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -14,6 +14,7 @@ from gdbleak.renderers.chart import draw_history, draw_trend
 from gdbleak.renderers.columns import words
 from gdbleak.renderers.content import (
     COLUMNS,
+    describe_young,
     heading,
     not_shown,
     rows,
@@ -53,7 +54,7 @@ class HtmlRenderer:
             first=draw_first_screen(make_first_screen(report)),
             cards="".join(card(*facts) for facts in _sum_up(report)),
             chart=draw_history(report.history, _describe_held(report)),
-            left_out=escape(_left_out(report)),
+            left_out=escape(" ".join(_left_out(report, shown))),
             headers=_headers(),
             rows="".join(
                 _row(site, cells, others, self.internals) for site, cells in zip(shown, rows(shown))
@@ -64,10 +65,13 @@ class HtmlRenderer:
         )
 
 
-def _left_out(report: Report) -> str:
+def _left_out(report: Report, shown: Sequence[Site]) -> Iterator[str]:
+    """Yield what the table does not show."""
     if report.leaking[MOST:]:
-        return f"{not_shown(report, MOST)}: a JSON report holds them all."
-    return ""
+        yield f"{not_shown(report, MOST)}: a JSON report holds them all."
+    young = describe_young(report, shown)
+    if young:
+        yield young
 
 
 def _sum_up(report: Report) -> Iterable[tuple[str, str]]:

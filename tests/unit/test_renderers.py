@@ -134,7 +134,7 @@ def test_rows_of_one_line_are_told_apart(form: str) -> None:
     assert "calling" not in render(form, report(sites[0]), width=200)
 
 
-@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("form", [*TEXTS, "html"])
 def test_blocks_that_are_too_young_to_count(form: str) -> None:
     made = report(site(allocated_count=12), older_ms=500.0)
     said = "Blocks younger than 500 ms at the end do not count (--older)."
