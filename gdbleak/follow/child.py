@@ -24,6 +24,8 @@ _TERMINAL_SIGNALS = {
 """What a terminal sends to both processes, or to one in its background.
 
 Only the window heeds them; the process beside it learns of the end by its standard input."""
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Else numpy starts a thread for each processor, to multiply matrices, of which we have none."""
 
 
 def start_child(
@@ -52,7 +54,7 @@ def start_child(
             stdout=output,
             stderr=errors,
             bufsize=0,
-            env={**os.environ, "TMPDIR": str(scratch)},
+            env={**os.environ, **_ONE_THREAD, "TMPDIR": str(scratch)},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from tabulate import tabulate
-
 from gdbleak.text.lines import fold
 
 NARROWEST = 80
@@ -83,6 +81,8 @@ def draw_table(
         headers: Used instead of those of the columns.
 
     """
+    from tabulate import tabulate  # takes a tenth of a second to load
+
     return tabulate(
         rows,
         headers=headers_of(columns) if headers is None else headers,

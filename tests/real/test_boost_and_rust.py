@@ -106,8 +106,10 @@ def assert_load_loses_nothing(cli, server):
     assert_nothing_lost(cli, server.pid, serve)
 
 
-@pytest.mark.parametrize("allocator", ["glibc", *LIBRARIES])
-@pytest.mark.parametrize("flags", BOOST)
+@pytest.mark.parametrize(
+    ("flags", "allocator"),
+    [*((flags, "glibc") for flags in BOOST), *(("-O2", library) for library in LIBRARIES)],
+)
 def test_boost(cli, home, build_boost, start_server, flags, allocator):
     program = build_boost(BOOST[flags])
     preload = "" if allocator == "glibc" else find_library(LIBRARIES[allocator])
