@@ -69,6 +69,7 @@ def find_fast(source: Readable, arenas: Iterable[tuple[Arena, Sequence[Part]]]) 
 
 def _follow_bin(source: Readable, head: int, size: int, parts: Sequence[Part]) -> Words | None:
     """Return the chunks in a fast bin; None if it changes too fast to be followed."""
+    best: list[int] | None = None
     for _ in range(_TRIES):
         memory = Snapshot(source)
         first = memory.word(head)
@@ -76,11 +77,38 @@ def _follow_bin(source: Readable, head: int, size: int, parts: Sequence[Part]) -
             return np.zeros(0, np.uint64)
         found = follow(memory, first + BLOCK, size, BLOCK, _SHORT)
         if found.ends:
-            return np.array(found.blocks, np.uint64) - np.uint64(BLOCK)
-        if len(found.blocks) == _SHORT:
+            best = max(best or found.blocks, found.blocks, key=len)
+            blocks = _confirm(source, head, found, BLOCK)
+            if blocks is not None:
+                best = blocks
+                break
+        elif len(found.blocks) == _SHORT:
             chunks = follow_long(source.read, first, size, parts)
             if chunks is not None:
                 return chunks
+    return None if best is None else np.array(best, np.uint64) - np.uint64(BLOCK)
+
+
+def _confirm(source: Readable, head: int, found: SingleList, link_offset: int) -> list[int] | None:
+    """Return the blocks that a list has by now; None if all of those that were found have left it.
+
+    A block that leaves its list while that is followed may lead to the end of another one, or begin
+    with a zero. But the last to come is the first to go: if one of the blocks is in the list still,
+    so are all behind it, and their links have not changed since they were read.
+    """
+    memory = Snapshot(source)
+    places = {block: number for number, block in enumerate(found.blocks)}
+    newer: list[int] = []
+    link = memory.word(head)
+    while link:
+        block = link + link_offset
+        if block in places:
+            return newer + found.blocks[places[block] :]
+        if len(newer) == _SHORT or block % 16 or chunk_bytes(memory, block) != found.size:
+            break
+        memory.spend()
+        newer.append(block)
+        link = memory.word(block) ^ (block >> 12 if found.protected else 0)
     return None
 
 
@@ -127,7 +155,7 @@ def _read_cache(source: Readable, cache: int) -> list[SingleList] | None:
 
 def _follow_cached(source: Readable, head: int, size: int) -> SingleList | None:
     """Return the blocks of a bin of a cache, by where that has the first; None if it is no bin."""
-    found: SingleList | None = None
+    best: SingleList | None = None
     for _ in range(_TRIES):
         memory = Snapshot(source)
         first = memory.word(head)
@@ -136,9 +164,15 @@ def _follow_cached(source: Readable, head: int, size: int) -> SingleList | None:
         if first % 16 == 0 and chunk_bytes(memory, first) == size:
             with suppress(EffortError):
                 found = follow(memory, first, size, 0, _LONGEST_CACHE)
-                if found.ends:
-                    break
-    return found
+                best = max(best or found, found, key=_worth)
+                blocks = _confirm(source, head, found, 0) if found.ends else None
+                if blocks is not None:
+                    return found._replace(blocks=blocks)
+    return best
+
+
+def _worth(found: SingleList) -> tuple[bool, int]:
+    return found.ends, len(found.blocks)
 
 
 def find_unsorted(source: Readable, arena: Arena, limit: int = 1 << 20) -> Words:

@@ -210,6 +210,53 @@ def test_a_list_that_changes_while_it_is_followed_is_followed_again():
     assert (found.chunks.tolist(), found.is_whole) == (chunks, True)
 
 
+@PROTECTED
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_block_that_is_handed_out_meanwhile_does_not_end_its_list(protects, is_new):
+    """It is the last one of another list by then; the others may have got company."""
+    heap = Heap()
+    chunks, new = heap.chunks[20:27], heap.chunks[40]
+    heap.put_in_fast_bin(chunks, protects)
+    head = heap.arena.fast_bins[SIZE // 16 - 2]
+    left = [new, *chunks[3:]] if is_new else chunks[3:]
+    read = heap.memory.read
+
+    class Source:
+        is_first = True
+
+        def read(self, address, size):
+            data = read(address, size)
+            if self.is_first and address <= head < address + size:
+                self.is_first = False
+                heap.put_in_fast_bin(left, protects)
+                link_up(heap.memory, chunks[2:3], protects)
+            return data
+
+    found = find_fast(Source(), [(heap.arena, [heap.part])])
+    assert (found.chunks.tolist(), found.is_whole) == (sorted(left), True)
+
+
+@PROTECTED
+def test_a_list_that_grows_while_it_is_followed(protects):
+    heap = Heap()
+    chunks, new = heap.chunks[20:27], heap.chunks[40:42]
+    heap.put_in_fast_bin(chunks, protects)
+    read = heap.memory.read
+
+    class Source:
+        reads = 0
+
+        def read(self, address, size):
+            data = read(address, size)
+            self.reads += 1
+            if self.reads == 2:
+                heap.put_in_fast_bin([*new, *chunks], protects)
+            return data
+
+    found = find_fast(Source(), [(heap.arena, [heap.part])])
+    assert (found.chunks.tolist(), found.is_whole) == (sorted([*new, *chunks]), True)
+
+
 def test_what_is_in_no_list():
     assert Idle(np.zeros(0, np.uint64), True).have(np.array([START], np.uint64)).tolist() == [False]
     some = Idle(np.array([START, START + 64], np.uint64), True)
