@@ -217,17 +217,19 @@ def test_a_block_that_is_handed_out_meanwhile_does_not_end_its_list(protects, is
     heap = Heap()
     chunks, new = heap.chunks[20:27], heap.chunks[40]
     heap.put_in_fast_bin(chunks, protects)
-    head = heap.arena.fast_bins[SIZE // 16 - 2]
+    number = SIZE // 16 - 2
     left = [new, *chunks[3:]] if is_new else chunks[3:]
     read = heap.memory.read
 
     class Source:
-        is_first = True
+        reads = 0
+        """Of the page in which all lists begin: those before this one are empty."""
 
         def read(self, address, size):
             data = read(address, size)
-            if self.is_first and address <= head < address + size:
-                self.is_first = False
+            self.reads += address <= heap.arena.fast_bins[number] < address + size
+            if self.reads == number + 1:
+                self.reads += 1
                 heap.put_in_fast_bin(left, protects)
                 link_up(heap.memory, chunks[2:3], protects)
             return data
@@ -245,11 +247,12 @@ def test_a_list_that_grows_while_it_is_followed(protects):
 
     class Source:
         reads = 0
+        """As above, and one of the blocks."""
 
         def read(self, address, size):
             data = read(address, size)
             self.reads += 1
-            if self.reads == 2:
+            if self.reads == SIZE // 16:
                 heap.put_in_fast_bin([*new, *chunks], protects)
             return data
 
