@@ -31,7 +31,7 @@ def entry() -> None:
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more is not to be seen
         exec("")  # else Python kills itself by SIGINT, if that came in an `exec` of a library
-        sys.stderr.write(f"gdbleak: {error or 'interrupted'}\n")
+        sys.stderr.write(f"gdbleak: {str(error) or 'interrupted'}\n")
         status = 130
     sys.exit(status)
 
