@@ -77,7 +77,8 @@ def test_what_leaks_is_named_first(found):
 
 @pytest.mark.parametrize("name", CALM)
 def test_what_leaks_is_called_a_leak(found):
-    leaking = [finding for finding in found if finding.label != "keeps"]
+    # Of what a busy host has slowed, nothing is called a leak for sure, and the evidence says so.
+    leaking = [f for f in found if f.label != "keeps" and "of its speed" not in f.evidence]
     assert [finding for finding in leaking if not finding.fits] == []
 
 
