@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from support.exactness import COUNTS, sum_by_line
-from support.gdbs import OLDEST_AND_NEWEST, find_gdb
+from support.gdbs import find_gdb
 
 OLDEST = "bullseye"
 """Its GDB cannot detach from a process that runs, and so is refused where nobody can halt it."""
@@ -61,7 +61,6 @@ def test_by_hand(box, exact):
     assert json.loads(exact.ask("again"))
 
 
-@OLDEST_AND_NEWEST
 def test_busy_target_by_hand(box, worker):
     box.prepare(worker.pid)
     box.start(worker.pid, GDBLEAK_MAX_EVENTS=2000)
@@ -106,7 +105,6 @@ def test_remote(cli, client, serve, exact, attached):
     assert json.loads(exact.ask("again"))
 
 
-@OLDEST_AND_NEWEST
 def test_busy_target_remote(cli, client, serve, worker):
     address, env = serve("--multi", "127.0.0.1:0").address, {"GDBLEAK_GDB": str(client)}
     trace = cli.start_trace(worker.pid, "--remote", address, "--max-events", 500, env=env)

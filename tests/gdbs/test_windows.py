@@ -9,7 +9,6 @@ import pytest
 from support.crew import assert_released, find_gdb
 from support.events import count_turns
 from support.exactness import assert_exact
-from support.gdbs import OLDEST_AND_NEWEST
 from support.processes import wait_until
 
 import gdbleak
@@ -42,7 +41,6 @@ def test_counts_of_every_site_are_exact(cli, build_target, start_target):
     assert json.loads(exact.ask("again"))
 
 
-@OLDEST_AND_NEWEST
 def test_twenty_allocations_a_second(cli, build_target, start_target):
     paced = start_target(build_target("paced.c"), "20")
     report = cli.start_trace(paced.pid, "--max-events", EVENTS).finish().report
@@ -59,7 +57,6 @@ def test_twenty_allocations_a_second(cli, build_target, start_target):
     assert (int(rounds) >= ROUNDS, paced.wait()) == (True, 0)
 
 
-@OLDEST_AND_NEWEST
 def test_busy_target_is_sampled_in_bursts(cli, build_target, start_target, tmp_path):
     worker = start_target(build_target("worker.c"))
     trace = cli.start_trace(worker.pid, *BURSTS, "--save", tmp_path / "saved")
@@ -75,7 +72,6 @@ def test_busy_target_is_sampled_in_bursts(cli, build_target, start_target, tmp_p
     assert_undamaged(worker)
 
 
-@OLDEST_AND_NEWEST
 def test_busy_target_is_recorded_whole(cli, build_target, start_target):
     worker = start_target(build_target("worker.c"))
     trace = cli.start_trace(worker.pid, "--max-events", 2000)
@@ -88,7 +84,6 @@ def test_busy_target_is_recorded_whole(cli, build_target, start_target):
     assert_undamaged(worker)
 
 
-@OLDEST_AND_NEWEST
 def test_sixteen_threads_and_some_that_come_and_go(cli, build_target, start_target):
     threads = start_target(build_target("threads.c"), str(STANDING), "100")
     trace = cli.start_trace(threads.pid)
@@ -125,7 +120,6 @@ def test_children_never_meet_a_breakpoint(cli, build_target, start_target, how):
     forks.assert_as_found()
 
 
-@OLDEST_AND_NEWEST
 def test_tail(build_target, start_target):
     keeper = start_target(build_target("keeper.c"))
     told = []

@@ -15,7 +15,7 @@ from support.processes import status_of, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace", "state")]
 
-ATTEMPTS = TORTURE
+ATTEMPTS = 2 * TORTURE
 OBEYED_S = 1.0
 """So soon, or in a quarter of the time that the whole takes on a host with much to do."""
 

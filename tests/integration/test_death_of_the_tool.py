@@ -17,7 +17,7 @@ from support.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_ptrace")]
 
-ATTEMPTS = TORTURE
+ATTEMPTS = 2 * TORTURE
 JITTER_S = 0.03
 LIFE_S = 3
 """So long does a trace of a fifth of a second take, report and proof included."""

@@ -93,7 +93,7 @@ def test_it_is_let_go_when_its_time_is_up(busy):
         assert_runs(busy)
         held.release()
         assert held.was_let_go
-        assert held.pause_ms >= SHORT_S * 1000
+        assert 0 <= held.pause_ms - SHORT_S * 1000 < 5000
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "Ctrl-C", "SIGTERM", "the holder is killed"])

@@ -64,7 +64,7 @@ def cycle(target, visitor):
 
 @pytest.mark.parametrize(
     "kinds",
-    [*((kind,) for kind in BUSY), (), WAITING, (*WAITING, *BUSY), BUSY * 5],
+    [*((kind,) for kind in (*WAITING, *BUSY)), (), WAITING, BUSY, (*WAITING, *BUSY), BUSY * 5],
     ids=lambda kinds: f"{len(kinds)} {'-'.join(kinds[:3])}",
 )
 def test_threads_notice_nothing(start, visitor, kinds):

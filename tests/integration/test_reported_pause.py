@@ -38,7 +38,7 @@ class Heartbeat:
         self.trace.send(signal.SIGINT)
         window = self.trace.finish().report["window"]
         seen_ms, reported_ms = self.look(), window["longest_pause_ms"]
-        tolerance_ms = max(0.3 * seen_ms, 10) + self._control_ms
+        tolerance_ms = max(0.2 * seen_ms, 10) + self._control_ms
         assert reported_ms <= seen_ms + tolerance_ms
         assert reported_ms >= seen_ms - tolerance_ms or window["longest_pause_is_least"]
         return window

@@ -80,12 +80,13 @@ def test_report_and_the_output_of_the_program_stay_apart(script, tmp_path, quote
 
 
 def test_end_of_the_program_ends_the_window(script):
-    gdbleak = start("--duration", "5m", "-c", script)
+    gdbleak = start("--duration", "5m", "--budget", 100, "-c", script)
     try:
         read_until(gdbleak, "tracing process")
     finally:
         out, said = finish(gdbleak)
     assert (gdbleak.returncode, out) == (0, "begins\nends\n")
+    assert "every call" in said
     assert "it has ended." in said
 
 

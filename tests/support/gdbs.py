@@ -20,9 +20,6 @@ SUITES = ("bullseye", "trixie", "sid")
 NAMES = ("bullseye", "host", "trixie", "16.3", "17.2", "18.1", "sid")
 """The GDBs, the oldest first: a suite's, the one on PATH, or a version for every distribution."""
 
-OLDEST_AND_NEWEST = pytest.mark.parametrize("gdb", [NAMES[0], NAMES[-1]], indirect=True)
-"""For what depends on the version by little."""
-
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
