@@ -17,7 +17,7 @@ from gdbleak.effort import EffortError
 from gdbleak.heap.arenas import Arena
 from gdbleak.heap.chunk import BLOCK, FLAGS, FORWARD, SIZE, SMALLEST_CHUNK
 from gdbleak.heap.layouts import SMALL_CACHE_BINS, cache_layout
-from gdbleak.heap.lists import SingleList, chunk_bytes, follow, is_binned
+from gdbleak.heap.lists import SingleList, chunk_bytes, follow, is_binned, read_link
 from gdbleak.heap.long_lists import follow_long
 from gdbleak.heap.parts import Part
 from gdbleak.heap.snapshot import Snapshot
@@ -68,7 +68,10 @@ def find_fast(source: Readable, arenas: Iterable[tuple[Arena, Sequence[Part]]]) 
 
 
 def _follow_bin(source: Readable, head: int, size: int, parts: Sequence[Part]) -> Words | None:
-    """Return the chunks in a fast bin; None if it changes too fast to be followed."""
+    """Return the chunks in a fast bin; None if it changes too fast to be followed.
+
+    Where no end can be confirmed, the longest list that was found is the best guess.
+    """
     best: list[int] | None = None
     for _ in range(_TRIES):
         memory = Snapshot(source)
@@ -108,7 +111,7 @@ def _confirm(source: Readable, head: int, found: SingleList, link_offset: int) -
             break
         memory.spend()
         newer.append(block)
-        link = memory.word(block) ^ (block >> 12 if found.protected else 0)
+        link = read_link(memory, block, found.protected)
     return None
 
 

@@ -85,6 +85,11 @@ def chunk_bytes(memory: Snapshot, block: int) -> int:
     return memory.word(block + SIZE_OFFSET) & ~FLAGS
 
 
+def read_link(memory: Snapshot, block: int, protected: bool) -> int:
+    """Return what a block in a singly linked list links to, 0 for nothing."""
+    return memory.word(block) ^ (block >> 12 if protected else 0)
+
+
 def follow(memory: Snapshot, block: int, size: int, link_offset: int, limit: int) -> SingleList:
     """Return the list that begins with a block, as far as its chunks have the right size.
 
@@ -110,7 +115,7 @@ def _follow(
     while len(blocks) < limit and block % 16 == 0 and chunk_bytes(memory, block) == size:
         memory.spend()
         blocks.append(block)
-        link = memory.word(block) ^ (block >> 12 if protected else 0)
+        link = read_link(memory, block, protected)
         if not link:
             return SingleList(size, blocks, True, protected)
         block = link + link_offset
